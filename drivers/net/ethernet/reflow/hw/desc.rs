@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Descriptors in host memory: arrays of 64-bit little-endian words.
+//!
+//! * completion: 64 bytes, written by the device, word 0 last;
+//! * transmit descriptor: 32 bytes, read by the device;
+//! * buffer descriptor: 16 bytes, read by the device.
+
+/// Flow number of a packet that belongs to no flow.
+pub const FLOW_NONE: u16 = 0xffff;
+/// Buffer id that stands for no buffer.
+pub const BUF_NONE: u16 = 0xffff;
+/// Bytes of a completion.
+pub const COMPLETION_SIZE: usize = 64;
+/// 64-bit words of a completion.
+pub const COMPLETION_WORDS: usize = 8;
+/// Bytes of a transmit descriptor.
+pub const TX_DESC_SIZE: usize = 32;
+/// Bytes of a buffer descriptor.
+pub const BUF_DESC_SIZE: usize = 16;
+/// Most descriptors of one packet to send.
+pub const TX_MAX_DESCS: usize = 20;
+
+/// What a completion is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum CompletionKind {
+    /// A packet, or a part of one.
+    Packet = 0,
+    /// No packet: the device only gives a re-assembly buffer back.
+    Release = 1,
+}
+
+bitfields! {
+    /// Word 0 of a completion: what the packet is. Written last.
+    pub struct C0(u64);
+    /// Operation code.
+    3:0 opcode, with_opcode;
+    /// A CompletionKind.
+    5:4 kind, with_kind;
+    /// Batching hint: another packet of this flow waits in the packet memory.
+    6:6 more, with_more;
+    /// The packet goes on in the next completion of this ring.
+    7:7 cont, with_cont;
+    /// Header checksums of IPv4 were verified and are right (or there are none, IPv6).
+    8:8 l3_ok, with_l3_ok;
+    /// Checksum of TCP or UDP was verified and is right.
+    9:9 l4_ok, with_l4_ok;
+    /// A checksum was verified and is wrong.
+    10:10 csum_bad, with_csum_bad;
+    /// A VLAN tag was removed and is in word 1.
+    11:11 vlan, with_vlan;
+    /// The device is done with the header buffer `hb_id`.
+    12:12 rel_hb, with_rel_hb;
+    /// The device is done with the re-assembly buffer `rb_id`.
+    13:13 rel_rb, with_rel_rb;
+    /// The device is done with the re-assembly buffer `rb2_id`.
+    14:14 rel_rb2, with_rel_rb2;
+    /// The device is done with the small-class buffer `nb_id` (full-size buffers always are).
+    15:15 rel_sb, with_rel_sb;
+    /// The whole packet, or this part of it, is in a packet buffer of full size.
+    16:16 nb, with_nb;
+    /// The whole packet is in a cell of the small class.
+    17:17 sb, with_sb;
+    /// A header cell is used.
+    18:18 hb, with_hb;
+    /// A re-assembly buffer is used.
+    19:19 rb, with_rb;
+    /// Data goes on at the start of a second re-assembly buffer.
+    20:20 rb2, with_rb2;
+    /// IPv4 (the innermost parsed).
+    21:21 ipv4, with_ipv4;
+    /// IPv6 (the innermost parsed).
+    22:22 ipv6, with_ipv6;
+    /// TCP.
+    23:23 tcp, with_tcp;
+    /// UDP.
+    24:24 udp, with_udp;
+    /// The hash covers ports.
+    25:25 hash_l4, with_hash_l4;
+    /// The hash is valid.
+    26:26 hash, with_hash;
+    /// IPv4 ids in this aggregate are constant; else they count up.
+    27:27 fixed_id, with_fixed_id;
+    /// The packet was parsed through a tunnel.
+    28:28 tunnel, with_tunnel;
+    /// The flow's entry ends with this completion.
+    29:29 rel_flow, with_rel_flow;
+    /// Summary of the host control block: 0 none, 1 applied, 2 did not apply.
+    31:30 summary, with_summary;
+    /// Flow number, FLOW_NONE for none.
+    47:32 flow, with_flow;
+    /// TCP flags of this packet (byte 13 of the TCP header).
+    55:48 tcp_flags, with_tcp_flags;
+    /// Wire packets that this completion stands for.
+    62:56 segs, with_segs;
+    /// Generation: differs from what it was the last time round the ring.
+    63:63 generation, with_generation;
+}
+
+bitfields! {
+    /// Word 1 of a completion: the packet.
+    pub struct C1(u64);
+    /// Hash of the flow key.
+    31:0 hash, with_hash;
+    /// Length of the whole frame on the wire without FCS, VLAN tag counted only if not removed.
+    47:32 pkt_len, with_pkt_len;
+    /// VLAN tag control information that was removed.
+    63:48 vlan_tci, with_vlan_tci;
+}
+
+bitfields! {
+    /// Word 2 of a completion: the header, and packet buffers.
+    pub struct C2(u64);
+    /// Id of the header buffer.
+    15:0 hb_id, with_hb_id;
+    /// Offset of the cell in the header buffer, in bytes.
+    31:16 hb_off, with_hb_off;
+    /// Length of the header in the cell, or, without a cell, of the header that was suppressed.
+    47:32 hdr_len, with_hdr_len;
+    /// Id of the packet buffer, small or full size.
+    63:48 nb_id, with_nb_id;
+}
+
+bitfields! {
+    /// Word 3 of a completion: the data.
+    pub struct C3(u64);
+    /// Id of the re-assembly buffer.
+    15:0 rb_id, with_rb_id;
+    /// Offset of the data in the re-assembly buffer, in bytes.
+    31:16 rb_off, with_rb_off;
+    /// Bytes of data in the re-assembly buffer.
+    47:32 rb_len, with_rb_len;
+    /// Id of the second re-assembly buffer.
+    63:48 rb2_id, with_rb2_id;
+}
+
+bitfields! {
+    /// Word 4 of a completion: lengths and offsets.
+    pub struct C4(u64);
+    /// Bytes of data in the second re-assembly buffer.
+    15:0 rb2_len, with_rb2_len;
+    /// Offset of the bytes in the packet buffer.
+    31:16 nb_off, with_nb_off;
+    /// Bytes in the packet buffer.
+    47:32 nb_len, with_nb_len;
+    /// Offset of the (innermost parsed) IP header in the frame as delivered.
+    55:48 l3_off, with_l3_off;
+    /// Offset of the TCP or UDP header in the frame as delivered.
+    63:56 l4_off, with_l4_off;
+}
+
+bitfields! {
+    /// Word 5 of a completion: the TCP payload of this packet.
+    pub struct C5(u64);
+    /// TCP payload bytes of the packet, over all its completions.
+    15:0 data_len, with_data_len;
+    /// Payload bytes of each packet of this aggregate but the last.
+    31:16 seg_size, with_seg_size;
+}
+
+// Word 6 is the receive time in nanoseconds of the device's clock, 0 where it has none; word 7 is
+// reserved and zero.
+
+bitfields! {
+    /// Word 1 of a transmit descriptor. Word 0 is the bus address of the bytes.
+    pub struct T1(u64);
+    /// Bytes at the address; at least one.
+    15:0 len, with_len;
+    /// First descriptor of a packet; words 1 and 2 of this one describe the packet.
+    16:16 sop, with_sop;
+    /// Last descriptor of a packet.
+    17:17 eop, with_eop;
+    /// Fill in the checksum at csum_off, summed from csum_start to the end.
+    18:18 csum, with_csum;
+    /// Cut into segments: TCP.
+    19:19 tso, with_tso;
+    /// Cut into segments: UDP.
+    20:20 uso, with_uso;
+    /// Insert the VLAN tag.
+    21:21 vlan, with_vlan;
+    /// Segments of a TSO packet keep the IPv4 id of the first.
+    22:22 fixed_id, with_fixed_id;
+    /// Payload bytes of a segment.
+    47:32 mss, with_mss;
+    /// VLAN tag control information to insert.
+    63:48 vlan_tci, with_vlan_tci;
+}
+
+bitfields! {
+    /// Word 2 of a packet's first transmit descriptor. Word 3 is reserved and zero.
+    pub struct T2(u64);
+    /// Where the checksum starts, from the start of the packet.
+    15:0 csum_start, with_csum_start;
+    /// Where the checksum is put, from the start of the packet.
+    31:16 csum_off, with_csum_off;
+    /// Headers that each segment repeats, in bytes.
+    39:32 hdr_len, with_hdr_len;
+    /// Offset of the IP header that segmentation edits.
+    47:40 l3_off, with_l3_off;
+    /// Offset of the TCP or UDP header that segmentation edits.
+    55:48 l4_off, with_l4_off;
+}
+
+bitfields! {
+    /// Word 1 of a buffer descriptor. Word 0 is the bus address of the buffer.
+    pub struct B1(u64);
+    /// Id that completions name this buffer by.
+    15:0 id, with_id;
+}
+
+/// A completion as it lies in memory, words already in host byte order.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Completion {
+    /// Word 0.
+    pub c0: C0,
+    /// Word 1.
+    pub c1: C1,
+    /// Word 2.
+    pub c2: C2,
+    /// Word 3.
+    pub c3: C3,
+    /// Word 4.
+    pub c4: C4,
+    /// Word 5.
+    pub c5: C5,
+    /// Word 6: receive time.
+    pub time: u64,
+}
+
+impl Completion {
+    /// The words in order.
+    pub const fn to_words(self) -> [u64; COMPLETION_WORDS] {
+        [
+            self.c0.0,
+            self.c1.0,
+            self.c2.0,
+            self.c3.0,
+            self.c4.0,
+            self.c5.0,
+            self.time,
+            0,
+        ]
+    }
+
+    /// The completion that these words are.
+    pub const fn from_words(w: [u64; COMPLETION_WORDS]) -> Self {
+        Self {
+            c0: C0(w[0]),
+            c1: C1(w[1]),
+            c2: C2(w[2]),
+            c3: C3(w[3]),
+            c4: C4(w[4]),
+            c5: C5(w[5]),
+            time: w[6],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_word_do_not_overlap() {
+        for fields in [
+            C0::FIELDS, C1::FIELDS, C2::FIELDS, C3::FIELDS, C4::FIELDS, C5::FIELDS, T1::FIELDS,
+            T2::FIELDS, B1::FIELDS,
+        ] {
+            let mut seen = 0_u64;
+            for f in fields {
+                let mask = (u64::MAX >> (63 - (f.hi - f.lo))) << f.lo;
+                assert_eq!(seen & mask, 0, "{}", f.name);
+                seen |= mask;
+            }
+        }
+    }
+
+    #[test]
+    fn setters_touch_their_field_only() {
+        let c = C0(u64::MAX).with_flow(0);
+        assert_eq!(c.flow(), 0);
+        assert_eq!(c.0, !(0xffff << 32));
+        assert_eq!(C0(0).with_opcode(0x1f).0, 0xf);
+    }
+
+    #[test]
+    fn words_round_trip() {
+        let w = [1, 2, 3, 4, 5, 6, 7, 0];
+        assert_eq!(Completion::from_words(w).to_words(), w);
+    }
+}

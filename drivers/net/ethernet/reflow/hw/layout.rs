@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Two macros that define registers and bit fields once, with their documentation as data.
+//!
+//! Besides constants and accessors they leave a table ([`RegInfo`], [`FieldInfo`]) from which the
+//! model dispatches, `ethtool -d` names what it dumps and the hardware manual is generated.
+
+/// Who may do what with a register.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Read only; writes are ignored.
+    Ro,
+    /// Read and write.
+    Rw,
+    /// Write only; reads give zero.
+    Wo,
+    /// Read; writing a one clears that bit.
+    W1c,
+}
+
+/// One register, or an array of equal registers.
+#[derive(Clone, Copy, Debug)]
+pub struct RegInfo {
+    /// Name as in the manual.
+    pub name: &'static str,
+    /// Byte offset in its block.
+    pub offset: usize,
+    /// How many there are, [`RegInfo::stride`] bytes apart.
+    pub count: usize,
+    /// Distance between array elements, in bytes.
+    pub stride: usize,
+    /// Who may do what.
+    pub access: Access,
+    /// Value after reset.
+    pub reset: u32,
+    /// Description, one string a line.
+    pub doc: &'static [&'static str],
+}
+
+/// One field of a register or descriptor word.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldInfo {
+    /// Name as in the manual.
+    pub name: &'static str,
+    /// Highest bit.
+    pub hi: u32,
+    /// Lowest bit.
+    pub lo: u32,
+    /// Description, one string a line.
+    pub doc: &'static [&'static str],
+}
+
+/// Defines register offsets (in bytes) and their table.
+///
+/// `NAME[count; stride] @ offset Access = reset;`, where a single register has `[1; 4]`.
+macro_rules! registers {
+    (
+        $(#[$tmeta:meta])* $table:ident:
+        $(
+            $(#[doc = $doc:literal])*
+            $name:ident [$count:literal; $stride:literal] @ $off:literal $access:ident = $reset:expr;
+        )*
+    ) => {
+        $( $(#[doc = $doc])* pub const $name: usize = $off; )*
+        $(#[$tmeta])*
+        pub const $table: &[$crate::hw::layout::RegInfo] = &[
+            $( $crate::hw::layout::RegInfo {
+                name: stringify!($name),
+                offset: $off,
+                count: $count,
+                stride: $stride,
+                access: $crate::hw::layout::Access::$access,
+                reset: $reset,
+                doc: &[$($doc),*],
+            }, )*
+        ];
+    };
+}
+
+/// Defines a word (`u32` or `u64`) of bit fields: a getter and a `with_` setter each, and a table.
+///
+/// Setters cut their argument to the width of the field. A field is `hi:lo get, with_get;`.
+macro_rules! bitfields {
+    (
+        $(#[$meta:meta])* pub struct $name:ident($ty:ty);
+        $(
+            $(#[doc = $doc:literal])*
+            $hi:literal : $lo:literal $get:ident, $with:ident;
+        )*
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+        pub struct $name(pub $ty);
+
+        impl $name {
+            /// The fields, for manuals and dumps.
+            pub const FIELDS: &'static [$crate::hw::layout::FieldInfo] = &[
+                $( $crate::hw::layout::FieldInfo {
+                    name: stringify!($get),
+                    hi: $hi,
+                    lo: $lo,
+                    doc: &[$($doc),*],
+                }, )*
+            ];
+
+            $(
+                $(#[doc = $doc])*
+                #[inline(always)]
+                pub const fn $get(self) -> $ty {
+                    (self.0 >> $lo) & (<$ty>::MAX >> (<$ty>::BITS - 1 - ($hi - $lo)))
+                }
+
+                /// The same word with this field replaced.
+                #[inline(always)]
+                #[must_use]
+                pub const fn $with(self, value: $ty) -> Self {
+                    const MASK: $ty = <$ty>::MAX >> (<$ty>::BITS - 1 - ($hi - $lo));
+                    Self((self.0 & !(MASK << $lo)) | ((value & MASK) << $lo))
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The statistics block that the device keeps in host memory.
+//!
+//! 64-bit little-endian counters: first the device's ([`GLOBAL`]), then for each queue its own
+//! ([`QUEUE`]). They count from the last reset.
+
+/// One counter: its name as `ethtool -S` shows it, and what it counts.
+#[derive(Clone, Copy, Debug)]
+pub struct CounterInfo {
+    /// Name.
+    pub name: &'static str,
+    /// What it counts.
+    pub doc: &'static str,
+}
+
+macro_rules! counters {
+    (
+        $(#[$emeta:meta])* $enum:ident, $(#[$tmeta:meta])* $table:ident:
+        $( #[doc = $doc:literal] $variant:ident = $name:literal; )*
+    ) => {
+        $(#[$emeta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum $enum { $( #[doc = $doc] $variant, )* }
+
+        impl $enum {
+            /// How many there are.
+            pub const COUNT: usize = $table.len();
+        }
+
+        $(#[$tmeta])*
+        pub const $table: &[CounterInfo] = &[
+            $( CounterInfo { name: $name, doc: $doc }, )*
+        ];
+    };
+}
+
+counters! {
+    /// Counters of the device; the value is the index in the block.
+    Global,
+    /// Names of the device's counters, in the order of the block.
+    GLOBAL:
+    #[doc = "Frames that came from the wire."]
+    RxFrames = "hw_rx_frames";
+    #[doc = "Bytes of those frames."]
+    RxBytes = "hw_rx_bytes";
+    #[doc = "Frames shorter than 14 bytes."]
+    RxRunts = "hw_rx_runts";
+    #[doc = "Frames longer than MAX_FRAME."]
+    RxGiants = "hw_rx_giants";
+    #[doc = "Frames that the MAC filter refused."]
+    RxFiltered = "hw_rx_filtered";
+    #[doc = "Frames that came while reception or their queue was off."]
+    RxDisabled = "hw_rx_disabled";
+    #[doc = "Frames for which the packet memory had no room."]
+    RxPmOverflow = "hw_rx_pm_overflow";
+    #[doc = "Packets discarded at random, before the packet memory was full."]
+    RxRed = "hw_rx_red";
+    #[doc = "Packets lost because a queue stopped or memory was not accessible."]
+    RxDmaErrors = "hw_rx_dma_errors";
+    #[doc = "Packets transferred to host memory."]
+    RxTransferred = "hw_rx_transferred";
+    #[doc = "Broadcast frames accepted."]
+    RxBroadcast = "hw_rx_broadcast";
+    #[doc = "Multicast frames accepted."]
+    RxMulticast = "hw_rx_multicast";
+    #[doc = "Packets with a wrong IPv4 header checksum."]
+    RxL3CsumBad = "hw_rx_l3_csum_bad";
+    #[doc = "Packets with a wrong TCP or UDP checksum."]
+    RxL4CsumBad = "hw_rx_l4_csum_bad";
+    #[doc = "Packets on which the parser program gave up or that it refused."]
+    RxParserRefused = "hw_rx_parser_refused";
+    #[doc = "Operation code no assist."]
+    OpNoAssist = "hw_op_no_assist";
+    #[doc = "Operation code no data."]
+    OpNoData = "hw_op_no_data";
+    #[doc = "Operation code control."]
+    OpControl = "hw_op_control";
+    #[doc = "Operation code small."]
+    OpSmall = "hw_op_small";
+    #[doc = "Operation code out of order."]
+    OpOutOfOrder = "hw_op_out_of_order";
+    #[doc = "Operation code start."]
+    OpStart = "hw_op_start";
+    #[doc = "Operation code append."]
+    OpAppend = "hw_op_append";
+    #[doc = "Operation code append and close."]
+    OpAppendClose = "hw_op_append_close";
+    #[doc = "Operation code close and start."]
+    OpCloseStart = "hw_op_close_start";
+    #[doc = "Operation code placed."]
+    OpPlaced = "hw_op_placed";
+    #[doc = "Flow database: entries made."]
+    FdbInsert = "hw_fdb_insert";
+    #[doc = "Flow database: packets that found their entry."]
+    FdbHit = "hw_fdb_hit";
+    #[doc = "Flow database: packets that found no room for an entry."]
+    FdbFull = "hw_fdb_full";
+    #[doc = "Flow database: idle entries that made room for a new one."]
+    FdbEvict = "hw_fdb_evict";
+    #[doc = "Flow database: entries ended by FIN or RST."]
+    FdbTeardown = "hw_fdb_teardown";
+    #[doc = "Flow database: entries ended by age."]
+    FdbAged = "hw_fdb_aged";
+    #[doc = "Header bytes written to host memory."]
+    DmaHeaderBytes = "hw_dma_header_bytes";
+    #[doc = "Data bytes written to re-assembly buffers."]
+    DmaDataBytes = "hw_dma_data_bytes";
+    #[doc = "Bytes written to packet buffers."]
+    DmaPacketBytes = "hw_dma_packet_bytes";
+    #[doc = "Packets transferred with the batching hint set."]
+    HintMore = "hw_hint_more";
+    #[doc = "Frames put on the wire."]
+    TxFrames = "hw_tx_frames";
+    #[doc = "Bytes of those frames."]
+    TxBytes = "hw_tx_bytes";
+    #[doc = "Frames that could not be sent: too long, broken descriptors or no wire."]
+    TxErrors = "hw_tx_errors";
+    #[doc = "Frames whose checksum the device filled in."]
+    TxCsum = "hw_tx_csum";
+    #[doc = "Interrupts raised."]
+    Interrupts = "hw_interrupts";
+}
+
+counters! {
+    /// Counters of a queue; the value is the index in the queue's part of the block.
+    Queue,
+    /// Names of a queue's counters, in the order of the block.
+    QUEUE:
+    #[doc = "Packets transferred to this queue."]
+    Packets = "hw_packets";
+    #[doc = "Times that the transfer waited because a buffer ring was empty."]
+    NoBuffer = "hw_no_buffer";
+    #[doc = "Times that the transfer waited because the completion ring was full."]
+    CqFull = "hw_cq_full";
+    #[doc = "Packets of this queue lost for want of buffers when the packet memory was full."]
+    Missed = "hw_missed";
+}
+
+/// Index in the block of a queue's first counter.
+pub const fn queue_base(queue: usize) -> usize {
+    Global::COUNT + queue * Queue::COUNT
+}
+
+/// Counters in the block of a device with so many queues.
+pub const fn block_len(queues: usize) -> usize {
+    queue_base(queues)
+}
