@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Two files in one: inside a kernel build this is Kbuild's, otherwise it is the
+# front door ("make help").
+
+ifneq ($(KERNELRELEASE),)
+
+obj-$(CONFIG_REFLOW) += drivers/net/ethernet/reflow/
+
+else
+
+# Each step shows its progress and uses all CPUs by itself.
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+Q := $(if $(V),,@)
+
+TOOLBOX := scripts/toolbox
+DRIVER := $(CURDIR)/drivers/net/ethernet/reflow
+JOBS ?= $(shell nproc)
+
+# With KDIR the host's own tools build against that tree, which they prepared;
+# without it everything comes from the toolbox.
+ifdef KDIR
+RUN :=
+TREE := $(abspath $(KDIR))
+else
+RUN := $(TOOLBOX) run
+TREE = $(shell $(TOOLBOX) kernel-tree)
+endif
+
+# The toolbox has an environment of its own: hand over what Kbuild listens to.
+PASSED_ON := V W C CLIPPY KCFLAGS KRUSTFLAGS
+KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(DRIVER) CONFIG_REFLOW=m \
+	$(foreach v,$(PASSED_ON),$(if $($(v)),$(v)='$($(v))'))
+
+MODEL_BINARIES := reflow-hw reflow-asm
+
+.PHONY: all module model toolbox demo test shell lint clean help
+all: module model
+
+module: $(if $(KDIR),,toolbox)
+	$(Q)$(KBUILD) modules
+
+model: toolbox
+	$(Q)cd hw-model && ../$(TOOLBOX) run cargo build --release --locked
+	$(Q)mkdir -p build/bin
+	$(Q)$(TOOLBOX) run bash -c 'cd "$$CARGO_TARGET_DIR/release" && \
+		install -C -t $(CURDIR)/build/bin $(MODEL_BINARIES)'
+
+toolbox:
+	$(Q)$(TOOLBOX) setup
+
+demo: all
+	$(Q)scripts/demo
+
+test: all
+	$(Q)tests/run
+
+shell: all
+	$(Q)scripts/shell
+
+lint: toolbox
+	$(Q)scripts/lint
+
+clean:
+	$(Q)rm -rf build
+	$(Q)cd $(DRIVER) && find . \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
+		-o -name '.*.cmd' -o -name '.*.d' -o -name '*_generated.rs' -o -name modules.order \
+		-o -name Module.symvers \) -type f -delete
+
+help:
+	@echo 'make            the module and the device model'
+	@echo 'make module     drivers/net/ethernet/reflow/reflow.ko (KDIR=tree for a kernel of your own,'
+	@echo '                CLIPPY=1 to check it with clippy, V=1 to see the commands)'
+	@echo 'make model      build/bin/reflow-hw and build/bin/reflow-asm'
+	@echo 'make demo       boot a kernel with the device and watch TCP run through it'
+	@echo 'make test       all tests; the last line is "N passed, N failed"'
+	@echo 'make shell      a shell in a virtual machine that has the device'
+	@echo 'make lint       clippy, rustfmt, checkpatch, shellcheck, licences, unsafe boundary'
+	@echo 'make toolbox    prepare the tools (the others do so by themselves)'
+	@echo 'make clean      remove what was built here; scripts/toolbox clean removes the tools'
+
+endif

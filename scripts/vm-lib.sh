@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# How everything that starts a virtual machine is started: in the toolbox, and
+# in a process namespace of its own, so that no virtual machine and no device
+# model stays behind, however its starter ends. Sourced, never run.
+
+project=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# in_machine_namespace MODULE ARG...: run a Python module of tests/vm; no return.
+in_machine_namespace()
+{
+	exec "$project/scripts/toolbox" run \
+		unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
+		env PYTHONPATH="$project/tests/vm" PYTHONPYCACHEPREFIX="$project/build/pycache" \
+		python3 -m "$@"
+}
