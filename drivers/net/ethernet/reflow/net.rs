@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe abstractions over the networking core: devices, packets, NAPI, pages, DMA.
+//!
+//! This layer knows nothing of the driver that uses it. All calls into C, all C helpers and nearly
+//! all `unsafe` of the module are here; each type says in its documentation which wrong use it
+//! rules out.
+
+mod bindings;
+pub(crate) mod device;
+pub(crate) mod dma;
+pub(crate) mod ethtool;
+pub(crate) mod napi;
+pub(crate) mod page_pool;
+pub(crate) mod skbuff;
+pub(crate) mod spsc;
+pub(crate) mod stats;
+
+pub(crate) use device::Device;

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `ethtool` asks and sets.
+//!
+//! All operations run in process context with the instance lock held, and may sleep.
+
+use super::{
+    bindings,
+    device, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    error::from_result,
+    fmt::{
+        self,
+        Write, //
+    },
+    prelude::*,
+    str::Formatter, //
+};
+
+/// Takes the statistics of a device one by one.
+pub(crate) trait StatVisitor {
+    /// The next statistic.
+    fn stat(&mut self, name: fmt::Arguments<'_>, value: u64);
+}
+
+/// Sizes of rings, in entries.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rings {
+    /// Receive completions.
+    pub(crate) rx: u32,
+    /// Header cells.
+    pub(crate) rx_mini: u32,
+    /// Re-assembly pages.
+    pub(crate) rx_jumbo: u32,
+    /// Transmit descriptors.
+    pub(crate) tx: u32,
+}
+
+/// Interrupt moderation of receive.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Coalesce {
+    /// Microseconds that an interrupt waits at most.
+    pub(crate) rx_usecs: u32,
+    /// Packets after which it comes at once.
+    pub(crate) rx_frames: u32,
+}
+
+/// The part of a driver that answers `ethtool`.
+pub(crate) trait Operations {
+    /// Writes the firmware's version.
+    ///
+    /// # Errors
+    ///
+    /// What formatting says.
+    fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result;
+
+    /// Shows the visitor each statistic, always the same ones in the same order.
+    fn visit_stats(&self, visitor: &mut dyn StatVisitor);
+
+    /// Queue pairs.
+    fn channels(&self) -> u32;
+
+    /// Sizes of rings: those in force and the largest.
+    fn rings(&self) -> (Rings, Rings);
+
+    /// Interrupt moderation in force.
+    fn coalesce(&self) -> Coalesce;
+
+    /// Changes interrupt moderation.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] when a value is out of range.
+    fn set_coalesce(&self, new: Coalesce) -> Result;
+}
+
+/// Bytes of a statistic's name.
+const NAME_LEN: usize = bindings::ETH_GSTRING_LEN as usize;
+
+struct Count(usize);
+
+impl StatVisitor for Count {
+    fn stat(&mut self, _name: fmt::Arguments<'_>, _value: u64) {
+        self.0 += 1;
+    }
+}
+
+struct Names<'a>(core::slice::ChunksExactMut<'a, u8>);
+
+impl StatVisitor for Names<'_> {
+    fn stat(&mut self, name: fmt::Arguments<'_>, _value: u64) {
+        if let Some(out) = self.0.next() {
+            write_terminated(out, |f| f.write_fmt(name));
+        }
+    }
+}
+
+struct Values<'a>(core::slice::IterMut<'a, u64>);
+
+impl StatVisitor for Values<'_> {
+    fn stat(&mut self, _name: fmt::Arguments<'_>, value: u64) {
+        if let Some(out) = self.0.next() {
+            *out = value;
+        }
+    }
+}
+
+/// Writes text into a field that ends with a zero byte, cut if need be.
+fn write_terminated(out: &mut [u8], write: impl FnOnce(&mut Formatter<'_>) -> fmt::Result) {
+    out.fill(0);
+    let room = out.len().saturating_sub(1);
+    if let Some(text) = out.get_mut(..room) {
+        // What does not fit is cut, as the field's size demands.
+        let _ = write(&mut Formatter::new(text));
+    }
+}
+
+/// The table of callbacks for a driver.
+pub(super) struct Adapter<T>(PhantomData<T>);
+
+impl<T: device::Operations> Adapter<T> {
+    pub(super) const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
+        supported_coalesce_params: bindings::ETHTOOL_COALESCE_RX_USECS
+            | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES,
+        get_drvinfo: Some(Self::get_drvinfo),
+        get_link: Some(bindings::ethtool_op_get_link),
+        get_sset_count: Some(Self::get_sset_count),
+        get_strings: Some(Self::get_strings),
+        get_ethtool_stats: Some(Self::get_ethtool_stats),
+        get_channels: Some(Self::get_channels),
+        get_ringparam: Some(Self::get_ringparam),
+        get_coalesce: Some(Self::get_coalesce),
+        set_coalesce: Some(Self::set_coalesce),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `dev` is a device of a driver `T`, alive for the call, and so is `'a`.
+    unsafe fn ops<'a>(dev: *mut bindings::net_device) -> &'a T
+    where
+        T: 'a,
+    {
+        // SAFETY: By the safety requirement.
+        unsafe { device::ops_of(dev) }
+    }
+
+    fn count(ops: &T) -> usize {
+        let mut count = Count(0);
+        ops.visit_stats(&mut count);
+        count.0
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_drvinfo`.
+    unsafe extern "C" fn get_drvinfo(
+        dev: *mut bindings::net_device,
+        info: *mut bindings::ethtool_drvinfo,
+    ) {
+        // SAFETY: The core passes a device of ours and a structure to fill in.
+        let (ops, info) = unsafe { (Self::ops(dev), &mut *info) };
+        write_terminated(&mut info.fw_version, |f| ops.fw_version(f));
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_sset_count`.
+    unsafe extern "C" fn get_sset_count(dev: *mut bindings::net_device, set: i32) -> i32 {
+        if set != bindings::ethtool_stringset_ETH_SS_STATS as i32 {
+            return EOPNOTSUPP.to_errno();
+        }
+        // SAFETY: The core passes a device of ours.
+        let count = Self::count(unsafe { Self::ops(dev) });
+        count.try_into().unwrap_or(EOVERFLOW.to_errno())
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_strings`: `data` has room for as many names as `get_sset_count` said.
+    unsafe extern "C" fn get_strings(dev: *mut bindings::net_device, set: u32, data: *mut u8) {
+        if set != bindings::ethtool_stringset_ETH_SS_STATS {
+            return;
+        }
+        // SAFETY: The core passes a device of ours.
+        let ops = unsafe { Self::ops(dev) };
+        // SAFETY: By the safety requirement; the count never changes.
+        let out = unsafe { core::slice::from_raw_parts_mut(data, Self::count(ops) * NAME_LEN) };
+        ops.visit_stats(&mut Names(out.chunks_exact_mut(NAME_LEN)));
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_ethtool_stats`: `data` has room for as many values as `get_sset_count`
+    /// said.
+    unsafe extern "C" fn get_ethtool_stats(
+        dev: *mut bindings::net_device,
+        _stats: *mut bindings::ethtool_stats,
+        data: *mut u64,
+    ) {
+        // SAFETY: The core passes a device of ours.
+        let ops = unsafe { Self::ops(dev) };
+        // SAFETY: By the safety requirement; the count never changes.
+        let out = unsafe { core::slice::from_raw_parts_mut(data, Self::count(ops)) };
+        ops.visit_stats(&mut Values(out.iter_mut()));
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_channels`.
+    unsafe extern "C" fn get_channels(
+        dev: *mut bindings::net_device,
+        channels: *mut bindings::ethtool_channels,
+    ) {
+        // SAFETY: The core passes a device of ours and a structure to fill in.
+        let (ops, channels) = unsafe { (Self::ops(dev), &mut *channels) };
+        channels.max_combined = ops.channels();
+        channels.combined_count = ops.channels();
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_ringparam`.
+    unsafe extern "C" fn get_ringparam(
+        dev: *mut bindings::net_device,
+        ring: *mut bindings::ethtool_ringparam,
+        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        _ack: *mut bindings::netlink_ext_ack,
+    ) {
+        // SAFETY: The core passes a device of ours and a structure to fill in.
+        let (ops, ring) = unsafe { (Self::ops(dev), &mut *ring) };
+        let (now, max) = ops.rings();
+        ring.rx_pending = now.rx;
+        ring.rx_mini_pending = now.rx_mini;
+        ring.rx_jumbo_pending = now.rx_jumbo;
+        ring.tx_pending = now.tx;
+        ring.rx_max_pending = max.rx;
+        ring.rx_mini_max_pending = max.rx_mini;
+        ring.rx_jumbo_max_pending = max.rx_jumbo;
+        ring.tx_max_pending = max.tx;
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_coalesce`.
+    unsafe extern "C" fn get_coalesce(
+        dev: *mut bindings::net_device,
+        coalesce: *mut bindings::ethtool_coalesce,
+        _kernel: *mut bindings::kernel_ethtool_coalesce,
+        _ack: *mut bindings::netlink_ext_ack,
+    ) -> i32 {
+        // SAFETY: The core passes a device of ours and a structure to fill in.
+        let (ops, coalesce) = unsafe { (Self::ops(dev), &mut *coalesce) };
+        let now = ops.coalesce();
+        coalesce.rx_coalesce_usecs = now.rx_usecs;
+        coalesce.rx_max_coalesced_frames = now.rx_frames;
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.set_coalesce`.
+    unsafe extern "C" fn set_coalesce(
+        dev: *mut bindings::net_device,
+        coalesce: *mut bindings::ethtool_coalesce,
+        _kernel: *mut bindings::kernel_ethtool_coalesce,
+        _ack: *mut bindings::netlink_ext_ack,
+    ) -> i32 {
+        // SAFETY: The core passes a device of ours and a filled-in structure.
+        let (ops, coalesce) = unsafe { (Self::ops(dev), &*coalesce) };
+        from_result(|| {
+            ops.set_coalesce(Coalesce {
+                rx_usecs: coalesce.rx_coalesce_usecs,
+                rx_frames: coalesce.rx_max_coalesced_frames,
+            })
+            .map(|()| 0)
+        })
+    }
+}

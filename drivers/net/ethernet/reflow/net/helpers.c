@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * C side of the net abstractions: inline functions of the kernel that Rust
+ * cannot call, and a few steps of the hot path put together.
+ */
+#include "bindings_helper.h"
+
+void *reflow_rust_helper_netdev_priv(const struct net_device *dev)
+{
+	return netdev_priv(dev);
+}
+
+/*
+ * Fills in a new device. Its transmit queues are stopped until it is opened,
+ * for whoever sends past the queueing discipline.
+ */
+void reflow_rust_helper_netdev_setup(struct net_device *dev,
+				     struct device *parent,
+				     const struct rnet_config *config)
+{
+	SET_NETDEV_DEV(dev, parent);
+	eth_hw_addr_set(dev, config->mac);
+	dev->hw_features = config->hw_features;
+	dev->features = config->features | NETIF_F_HIGHDMA;
+	dev->vlan_features = config->vlan_features | NETIF_F_HIGHDMA;
+	dev->min_mtu = ETH_MIN_MTU;
+	dev->max_mtu = config->max_mtu;
+	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
+	dev->request_ops_lock = true;
+	netif_set_affinity_auto(dev);
+	netif_carrier_off(dev);
+	netif_tx_stop_all_queues(dev);
+}
+
+u32 reflow_rust_helper_netdev_mtu(const struct net_device *dev)
+{
+	return READ_ONCE(dev->mtu);
+}
+
+void reflow_rust_helper_netdev_store_mtu(struct net_device *dev, u32 mtu)
+{
+	WRITE_ONCE(dev->mtu, mtu);
+}
+
+bool reflow_rust_helper_netif_carrier_ok(const struct net_device *dev)
+{
+	return netif_carrier_ok(dev);
+}
+
+void reflow_rust_helper_netif_tx_disable(struct net_device *dev)
+{
+	netif_tx_disable(dev);
+}
+
+void reflow_rust_helper_netif_tx_start_all_queues(struct net_device *dev)
+{
+	netif_tx_start_all_queues(dev);
+}
+
+void reflow_rust_helper_netdev_tx_reset_subqueue(const struct net_device *dev,
+						 u32 queue)
+{
+	netdev_tx_reset_subqueue(dev, queue);
+}
+
+/*
+ * Copies the addresses of a list, six bytes each, as far as there is room.
+ * Returns how many the list has.
+ */
+u32 reflow_rust_helper_hw_addr_copy(struct netdev_hw_addr_list *list, u8 *buf,
+				    u32 room)
+{
+	struct netdev_hw_addr *ha;
+	u32 n = 0;
+
+	netdev_hw_addr_list_for_each(ha, list) {
+		if (n < room)
+			ether_addr_copy(buf + n * ETH_ALEN, ha->addr);
+		n++;
+	}
+	return n;
+}
+
+void reflow_rust_helper_netif_napi_add_config_locked(struct net_device *dev,
+						     struct napi_struct *napi,
+						     int (*poll)(struct napi_struct *,
+								 int),
+						     int index)
+{
+	netif_napi_add_config_locked(dev, napi, poll, index);
+}
+
+void reflow_rust_helper_netif_napi_del_locked(struct napi_struct *napi)
+{
+	netif_napi_del_locked(napi);
+}
+
+bool reflow_rust_helper_napi_schedule_irqoff(struct napi_struct *napi)
+{
+	if (!napi_schedule_prep(napi))
+		return false;
+	__napi_schedule_irqoff(napi);
+	return true;
+}
+
+struct netdev_queue *
+reflow_rust_helper_netdev_get_tx_queue(const struct net_device *dev, u32 index)
+{
+	return netdev_get_tx_queue(dev, index);
+}
+
+/* Tells BQL of a packet put on the ring; true if the doorbell is due. */
+bool reflow_rust_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
+{
+	return __netdev_tx_sent_queue(txq, bytes, netdev_xmit_more());
+}
+
+bool reflow_rust_helper_netdev_xmit_more(void)
+{
+	return netdev_xmit_more();
+}
+
+void reflow_rust_helper_netdev_tx_completed_queue(struct netdev_queue *txq,
+						  u32 packets, u32 bytes)
+{
+	netdev_tx_completed_queue(txq, packets, bytes);
+}
+
+void reflow_rust_helper_netif_tx_stop_queue(struct netdev_queue *txq)
+{
+	netif_tx_stop_queue(txq);
+}
+
+void reflow_rust_helper_netif_tx_start_queue(struct netdev_queue *txq)
+{
+	netif_tx_start_queue(txq);
+}
+
+bool reflow_rust_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
+{
+	return netif_tx_queue_stopped(txq);
+}
+
+u16 reflow_rust_helper_skb_get_queue_mapping(const struct sk_buff *skb)
+{
+	return skb_get_queue_mapping(skb);
+}
+
+void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
+				    struct rnet_tx_info *info)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+
+	info->len = skb->len;
+	info->head_len = skb_headlen(skb);
+	info->nr_frags = shinfo->nr_frags;
+	info->gso_size = shinfo->gso_size;
+	info->gso_segs = shinfo->gso_segs;
+	info->csum = skb->ip_summed == CHECKSUM_PARTIAL;
+	if (info->csum) {
+		info->csum_start = skb_checksum_start_offset(skb);
+		info->csum_off = info->csum_start + skb->csum_offset;
+	}
+	info->vlan = skb_vlan_tag_present(skb);
+	if (info->vlan)
+		info->vlan_tci = skb_vlan_tag_get(skb);
+}
+
+dma_addr_t reflow_rust_helper_skb_map_head(struct device *dev,
+					   const struct sk_buff *skb)
+{
+	return dma_map_single(dev, skb->data, skb_headlen(skb), DMA_TO_DEVICE);
+}
+
+/* Maps fragment @i, whose length goes to @len. */
+dma_addr_t reflow_rust_helper_skb_map_frag(struct device *dev,
+					   const struct sk_buff *skb, u32 i,
+					   u32 *len)
+{
+	const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+
+	*len = skb_frag_size(frag);
+	return skb_frag_dma_map(dev, frag, 0, *len, DMA_TO_DEVICE);
+}
+
+void reflow_rust_helper_dma_unmap_tx(struct device *dev, dma_addr_t addr,
+				     u32 len)
+{
+	dma_unmap_page(dev, addr, len, DMA_TO_DEVICE);
+}
+
+int reflow_rust_helper_dma_mapping_error(struct device *dev, dma_addr_t addr)
+{
+	return dma_mapping_error(dev, addr);
+}
+
+/*
+ * Allocates a page whose reference count is @bias, so that parts of it can be
+ * handed out without touching the count.
+ */
+struct page *reflow_rust_helper_pp_alloc(struct page_pool *pool, long bias,
+					 bool may_sleep, dma_addr_t *addr)
+{
+	gfp_t gfp = may_sleep ? GFP_KERNEL : GFP_ATOMIC;
+	struct page *page;
+
+	page = page_pool_alloc_pages(pool, gfp | __GFP_NOWARN);
+	if (!page)
+		return NULL;
+	page_pool_fragment_page(page, bias);
+	*addr = page_pool_get_dma_addr(page);
+	return page;
+}
+
+/* Gives @refs references back. @direct: in the NAPI context of the pool. */
+void reflow_rust_helper_pp_release(struct page_pool *pool, struct page *page,
+				   long refs, bool direct)
+{
+	if (page_pool_unref_page(page, refs) == 0)
+		page_pool_put_unrefed_page(pool, page, -1, direct);
+}
+
+/*
+ * Puts bytes of a received page behind what the packet holds, growing its last
+ * fragment where the bytes follow that. Returns how many page references that
+ * took (0 or 1), or a negative errno when the packet has no room.
+ */
+int reflow_rust_helper_rx_add_frag(struct sk_buff *skb,
+				   const struct page_pool *pool,
+				   struct page *page, u32 offset, u32 len)
+{
+	struct skb_shared_info *shinfo = skb_shinfo(skb);
+	unsigned int n = shinfo->nr_frags;
+
+	page_pool_dma_sync_for_cpu(pool, page, offset, len);
+	if (n) {
+		skb_frag_t *last = &shinfo->frags[n - 1];
+
+		if (skb_frag_page(last) == page &&
+		    skb_frag_off(last) + skb_frag_size(last) == offset) {
+			skb_frag_size_add(last, len);
+			skb->len += len;
+			skb->data_len += len;
+			return 0;
+		}
+	}
+	if (unlikely(n >= MAX_SKB_FRAGS))
+		return -ENOSPC;
+	skb_mark_for_recycle(skb);
+	skb_add_rx_frag(skb, n, page, offset, len, PAGE_SIZE);
+	return 1;
+}
+
+/* Copies bytes of a received page to the end of the packet's linear part. */
+void reflow_rust_helper_rx_copy_page(struct sk_buff *skb,
+				     const struct page_pool *pool,
+				     struct page *page, u32 offset, u32 len)
+{
+	page_pool_dma_sync_for_cpu(pool, page, offset, len);
+	skb_put_data(skb, page_address(page) + offset, len);
+}
+
+void reflow_rust_helper_skb_put_data(struct sk_buff *skb, const void *data,
+				     u32 len)
+{
+	skb_put_data(skb, data, len);
+}
+
+u32 reflow_rust_helper_skb_tailroom(const struct sk_buff *skb)
+{
+	return skb_tailroom(skb);
+}
+
+/* The linear part; its length goes to @len. */
+u8 *reflow_rust_helper_skb_head(struct sk_buff *skb, u32 *len)
+{
+	*len = skb_headlen(skb);
+	return skb->data;
+}
+
+static void rnet_rx_gso(struct sk_buff *skb, const struct rnet_rx_meta *meta)
+{
+	struct skb_shared_info *shinfo = skb_shinfo(skb);
+
+	/* eth_type_trans() has moved the start of the data. */
+	skb_set_transport_header(skb, meta->l4_off - ETH_HLEN);
+	if (meta->gso_segs > 1) {
+		shinfo->gso_size = meta->gso_size;
+		shinfo->gso_segs = meta->gso_segs;
+		shinfo->gso_type = meta->flags & RNET_RX_GSO_TCPV4 ?
+				   SKB_GSO_TCPV4 : SKB_GSO_TCPV6;
+		if (meta->flags & RNET_RX_FIXED_ID)
+			shinfo->gso_type |= SKB_GSO_TCP_FIXEDID;
+		if (tcp_hdr(skb)->cwr)
+			shinfo->gso_type |= SKB_GSO_TCP_ACCECN;
+	}
+	skb->ip_summed = CHECKSUM_PARTIAL;
+	skb->csum_start = skb_transport_header(skb) - skb->head;
+	skb->csum_offset = offsetof(struct tcphdr, check);
+}
+
+/* Completes a received packet and hands it to the stack. */
+void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
+				  const struct rnet_rx_meta *meta)
+{
+	u32 flags = meta->flags;
+
+	/* GRO merges packets of one kind only, so copied ones are marked, too. */
+	skb_mark_for_recycle(skb);
+	skb->protocol = eth_type_trans(skb, napi->dev);
+	skb_record_rx_queue(skb, meta->queue);
+	if (flags & RNET_RX_HASH)
+		skb_set_hash(skb, meta->hash,
+			     flags & RNET_RX_HASH_L4 ? PKT_HASH_TYPE_L4 :
+						       PKT_HASH_TYPE_L3);
+	if (flags & RNET_RX_VLAN)
+		__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), meta->vlan_tci);
+	if (flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6))
+		rnet_rx_gso(skb, meta);
+	else if (flags & RNET_RX_CSUM_OK)
+		skb->ip_summed = CHECKSUM_UNNECESSARY;
+	napi_gro_receive(napi, skb);
+}
+
+u32 reflow_rust_helper_num_online_cpus(void)
+{
+	return num_online_cpus();
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What passes between the net abstractions and their C helpers in one call,
+ * so that the hot path crosses the language border once a packet and not once
+ * a field.
+ */
+#ifndef _NET_RUST_HELPERS_H
+#define _NET_RUST_HELPERS_H
+
+#include <linux/types.h>
+
+/**
+ * struct rnet_config - what the core is to know of a new device
+ * @hw_features: features that can be switched
+ * @features: those of them that are on from the start
+ * @vlan_features: features of VLAN interfaces on top
+ * @queues: queue pairs
+ * @max_mtu: largest payload that can be set
+ * @mac: station address
+ */
+struct rnet_config {
+	u64 hw_features;
+	u64 features;
+	u64 vlan_features;
+	u32 queues;
+	u32 max_mtu;
+	u8 mac[6];
+};
+
+/**
+ * struct rnet_tx_info - what a driver must know of a packet to send
+ * @len: bytes of the packet
+ * @head_len: bytes in the linear part
+ * @nr_frags: page fragments behind it
+ * @gso_size: payload bytes of a segment, 0 without segmentation
+ * @gso_segs: number of segments
+ * @vlan_tci: VLAN tag to insert, if @vlan
+ * @csum_start: where the checksum starts, from the start of the packet
+ * @csum_off: where the checksum goes, from the start of the packet
+ * @csum: checksum wanted
+ * @vlan: VLAN tag wanted
+ */
+struct rnet_tx_info {
+	u32 len;
+	u32 head_len;
+	u16 nr_frags;
+	u16 gso_size;
+	u16 gso_segs;
+	u16 vlan_tci;
+	u16 csum_start;
+	u16 csum_off;
+	u8 csum;
+	u8 vlan;
+};
+
+/**
+ * enum rnet_rx_flags - what is known of a received packet
+ * @RNET_RX_HASH: the hash is valid and covers addresses
+ * @RNET_RX_HASH_L4: the hash covers ports, too
+ * @RNET_RX_VLAN: a VLAN tag was removed
+ * @RNET_RX_CSUM_OK: the checksums were verified
+ * @RNET_RX_GSO_TCPV4: several segments of TCP over IPv4
+ * @RNET_RX_GSO_TCPV6: several segments of TCP over IPv6
+ * @RNET_RX_FIXED_ID: their IPv4 ids are all the same
+ */
+enum rnet_rx_flags {
+	RNET_RX_HASH		= 1,
+	RNET_RX_HASH_L4		= 2,
+	RNET_RX_VLAN		= 4,
+	RNET_RX_CSUM_OK		= 8,
+	RNET_RX_GSO_TCPV4	= 16,
+	RNET_RX_GSO_TCPV6	= 32,
+	RNET_RX_FIXED_ID	= 64,
+};
+
+/**
+ * struct rnet_rx_meta - what a driver knows of a received packet
+ * @flags: of &enum rnet_rx_flags
+ * @hash: flow hash
+ * @vlan_tci: removed VLAN tag
+ * @queue: receive queue
+ * @gso_size: payload bytes of each segment but the last
+ * @gso_segs: number of segments
+ * @l4_off: offset of the TCP header from the start of the frame
+ */
+struct rnet_rx_meta {
+	u32 flags;
+	u32 hash;
+	u16 vlan_tci;
+	u16 queue;
+	u16 gso_size;
+	u16 gso_segs;
+	u16 l4_off;
+};
+
+#endif /* _NET_RUST_HELPERS_H */

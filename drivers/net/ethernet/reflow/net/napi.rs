@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! NAPI instances with their interrupt.
+//!
+//! A driver implements [`Poll`] for what one queue pair cleans up. The rules of
+//! `Documentation/networking/napi.rst` are kept here, in one place: no receive work at budget 0,
+//! no completion at budget 0 or when the budget is used up, the interrupt asked for again only
+//! after completion, and nothing of the poll state touched after that.
+
+use super::{
+    bindings,
+    Device, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    str::CString,
+    types::Opaque, //
+};
+
+/// What one poll did.
+pub(crate) struct Outcome {
+    /// Receive work done, in packets, at most the budget.
+    pub(crate) work: usize,
+    /// There is more to do although the budget was not used up.
+    pub(crate) again: bool,
+    /// What [`Poll::arm`] is given if this was the last poll for now.
+    pub(crate) token: u32,
+}
+
+/// What a NAPI instance runs.
+pub(crate) trait Poll: Send {
+    /// What [`Poll::arm`] works on. It is used while the next poll may already run elsewhere.
+    type Shared: Send + Sync;
+
+    /// Called once, before the first poll, in process context. May sleep.
+    fn attached(&mut self, napi: NapiRef<'_>);
+
+    /// Cleans up: transmit completions always, received packets up to the budget. In softirq
+    /// context, on one CPU at a time.
+    fn poll(&mut self, shared: &Self::Shared, cx: &mut PollContext<'_>) -> Outcome;
+
+    /// Asks the device for the next interrupt. In softirq context.
+    fn arm(shared: &Self::Shared, token: u32);
+}
+
+/// A reference to a NAPI instance that exists.
+#[derive(Clone, Copy)]
+pub(crate) struct NapiRef<'a>(NonNull<bindings::napi_struct>, PhantomData<&'a ()>);
+
+impl NapiRef<'_> {
+    pub(super) fn as_raw(self) -> *mut bindings::napi_struct {
+        self.0.as_ptr()
+    }
+}
+
+/// Proof that a NAPI instance is polled on this CPU, in softirq context.
+///
+/// # Invariants
+///
+/// `napi` is the instance being polled, and stays so for the lifetime of the context.
+pub(crate) struct PollContext<'a> {
+    napi: NonNull<bindings::napi_struct>,
+    budget: i32,
+    _napi: PhantomData<&'a mut ()>,
+}
+
+impl PollContext<'_> {
+    /// How many packets may be received; 0 when only transmit completions may be handled.
+    pub(crate) fn budget(&self) -> usize {
+        self.budget.try_into().unwrap_or(0)
+    }
+
+    pub(super) fn raw_budget(&self) -> i32 {
+        self.budget
+    }
+
+    pub(super) fn napi(&self) -> *mut bindings::napi_struct {
+        self.napi.as_ptr()
+    }
+
+    /// Transmit queue `index` of the device, for the one that cleans up behind it.
+    #[inline]
+    pub(crate) fn tx_queue(&self, index: u32) -> CompletedQueue<'_> {
+        // SAFETY: The instance is valid, and its device lives longer; `index` is one of the
+        // device's queues, as only `Vector::new` hands out contexts and drivers use their own.
+        let txq = unsafe { bindings::netdev_get_tx_queue((*self.napi.as_ptr()).dev, index) };
+        CompletedQueue(txq, PhantomData)
+    }
+}
+
+/// The completion side of a transmit queue.
+pub(crate) struct CompletedQueue<'a>(*mut bindings::netdev_queue, PhantomData<&'a ()>);
+
+impl CompletedQueue<'_> {
+    /// Tells byte queue limits what was sent.
+    #[inline]
+    pub(crate) fn completed(&self, packets: u32, bytes: u32) {
+        // SAFETY: The queue is valid for the life of the context.
+        unsafe { bindings::netdev_tx_completed_queue(self.0, packets, bytes) };
+    }
+
+    /// Whether the driver has stopped the queue.
+    #[inline]
+    pub(crate) fn is_stopped(&self) -> bool {
+        // SAFETY: As above.
+        unsafe { bindings::netif_tx_queue_stopped(self.0) }
+    }
+
+    /// Lets the stack send again.
+    pub(crate) fn wake(&self) {
+        // SAFETY: As above.
+        unsafe { bindings::netif_tx_wake_queue(self.0) };
+    }
+}
+
+#[repr(C)]
+struct Inner<P: Poll> {
+    napi: Opaque<bindings::napi_struct>,
+    poll: UnsafeCell<P>,
+    shared: P::Shared,
+    name: CString,
+}
+
+/// A NAPI instance and its interrupt, running from creation until [`Vector::stop`].
+///
+/// # Invariants
+///
+/// The instance is registered with its device; while `running` it is enabled and `irq` is requested
+/// with it as argument. `inner` stays where it is.
+pub(super) struct Vector<P: Poll> {
+    inner: Pin<KBox<Inner<P>>>,
+    irq: u32,
+    queue: u32,
+    running: bool,
+}
+
+// SAFETY: Poll state and shared part may be sent; the NAPI structure is bound to no thread.
+unsafe impl<P: Poll> Send for Vector<P> {}
+// SAFETY: No method takes `&self`.
+unsafe impl<P: Poll> Sync for Vector<P> {}
+
+impl<P: Poll> Vector<P> {
+    /// Starts queue pair `queue` of `dev` on interrupt `irq`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or what requesting the interrupt says.
+    ///
+    /// # Safety
+    ///
+    /// The device's instance lock is held, here and whenever the object is dropped or stopped;
+    /// `irq` stays allocated and the device alive until then; `queue` is one of its queues.
+    pub(super) unsafe fn new(
+        dev: &Device,
+        queue: u32,
+        irq: u32,
+        poll: P,
+        shared: P::Shared,
+    ) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("{}-{}", dev.name(), queue))?;
+        let inner = KBox::pin(
+            Inner {
+                napi: Opaque::zeroed(),
+                poll: UnsafeCell::new(poll),
+                shared,
+                name,
+            },
+            GFP_KERNEL,
+        )?;
+        let napi = inner.napi.get();
+        // SAFETY: The structure is zeroed and pinned, the lock held by the safety requirement.
+        unsafe {
+            bindings::netif_napi_add_config_locked(
+                dev.as_raw(),
+                napi,
+                Some(poll_callback::<P>),
+                queue as i32,
+            )
+        };
+        // INVARIANT: Registered and not yet running.
+        let mut this = Self {
+            inner,
+            irq,
+            queue,
+            running: false,
+        };
+        let napi_ref = NapiRef(NonNull::new(napi).ok_or(EINVAL)?, PhantomData);
+        // SAFETY: The instance is not enabled, so nobody else touches the poll state.
+        unsafe { (*this.inner.poll.get()).attached(napi_ref) };
+        this.start(dev)?;
+        Ok(this)
+    }
+
+    fn start(&mut self, dev: &Device) -> Result {
+        let napi = self.inner.napi.get();
+        // SAFETY: The instance is registered by the type invariant and the lock is held.
+        unsafe {
+            bindings::netif_napi_set_irq_locked(napi, self.irq as i32);
+            bindings::napi_enable_locked(napi);
+        }
+        // SAFETY: The instance lives until the interrupt is freed, and the name as long.
+        let ret = unsafe {
+            bindings::request_threaded_irq(
+                self.irq,
+                Some(irq_callback),
+                None,
+                0,
+                self.inner.name.as_char_ptr(),
+                napi.cast(),
+            )
+        };
+        if let Err(e) = to_result(ret) {
+            // SAFETY: It was enabled above.
+            unsafe { bindings::napi_disable_locked(napi) };
+            return Err(e);
+        }
+        // INVARIANT: Enabled, interrupt requested.
+        self.running = true;
+        for kind in [
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+        ] {
+            // SAFETY: The queue exists and the lock is held.
+            unsafe { bindings::netif_queue_set_napi(dev.as_raw(), self.queue, kind, napi) };
+        }
+        Ok(())
+    }
+
+    /// Frees the interrupt and waits until no poll runs. May sleep.
+    pub(super) fn stop(&mut self) {
+        if !self.running {
+            return;
+        }
+        let napi = self.inner.napi.get();
+        // SAFETY: The instance is registered by the type invariant.
+        let dev = unsafe { (*napi).dev };
+        for kind in [
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+        ] {
+            // SAFETY: The queue exists and the lock is held.
+            unsafe {
+                bindings::netif_queue_set_napi(dev, self.queue, kind, core::ptr::null_mut())
+            };
+        }
+        // SAFETY: The instance is registered and the lock held. The core lets go of the interrupt,
+        // whose affinity it watches.
+        unsafe { bindings::netif_napi_set_irq_locked(napi, -1) };
+        // SAFETY: The interrupt was requested with this argument, by the type invariant.
+        unsafe { bindings::free_irq(self.irq, napi.cast()) };
+        // SAFETY: The instance is enabled by the type invariant and the lock is held.
+        unsafe { bindings::napi_disable_locked(napi) };
+        // INVARIANT: Neither enabled nor requested.
+        self.running = false;
+    }
+}
+
+impl<P: Poll> Drop for Vector<P> {
+    fn drop(&mut self) {
+        self.stop();
+        // SAFETY: The instance is registered and not enabled; the lock is held by the safety
+        // requirement of `new`. The poll state, with its page pools, is dropped after this; a
+        // disabled instance is all that they look at, and it is freed last, with `inner`.
+        unsafe { bindings::netif_napi_del_locked(self.inner.napi.get()) };
+    }
+}
+
+/// # Safety
+///
+/// To be called as the handler of an interrupt requested with a NAPI instance as argument.
+unsafe extern "C" fn irq_callback(_irq: i32, arg: *mut c_void) -> bindings::irqreturn_t {
+    // SAFETY: The argument is a NAPI instance that lives until the interrupt is freed; handlers run
+    // with interrupts off.
+    unsafe { bindings::napi_schedule_irqoff(arg.cast()) };
+    bindings::irqreturn::IRQ_HANDLED
+}
+
+/// # Safety
+///
+/// To be called by the NAPI core for an instance that [`Vector::new`] registered with this `P`.
+unsafe extern "C" fn poll_callback<P: Poll>(
+    napi: *mut bindings::napi_struct,
+    budget: i32,
+) -> i32 {
+    // CAST: The NAPI structure is the first field of `Inner`, which is `repr(C)`.
+    let inner = napi.cast::<Inner<P>>();
+    // SAFETY: The instance is inside a live `Inner<P>`; shared access to its shared part is sound.
+    let shared = unsafe { &(*inner).shared };
+    // SAFETY: The core polls an instance on one CPU at a time, so this is the only reference to
+    // the poll state until the poll is completed.
+    let poll = unsafe { &mut *(*inner).poll.get() };
+    let Some(ptr) = NonNull::new(napi) else {
+        return 0;
+    };
+    // INVARIANT: This instance is being polled until this function returns.
+    let mut cx = PollContext {
+        napi: ptr,
+        budget,
+        _napi: PhantomData,
+    };
+    let out = poll.poll(shared, &mut cx);
+    let limit = cx.budget();
+    if limit == 0 {
+        return 0;
+    }
+    if out.again || out.work >= limit {
+        return budget;
+    }
+    // `work` is below the budget, so it fits. From here on another CPU may poll.
+    let work = out.work as i32;
+    // SAFETY: The instance is being polled, and less than the budget was done.
+    if unsafe { bindings::napi_complete_done(napi, work) } {
+        P::arm(shared, out.token);
+    }
+    work
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages that a device receives into, recycled by `page_pool`.
+//!
+//! A page is allocated with a large reference count, of which the driver owns all. Each fragment
+//! of a packet takes one; when the device is done with the page the driver gives back the rest at
+//! once. So sharing a page among packets costs no atomic operation.
+
+use super::{
+    bindings,
+    dma::DmaDevice,
+    napi::{
+        NapiRef,
+        PollContext, //
+    }, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+/// Bytes of a page.
+pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
+
+/// References of a fresh page: more than fragments of one byte could take.
+const BIAS: isize = 1 << 16;
+
+/// A pool of pages, mapped for the device to write to.
+///
+/// # Invariants
+///
+/// The pointer is a live pool, to be destroyed once.
+pub(crate) struct PagePool(NonNull<bindings::page_pool>);
+
+// SAFETY: Destroying a pool, and giving pages back other than directly, is allowed anywhere. What
+// needs the pool's NAPI context asks for it.
+unsafe impl Send for PagePool {}
+// SAFETY: As above.
+unsafe impl Sync for PagePool {}
+
+impl PagePool {
+    /// Creates a pool for about `size` pages in use. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or what `page_pool_create` says.
+    pub(crate) fn new(dev: &DmaDevice, netdev: &super::Device, size: u32) -> Result<Arc<Self>> {
+        let mut params = bindings::page_pool_params::default();
+        {
+            let fast = &mut params.__bindgen_anon_1;
+            // SAFETY: The union's members are views of the same plain fields.
+            let fast = unsafe { &mut fast.fast };
+            fast.order = 0;
+            fast.pool_size = size;
+            fast.nid = bindings::NUMA_NO_NODE;
+            fast.dev = dev.as_raw();
+            fast.dma_dir = bindings::dma_data_direction::DMA_FROM_DEVICE;
+            fast.max_len = PAGE_SIZE as u32;
+        }
+        {
+            let slow = &mut params.__bindgen_anon_2;
+            // SAFETY: As above.
+            let slow = unsafe { &mut slow.slow };
+            slow.netdev = netdev.as_raw();
+            slow.flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
+        }
+        // SAFETY: The parameters are valid for the call.
+        let pool = unsafe { bindings::page_pool_create(&params) };
+        let pool = kernel::error::from_err_ptr(pool)?;
+        // INVARIANT: A fresh pool.
+        let pool = Self(NonNull::new(pool).ok_or(ENOMEM)?);
+        Ok(Arc::new(pool, GFP_KERNEL)?)
+    }
+
+    /// Lets the pool recycle without locks in the context of `napi`.
+    pub(crate) fn attach(&self, napi: NapiRef<'_>) {
+        // SAFETY: Both are live. The NAPI instance is freed after the pool: its owner drops the
+        // driver's poll state, and with it the pool, while the instance still exists.
+        unsafe { bindings::page_pool_enable_direct_recycling(self.0.as_ptr(), napi.as_raw()) };
+    }
+
+    /// Takes a page. Not in NAPI context: used to fill a ring before it is put to work. May sleep.
+    pub(crate) fn alloc_sleeping(self: ArcBorrow<'_, Self>) -> Option<PoolPage> {
+        Self::alloc_with(self, true)
+    }
+
+    /// Takes a page in NAPI context.
+    #[inline]
+    pub(crate) fn alloc(self: ArcBorrow<'_, Self>, _cx: &PollContext<'_>) -> Option<PoolPage> {
+        Self::alloc_with(self, false)
+    }
+
+    #[inline]
+    fn alloc_with(this: ArcBorrow<'_, Self>, may_sleep: bool) -> Option<PoolPage> {
+        let mut addr = 0;
+        // SAFETY: The pool is live; the caller is its only user now, either in its NAPI context or
+        // before there is one.
+        let page = unsafe { bindings::pp_alloc(this.0.as_ptr(), BIAS, may_sleep, &mut addr) };
+        // INVARIANT: The page has `BIAS` references, all ours.
+        Some(PoolPage {
+            page: NonNull::new(page)?,
+            pool: this.into(),
+            addr,
+            refs: BIAS,
+        })
+    }
+}
+
+impl Drop for PagePool {
+    fn drop(&mut self) {
+        // SAFETY: The pool is live and this is its end. Pages still in packets keep it until they
+        // come back.
+        unsafe { bindings::page_pool_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// A page of a pool, which the device may write to.
+///
+/// # Invariants
+///
+/// The page belongs to `pool`, and `refs` of its references are owned by this object.
+pub(crate) struct PoolPage {
+    page: NonNull<bindings::page>,
+    pool: Arc<PagePool>,
+    addr: bindings::dma_addr_t,
+    refs: isize,
+}
+
+// SAFETY: The object owns its references, and a page is bound to no CPU.
+unsafe impl Send for PoolPage {}
+
+impl PoolPage {
+    /// Bus address of the page.
+    pub(crate) fn dma_address(&self) -> u64 {
+        self.addr
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::page {
+        self.page.as_ptr()
+    }
+
+    pub(super) fn pool(&self) -> *mut bindings::page_pool {
+        self.pool.0.as_ptr()
+    }
+
+    /// Whether `len` bytes, at least one, at `off` lie in the page.
+    #[inline]
+    pub(super) fn contains(&self, off: u16, len: u16) -> bool {
+        len != 0 && usize::from(off) + usize::from(len) <= PAGE_SIZE
+    }
+
+    #[inline]
+    pub(super) fn has_refs(&self) -> bool {
+        self.refs > 1
+    }
+
+    /// Notes that a packet took over one reference.
+    #[inline]
+    pub(super) fn gave_ref(&mut self) {
+        // INVARIANT: One reference less is ours.
+        self.refs -= 1;
+    }
+
+    /// Gives the page back in NAPI context, the quick way.
+    #[inline]
+    pub(crate) fn recycle(mut self, _cx: &PollContext<'_>) {
+        self.release(true);
+    }
+
+    #[inline]
+    fn release(&mut self, direct: bool) {
+        if self.refs > 0 {
+            // SAFETY: The references are ours by the type invariant. `direct` is only said in the
+            // NAPI context that the pool is attached to.
+            unsafe { bindings::pp_release(self.pool(), self.as_raw(), self.refs, direct) };
+            // INVARIANT: None are left.
+            self.refs = 0;
+        }
+    }
+}
+
+impl Drop for PoolPage {
+    fn drop(&mut self) {
+        self.release(false);
+    }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets, by who owns them and which way they go.
+//!
+//! A [`TxSkb`] comes from the stack and ends in [`TxSkb::consume`] when it was sent or in
+//! [`TxSkb::drop_with`] when it was not. A [`RxSkb`] is built by the driver and ends in
+//! [`RxSkb::submit`]. All three take the packet by value: nothing can touch it afterwards.
+
+use super::{
+    bindings,
+    dma::Bytes,
+    napi::PollContext,
+    page_pool::PoolPage, //
+};
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// Why a packet was dropped; what `drop_monitor` and tracing show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum DropReason {
+    /// No memory for a mapping or a copy.
+    NoMem = bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM,
+    /// The ring had no room although the queue was not stopped.
+    FullRing = bindings::skb_drop_reason_SKB_DROP_REASON_FULL_RING,
+    /// The device or its queue is going down.
+    NotReady = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY,
+    /// What the device said of the packet is wrong.
+    HardwareLie = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
+}
+
+fn free(skb: NonNull<bindings::sk_buff>, reason: DropReason) {
+    // SAFETY: The caller gives up its packet.
+    unsafe {
+        bindings::dev_kfree_skb_any_reason(skb.as_ptr(), reason as bindings::skb_drop_reason)
+    };
+}
+
+/// What a driver must know of a packet to send, fetched in one go.
+pub(crate) type TxInfo = bindings::rnet_tx_info;
+
+/// A packet to send.
+///
+/// # Invariants
+///
+/// The pointer is a valid packet that this object owns.
+pub(crate) struct TxSkb {
+    skb: NonNull<bindings::sk_buff>,
+    nr_frags: u16,
+}
+
+// SAFETY: The object owns the packet, and a packet may be sent and freed on any CPU.
+unsafe impl Send for TxSkb {}
+
+impl TxSkb {
+    /// Takes over a packet from `ndo_start_xmit`.
+    ///
+    /// # Safety
+    ///
+    /// `skb` is a valid packet that the caller gives up.
+    pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: By the safety requirement.
+        let mut this = Self { skb, nr_frags: 0 };
+        this.nr_frags = this.info().nr_frags;
+        this
+    }
+
+    pub(super) fn as_raw(&self) -> *const bindings::sk_buff {
+        self.skb.as_ptr()
+    }
+
+    /// Lengths and offload requests.
+    #[inline]
+    pub(crate) fn info(&self) -> TxInfo {
+        let mut info = TxInfo::default();
+        // SAFETY: The packet is valid by the type invariant.
+        unsafe { bindings::skb_tx_info(self.as_raw(), &mut info) };
+        info
+    }
+
+    /// Number of page fragments.
+    pub(crate) fn nr_frags(&self) -> u16 {
+        self.nr_frags
+    }
+
+    /// Ends a packet that was sent.
+    pub(crate) fn consume(self, cx: &PollContext<'_>) {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: The packet is owned and given up; the budget is that of the running poll.
+        unsafe { bindings::napi_consume_skb(this.skb.as_ptr(), cx.raw_budget()) };
+    }
+
+    /// Ends a packet that was not sent.
+    pub(crate) fn drop_with(self, reason: DropReason) {
+        let this = core::mem::ManuallyDrop::new(self);
+        free(this.skb, reason);
+    }
+}
+
+impl Drop for TxSkb {
+    fn drop(&mut self) {
+        free(self.skb, DropReason::NotReady);
+    }
+}
+
+/// What is known of a received packet when it goes up.
+pub(crate) type RxMeta = bindings::rnet_rx_meta;
+
+/// Bits of [`RxMeta::flags`].
+pub(crate) mod rx_flags {
+    use super::bindings;
+
+    /// The hash is valid.
+    pub(crate) const HASH: u32 = bindings::rnet_rx_flags_RNET_RX_HASH;
+    /// The hash covers ports.
+    pub(crate) const HASH_L4: u32 = bindings::rnet_rx_flags_RNET_RX_HASH_L4;
+    /// A VLAN tag was removed.
+    pub(crate) const VLAN: u32 = bindings::rnet_rx_flags_RNET_RX_VLAN;
+    /// All checksums were verified.
+    pub(crate) const CSUM_OK: u32 = bindings::rnet_rx_flags_RNET_RX_CSUM_OK;
+    /// Several segments of TCP over IPv4.
+    pub(crate) const GSO_TCPV4: u32 = bindings::rnet_rx_flags_RNET_RX_GSO_TCPV4;
+    /// Several segments of TCP over IPv6.
+    pub(crate) const GSO_TCPV6: u32 = bindings::rnet_rx_flags_RNET_RX_GSO_TCPV6;
+    /// Their IPv4 ids are equal.
+    pub(crate) const FIXED_ID: u32 = bindings::rnet_rx_flags_RNET_RX_FIXED_ID;
+}
+
+/// A received packet under construction.
+///
+/// # Invariants
+///
+/// The pointer is a valid packet that this object owns and nobody else sees.
+pub(crate) struct RxSkb(NonNull<bindings::sk_buff>);
+
+// SAFETY: The object owns the packet, which is bound to no CPU.
+unsafe impl Send for RxSkb {}
+
+impl RxSkb {
+    /// Allocates a packet with room for `len` bytes in its linear part.
+    #[inline]
+    pub(crate) fn alloc(cx: &PollContext<'_>, len: u32) -> Option<Self> {
+        // SAFETY: The context proves that its NAPI instance is running on this CPU.
+        let skb = unsafe { bindings::napi_alloc_skb(cx.napi(), len) };
+        // INVARIANT: A fresh packet, owned by nobody else.
+        NonNull::new(skb).map(Self)
+    }
+
+    fn has_tailroom(&self, len: u32) -> bool {
+        // SAFETY: The packet is valid by the type invariant.
+        let room = unsafe { bindings::skb_tailroom(self.0.as_ptr()) };
+        len <= room
+    }
+
+    /// Appends bytes of coherent memory to the linear part.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the bytes are not inside `from` or do not fit; nothing is copied then.
+    #[inline]
+    pub(crate) fn put_coherent(&mut self, from: &Bytes, off: usize, len: u16) -> Result {
+        let src = from.range(off, len.into()).ok_or(EINVAL)?;
+        if !self.has_tailroom(len.into()) {
+            return Err(EINVAL);
+        }
+        // SAFETY: `src` has `len` bytes and the packet has room for them. The C function copies
+        // bytes whatever the device writes meanwhile.
+        unsafe { bindings::skb_put_data(self.0.as_ptr(), src.cast(), len.into()) };
+        Ok(())
+    }
+
+    /// Appends bytes to the linear part.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if they do not fit; nothing is copied then.
+    pub(crate) fn put_slice(&mut self, bytes: &[u8]) -> Result {
+        let len = u32::try_from(bytes.len())?;
+        if !self.has_tailroom(len) {
+            return Err(EINVAL);
+        }
+        // SAFETY: The packet has room for the bytes.
+        unsafe { bindings::skb_put_data(self.0.as_ptr(), bytes.as_ptr().cast(), len) };
+        Ok(())
+    }
+
+    /// Appends bytes of a page to the linear part by copying them.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the bytes are not inside the page or do not fit; nothing is copied then.
+    pub(crate) fn put_page(&mut self, page: &PoolPage, off: u16, len: u16) -> Result {
+        if !page.contains(off, len) || !self.has_tailroom(len.into()) {
+            return Err(EINVAL);
+        }
+        // SAFETY: The bytes lie in the page, the packet has room for them, and the page's pool is
+        // alive as long as the page.
+        unsafe {
+            bindings::rx_copy_page(
+                self.0.as_ptr(),
+                page.pool(),
+                page.as_raw(),
+                off.into(),
+                len.into(),
+            )
+        };
+        Ok(())
+    }
+
+    /// Appends bytes of a page as a fragment, without copying.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the bytes are not inside the page, [`ENOSPC`] if the packet can hold no more
+    /// fragments. The packet is as before then.
+    #[inline]
+    pub(crate) fn add_page(&mut self, page: &mut PoolPage, off: u16, len: u16) -> Result {
+        if !page.contains(off, len) || !page.has_refs() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The bytes lie in the page, which holds at least one reference to give away.
+        let taken = unsafe {
+            bindings::rx_add_frag(
+                self.0.as_ptr(),
+                page.pool(),
+                page.as_raw(),
+                off.into(),
+                len.into(),
+            )
+        };
+        match taken {
+            0 => Ok(()),
+            1 => {
+                page.gave_ref();
+                Ok(())
+            }
+            _ => Err(ENOSPC),
+        }
+    }
+
+    /// The linear part.
+    #[inline]
+    pub(crate) fn head_mut(&mut self) -> &mut [u8] {
+        let mut len = 0;
+        // SAFETY: The packet is valid and exclusively owned by the type invariant.
+        let head = unsafe { bindings::skb_head(self.0.as_ptr(), &mut len) };
+        // SAFETY: The linear part is `len` bytes long, all written by one of the `put` functions,
+        // and borrowed with the packet.
+        unsafe { core::slice::from_raw_parts_mut(head, len as usize) }
+    }
+
+    /// Hands the packet to the stack.
+    #[inline]
+    pub(crate) fn submit(self, cx: &PollContext<'_>, meta: &RxMeta) {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: The packet is owned and given up; the context proves that its NAPI instance is
+        // running on this CPU.
+        unsafe { bindings::rx_submit(cx.napi(), this.0.as_ptr(), meta) };
+    }
+}
+
+impl Drop for RxSkb {
+    fn drop(&mut self) {
+        free(self.0, DropReason::HardwareLie);
+    }
+}
