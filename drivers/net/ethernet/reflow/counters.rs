@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver's own counters. They belong to a queue number and outlive its rings.
+
+use crate::{
+    hw::opcode::Opcode,
+    net::stats::Counter, //
+};
+
+/// Defines counters with the names that `ethtool -S` shows behind the queue's prefix.
+macro_rules! counters {
+    (
+        $(#[$meta:meta])* $name:ident:
+        $( $(#[$fmeta:meta])* $field:ident, )*
+    ) => {
+        $(#[$meta])*
+        #[derive(Default)]
+        pub(crate) struct $name {
+            $( $(#[$fmeta])* pub(crate) $field: Counter, )*
+        }
+
+        impl $name {
+            /// Shows each counter's name and value.
+            pub(crate) fn visit(&self, mut f: impl FnMut(&'static str, u64)) {
+                $( f(stringify!($field), self.$field.read()); )*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Receive counters of a queue. Written by its NAPI instance.
+    Rx:
+    /// Packets as on the wire.
+    packets,
+    /// Bytes of those packets.
+    bytes,
+    /// Socket buffers handed to the stack.
+    skbs,
+    /// Socket buffers that hold more than one packet.
+    hw_gro_packets,
+    /// Packets in those socket buffers.
+    hw_gro_wire_packets,
+    /// Packets whose checksum the device found wrong.
+    csum_bad,
+    /// Packets dropped because no memory was to be had for their socket buffer.
+    drop_nomem,
+    /// Packets dropped because the completion cannot be true.
+    drop_bad_completion,
+    /// Packets dropped because the beginning of their aggregate was lost.
+    drop_orphan,
+    /// Pages that could not be allocated; the ring is refilled later.
+    alloc_fail,
+    /// Aggregates handed up before the device closed them.
+    parked,
+    /// Pages given back by the device without a packet.
+    released,
+    /// Polls.
+    polls,
+}
+
+counters! {
+    /// Transmit counters of a queue that `ndo_start_xmit` writes, under the queue's lock.
+    TxQueued:
+    /// Packets dropped because memory could not be mapped.
+    drop_map,
+    /// Packets dropped because the ring was full.
+    drop_full,
+    /// Times that the queue was stopped for want of room.
+    stops,
+    /// Doorbells rung.
+    doorbells,
+}
+
+counters! {
+    /// Transmit counters of a queue that its NAPI instance writes.
+    TxDone:
+    /// Packets sent.
+    packets,
+    /// Bytes of those packets.
+    bytes,
+    /// Times that the queue was woken.
+    wakes,
+    /// Transmit completions that cannot be true.
+    bad_completion,
+}
+
+/// All counters of a queue pair.
+#[derive(Default)]
+pub(crate) struct Queue {
+    /// Receive.
+    pub(crate) rx: Rx,
+    /// Packets by operation code.
+    pub(crate) opcodes: [Counter; Opcode::COUNT],
+    /// Transmit, on the way in.
+    pub(crate) tx_queued: TxQueued,
+    /// Transmit, on the way out.
+    pub(crate) tx_done: TxDone,
+}

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The duties of a network device: up and down, addresses, filters, features, totals.
+
+use crate::{
+    counters,
+    hw::{
+        regs::{
+            self,
+            Caps,
+            Ctrl,
+            Event,
+            Features,
+            FlowCfg,
+            RssCtrl,
+            RxMode,
+            Status, //
+        },
+        stats::{
+            Global,
+            Queue as HwQueue, //
+        }, //
+    },
+    hw_stats,
+    mmio::{
+        queue_reg,
+        Mmio,
+        GONE, //
+    },
+    net::{
+        device::{
+            self as netdev,
+            features,
+            Device,
+            MacAddr,
+            QueuePair,
+            Stats64,
+            XmitContext, //
+        },
+        dma::DmaDevice,
+        ethtool::Coalesce,
+        skbuff::TxSkb, //
+    },
+    queue::{
+        self,
+        Doorbell,
+        Queue, //
+    },
+    rx,
+    tx, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+
+/// Bytes of an Ethernet header and two VLAN tags less the one that does not count.
+const FRAME_OVERHEAD: u32 = netdev::ETH_HLEN + 4;
+/// Largest payload of a frame.
+pub(crate) const MAX_MTU: u32 = 9600;
+/// Features that VLAN interfaces on top inherit.
+pub(crate) const VLAN_FEATURES: u64 = features::SG | features::HW_CSUM;
+/// Moderation at start: interrupts wait a little for company.
+const COALESCE: Coalesce = Coalesce {
+    rx_usecs: 8,
+    rx_frames: 32,
+};
+
+/// A device and its driver's state, from probe to unbind.
+pub(crate) struct Nic<'bound> {
+    dev: &'bound device::Device<Bound>,
+    mmio: Arc<Mmio<'bound>>,
+    dma: Arc<DmaDevice>,
+    /// The device's counters.
+    pub(crate) hw: hw_stats::Block<'bound>,
+    /// The driver's counters, one entry a queue.
+    pub(crate) counters: KVec<Arc<counters::Queue>>,
+    settings: Arc<rx::Settings>,
+    caps: Caps,
+    /// What the optional parts of the device are.
+    features: Features,
+    flows: usize,
+    /// Shadow of RX_MODE; written under the instance lock.
+    rx_mode: Atomic<u32>,
+    /// Microseconds and packets of interrupt moderation; written under the instance lock.
+    coalesce: [Atomic<u32>; 2],
+}
+
+impl<'bound> Nic<'bound> {
+    /// Takes charge of a device that has been reset. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] if its capabilities make no sense, [`ENOMEM`].
+    pub(crate) fn new(
+        dev: &'bound device::Device<Bound>,
+        mmio: Arc<Mmio<'bound>>,
+        dma: DmaDevice,
+        queues: usize,
+    ) -> Result<Self> {
+        let caps = Caps(mmio.read(regs::CAPS));
+        let flows = mmio.read(regs::FLOW_SIZE);
+        if !flows.is_power_of_two() || flows > 1 << 12 {
+            dev_err!(dev, "device reports a flow database of {} entries\n", flows);
+            return Err(ENODEV);
+        }
+        let mut counters = KVec::with_capacity(queues, GFP_KERNEL)?;
+        for _ in 0..queues {
+            counters.push(
+                Arc::new(counters::Queue::default(), GFP_KERNEL)?,
+                GFP_KERNEL,
+            )?;
+        }
+        let this = Self {
+            dev,
+            hw: hw_stats::Block::new(dev, &mmio, caps.queues() as usize)?,
+            dma: Arc::new(dma, GFP_KERNEL)?,
+            counters,
+            settings: Arc::new(
+                rx::Settings {
+                    csum: Atomic::new(false),
+                },
+                GFP_KERNEL,
+            )?,
+            caps,
+            features: Features(mmio.read(regs::FEATURES)),
+            flows: flows as usize,
+            rx_mode: Atomic::new(RxMode(0).with_broadcast(1).0),
+            coalesce: [
+                Atomic::new(COALESCE.rx_usecs),
+                Atomic::new(COALESCE.rx_frames),
+            ],
+            mmio,
+        };
+        this.apply_features(this.switchable());
+        this.spread();
+        Ok(this)
+    }
+
+    /// The registers.
+    pub(crate) fn mmio(&self) -> &Mmio<'bound> {
+        &self.mmio
+    }
+
+    /// Interrupt moderation in force.
+    pub(crate) fn moderation(&self) -> Coalesce {
+        let [usecs, frames] = &self.coalesce;
+        Coalesce {
+            rx_usecs: usecs.load(Relaxed),
+            rx_frames: frames.load(Relaxed),
+        }
+    }
+
+    /// Sets interrupt moderation, now and for when the interface comes up.
+    pub(crate) fn set_moderation(&self, to: Coalesce) {
+        let [usecs, frames] = &self.coalesce;
+        usecs.store(to.rx_usecs, Relaxed);
+        frames.store(to.rx_frames, Relaxed);
+        for queue in 0..self.counters.len() {
+            queue::set_coalesce(&self.mmio, queue, to);
+        }
+    }
+
+    /// The station address from the factory.
+    pub(crate) fn permanent_mac(&self) -> MacAddr {
+        let lo = self.mmio.read(regs::PERM_MAC_LO).to_le_bytes();
+        let hi = self.mmio.read(regs::PERM_MAC_HI).to_le_bytes();
+        [lo[0], lo[1], lo[2], lo[3], hi[0], hi[1]]
+    }
+
+    /// Features that this device lets the user switch.
+    pub(crate) fn switchable(&self) -> u64 {
+        let f = self.features;
+        let mut on = features::SG;
+        for (has, feature) in [
+            (f.tx_csum(), features::HW_CSUM),
+            (f.rx_csum(), features::RXCSUM),
+            (f.rss(), features::RXHASH),
+            (f.reassembly(), features::GRO_HW),
+            (f.vlan_strip(), features::VLAN_RX),
+            (f.vlan_insert(), features::VLAN_TX),
+        ] {
+            if has != 0 {
+                on |= feature;
+            }
+        }
+        on
+    }
+
+    fn apply_features(&self, on: u64) {
+        let merge = u32::from(on & features::GRO_HW != 0);
+        let cfg = FlowCfg(0)
+            .with_reassembly(merge)
+            .with_batching(merge)
+            .with_suppress(merge);
+        self.mmio.write(regs::FLOW_CFG, cfg.0);
+        self.settings.csum.store(on & features::RXCSUM != 0, Relaxed);
+        let strip = u32::from(on & features::VLAN_RX != 0);
+        let mode = RxMode(self.rx_mode.load(Relaxed)).with_vlan_strip(strip);
+        self.set_mode(mode);
+    }
+
+    fn set_mode(&self, mode: RxMode) {
+        self.rx_mode.store(mode.0, Relaxed);
+        self.mmio.write(regs::RX_MODE, mode.0);
+    }
+
+    /// Spreads flows over the queues by hash, evenly.
+    fn spread(&self) {
+        let mut key = [0; crate::hw::toeplitz::SECRET_LEN];
+        netdev::rss_key_fill(&mut key);
+        for (i, word) in key.chunks_exact(4).enumerate() {
+            if let &[a, b, c, d] = word {
+                let value = u32::from_le_bytes([a, b, c, d]);
+                self.mmio.write_at(regs::RSS_KEY, i, value);
+            }
+        }
+        for (i, queue) in (0..self.counters.len() as u32)
+            .cycle()
+            .take(regs::RSS_ENTRIES)
+            .enumerate()
+        {
+            self.mmio.write_at(regs::RSS_TABLE, i, queue);
+        }
+        let on = RssCtrl(0)
+            .with_enable(1)
+            .with_tcp_ports(1)
+            .with_udp_ports(1);
+        self.mmio.write(regs::RSS_CTRL, on.0);
+    }
+
+    fn open_queue(&self, dev: &Device, i: usize) -> Result<QueuePair<Self>> {
+        let counters = self.counters.get(i).ok_or(EINVAL)?;
+        let (ring, cleaner) = tx::new(self.dev, &self.dma, &self.mmio, i, counters)?;
+        let receiver = rx::Receiver::new(&rx::Setup {
+            dev: self.dev,
+            dma: &self.dma,
+            netdev: dev,
+            mmio: &self.mmio,
+            queue: i.try_into()?,
+            flows: self.flows,
+            settings: &self.settings,
+            counters,
+        })?;
+        queue::set_coalesce(&self.mmio, i, self.moderation());
+        Ok(QueuePair {
+            tx: ring,
+            poll: Queue::new(&self.mmio, i, receiver, cleaner, counters.clone())?,
+            shared: Doorbell::new(&self.mmio, i),
+        })
+    }
+
+    fn set_max_frame(&self, mtu: u32) {
+        self.mmio.write(regs::MAX_FRAME, mtu + FRAME_OVERHEAD);
+    }
+
+    /// Passes the state of the wire on, and asks to hear of the next change.
+    fn update_link(&self, dev: &Device) {
+        self.mmio
+            .write(regs::EVENT_ARM, Event(0).with_link(1).with_queue_fault(1).0);
+        let status = self.mmio.read(regs::STATUS);
+        let up = status != GONE && Status(status).link() != 0;
+        if up != dev.carrier() {
+            dev_info!(self.dev, "link {}\n", if up { "up" } else { "down" });
+            dev.set_carrier(up);
+        }
+    }
+
+    fn report_faults(&self) {
+        for queue in 0..self.counters.len() {
+            let status = regs::QueueStatus(self.mmio.read(queue_reg(queue, regs::Q_STATUS)));
+            if status.0 != GONE && status.error() != 0 {
+                dev_err!(
+                    self.dev,
+                    "queue {} stopped with error {}; take the interface down and up to restart it\n",
+                    queue,
+                    status.error()
+                );
+            }
+        }
+    }
+}
+
+impl<'bound> netdev::Operations for Nic<'bound> {
+    type Tx = tx::Ring<'bound>;
+    type Poll = Queue<'bound>;
+
+    fn open(&self, dev: &Device) -> Result<KVec<QueuePair<Self>>> {
+        let mut pairs = KVec::with_capacity(self.counters.len(), GFP_KERNEL)?;
+        for i in 0..self.counters.len() {
+            pairs.push(self.open_queue(dev, i)?, GFP_KERNEL)?;
+        }
+        Ok(pairs)
+    }
+
+    fn start(&self, dev: &Device) -> Result {
+        self.set_max_frame(dev.mtu());
+        let on = Ctrl(0).with_rx(1).with_tx(1);
+        self.mmio.write(regs::CTRL, on.0);
+        let arm = regs::QueueDoorbell(0).with_arm(1);
+        for queue in 0..self.counters.len() {
+            self.mmio.write(queue_reg(queue, regs::Q_DB), arm.0);
+        }
+        Ok(())
+    }
+
+    fn stop(&self, _dev: &Device) {
+        self.mmio.write(regs::CTRL, 0);
+        for queue in 0..self.counters.len() {
+            self.mmio.write(queue_reg(queue, regs::Q_CTRL), 0);
+        }
+        // The read returns when the device has done its last access to memory.
+        self.mmio.read(regs::STATUS);
+    }
+
+    fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb) {
+        tx.xmit(cx, skb);
+    }
+
+    fn stats64(&self, s: &mut Stats64) {
+        for c in &self.counters {
+            s.rx_packets += c.rx.packets.read();
+            s.rx_bytes += c.rx.bytes.read();
+            s.tx_packets += c.tx_done.packets.read();
+            s.tx_bytes += c.tx_done.bytes.read();
+            s.rx_dropped += c.rx.drop_nomem.read()
+                + c.rx.drop_bad_completion.read()
+                + c.rx.drop_orphan.read();
+            s.tx_dropped += c.tx_queued.drop_map.read() + c.tx_queued.drop_full.read();
+        }
+        for queue in 0..self.caps.queues() as usize {
+            s.rx_missed_errors += self.hw.queue(queue, HwQueue::Missed);
+        }
+        let hw = |which| self.hw.global(which);
+        s.rx_over_errors = hw(Global::RxPmOverflow).saturating_sub(s.rx_missed_errors);
+        s.rx_length_errors = hw(Global::RxRunts) + hw(Global::RxGiants);
+        s.rx_crc_errors = 0;
+        s.rx_errors = s.rx_length_errors + hw(Global::RxDmaErrors);
+        s.tx_errors = hw(Global::TxErrors);
+        s.multicast = hw(Global::RxMulticast);
+    }
+
+    fn set_rx_mode(&self, _dev: &Device, mode: &netdev::RxMode<'_>) -> Result {
+        let fits = mode.multicast.len() <= regs::MC_ENTRIES;
+        if fits {
+            for (i, &[a, b, c, d, e, f]) in mode.multicast.iter().enumerate() {
+                let (lo, hi) = ([a, b, c, d], [e, f, 0, 0]);
+                self.mmio
+                    .write_at(regs::MC_TABLE, 2 * i, u32::from_le_bytes(lo));
+                self.mmio
+                    .write_at(regs::MC_TABLE, 2 * i + 1, u32::from_le_bytes(hi));
+            }
+            self.mmio
+                .write(regs::MC_COUNT, u32::try_from(mode.multicast.len())?);
+        }
+        let now = RxMode(self.rx_mode.load(Relaxed))
+            .with_promisc(mode.promisc.into())
+            .with_allmulti((mode.allmulti || !fits).into());
+        self.set_mode(now);
+        Ok(())
+    }
+
+    fn set_mac(&self, addr: &MacAddr) {
+        let &[a, b, c, d, e, f] = addr;
+        self.mmio
+            .write(regs::MAC_LO, u32::from_le_bytes([a, b, c, d]));
+        self.mmio
+            .write(regs::MAC_HI, u32::from_le_bytes([e, f, 0, 0]));
+    }
+
+    fn set_mtu(&self, mtu: u32) {
+        self.set_max_frame(mtu);
+    }
+
+    fn registered(&self, dev: &Device) {
+        self.update_link(dev);
+    }
+
+    fn event(&self, dev: &Device) {
+        let what = Event(self.mmio.read(regs::EVENT));
+        self.mmio.write(regs::EVENT, what.0);
+        if what.0 != GONE && what.queue_fault() != 0 {
+            self.report_faults();
+        }
+        self.update_link(dev);
+    }
+
+    fn set_features(&self, _dev: &Device, features: u64) -> Result {
+        self.apply_features(features);
+        Ok(())
+    }
+}

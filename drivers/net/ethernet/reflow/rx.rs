@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive: from completions to socket buffers.
+//!
+//! [`Receiver::poll`] is the hot path. It takes completions off the ring one by one, has each
+//! checked by [`decode`], and dispatches on the operation code: packets outside any aggregate go up
+//! at once, data of a flow go to the socket buffer at its flow number.
+
+mod buffers;
+mod decode;
+mod flows;
+mod headers;
+
+use crate::{
+    counters,
+    hw::{
+        desc::{
+            Completion,
+            C0,
+            COMPLETION_WORDS, //
+        },
+        index::Index,
+        opcode::Opcode,
+        regs::{
+            self,
+            BufKind, //
+        }, //
+    },
+    mmio::{
+        queue_reg,
+        Mmio, //
+    },
+    net::{
+        device::Device,
+        dma::{
+            DmaDevice,
+            Words, //
+        },
+        napi::{
+            NapiRef,
+            PollContext, //
+        },
+        page_pool::PagePool,
+        skbuff::RxSkb, //
+    }, //
+};
+use buffers::{
+    Cells,
+    Pages, //
+};
+use decode::{
+    Event,
+    Packet,
+    Place,
+    Span,
+    CELL_SIZE, //
+};
+use flows::{
+    Flows,
+    Refused, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        barrier,
+        Arc, //
+    }, //
+};
+
+/// Entries of the completion ring, as a power of two.
+pub(crate) const LOG2_COMPLETIONS: u32 = 11;
+/// Re-assembly pages with the device, as a power of two.
+pub(crate) const LOG2_REASM: u32 = 9;
+/// Re-assembly pages that flows may keep partly filled besides.
+const REASM_KEPT: u16 = 1536;
+/// Packet pages with the device, as a power of two.
+const LOG2_PACKET: u32 = 8;
+/// Header buffers of 16 cells each, as a power of two.
+pub(crate) const LOG2_HEADER: u32 = 6;
+/// Small-packet buffers of 16 cells each, as a power of two.
+const LOG2_SMALL: u32 = 6;
+/// Bytes of a long packet that go to the linear part when the device did not find its headers.
+const PULL: u16 = 128;
+
+/// What user settings change while packets flow.
+pub(crate) struct Settings {
+    /// Believe the device's checksums.
+    pub(crate) csum: Atomic<bool>,
+}
+
+/// A packet in several completions.
+enum Partial {
+    /// None is under way.
+    None,
+    /// A whole packet, in several packet buffers.
+    Whole(RxSkb),
+    /// A split packet outside any aggregate.
+    Split(RxSkb),
+    /// A packet of a flow's aggregate.
+    Flow,
+    /// The rest of a packet whose beginning was dropped.
+    Dropped,
+}
+
+/// The receive side of a queue.
+pub(crate) struct Receiver<'bound> {
+    ring: Words,
+    next: Index,
+    header: Cells<'bound>,
+    small: Cells<'bound>,
+    reasm: Pages<'bound>,
+    packet: Pages<'bound>,
+    flows: Flows,
+    partial: Partial,
+    queue: u16,
+    settings: Arc<Settings>,
+    counters: Arc<counters::Queue>,
+}
+
+/// What a receiver is made from.
+pub(crate) struct Setup<'a, 'bound> {
+    /// The bus device.
+    pub(crate) dev: &'a device::Device<Bound>,
+    /// The same, for mappings.
+    pub(crate) dma: &'a DmaDevice,
+    /// The network device.
+    pub(crate) netdev: &'a Device,
+    /// Registers.
+    pub(crate) mmio: &'a Arc<Mmio<'bound>>,
+    /// Number of the queue.
+    pub(crate) queue: u16,
+    /// Size of the device's flow database.
+    pub(crate) flows: usize,
+    /// User settings.
+    pub(crate) settings: &'a Arc<Settings>,
+    /// Counters of the queue.
+    pub(crate) counters: &'a Arc<counters::Queue>,
+}
+
+impl<'bound> Receiver<'bound> {
+    /// Makes the rings and tells the device where they are. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(s: &Setup<'_, 'bound>) -> Result<Self> {
+        let queue = usize::from(s.queue);
+        let reg = |r| queue_reg(queue, r);
+        let ring = Words::new(s.dev, LOG2_COMPLETIONS + COMPLETION_WORDS.ilog2())?;
+        s.mmio
+            .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), ring.dma_address());
+        s.mmio.write(reg(regs::CQ_SIZE), LOG2_COMPLETIONS);
+        let cells = |kind, log2| Cells::new(s.dev, s.mmio, queue, kind, log2);
+        let pages = |kind, log2: u32, kept: u16| {
+            let ids = (1_u16 << log2) + kept;
+            let pool = PagePool::new(s.dma, s.netdev, ids.into())?;
+            Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
+        };
+        Ok(Self {
+            ring,
+            next: Index::ZERO,
+            header: cells(BufKind::Header, LOG2_HEADER)?,
+            small: cells(BufKind::Small, LOG2_SMALL)?,
+            reasm: pages(BufKind::Reasm, LOG2_REASM, REASM_KEPT)?,
+            packet: pages(BufKind::Packet, LOG2_PACKET, 1 << LOG2_PACKET)?,
+            flows: Flows::new(s.flows, s.queue)?,
+            partial: Partial::None,
+            queue: s.queue,
+            settings: s.settings.clone(),
+            counters: s.counters.clone(),
+        })
+    }
+
+    /// Gives the device its first buffers. The queue must have been switched on just now.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn fill(&mut self) -> Result {
+        self.header.fill();
+        self.small.fill();
+        self.reasm.fill()?;
+        self.packet.fill()
+    }
+
+    /// Lets the pools recycle in the context of the queue's NAPI instance.
+    pub(crate) fn attached(&mut self, napi: NapiRef<'_>) {
+        self.reasm.pool().attach(napi);
+        self.packet.pool().attach(napi);
+    }
+
+    /// The completion at the ring's head, if the device has written it.
+    #[inline]
+    fn completion(&mut self) -> Option<Completion> {
+        let at = self.next.slot(LOG2_COMPLETIONS) * COMPLETION_WORDS;
+        let c0 = C0(self.ring.read(at));
+        if (c0.generation() != 0) != self.next.generation(LOG2_COMPLETIONS) {
+            return None;
+        }
+        // The device wrote the other words before the one that has the generation.
+        barrier::dma_mb(barrier::Read);
+        let word = |i| self.ring.read(at + i);
+        let words = [c0.0, word(1), word(2), word(3), word(4), word(5), 0, 0];
+        self.next = self.next.add(1);
+        Some(Completion::from_words(words))
+    }
+
+    /// Receives up to `budget` packets. Returns how many, and whether the ring was emptied.
+    pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> (usize, bool) {
+        let counters = self.counters.clone();
+        let count = &counters.rx;
+        let mut work = 0;
+        let mut empty = false;
+        while work < budget {
+            let Some(c) = self.completion() else {
+                empty = true;
+                break;
+            };
+            work += 1;
+            match decode::decode(&c, self.flows.len()) {
+                Ok(Event::Packet(p)) => self.packet(cx, &c, &p, &counters),
+                Ok(Event::Release(id)) => {
+                    count.released.add(1);
+                    if !self.reasm.release(cx, id) {
+                        count.drop_bad_completion.add(1);
+                    }
+                }
+                Err(_) => count.drop_bad_completion.add(1),
+            }
+        }
+        if empty {
+            self.flows.flush(cx, count);
+        }
+        self.header.flush();
+        self.small.flush();
+        let failed = self.reasm.refill(cx) + self.packet.refill(cx);
+        if failed != 0 {
+            count.alloc_fail.add(failed);
+        }
+        (work, empty)
+    }
+
+    /// Whether the device may be waiting for buffers that could not be allocated.
+    pub(crate) fn is_starving(&self) -> bool {
+        self.reasm.is_starving() || self.packet.is_starving()
+    }
+
+    /// Index behind the last completion taken.
+    pub(crate) fn consumed(&self) -> Index {
+        self.next
+    }
+
+    /// Takes one completion of a packet.
+    #[inline]
+    fn packet(
+        &mut self,
+        cx: &PollContext<'_>,
+        c: &Completion,
+        p: &Packet,
+        counters: &counters::Queue,
+    ) {
+        let count = &counters.rx;
+        let first = matches!(self.partial, Partial::None);
+        if first {
+            if let Some(counter) = counters.opcodes.get(p.opcode as usize) {
+                counter.add(1);
+            }
+            count.packets.add(1);
+            count.bytes.add(c.c1.pkt_len());
+            if c.c0.csum_bad() != 0 {
+                count.csum_bad.add(1);
+            }
+            if let Some(flow) = p.flow {
+                if !matches!(p.opcode, Opcode::Append | Opcode::AppendClose) {
+                    self.flows.close(cx, flow, count);
+                }
+            }
+        }
+        match (p.place, p.flow) {
+            (Place::Small(span), _) => self.small(cx, c, &span, count),
+            (Place::Full(span), _) => self.full(cx, c, p, &span, count),
+            (Place::Split(header, data, data2), Some(flow)) if decode::aggregates(p.opcode) => {
+                self.flow(cx, c, p, flow, (header, data, data2), count);
+            }
+            (Place::Split(header, data, data2), _) => {
+                self.split(cx, c, p, (header, data, data2), count);
+            }
+        }
+    }
+
+    /// A packet that is whole in a cell: copied, which costs less than a page.
+    #[inline]
+    fn small(&mut self, cx: &PollContext<'_>, c: &Completion, span: &Span, count: &counters::Rx) {
+        self.partial = Partial::None;
+        match copy_cell(cx, &self.small, span) {
+            Ok(skb) => self.submit(cx, skb, c, count),
+            Err(e) => count_drop(count, &e),
+        }
+        self.small.used(span);
+    }
+
+    /// A packet, or a part of one, in a packet buffer.
+    fn full(
+        &mut self,
+        cx: &PollContext<'_>,
+        c: &Completion,
+        p: &Packet,
+        span: &Span,
+        count: &counters::Rx,
+    ) {
+        let skb = match core::mem::replace(&mut self.partial, Partial::None) {
+            Partial::None => self.full_begin(cx, c, span, count),
+            Partial::Whole(mut skb) => {
+                let page = self.packet.get(span.id).ok_or(EINVAL);
+                match page.and_then(|page| skb.add_page(page, span.off, span.len)) {
+                    Ok(()) => Some(skb),
+                    Err(_) => {
+                        count.drop_bad_completion.add(1);
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        self.packet.release(cx, span.id);
+        match (skb, p.cont) {
+            (Some(skb), true) => self.partial = Partial::Whole(skb),
+            (Some(skb), false) => self.submit(cx, skb, c, count),
+            (None, true) => self.partial = Partial::Dropped,
+            (None, false) => {}
+        }
+    }
+
+    /// The first part of a packet in packet buffers: headers are copied, the rest is a fragment.
+    fn full_begin(
+        &mut self,
+        cx: &PollContext<'_>,
+        c: &Completion,
+        span: &Span,
+        count: &counters::Rx,
+    ) -> Option<RxSkb> {
+        let Some(page) = self.packet.get(span.id) else {
+            count.drop_bad_completion.add(1);
+            return None;
+        };
+        let Some(mut skb) = RxSkb::alloc(cx, CELL_SIZE) else {
+            count.drop_nomem.add(1);
+            return None;
+        };
+        let headers = c.c2.hdr_len() as u16;
+        let pull = match headers {
+            14..=256 => headers,
+            _ => PULL,
+        }
+        .min(span.len);
+        let rest = span.len - pull;
+        let put = skb.put_page(page, span.off, pull);
+        let put = put.and_then(|()| match rest {
+            0 => Ok(()),
+            _ => skb.add_page(page, span.off + pull, rest),
+        });
+        match put {
+            Ok(()) => Some(skb),
+            Err(_) => {
+                count.drop_bad_completion.add(1);
+                None
+            }
+        }
+    }
+
+    /// A split packet outside any aggregate.
+    fn split(
+        &mut self,
+        cx: &PollContext<'_>,
+        c: &Completion,
+        p: &Packet,
+        parts: (Option<Span>, Option<Span>, Option<Span>),
+        count: &counters::Rx,
+    ) {
+        let (header, data, data2) = parts;
+        let begun = match core::mem::replace(&mut self.partial, Partial::None) {
+            Partial::None => match header {
+                Some(span) => {
+                    let skb = copy_cell(cx, &self.header, &span);
+                    self.header.used(&span);
+                    skb
+                }
+                None => Err(Dropped::Lie),
+            },
+            Partial::Split(skb) => Ok(skb),
+            _ => Err(Dropped::Counted),
+        };
+        let filled = begun.and_then(|mut skb| {
+            put_data(&mut self.reasm, &mut skb, [data, data2])?;
+            Ok(skb)
+        });
+        release_data(&mut self.reasm, cx, [data, data2]);
+        match (filled, p.cont) {
+            (Ok(skb), true) => self.partial = Partial::Split(skb),
+            (Ok(skb), false) => self.submit(cx, skb, c, count),
+            (Err(e), cont) => {
+                count_drop(count, &e);
+                if cont {
+                    self.partial = Partial::Dropped;
+                }
+            }
+        }
+    }
+
+    /// A packet, or a part of one, of a flow's aggregate.
+    #[inline]
+    fn flow(
+        &mut self,
+        cx: &PollContext<'_>,
+        c: &Completion,
+        p: &Packet,
+        flow: u16,
+        parts: (Option<Span>, Option<Span>, Option<Span>),
+        count: &counters::Rx,
+    ) {
+        let (header, data, data2) = parts;
+        let before = core::mem::replace(&mut self.partial, Partial::None);
+        if let (Partial::None, Opcode::Start | Opcode::CloseStart) = (&before, p.opcode) {
+            let skb = match header {
+                Some(span) => copy_cell(cx, &self.header, &span),
+                None => Err(Dropped::Lie),
+            };
+            if let Err(e) = &skb {
+                count_drop(count, e);
+            }
+            let csum = self.settings.csum.load(Relaxed);
+            self.flows.start(flow, skb.ok(), c, csum);
+        }
+        if let Some(span) = &header {
+            self.header.used(span);
+        }
+        let put = match self.flows.skb(cx, flow) {
+            Ok(skb) => put_data(&mut self.reasm, skb, [data, data2]),
+            Err(Refused::NoMem) => Err(Dropped::NoMem),
+            Err(Refused::Orphan) => Err(Dropped::Orphan),
+        };
+        release_data(&mut self.reasm, cx, [data, data2]);
+        if let Err(e) = put {
+            // The packet that started the aggregate was counted when it was lost.
+            if !matches!(p.opcode, Opcode::Start | Opcode::CloseStart) && !p.cont {
+                count_drop(count, &e);
+            }
+            count.drop_orphan.add(self.flows.spoil(flow).into());
+        }
+        if p.cont {
+            self.partial = Partial::Flow;
+            return;
+        }
+        self.flows.appended(flow, c);
+        if p.opcode == Opcode::AppendClose || !p.more {
+            self.flows.close(cx, flow, count);
+        }
+    }
+
+    /// Hands up a packet that stands alone.
+    #[inline]
+    fn submit(&self, cx: &PollContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
+        count.skbs.add(1);
+        let csum = self.settings.csum.load(Relaxed);
+        skb.submit(cx, &flows::meta(c, self.queue, csum));
+    }
+}
+
+/// Why a packet was dropped.
+enum Dropped {
+    NoMem,
+    Lie,
+    Orphan,
+    /// The packet was counted with an earlier completion.
+    Counted,
+}
+
+fn count_drop(count: &counters::Rx, why: &Dropped) {
+    match why {
+        Dropped::NoMem => count.drop_nomem.add(1),
+        Dropped::Lie => count.drop_bad_completion.add(1),
+        Dropped::Orphan => count.drop_orphan.add(1),
+        Dropped::Counted => {}
+    }
+}
+
+/// A socket buffer that begins with the bytes of a cell.
+#[inline]
+fn copy_cell(cx: &PollContext<'_>, cells: &Cells<'_>, span: &Span) -> Result<RxSkb, Dropped> {
+    let (mem, off) = cells.at(span).ok_or(Dropped::Lie)?;
+    let mut skb = RxSkb::alloc(cx, CELL_SIZE).ok_or(Dropped::NoMem)?;
+    skb.put_coherent(mem, off, span.len)
+        .map_err(|_| Dropped::Lie)?;
+    Ok(skb)
+}
+
+/// Puts data behind what a socket buffer holds.
+#[inline]
+fn put_data(
+    pages: &mut Pages<'_>,
+    skb: &mut RxSkb,
+    spans: [Option<Span>; 2],
+) -> Result<(), Dropped> {
+    for span in spans.into_iter().flatten() {
+        let page = pages.get(span.id).ok_or(Dropped::Lie)?;
+        skb.add_page(page, span.off, span.len)
+            .map_err(|_| Dropped::Lie)?;
+    }
+    Ok(())
+}
+
+/// Takes back the pages that the device is done with.
+#[inline]
+fn release_data(pages: &mut Pages<'_>, cx: &PollContext<'_>, spans: [Option<Span>; 2]) {
+    for span in spans.into_iter().flatten() {
+        if span.release {
+            pages.release(cx, span.id);
+        }
+    }
+}

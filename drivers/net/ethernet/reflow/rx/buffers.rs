@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Buffers that the device receives into, and who holds them.
+//!
+//! A [`Cells`] ring is coherent memory cut into cells, whose buffers go back to the device as soon
+//! as their last cell was used. A [`Pages`] ring is `page_pool` pages under ids; a page stays in
+//! its table from posting until the device says that it is done.
+
+use super::decode::{
+    Span,
+    BUF_SIZE,
+    CELL_SIZE, //
+};
+use crate::{
+    hw::{
+        desc::B1,
+        index::Index,
+        regs::{
+            self,
+            BufCfg,
+            BufKind, //
+        }, //
+    },
+    mmio::{
+        buf_reg,
+        Mmio, //
+    },
+    net::{
+        dma::{
+            Bytes,
+            Words, //
+        },
+        napi::PollContext,
+        page_pool::{
+            PagePool,
+            PoolPage, //
+        }, //
+    }, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Doorbells are rung for so many buffers at once.
+const BATCH: u16 = 8;
+
+/// The descriptor ring that both kinds have.
+struct Ring<'bound> {
+    desc: Words,
+    log2: u32,
+    tail: Index,
+    rung: Index,
+    tail_reg: usize,
+    mmio: Arc<Mmio<'bound>>,
+}
+
+impl<'bound> Ring<'bound> {
+    fn new(
+        dev: &device::Device<Bound>,
+        mmio: &Arc<Mmio<'bound>>,
+        queue: usize,
+        kind: BufKind,
+        log2: u32,
+    ) -> Result<Self> {
+        let desc = Words::new(dev, log2 + 1)?;
+        let reg = |r| buf_reg(queue, kind, r);
+        mmio.write_addr(reg(regs::BUF_LO), reg(regs::BUF_HI), desc.dma_address());
+        let cfg = BufCfg(0)
+            .with_log2_entries(log2)
+            .with_log2_size(BUF_SIZE.ilog2())
+            .with_log2_cell(CELL_SIZE.ilog2());
+        mmio.write(reg(regs::BUF_CFG), cfg.0);
+        Ok(Self {
+            desc,
+            log2,
+            tail: Index::ZERO,
+            rung: Index::ZERO,
+            tail_reg: reg(regs::BUF_TAIL),
+            mmio: mmio.clone(),
+        })
+    }
+
+    #[inline]
+    fn post(&mut self, addr: u64, id: u16) {
+        let at = self.tail.slot(self.log2) * 2;
+        self.desc.write(at, addr);
+        self.desc.write(at + 1, B1(0).with_id(id.into()).0);
+        self.tail = self.tail.add(1);
+    }
+
+    /// Tells the device of what was posted, if it is worth it or `now`.
+    #[inline]
+    fn ring(&mut self, now: bool) {
+        let new = self.tail.since(self.rung);
+        if new >= BATCH || (now && new != 0) {
+            // The register write is ordered after the descriptors.
+            self.mmio.write(self.tail_reg, self.tail.raw());
+            self.rung = self.tail;
+        }
+    }
+}
+
+/// Buffers of cells.
+pub(super) struct Cells<'bound> {
+    ring: Ring<'bound>,
+    mem: Bytes,
+    /// Ids are below this; each is posted or has cells in use.
+    count: u16,
+}
+
+impl<'bound> Cells<'bound> {
+    /// Makes a ring of `2^log2` buffers. May sleep.
+    pub(super) fn new(
+        dev: &device::Device<Bound>,
+        mmio: &Arc<Mmio<'bound>>,
+        queue: usize,
+        kind: BufKind,
+        log2: u32,
+    ) -> Result<Self> {
+        let count = 1_u16.checked_shl(log2).ok_or(EINVAL)?;
+        Ok(Self {
+            ring: Ring::new(dev, mmio, queue, kind, log2)?,
+            mem: Bytes::new(dev, usize::from(count) * BUF_SIZE as usize)?,
+            count,
+        })
+    }
+
+    /// Posts all buffers. The queue must have been switched on just now.
+    pub(super) fn fill(&mut self) {
+        for id in 0..self.count {
+            self.post(id);
+        }
+        self.ring.ring(true);
+    }
+
+    #[inline]
+    fn post(&mut self, id: u16) {
+        let addr = self.mem.dma_address() + u64::from(id) * u64::from(BUF_SIZE);
+        self.ring.post(addr, id);
+    }
+
+    /// The memory and the offset of a cell's bytes in it; `None` if there is no such buffer.
+    #[inline]
+    pub(super) fn at(&self, span: &Span) -> Option<(&Bytes, usize)> {
+        if span.id >= self.count {
+            return None;
+        }
+        let off = usize::from(span.id) * BUF_SIZE as usize + usize::from(span.off);
+        Some((&self.mem, off))
+    }
+
+    /// Takes note that a cell was copied; posts its buffer again when the device is done with it.
+    #[inline]
+    pub(super) fn used(&mut self, span: &Span) {
+        if span.release && span.id < self.count {
+            self.post(span.id);
+        }
+    }
+
+    /// Tells the device what was posted during the poll.
+    #[inline]
+    pub(super) fn flush(&mut self) {
+        self.ring.ring(false);
+    }
+}
+
+/// What an id of a [`Pages`] ring stands for.
+enum Entry {
+    /// Nothing; the number of the next free id.
+    Free(Option<u16>),
+    /// A page that no completion has named yet.
+    Posted(PoolPage),
+    /// A page that the device has begun to fill.
+    Begun(PoolPage),
+}
+
+/// Buffers that are pages.
+pub(super) struct Pages<'bound> {
+    ring: Ring<'bound>,
+    pool: Arc<PagePool>,
+    entries: KVVec<Entry>,
+    free: Option<u16>,
+    /// Ids in state `Posted`: at least as many as the device still has in the ring.
+    posted: u16,
+}
+
+impl<'bound> Pages<'bound> {
+    /// Makes a ring of `2^log2` entries that can have `ids` pages out. May sleep.
+    pub(super) fn new(
+        dev: &device::Device<Bound>,
+        mmio: &Arc<Mmio<'bound>>,
+        queue: usize,
+        kind: BufKind,
+        log2: u32,
+        ids: u16,
+        pool: Arc<PagePool>,
+    ) -> Result<Self> {
+        let mut entries = KVVec::with_capacity(ids.into(), GFP_KERNEL)?;
+        for id in 0..ids {
+            let next = if id + 1 < ids { Some(id + 1) } else { None };
+            entries.push(Entry::Free(next), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            ring: Ring::new(dev, mmio, queue, kind, log2)?,
+            pool,
+            entries,
+            free: Some(0),
+            posted: 0,
+        })
+    }
+
+    /// The pool that the pages come from.
+    pub(super) fn pool(&self) -> &PagePool {
+        &self.pool
+    }
+
+    fn room(&self) -> u16 {
+        (1_u16 << self.ring.log2) - self.posted
+    }
+
+    /// Posts one page under a free id; gives it back when there is none.
+    #[inline]
+    fn post(&mut self, page: PoolPage) -> Result<(), PoolPage> {
+        let Some(id) = self.free else {
+            return Err(page);
+        };
+        let Some(entry) = self.entries.get_mut(usize::from(id)) else {
+            return Err(page);
+        };
+        let Entry::Free(next) = entry else {
+            return Err(page);
+        };
+        self.free = *next;
+        self.ring.post(page.dma_address(), id);
+        *entry = Entry::Posted(page);
+        self.posted += 1;
+        Ok(())
+    }
+
+    /// Posts as many pages as there is room for. The queue must have been switched on just now.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if there is memory for none.
+    pub(super) fn fill(&mut self) -> Result {
+        while self.room() != 0 {
+            let Some(page) = self.pool.as_arc_borrow().alloc_sleeping() else {
+                break;
+            };
+            if self.post(page).is_err() {
+                break;
+            }
+        }
+        self.ring.ring(true);
+        if self.posted == 0 {
+            return Err(ENOMEM);
+        }
+        Ok(())
+    }
+
+    /// Posts pages in place of those that were used; returns how many could not be allocated.
+    pub(super) fn refill(&mut self, cx: &PollContext<'_>) -> u64 {
+        let mut failed = 0;
+        if self.room() >= BATCH {
+            while self.room() != 0 && self.free.is_some() {
+                let Some(page) = self.pool.as_arc_borrow().alloc(cx) else {
+                    failed = 1;
+                    break;
+                };
+                if let Err(page) = self.post(page) {
+                    page.recycle(cx);
+                    break;
+                }
+            }
+        }
+        self.ring.ring(false);
+        failed
+    }
+
+    /// Whether so few pages are with the device that it may be waiting.
+    pub(super) fn is_starving(&self) -> bool {
+        self.posted < BATCH
+    }
+
+    /// The page of an id, if the device holds it.
+    #[inline]
+    pub(super) fn get(&mut self, id: u16) -> Option<&mut PoolPage> {
+        let entry = self.entries.get_mut(usize::from(id))?;
+        if let Entry::Posted(_) = entry {
+            let Entry::Posted(page) = core::mem::replace(entry, Entry::Free(None)) else {
+                return None;
+            };
+            *entry = Entry::Begun(page);
+            self.posted -= 1;
+        }
+        match entry {
+            Entry::Begun(page) => Some(page),
+            _ => None,
+        }
+    }
+
+    /// The device is done with an id; false if it did not hold it.
+    #[inline]
+    pub(super) fn release(&mut self, cx: &PollContext<'_>, id: u16) -> bool {
+        let free = self.free;
+        let Some(entry) = self.entries.get_mut(usize::from(id)) else {
+            return false;
+        };
+        match core::mem::replace(entry, Entry::Free(free)) {
+            Entry::Free(next) => {
+                *entry = Entry::Free(next);
+                return false;
+            }
+            Entry::Posted(page) => {
+                self.posted -= 1;
+                page.recycle(cx);
+            }
+            Entry::Begun(page) => page.recycle(cx),
+        }
+        self.free = Some(id);
+        true
+    }
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open aggregates, one place for each flow number.
+//!
+//! The flow number that the device gives is the index: no key is compared or hashed on the host. A
+//! place holds the socket buffer that grows while packets of the flow follow each other. It goes up
+//! when the device closes the aggregate, when the batching hint says that nothing follows, and at
+//! the end of a poll. In the last case the header is *parked*, as the device does not send it again
+//! for what it still appends.
+
+use super::{
+    decode::CELL_SIZE,
+    headers::{
+        self,
+        Layout, //
+    }, //
+};
+use crate::{
+    counters,
+    hw::desc::Completion,
+    net::{
+        napi::PollContext,
+        skbuff::{
+            rx_flags,
+            RxMeta,
+            RxSkb, //
+        }, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// TCP flags that a later packet adds to the header of its aggregate: FIN and PSH.
+const LATER_FLAGS: u8 = 0x09;
+
+/// What is known of the aggregate of one socket buffer.
+#[derive(Default)]
+struct Aggregate {
+    meta: RxMeta,
+    at: Layout,
+    /// Segments and bytes of data in this socket buffer.
+    segs: u16,
+    bytes: u32,
+    /// TCP flags of all segments but the first, or-ed.
+    flags: u8,
+    /// The header was advanced: its checksum is not that of the packet.
+    advanced: bool,
+}
+
+/// A header kept for data that the device still appends to an aggregate that has gone up.
+struct Parked {
+    header: [u8; CELL_SIZE as usize],
+    len: usize,
+}
+
+enum State {
+    /// No aggregate.
+    Idle,
+    /// An aggregate grows here.
+    Open(RxSkb),
+    /// The aggregate so far has gone up; its header, advanced, waits for more data.
+    Parked(KBox<Parked>),
+    /// The beginning was lost for want of memory: what is appended is lost, too.
+    Lost,
+}
+
+/// A flow's place.
+struct Place {
+    state: State,
+    agg: Aggregate,
+    /// The place is in the list of open ones.
+    listed: bool,
+}
+
+/// The table of places of one queue.
+pub(super) struct Flows {
+    places: KVVec<Place>,
+    /// Flows opened in this poll, some of them closed again.
+    open: KVec<u16>,
+    queue: u16,
+}
+
+/// Why data could not be appended.
+pub(super) enum Refused {
+    /// No memory for a socket buffer.
+    NoMem,
+    /// No beginning to append to.
+    Orphan,
+}
+
+/// What a completion says of a packet, as the stack wants it.
+pub(super) fn meta(c: &Completion, queue: u16, csum: bool) -> RxMeta {
+    let c0 = c.c0;
+    let mut flags = 0;
+    if c0.hash() != 0 {
+        flags |= rx_flags::HASH;
+        if c0.hash_l4() != 0 {
+            flags |= rx_flags::HASH_L4;
+        }
+    }
+    if c0.vlan() != 0 {
+        flags |= rx_flags::VLAN;
+    }
+    if csum && c0.l3_ok() & c0.l4_ok() != 0 {
+        flags |= rx_flags::CSUM_OK;
+    }
+    RxMeta {
+        flags,
+        hash: c.c1.hash() as u32,
+        vlan_tci: c.c1.vlan_tci() as u16,
+        queue,
+        ..RxMeta::default()
+    }
+}
+
+impl Flows {
+    /// Makes a table of `count` places. May sleep.
+    pub(super) fn new(count: usize, queue: u16) -> Result<Self> {
+        let mut places = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            let place = Place {
+                state: State::Idle,
+                agg: Aggregate::default(),
+                listed: false,
+            };
+            places.push(place, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            places,
+            open: KVec::with_capacity(count, GFP_KERNEL)?,
+            queue,
+        })
+    }
+
+    /// Number of places.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Opens an aggregate with the socket buffer that holds its header.
+    ///
+    /// `None` notes that there is no such buffer.
+    pub(super) fn start(&mut self, flow: u16, skb: Option<RxSkb>, c: &Completion, csum: bool) {
+        let meta = meta(c, self.queue, csum);
+        let Some(place) = self.places.get_mut(usize::from(flow)) else {
+            return;
+        };
+        let c0 = c.c0;
+        place.agg = Aggregate {
+            meta,
+            at: Layout {
+                l3: c.c4.l3_off() as u8,
+                l4: c.c4.l4_off() as u8,
+                v6: c0.ipv6() != 0,
+            },
+            ..Aggregate::default()
+        };
+        place.state = match skb {
+            Some(skb) => State::Open(skb),
+            None => State::Lost,
+        };
+        self.list(flow);
+    }
+
+    /// Remembers that the flow's aggregate is to go up at the end of the poll.
+    fn list(&mut self, flow: u16) {
+        if let Some(place) = self.places.get_mut(usize::from(flow)) {
+            if !place.listed {
+                // There is room for every place once.
+                place.listed = self.open.push_within_capacity(flow).is_ok();
+            }
+        }
+    }
+
+    /// The socket buffer that data of this flow go to.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refused`].
+    #[inline]
+    pub(super) fn skb(&mut self, cx: &PollContext<'_>, flow: u16) -> Result<&mut RxSkb, Refused> {
+        if let Some(Place {
+            state: State::Parked(_),
+            ..
+        }) = self.places.get(usize::from(flow))
+        {
+            self.unpark(cx, flow)?;
+        }
+        match self.places.get_mut(usize::from(flow)) {
+            Some(Place {
+                state: State::Open(skb),
+                ..
+            }) => Ok(skb),
+            _ => Err(Refused::Orphan),
+        }
+    }
+
+    /// Makes a socket buffer from a parked header.
+    fn unpark(&mut self, cx: &PollContext<'_>, flow: u16) -> Result<(), Refused> {
+        let Some(place) = self.places.get_mut(usize::from(flow)) else {
+            return Err(Refused::Orphan);
+        };
+        let State::Parked(parked) = core::mem::replace(&mut place.state, State::Lost) else {
+            return Err(Refused::Orphan);
+        };
+        let mut skb = RxSkb::alloc(cx, CELL_SIZE).ok_or(Refused::NoMem)?;
+        let header = parked.header.get(..parked.len).ok_or(Refused::Orphan)?;
+        skb.put_slice(header).map_err(|_| Refused::NoMem)?;
+        place.state = State::Open(skb);
+        self.list(flow);
+        Ok(())
+    }
+
+    /// Takes note of a packet whose data were put into the flow's socket buffer.
+    #[inline]
+    pub(super) fn appended(&mut self, flow: u16, c: &Completion) {
+        if let Some(place) = self.places.get_mut(usize::from(flow)) {
+            let agg = &mut place.agg;
+            if agg.segs != 0 {
+                agg.flags |= c.c0.tcp_flags() as u8 & LATER_FLAGS;
+            } else if agg.advanced {
+                agg.flags = c.c0.tcp_flags() as u8 & LATER_FLAGS;
+            }
+            agg.segs += 1;
+            agg.bytes += c.c5.data_len() as u32;
+            agg.meta.gso_size = c.c5.seg_size() as u16;
+            if c.c0.fixed_id() != 0 {
+                agg.meta.flags |= rx_flags::FIXED_ID;
+            }
+        }
+    }
+
+    /// Notes that the flow's aggregate cannot be completed: what it holds is dropped.
+    ///
+    /// Returns the segments that were dropped.
+    pub(super) fn spoil(&mut self, flow: u16) -> u16 {
+        match self.places.get_mut(usize::from(flow)) {
+            Some(place) => {
+                let segs = match core::mem::replace(&mut place.state, State::Lost) {
+                    State::Open(_) => place.agg.segs,
+                    _ => 0,
+                };
+                place.agg.segs = 0;
+                segs
+            }
+            None => 0,
+        }
+    }
+
+    /// Hands the flow's aggregate up; nothing will be appended to it any more.
+    #[inline]
+    pub(super) fn close(&mut self, cx: &PollContext<'_>, flow: u16, count: &counters::Rx) {
+        if let Some(place) = self.places.get_mut(usize::from(flow)) {
+            if let State::Open(skb) = core::mem::replace(&mut place.state, State::Idle) {
+                place.agg.submit(cx, skb, count);
+            }
+        }
+    }
+
+    /// Hands all open aggregates up, keeping the headers of those that may still grow.
+    pub(super) fn flush(&mut self, cx: &PollContext<'_>, count: &counters::Rx) {
+        while let Some(flow) = self.open.pop() {
+            let Some(place) = self.places.get_mut(usize::from(flow)) else {
+                continue;
+            };
+            place.listed = false;
+            match core::mem::replace(&mut place.state, State::Idle) {
+                State::Open(skb) => {
+                    place.park(cx, skb, count);
+                }
+                other => place.state = other,
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Hands the socket buffer up and keeps its header, made to fit what comes next.
+    fn park(&mut self, cx: &PollContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
+        count.parked.add(1);
+        self.state = match Parked::new(skb.head_mut(), &self.agg) {
+            Some(parked) => State::Parked(parked),
+            None => State::Lost,
+        };
+        let next = Aggregate {
+            meta: self.agg.meta,
+            at: self.agg.at,
+            advanced: true,
+            ..Aggregate::default()
+        };
+        core::mem::replace(&mut self.agg, next).submit(cx, skb, count);
+    }
+}
+
+impl Parked {
+    fn new(head: &[u8], agg: &Aggregate) -> Option<KBox<Self>> {
+        let mut this = KBox::new(
+            Self {
+                header: [0; CELL_SIZE as usize],
+                len: head.len(),
+            },
+            GFP_ATOMIC,
+        )
+        .ok()?;
+        let header = this.header.get_mut(..head.len())?;
+        header.copy_from_slice(head);
+        let fixed_id = agg.meta.flags & rx_flags::FIXED_ID != 0;
+        headers::advance(header, agg.at, agg.bytes, agg.segs, fixed_id).ok()?;
+        Some(this)
+    }
+}
+
+impl Aggregate {
+    /// Completes the header and hands the socket buffer to the stack.
+    #[inline]
+    fn submit(&mut self, cx: &PollContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
+        if self.segs > 1 || self.advanced {
+            if headers::finish(skb.head_mut(), self.at, self.bytes, self.flags).is_err() {
+                count.drop_bad_completion.add(self.segs.into());
+                return;
+            }
+            self.meta.flags |= if self.at.v6 {
+                rx_flags::GSO_TCPV6
+            } else {
+                rx_flags::GSO_TCPV4
+            };
+            self.meta.l4_off = self.at.l4.into();
+            self.meta.gso_segs = self.segs;
+        }
+        if self.segs > 1 {
+            count.hw_gro_packets.add(1);
+            count.hw_gro_wire_packets.add(self.segs.into());
+        }
+        count.skbs.add(1);
+        skb.submit(cx, &self.meta);
+    }
+}

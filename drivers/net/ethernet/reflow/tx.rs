@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Transmit: descriptors out under the queue's lock, clean-up behind the device in NAPI.
+//!
+//! Each descriptor has a [`Slot`] that travels through a queue of one producer and one consumer:
+//! what [`Ring::xmit`] put in, [`Cleaner::poll`] takes out when the device's write-back index has
+//! passed it.
+
+use crate::{
+    counters,
+    hw::{
+        desc::{
+            T1,
+            T2, //
+        },
+        index::Index,
+        regs, //
+    },
+    mmio::{
+        queue_reg,
+        Mmio, //
+    },
+    net::{
+        device::XmitContext,
+        dma::{
+            DmaDevice,
+            Mapping,
+            Words, //
+        },
+        napi::PollContext,
+        skbuff::{
+            DropReason,
+            TxInfo,
+            TxSkb, //
+        },
+        spsc, //
+    }, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::{
+        barrier,
+        Arc, //
+    }, //
+};
+
+/// Entries of the ring, as a power of two.
+pub(crate) const LOG2_RING: u32 = 9;
+/// Most descriptors of one packet: its linear part and 17 fragments.
+const MAX_DESCS: u32 = 18;
+/// The queue stops when fewer places are free.
+const STOP_BELOW: u32 = MAX_DESCS;
+/// The queue goes on when so many places are free.
+const START_AT: u32 = 2 * MAX_DESCS;
+/// 64-bit words of a descriptor.
+const WORDS_PER_DESC: usize = 4;
+
+/// What belongs to one descriptor until the device is done with it.
+struct Slot {
+    mapping: Mapping,
+    /// The packet, with its last descriptor, and its length in bytes.
+    end: Option<(TxSkb, u32)>,
+}
+
+/// The side of `ndo_start_xmit`.
+pub(crate) struct Ring<'bound> {
+    desc: Arc<Words>,
+    slots: spsc::Producer<Slot>,
+    tail: Index,
+    /// Tail that the device was last told.
+    rung: Index,
+    dma: Arc<DmaDevice>,
+    mmio: Arc<Mmio<'bound>>,
+    tail_reg: usize,
+    counters: Arc<counters::Queue>,
+}
+
+/// The side of NAPI.
+pub(crate) struct Cleaner {
+    /// Keeps the descriptors as long as the device may read them.
+    _desc: Arc<Words>,
+    write_back: Words,
+    slots: spsc::Consumer<Slot>,
+    head: Index,
+    queue: u32,
+    dma: Arc<DmaDevice>,
+    counters: Arc<counters::Queue>,
+}
+
+/// Makes both sides of queue `queue` and tells the device where its memory is. May sleep.
+///
+/// # Errors
+///
+/// [`ENOMEM`].
+pub(crate) fn new<'bound>(
+    dev: &device::Device<Bound>,
+    dma: &Arc<DmaDevice>,
+    mmio: &Arc<Mmio<'bound>>,
+    queue: usize,
+    counters: &Arc<counters::Queue>,
+) -> Result<(Ring<'bound>, Cleaner)> {
+    let desc = Arc::new(Words::new(dev, LOG2_RING + 2)?, GFP_KERNEL)?;
+    let write_back = Words::new(dev, 0)?;
+    let (producer, consumer) = spsc::channel(LOG2_RING)?;
+    let reg = |r| queue_reg(queue, r);
+
+    mmio.write_addr(reg(regs::TX_LO), reg(regs::TX_HI), desc.dma_address());
+    mmio.write(reg(regs::TX_SIZE), LOG2_RING);
+    mmio.write_addr(
+        reg(regs::TX_WB_LO),
+        reg(regs::TX_WB_HI),
+        write_back.dma_address(),
+    );
+    let ring = Ring {
+        desc: desc.clone(),
+        slots: producer,
+        tail: Index::ZERO,
+        rung: Index::ZERO,
+        dma: dma.clone(),
+        mmio: mmio.clone(),
+        tail_reg: reg(regs::TX_TAIL),
+        counters: counters.clone(),
+    };
+    let cleaner = Cleaner {
+        _desc: desc,
+        write_back,
+        slots: consumer,
+        head: Index::ZERO,
+        queue: queue.try_into()?,
+        dma: dma.clone(),
+        counters: counters.clone(),
+    };
+    Ok((ring, cleaner))
+}
+
+/// The mappings of one packet; those left over are ended when it goes.
+struct Mappings<'a> {
+    maps: [Option<Mapping>; MAX_DESCS as usize],
+    len: usize,
+    dma: &'a DmaDevice,
+}
+
+impl<'a> Mappings<'a> {
+    /// Maps a whole packet, or nothing.
+    fn new(dma: &'a DmaDevice, skb: &TxSkb, info: &TxInfo) -> Result<Self> {
+        let mut this = Self {
+            maps: [const { None }; MAX_DESCS as usize],
+            len: 0,
+            dma,
+        };
+        if info.head_len != 0 {
+            this.push(dma.map_head(skb, info.head_len)?)?;
+        }
+        for i in 0..info.nr_frags {
+            this.push(dma.map_frag(skb, i)?)?;
+        }
+        Ok(this)
+    }
+
+    fn push(&mut self, mapping: Mapping) -> Result {
+        match self.maps.get_mut(self.len) {
+            Some(place) => {
+                *place = Some(mapping);
+                self.len += 1;
+                Ok(())
+            }
+            None => {
+                self.dma.unmap(mapping);
+                Err(EINVAL)
+            }
+        }
+    }
+}
+
+impl Drop for Mappings<'_> {
+    fn drop(&mut self) {
+        for mapping in self.maps.iter_mut().filter_map(Option::take) {
+            self.dma.unmap(mapping);
+        }
+    }
+}
+
+impl Ring<'_> {
+    /// Sends a packet.
+    pub(crate) fn xmit(&mut self, cx: &XmitContext<'_>, skb: TxSkb) {
+        let info = skb.info();
+        if self.slots.free() < MAX_DESCS {
+            // The queue was to be stopped before this could happen.
+            cx.stop();
+            self.counters.tx_queued.drop_full.add(1);
+            return self.give_up(cx, skb, DropReason::FullRing);
+        }
+        let dma = self.dma.clone();
+        match Mappings::new(&dma, &skb, &info) {
+            Ok(mut mappings) => self.put(&mut mappings, skb, &info),
+            Err(_) => {
+                self.counters.tx_queued.drop_map.add(1);
+                return self.give_up(cx, skb, DropReason::NoMem);
+            }
+        }
+        let due = cx.sent(info.len);
+        self.stop_if_full(cx);
+        if due {
+            self.ring_doorbell();
+        }
+    }
+
+    /// Writes the descriptors and passes their slots on. There is room for all.
+    fn put(&mut self, mappings: &mut Mappings<'_>, skb: TxSkb, info: &TxInfo) {
+        let last = mappings.len.wrapping_sub(1);
+        let mut end = Some((skb, info.len));
+        for (i, place) in mappings.maps.iter_mut().enumerate().take(last + 1) {
+            let Some(mapping) = place.take() else {
+                continue;
+            };
+            let eop = i == last;
+            self.write_desc(&mapping, info, i == 0, eop);
+            let slot = Slot {
+                mapping,
+                end: if eop { end.take() } else { None },
+            };
+            // Room was checked, so this cannot fail; if it did, dropping the slot's packet and
+            // keeping its mapping harms nobody's memory.
+            let _ = self.slots.push(slot);
+            self.tail = self.tail.add(1);
+        }
+    }
+
+    fn write_desc(&self, mapping: &Mapping, info: &TxInfo, sop: bool, eop: bool) {
+        let at = self.tail.slot(LOG2_RING) * WORDS_PER_DESC;
+        let mut w1 = T1(0)
+            .with_len(mapping.len().into())
+            .with_sop(sop.into())
+            .with_eop(eop.into());
+        let mut w2 = T2(0);
+        if sop {
+            if info.csum != 0 {
+                w1 = w1.with_csum(1);
+                w2 = w2
+                    .with_csum_start(info.csum_start.into())
+                    .with_csum_off(info.csum_off.into());
+            }
+            if info.vlan != 0 {
+                w1 = w1.with_vlan(1).with_vlan_tci(info.vlan_tci.into());
+            }
+        }
+        self.desc.write(at, mapping.addr());
+        self.desc.write(at + 1, w1.0);
+        self.desc.write(at + 2, w2.0);
+        self.desc.write(at + 3, 0);
+    }
+
+    fn stop_if_full(&mut self, cx: &XmitContext<'_>) {
+        if self.slots.free() >= STOP_BELOW {
+            return;
+        }
+        cx.stop();
+        self.counters.tx_queued.stops.add(1);
+        // Pairs with the barrier in `Cleaner::poll`: either it sees the queue stopped, or we see
+        // the room that it made.
+        barrier::smp_mb(barrier::Full);
+        if self.slots.free() >= START_AT {
+            cx.start();
+        }
+    }
+
+    /// Drops a packet, and rings for those before it if none comes behind.
+    fn give_up(&mut self, cx: &XmitContext<'_>, skb: TxSkb, reason: DropReason) {
+        skb.drop_with(reason);
+        if !cx.more() {
+            self.ring_doorbell();
+        }
+    }
+
+    fn ring_doorbell(&mut self) {
+        if self.rung != self.tail {
+            // The register write is ordered after the descriptors.
+            self.mmio.write(self.tail_reg, self.tail.raw());
+            self.rung = self.tail;
+            self.counters.tx_queued.doorbells.add(1);
+        }
+    }
+}
+
+impl Cleaner {
+    /// Ends all packets that the device is done with; returns the index up to which it is.
+    pub(crate) fn poll(&mut self, cx: &PollContext<'_>) -> Index {
+        let seen = Index::from_raw(self.write_back.read(0) as u32);
+        let done = seen.since(self.head);
+        if done == 0 {
+            return seen;
+        }
+        if u32::from(done) > self.slots.len() {
+            self.counters.tx_done.bad_completion.add(1);
+            return seen;
+        }
+        // The device wrote the index after it had read the packets.
+        let (mut packets, mut bytes) = (0, 0);
+        for _ in 0..done {
+            let Some(slot) = self.slots.pop() else {
+                break;
+            };
+            self.dma.unmap(slot.mapping);
+            if let Some((skb, len)) = slot.end {
+                packets += 1;
+                bytes += len;
+                skb.consume(cx);
+            }
+        }
+        self.head = seen;
+        self.counters.tx_done.packets.add(packets.into());
+        self.counters.tx_done.bytes.add(bytes.into());
+        self.wake(cx, packets, bytes);
+        seen
+    }
+
+    fn wake(&self, cx: &PollContext<'_>, packets: u32, bytes: u32) {
+        let queue = cx.tx_queue(self.queue);
+        queue.completed(packets, bytes);
+        // Pairs with the barrier in `Ring::stop_if_full`.
+        barrier::smp_mb(barrier::Full);
+        if queue.is_stopped() && self.slots.free() >= START_AT {
+            queue.wake();
+            self.counters.tx_done.wakes.add(1);
+        }
+    }
+}
+
+impl Drop for Cleaner {
+    fn drop(&mut self) {
+        // The device has been stopped: what it did not send is dropped.
+        while let Some(slot) = self.slots.pop() {
+            self.dma.unmap(slot.mapping);
+            if let Some((skb, _)) = slot.end {
+                skb.drop_with(DropReason::NotReady);
+            }
+        }
+    }
+}
