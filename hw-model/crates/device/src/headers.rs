@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The flow manager's own look at a frame's headers.
+//!
+//! A parser program is data from outside, so nothing it says is trusted: before a packet is merged
+//! or its checksum is called right, the chain of headers is walked again and must lead to the same
+//! places. A program may know more protocols than this walk; such packets get no assist.
+
+use crate::csum;
+use crate::parser::Parsed;
+
+/// Bytes of an Ethernet header without tags.
+pub(crate) const ETH_LEN: usize = 14;
+/// Bytes of a VLAN tag.
+pub(crate) const VLAN_LEN: usize = 4;
+/// EtherType of the VLAN tag that is removed and inserted.
+pub(crate) const ETH_VLAN: u16 = 0x8100;
+const ETH_SERVICE_VLAN: u16 = 0x88a8;
+const ETH_IPV4: u16 = 0x0800;
+const ETH_IPV6: u16 = 0x86dd;
+const MAX_TAGS: usize = 2;
+
+const PROTO_HOP_BY_HOP: u8 = 0;
+const PROTO_IPV4: u8 = 4;
+pub(crate) const PROTO_TCP: u8 = 6;
+pub(crate) const PROTO_UDP: u8 = 17;
+const PROTO_IPV6: u8 = 41;
+const PROTO_DEST_OPTIONS: u8 = 60;
+const MAX_EXTENSIONS: usize = 8;
+
+/// Most IP headers in a frame that are looked through.
+pub(crate) const MAX_LEVELS: usize = 2;
+
+/// The big-endian 16-bit word at an offset.
+pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+    let pair = bytes.get(at..at + 2)?;
+    Some(u16::from_be_bytes([pair[0], pair[1]]))
+}
+
+/// The big-endian 32-bit word at an offset.
+pub(crate) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    let w = bytes.get(at..at + 4)?;
+    Some(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))
+}
+
+/// One IP header.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Level {
+    /// Where it starts.
+    pub(crate) off: usize,
+    /// IPv6, else IPv4.
+    pub(crate) v6: bool,
+}
+
+/// The headers of a frame down to the innermost IP header that the program parsed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Layers {
+    levels: [Level; MAX_LEVELS],
+    count: usize,
+    /// Protocol behind the innermost IP header and its extensions, and where it starts; `None` for
+    /// fragments and what the walk does not know.
+    pub(crate) l4: Option<(u8, usize)>,
+    /// Where the IP packet ends in the frame.
+    pub(crate) end: usize,
+    /// Every IPv4 header checksum is right.
+    pub(crate) l3_ok: bool,
+    /// No IPv4 options, and nested packets end together: may be merged.
+    pub(crate) plain: bool,
+    /// The innermost packet is a fragment.
+    pub(crate) fragment: bool,
+}
+
+/// What one step of the walk found.
+struct Step {
+    next: u8,
+    next_off: usize,
+    end: usize,
+}
+
+impl Layers {
+    /// Walks from the Ethernet header to the IP header at `l3_off`.
+    ///
+    /// `None` if the walk does not come by there, or a header is broken.
+    fn walk(frame: &[u8], l3_off: usize) -> Option<Self> {
+        let mut layers = Self {
+            levels: [Level::default(); MAX_LEVELS],
+            count: 0,
+            l4: None,
+            end: frame.len(),
+            l3_ok: true,
+            plain: true,
+            fragment: false,
+        };
+        let (mut v6, mut off) = first_ip(frame)?;
+        loop {
+            if layers.count == MAX_LEVELS || layers.fragment {
+                return None;
+            }
+            layers.levels[layers.count] = Level { off, v6 };
+            layers.count += 1;
+            let step = if v6 {
+                layers.ipv6(frame, off)?
+            } else {
+                layers.ipv4(frame, off)?
+            };
+            // A nested packet that does not fill its outer one leaves bytes that no one owns.
+            layers.plain &= layers.count == 1 || step.end == layers.end;
+            layers.end = step.end;
+            if off == l3_off {
+                let known = matches!(step.next, PROTO_TCP | PROTO_UDP) && !layers.fragment;
+                layers.l4 = known.then_some((step.next, step.next_off));
+                return Some(layers);
+            }
+            v6 = match step.next {
+                PROTO_IPV4 => false,
+                PROTO_IPV6 => true,
+                _ => return None,
+            };
+            off = step.next_off;
+        }
+    }
+
+    /// Checks an IPv4 header.
+    fn ipv4(&mut self, frame: &[u8], off: usize) -> Option<Step> {
+        let first = *frame.get(off)?;
+        let len = usize::from(first & 0xf) * 4;
+        let header = frame.get(off..off + len)?;
+        let end = off + usize::from(be16(header, 2)?);
+        if first >> 4 != 4 || len < 20 || end < off + len || end > self.end {
+            return None;
+        }
+        self.plain &= len == 20;
+        self.l3_ok &= csum::fold(csum::sum(header)) == 0xffff;
+        // More fragments, or an offset.
+        self.fragment = be16(header, 6)? & 0x3fff != 0;
+        Some(Step {
+            next: header[9],
+            next_off: off + len,
+            end,
+        })
+    }
+
+    /// Checks an IPv6 header and the extension headers that may stay in a merged packet.
+    fn ipv6(&mut self, frame: &[u8], off: usize) -> Option<Step> {
+        let header = frame.get(off..off + 40)?;
+        let end = off + 40 + usize::from(be16(header, 4)?);
+        if header[0] >> 4 != 6 || end > self.end {
+            return None;
+        }
+        let mut next = header[6];
+        let mut next_off = off + 40;
+        for _ in 0..MAX_EXTENSIONS {
+            match next {
+                PROTO_HOP_BY_HOP | PROTO_DEST_OPTIONS => {
+                    let ext = frame.get(next_off..next_off + 2)?;
+                    next = ext[0];
+                    next_off += 8 + usize::from(ext[1]) * 8;
+                    if next_off > end {
+                        return None;
+                    }
+                }
+                44 => {
+                    self.fragment = true;
+                    break;
+                }
+                _ => break,
+            }
+        }
+        Some(Step {
+            next,
+            next_off,
+            end,
+        })
+    }
+
+    /// The IP headers, outermost first.
+    pub(crate) fn levels(&self) -> &[Level] {
+        &self.levels[..self.count]
+    }
+
+    /// Length of the outermost IP packet.
+    pub(crate) fn ip_len(&self, end: usize) -> usize {
+        end - self.levels[0].off
+    }
+}
+
+/// The first IP header behind the Ethernet header and its tags.
+fn first_ip(frame: &[u8]) -> Option<(bool, usize)> {
+    let mut at = 12;
+    for _ in 0..=MAX_TAGS {
+        match be16(frame, at)? {
+            ETH_IPV4 => return Some((false, at + 2)),
+            ETH_IPV6 => return Some((true, at + 2)),
+            ETH_VLAN | ETH_SERVICE_VLAN => at += VLAN_LEN,
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// A TCP header that was found where the program says it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Tcp {
+    /// Where it starts.
+    pub(crate) off: usize,
+    /// Where its data starts.
+    pub(crate) data: usize,
+    /// Bytes of data.
+    pub(crate) len: usize,
+    /// Sequence number.
+    pub(crate) seq: u32,
+    /// Flags, byte 13 of the header.
+    pub(crate) flags: u8,
+}
+
+/// What program and walk agree upon.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Checked {
+    /// The IP headers.
+    pub(crate) layers: Option<Layers>,
+    /// Start of the TCP or UDP header, and which of them it is.
+    pub(crate) l4: Option<(u8, usize)>,
+    /// The TCP header, if all that the program said of it is so.
+    pub(crate) tcp: Option<Tcp>,
+    /// Outcome of the TCP or UDP checksum, if there is one to verify.
+    pub(crate) l4_ok: Option<bool>,
+}
+
+impl Checked {
+    /// Compares what the program said with the frame.
+    pub(crate) fn new(frame: &[u8], parsed: &Parsed) -> Self {
+        let Some(layers) = parsed
+            .l3_off
+            .and_then(|off| Layers::walk(frame, usize::from(off)))
+        else {
+            return Self::default();
+        };
+        let inner = layers.levels[layers.count - 1];
+        let kind = parsed.kind;
+        if (kind.ipv6() != 0) != inner.v6 || (kind.ipv4() != 0) == inner.v6 {
+            return Self::default();
+        }
+        let l4 = layers.l4.filter(|&(proto, off)| {
+            parsed.l4_off.map(usize::from) == Some(off)
+                && (kind.tcp() != 0) == (proto == PROTO_TCP)
+                && (kind.udp() != 0) == (proto == PROTO_UDP)
+        });
+        let l4_ok =
+            l4.and_then(|(proto, off)| csum::verify_l4(frame, inner, proto, off, layers.end));
+        let tcp = l4
+            .filter(|l4| l4.0 == PROTO_TCP)
+            .and_then(|(_, off)| tcp_header(frame, off, layers.end))
+            .filter(|tcp| {
+                parsed.hdr_end.map(usize::from) == Some(tcp.data)
+                    && parsed.pkt_end.map(usize::from) == Some(layers.end)
+                    && parsed.seq == tcp.seq
+                    && parsed.tcp_flags == tcp.flags
+            });
+        Self {
+            layers: Some(layers),
+            l4,
+            tcp,
+            l4_ok,
+        }
+    }
+}
+
+fn tcp_header(frame: &[u8], off: usize, end: usize) -> Option<Tcp> {
+    let header = frame.get(off..off + 20)?;
+    let data = off + usize::from(header[12] >> 4) * 4;
+    if data < off + 20 || data > end {
+        return None;
+    }
+    Some(Tcp {
+        off,
+        data,
+        len: end - data,
+        seq: be32(header, 4)?,
+        flags: header[13],
+    })
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The Reflow device as a deterministic library.
+//!
+//! A frame from the wire passes the MAC filter ([`mac`]), is stored in the packet memory ([`pm`]),
+//! parsed by a microprogram ([`parser`]) whose word the flow manager ([`manager`]) checks against
+//! the headers ([`headers`]), and gets a flow number ([`fdb`]), an operation code, and a queue
+//! ([`spread`]). When buffers are there it is moved to host memory ([`transfer`]) in the manner of
+//! its operation code, with a hint whether another packet of its flow waits ([`fm`]).
+//!
+//! The library has no threads, clocks or sockets. Its surroundings are a trait, [`Host`]; time is
+//! passed in. The same calls always have the same outcome. Nothing that the guest writes, to
+//! registers or to its memory, makes it panic.
+
+#![forbid(unsafe_code)]
+// The documentation names private modules: it is read with them.
+#![allow(rustdoc::private_intra_doc_links)]
+
+mod buffers;
+mod csum;
+mod device;
+mod fdb;
+mod fm;
+mod headers;
+mod host;
+mod irq;
+mod mac;
+mod manager;
+mod merge;
+mod mmio;
+pub mod parser;
+mod pm;
+mod queue;
+mod reasm;
+mod receive;
+mod regs;
+mod rings;
+mod spread;
+mod stats;
+mod transfer;
+mod tx;
+
+pub use device::{Config, Device};
+pub use host::{Host, MemError};
+pub use receive::RxOutcome;
+pub use stats::Counters;

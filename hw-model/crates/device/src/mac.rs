@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The MAC: what it lets in from the wire.
+
+use crate::headers::{be16, ETH_LEN, ETH_VLAN, VLAN_LEN};
+use reflow_hwdef::regs::{RxMode, MC_ENTRIES};
+use reflow_hwdef::stats::Global;
+
+/// Longest frame, whatever MAX_FRAME says: a completion has 16 bits for the length.
+pub(crate) const FRAME_LIMIT: usize = 65_531;
+const ETH_PAUSE: u16 = 0x8808;
+
+/// The address of an accepted frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cast {
+    /// One station.
+    Unicast,
+    /// A group.
+    Multicast,
+    /// All.
+    Broadcast,
+}
+
+/// The MAC filter.
+#[derive(Debug)]
+pub(crate) struct Mac {
+    /// Station address.
+    pub(crate) addr: [u8; 6],
+    /// What is let in.
+    pub(crate) mode: RxMode,
+    /// Longest frame as the driver set it.
+    pub(crate) max_frame: usize,
+    /// Entries of the multicast table in use.
+    pub(crate) mc_count: usize,
+    /// Multicast table.
+    pub(crate) mc_table: [[u8; 6]; MC_ENTRIES],
+}
+
+impl Mac {
+    /// The filter after a reset: it lets nothing in but the station's own frames.
+    pub(crate) fn new(addr: [u8; 6]) -> Self {
+        Self {
+            addr,
+            mode: RxMode(0),
+            max_frame: 1514,
+            mc_count: 0,
+            mc_table: [[0; 6]; MC_ENTRIES],
+        }
+    }
+
+    /// Whether a frame's length is too long; a VLAN tag does not count.
+    pub(crate) fn is_giant(&self, frame: &[u8]) -> bool {
+        let tag = if vlan_tci(frame).is_some() {
+            VLAN_LEN
+        } else {
+            0
+        };
+        frame.len() > self.max_frame.min(FRAME_LIMIT) + tag
+    }
+
+    /// Lets a frame in, or says by which counter it is lost.
+    pub(crate) fn filter(&self, frame: &[u8]) -> Result<Cast, Global> {
+        if frame.len() < ETH_LEN {
+            return Err(Global::RxRunts);
+        }
+        if self.is_giant(frame) {
+            return Err(Global::RxGiants);
+        }
+        // Pause frames end in the MAC.
+        if be16(frame, 12) == Some(ETH_PAUSE) {
+            return Err(Global::RxFiltered);
+        }
+        let dst = &frame[..6];
+        let (cast, wanted) = if dst == [0xff; 6] {
+            (Cast::Broadcast, self.mode.broadcast() != 0)
+        } else if dst[0] & 1 != 0 {
+            let listed = self.mc_table[..self.mc_count].iter().any(|a| a == dst);
+            (Cast::Multicast, self.mode.allmulti() != 0 || listed)
+        } else {
+            (Cast::Unicast, dst == self.addr)
+        };
+        if wanted || self.mode.promisc() != 0 {
+            Ok(cast)
+        } else {
+            Err(Global::RxFiltered)
+        }
+    }
+}
+
+/// The control information of the outermost VLAN tag.
+pub(crate) fn vlan_tci(frame: &[u8]) -> Option<u16> {
+    if be16(frame, 12) == Some(ETH_VLAN) && frame.len() >= ETH_LEN + VLAN_LEN {
+        be16(frame, 14)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(dst: [u8; 6], len: usize) -> Vec<u8> {
+        let mut f = vec![0; len];
+        f[..6].copy_from_slice(&dst);
+        f
+    }
+
+    #[test]
+    fn own_multicast_broadcast_and_promiscuous() {
+        let own = [2, 0, 0, 0, 0, 1];
+        let group = [1, 0, 0x5e, 0, 0, 1];
+        let mut mac = Mac::new(own);
+        assert_eq!(mac.filter(&frame(own, 60)), Ok(Cast::Unicast));
+        assert_eq!(
+            mac.filter(&frame([2, 0, 0, 0, 0, 2], 60)),
+            Err(Global::RxFiltered)
+        );
+        assert_eq!(mac.filter(&frame(group, 60)), Err(Global::RxFiltered));
+        mac.mc_table[0] = group;
+        assert_eq!(mac.filter(&frame(group, 60)), Err(Global::RxFiltered));
+        mac.mc_count = 1;
+        assert_eq!(mac.filter(&frame(group, 60)), Ok(Cast::Multicast));
+        let all = frame([0xff; 6], 60);
+        assert_eq!(mac.filter(&all), Err(Global::RxFiltered));
+        mac.mode = mac.mode.with_broadcast(1);
+        assert_eq!(mac.filter(&all), Ok(Cast::Broadcast));
+        mac.mode = RxMode(0).with_allmulti(1);
+        assert_eq!(
+            mac.filter(&frame([1, 2, 3, 4, 5, 6], 60)),
+            Ok(Cast::Multicast)
+        );
+        mac.mode = RxMode(0).with_promisc(1);
+        assert_eq!(
+            mac.filter(&frame([2, 9, 9, 9, 9, 9], 60)),
+            Ok(Cast::Unicast)
+        );
+    }
+
+    #[test]
+    fn lengths_at_their_limits() {
+        let own = [2, 0, 0, 0, 0, 1];
+        let mac = Mac::new(own);
+        assert_eq!(mac.filter(&frame(own, 13)), Err(Global::RxRunts));
+        assert_eq!(mac.filter(&frame(own, 14)), Ok(Cast::Unicast));
+        assert_eq!(mac.filter(&frame(own, 1514)), Ok(Cast::Unicast));
+        let mut long = frame(own, 1515);
+        assert_eq!(mac.filter(&long), Err(Global::RxGiants));
+        long[12..14].copy_from_slice(&ETH_VLAN.to_be_bytes());
+        assert_eq!(mac.filter(&long), Ok(Cast::Unicast));
+        let mut pause = frame(own, 60);
+        pause[12..14].copy_from_slice(&ETH_PAUSE.to_be_bytes());
+        assert_eq!(mac.filter(&pause), Err(Global::RxFiltered));
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The flow database manager: gives each packet its operation code and flow number, and keeps the
+//! flow's entry.
+
+use crate::fdb::{FlowDb, FlowKey};
+use crate::headers::{Checked, Tcp};
+use crate::merge::{Segment, Verdict, FIN, PSH, RST, SYN, URG};
+use crate::stats::Counters;
+use reflow_hwdef::desc::FLOW_NONE;
+use reflow_hwdef::opcode::Opcode;
+use reflow_hwdef::regs::FlowCfg;
+use reflow_hwdef::stats::Global;
+
+/// Switches and limits of the flow machinery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Value of FLOW_CFG.
+    pub(crate) cfg: FlowCfg,
+    /// Longest aggregate, as the length of its IP packet.
+    pub(crate) agg_max: usize,
+    /// Fewer bytes of data than this are not merged.
+    pub(crate) data_thresh: usize,
+}
+
+/// What the manager decides about a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Decision {
+    /// Operation code.
+    pub(crate) opcode: Opcode,
+    /// Flow number, FLOW_NONE for none.
+    pub(crate) flow: u16,
+    /// The queue of the idle flow that had this number until now.
+    pub(crate) evicted_from: Option<usize>,
+    /// The entry ends with this packet.
+    pub(crate) ends_flow: bool,
+    /// Payload bytes of each packet of the aggregate but the last.
+    pub(crate) seg_size: usize,
+    /// IPv4 ids of the aggregate are constant.
+    pub(crate) fixed_id: bool,
+}
+
+impl Decision {
+    const fn of(opcode: Opcode, flow: u16) -> Self {
+        Self {
+            opcode,
+            flow,
+            evicted_from: None,
+            ends_flow: false,
+            seg_size: 0,
+            fixed_id: false,
+        }
+    }
+
+    /// The whole packet, without a flow.
+    pub(crate) const NO_ASSIST: Self = Self::of(Opcode::NoAssist, FLOW_NONE);
+}
+
+/// The manager at work on one packet.
+pub(crate) struct Manager<'a> {
+    /// The flow database.
+    pub(crate) fdb: &'a mut FlowDb,
+    /// Counters.
+    pub(crate) counters: &'a mut Counters,
+    /// Switches and limits.
+    pub(crate) limits: Limits,
+    /// The time.
+    pub(crate) now: u64,
+    /// The packet's queue.
+    pub(crate) queue: usize,
+}
+
+impl Manager<'_> {
+    /// Decides about a packet; `header_limit` is the longest header that re-assembly takes.
+    pub(crate) fn decide(
+        &mut self,
+        frame: &[u8],
+        key: Option<FlowKey>,
+        checked: &Checked,
+        header_limit: usize,
+    ) -> Decision {
+        let (Some(key), Some(layers), Some(tcp)) = (key, &checked.layers, &checked.tcp) else {
+            return Decision::NO_ASSIST;
+        };
+        let right = layers.plain && layers.l3_ok && checked.l4_ok == Some(true);
+        if self.limits.cfg.reassembly() == 0 || !right || tcp.data > header_limit {
+            return Decision::NO_ASSIST;
+        }
+        let flow = self.fdb.lookup(&key);
+        if flow.is_some() {
+            self.counters.inc(Global::FdbHit);
+        }
+        let seg = Segment { frame, layers, tcp };
+        if tcp.flags & (SYN | RST | URG) != 0 || (tcp.len == 0 && tcp.flags & FIN != 0) {
+            self.control(key, flow, tcp)
+        } else if tcp.len == 0 {
+            self.no_data(flow)
+        } else {
+            self.data(key, flow, &seg)
+        }
+    }
+
+    /// SYN, FIN without data, RST or URG: the flow begins, ends, or is not for us.
+    fn control(&mut self, key: FlowKey, flow: Option<u16>, tcp: &Tcp) -> Decision {
+        let syn = tcp.flags & SYN != 0;
+        let ends = tcp.flags & (FIN | RST) != 0;
+        let mut decision = Decision::of(Opcode::Control, flow.unwrap_or(FLOW_NONE));
+        if flow.is_none() && syn && !ends {
+            decision = self.learn(key, decision);
+        }
+        let next = tcp.seq.wrapping_add(tcp.len as u32 + u32::from(syn));
+        self.touch(&mut decision, Some(next), ends);
+        decision
+    }
+
+    /// No payload: nothing is expected otherwise, but the aggregate ends.
+    fn no_data(&mut self, flow: Option<u16>) -> Decision {
+        let mut decision = Decision::of(Opcode::NoData, flow.unwrap_or(FLOW_NONE));
+        self.touch(&mut decision, None, false);
+        decision
+    }
+
+    /// Payload.
+    fn data(&mut self, key: FlowKey, flow: Option<u16>, seg: &Segment<'_>) -> Decision {
+        let tcp = seg.tcp;
+        let ends = tcp.flags & FIN != 0;
+        let at_once = tcp.flags & (PSH | FIN) != 0 || tcp.len < self.limits.data_thresh;
+        let next = Some(tcp.seq.wrapping_add(tcp.len as u32));
+        let mut decision = Decision::of(Opcode::Small, flow.unwrap_or(FLOW_NONE));
+        match flow.and_then(|flow| self.fdb.entry(flow)) {
+            // The number stays with the packets that wait; later ones are on their own.
+            Some(entry) if entry.ending => {
+                decision.flow = FLOW_NONE;
+                return decision;
+            }
+            Some(entry) if entry.expected != tcp.seq => {
+                decision.opcode = Opcode::OutOfOrder;
+                self.touch(&mut decision, next, ends);
+            }
+            Some(_) if tcp.len < self.limits.data_thresh => self.touch(&mut decision, next, ends),
+            Some(_) => self.in_order(&mut decision, seg, at_once),
+            // Released at once: an entry would serve no one.
+            None if at_once => {}
+            None => {
+                decision = self.learn(key, decision);
+                if decision.flow != FLOW_NONE {
+                    self.in_order(&mut decision, seg, false);
+                }
+            }
+        }
+        decision
+    }
+
+    /// Payload whose sequence number is the expected one.
+    fn in_order(&mut self, decision: &mut Decision, seg: &Segment<'_>, at_once: bool) {
+        let tcp = seg.tcp;
+        let batching = self.limits.cfg.batching() != 0;
+        let agg_max = self.limits.agg_max;
+        let Some(entry) = self.fdb.entry(decision.flow) else {
+            return;
+        };
+        let open = entry.aggregate.is_open();
+        let verdict = if open && batching {
+            entry.aggregate.append(seg, agg_max)
+        } else {
+            Verdict::Differs
+        };
+        decision.opcode = match verdict {
+            Verdict::Appended => Opcode::Append,
+            Verdict::Complete => Opcode::AppendClose,
+            // Alone: it ends what is open, and nothing may follow it.
+            Verdict::Differs if at_once => Opcode::Small,
+            Verdict::Differs if open => Opcode::CloseStart,
+            Verdict::Differs => Opcode::Start,
+        };
+        if matches!(decision.opcode, Opcode::Start | Opcode::CloseStart) {
+            entry.aggregate.start(seg);
+        }
+        if decision.opcode != Opcode::Small {
+            decision.seg_size = entry.aggregate.seg_size();
+            decision.fixed_id = entry.aggregate.fixed_id();
+        }
+        let goes_on = matches!(
+            decision.opcode,
+            Opcode::Start | Opcode::CloseStart | Opcode::Append
+        );
+        entry.expected = tcp.seq.wrapping_add(tcp.len as u32);
+        if !goes_on {
+            entry.aggregate.close();
+        }
+        if tcp.flags & FIN != 0 {
+            self.end(decision);
+        }
+    }
+
+    /// A packet of a flow that is not merged: the aggregate ends before it.
+    fn touch(&mut self, decision: &mut Decision, expected: Option<u32>, ends: bool) {
+        let Some(entry) = self.fdb.entry(decision.flow) else {
+            return;
+        };
+        if entry.ending {
+            decision.flow = FLOW_NONE;
+            return;
+        }
+        entry.aggregate.close();
+        if let Some(expected) = expected {
+            entry.expected = expected;
+        }
+        if ends {
+            self.end(decision);
+        }
+    }
+
+    /// The entry ends with this packet.
+    fn end(&mut self, decision: &mut Decision) {
+        if let Some(entry) = self.fdb.entry(decision.flow) {
+            entry.ending = true;
+            decision.ends_flow = true;
+            self.counters.inc(Global::FdbTeardown);
+        }
+    }
+
+    /// Makes an entry that expects this packet.
+    fn learn(&mut self, key: FlowKey, decision: Decision) -> Decision {
+        let Some(made) = self.fdb.insert(key, self.queue, self.now) else {
+            self.counters.inc(Global::FdbFull);
+            return decision;
+        };
+        self.counters.inc(Global::FdbInsert);
+        if made.evicted_from.is_some() {
+            self.counters.inc(Global::FdbEvict);
+        }
+        Decision {
+            flow: made.flow,
+            evicted_from: made.evicted_from,
+            ..decision
+        }
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What may be merged: an aggregate, cut into segments again, must give back the original frames
+//! byte for byte.
+//!
+//! So every header byte must be as in the first packet of the aggregate, except for those that
+//! follow from the position in it: lengths, checksums, the sequence number, an IPv4 id that counts
+//! (or does not), and PSH and FIN, which may only be on the last packet.
+
+use crate::headers::{be16, Layers, Tcp, MAX_LEVELS};
+use reflow_hwdef::isa::HEADER_MEMORY;
+
+/// TCP flags that may differ, on the last packet of an aggregate.
+pub(crate) const FIN: u8 = 0x01;
+/// Synchronise.
+pub(crate) const SYN: u8 = 0x02;
+/// Reset.
+pub(crate) const RST: u8 = 0x04;
+/// Push.
+pub(crate) const PSH: u8 = 0x08;
+/// Urgent.
+pub(crate) const URG: u8 = 0x20;
+
+/// How IPv4 ids go on from packet to packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ids {
+    /// One packet so far: not known.
+    Open,
+    /// One more for each packet.
+    Counting,
+    /// The same in all.
+    Fixed,
+}
+
+/// A TCP packet with data, about to be merged or not.
+pub(crate) struct Segment<'a> {
+    /// The whole frame as it came.
+    pub(crate) frame: &'a [u8],
+    /// Its IP headers.
+    pub(crate) layers: &'a Layers,
+    /// Its TCP header.
+    pub(crate) tcp: &'a Tcp,
+}
+
+/// What appending a packet does to its aggregate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// A header field differs, the data is longer than the first's, or the aggregate would be too
+    /// long: it may not be appended.
+    Differs,
+    /// Appended; the aggregate goes on.
+    Appended,
+    /// Appended; the aggregate is complete.
+    Complete,
+}
+
+/// An open aggregate of a flow.
+#[derive(Debug)]
+pub(crate) struct Aggregate {
+    /// Headers of the first packet without the fields that may differ.
+    header: Vec<u8>,
+    layers: Option<Layers>,
+    ids: [u16; MAX_LEVELS],
+    mode: Ids,
+    count: u16,
+    seg_size: usize,
+    ip_len: usize,
+}
+
+impl Aggregate {
+    /// No aggregate.
+    pub(crate) const fn none() -> Self {
+        Self {
+            header: Vec::new(),
+            layers: None,
+            ids: [0; MAX_LEVELS],
+            mode: Ids::Open,
+            count: 0,
+            seg_size: 0,
+            ip_len: 0,
+        }
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_open(&self) -> bool {
+        self.count != 0
+    }
+
+    /// It is complete, or its flow's order is broken.
+    pub(crate) fn close(&mut self) {
+        self.count = 0;
+    }
+
+    /// Payload bytes of each packet but the last.
+    pub(crate) fn seg_size(&self) -> usize {
+        self.seg_size
+    }
+
+    /// Whether IPv4 ids are known to be constant.
+    pub(crate) fn fixed_id(&self) -> bool {
+        self.mode == Ids::Fixed
+    }
+
+    /// Opens an aggregate with its first packet.
+    pub(crate) fn start(&mut self, seg: &Segment<'_>) {
+        let mut scratch = [0; HEADER_MEMORY];
+        let Some(header) = constant_part(seg, &mut scratch) else {
+            self.close();
+            return;
+        };
+        self.header.clear();
+        self.header.extend_from_slice(header);
+        self.layers = Some(*seg.layers);
+        self.ids = ids(seg);
+        self.mode = Ids::Open;
+        self.count = 1;
+        self.seg_size = seg.tcp.len;
+        self.ip_len = seg.layers.ip_len(seg.layers.end);
+    }
+
+    /// Appends a packet whose sequence number is the next one, if that is allowed.
+    pub(crate) fn append(&mut self, seg: &Segment<'_>, max_ip_len: usize) -> Verdict {
+        let ip_len = self.ip_len + seg.tcp.len;
+        if seg.tcp.len > self.seg_size || ip_len > max_ip_len || self.count == u16::MAX {
+            return Verdict::Differs;
+        }
+        let Some(mode) = self.equal_but_for_position(seg) else {
+            return Verdict::Differs;
+        };
+        self.mode = mode;
+        self.count += 1;
+        self.ip_len = ip_len;
+        let last = seg.tcp.flags & (PSH | FIN) != 0;
+        if last || seg.tcp.len < self.seg_size || ip_len == max_ip_len {
+            Verdict::Complete
+        } else {
+            Verdict::Appended
+        }
+    }
+
+    /// Compares headers; the outcome is how ids go on, `None` for a difference.
+    fn equal_but_for_position(&self, seg: &Segment<'_>) -> Option<Ids> {
+        let layers = self.layers?;
+        if layers.levels() != seg.layers.levels() || layers.l4 != seg.layers.l4 {
+            return None;
+        }
+        let mut scratch = [0; HEADER_MEMORY];
+        if constant_part(seg, &mut scratch)? != self.header {
+            return None;
+        }
+        let ids = ids(seg);
+        let mut mode = self.mode;
+        for (i, level) in layers.levels().iter().enumerate() {
+            if level.v6 {
+                continue;
+            }
+            let next = if ids[i] == self.ids[i].wrapping_add(self.count) {
+                Ids::Counting
+            } else if ids[i] == self.ids[i] {
+                Ids::Fixed
+            } else {
+                return None;
+            };
+            // One mode for all headers: the completion has one bit for it.
+            if mode != Ids::Open && mode != next {
+                return None;
+            }
+            mode = next;
+        }
+        Some(mode)
+    }
+}
+
+/// IPv4 ids of all headers.
+fn ids(seg: &Segment<'_>) -> [u16; MAX_LEVELS] {
+    let mut ids = [0; MAX_LEVELS];
+    for (id, level) in ids.iter_mut().zip(seg.layers.levels()) {
+        if !level.v6 {
+            *id = be16(seg.frame, level.off + 4).unwrap_or(0);
+        }
+    }
+    ids
+}
+
+/// Copies the headers and blanks what may differ; `None` if they do not fit the header memory.
+fn constant_part<'a>(
+    seg: &Segment<'_>,
+    scratch: &'a mut [u8; HEADER_MEMORY],
+) -> Option<&'a mut [u8]> {
+    let header = scratch.get_mut(..seg.tcp.data)?;
+    header.copy_from_slice(seg.frame.get(..seg.tcp.data)?);
+    for level in seg.layers.levels() {
+        let ip = header.get_mut(level.off..level.off + 20)?;
+        if level.v6 {
+            ip[4..6].fill(0);
+        } else {
+            ip[2..6].fill(0);
+            ip[10..12].fill(0);
+        }
+    }
+    let tcp = header.get_mut(seg.tcp.off..seg.tcp.off + 20)?;
+    tcp[4..8].fill(0);
+    tcp[13] &= !(PSH | FIN);
+    tcp[16..18].fill(0);
+    Some(header)
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Packet memory and control memory: the bytes of each waiting packet, and what is known about it.
+//!
+//! One memory is shared by all queues, accounted to the byte; each queue has its own order, so that
+//! a queue whose driver sleeps does not hold up the others.
+
+use crate::spread::Hash;
+use reflow_hwdef::isa::Kind;
+use reflow_hwdef::opcode::Opcode;
+use std::collections::VecDeque;
+
+/// Entry of the control memory: what a packet is and how it is to be transferred.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Control {
+    /// Operation code.
+    pub(crate) opcode: Opcode,
+    /// Flow number, FLOW_NONE for none.
+    pub(crate) flow: u16,
+    /// The flow's entry ends with this packet.
+    pub(crate) ends_flow: bool,
+    /// Protocols found and checked.
+    pub(crate) kind: Kind,
+    /// Hash of the key.
+    pub(crate) hash: Option<Hash>,
+    /// IPv4 header checksums are right, or there are none.
+    pub(crate) l3_ok: bool,
+    /// Outcome of the TCP or UDP checksum.
+    pub(crate) l4_ok: Option<bool>,
+    /// Some checksum is wrong.
+    pub(crate) csum_bad: bool,
+    /// Control information of the VLAN tag that was removed.
+    pub(crate) vlan: Option<u16>,
+    /// Start of the innermost IP header, as stored.
+    pub(crate) l3_off: usize,
+    /// Start of the TCP or UDP header, as stored.
+    pub(crate) l4_off: usize,
+    /// Headers up to the TCP data, as stored; 0 if it is not TCP.
+    pub(crate) hdr_len: usize,
+    /// TCP data.
+    pub(crate) data_len: usize,
+    /// Payload bytes of each packet of the aggregate but the last.
+    pub(crate) seg_size: usize,
+    /// IPv4 ids of the aggregate are constant.
+    pub(crate) fixed_id: bool,
+    /// TCP flags.
+    pub(crate) tcp_flags: u8,
+}
+
+/// A packet in the memory.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    /// The frame, without the VLAN tag if that was removed.
+    pub(crate) bytes: Vec<u8>,
+    /// Its entry in the control memory.
+    pub(crate) control: Control,
+}
+
+/// What waits in a queue's order.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A packet.
+    Packet(Packet),
+    /// A page that an idle flow gives back.
+    Release {
+        /// The flow number it had.
+        flow: u16,
+        /// Id of the re-assembly buffer.
+        rb_id: u16,
+        /// The flow's entry is gone.
+        ends_flow: bool,
+    },
+}
+
+/// The packet memory.
+#[derive(Debug)]
+pub(crate) struct PacketMemory {
+    size: usize,
+    level: usize,
+    high: usize,
+    fifos: Vec<VecDeque<Item>>,
+    spare: Vec<Vec<u8>>,
+    spare_bytes: usize,
+}
+
+impl PacketMemory {
+    /// An empty memory of so many bytes.
+    pub(crate) fn new(size: usize, queues: usize) -> Self {
+        Self {
+            size,
+            level: 0,
+            high: 0,
+            fifos: (0..queues).map(|_| VecDeque::new()).collect(),
+            spare: Vec::new(),
+            spare_bytes: 0,
+        }
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn level(&self) -> usize {
+        self.level
+    }
+
+    /// Bytes in all.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Highest level so far.
+    pub(crate) fn high(&self) -> usize {
+        self.high
+    }
+
+    /// Sets the highest level to that of now.
+    pub(crate) fn clear_high(&mut self) {
+        self.high = self.level;
+    }
+
+    /// Whether a packet of this length fits now.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        len <= self.size - self.level
+    }
+
+    /// Stores a packet given in two parts; the caller made sure that it fits.
+    pub(crate) fn push(&mut self, queue: usize, parts: [&[u8]; 2], control: Control) {
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= bytes.capacity();
+        bytes.clear();
+        bytes.extend_from_slice(parts[0]);
+        bytes.extend_from_slice(parts[1]);
+        self.level += bytes.len();
+        self.high = self.high.max(self.level);
+        self.fifos[queue].push_back(Item::Packet(Packet { bytes, control }));
+    }
+
+    /// Puts the release of a page behind what waits in a queue.
+    pub(crate) fn push_release(&mut self, queue: usize, flow: u16, rb_id: u16, ends_flow: bool) {
+        self.fifos[queue].push_back(Item::Release {
+            flow,
+            rb_id,
+            ends_flow,
+        });
+    }
+
+    /// The first item of a queue.
+    pub(crate) fn front(&self, queue: usize) -> Option<&Item> {
+        self.fifos[queue].front()
+    }
+
+    /// Removes the first item of a queue.
+    pub(crate) fn pop(&mut self, queue: usize) -> Option<Item> {
+        let item = self.fifos[queue].pop_front()?;
+        if let Item::Packet(packet) = &item {
+            self.level -= packet.bytes.len();
+        }
+        Some(item)
+    }
+
+    /// Takes back the storage of a packet.
+    pub(crate) fn recycle(&mut self, packet: Packet) {
+        let capacity = packet.bytes.capacity();
+        if self.spare_bytes + capacity <= self.size {
+            self.spare_bytes += capacity;
+            self.spare.push(packet.bytes);
+        }
+    }
+}

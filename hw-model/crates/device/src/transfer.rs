@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The transfer module: moves packets from the packet memory to host memory, in the manner that
+//! their operation code says.
+//!
+//! A packet is transferred as a whole or not at all: nothing is used up before all buffers and
+//! completions that it takes are there.
+
+use crate::buffers::{fresh_needed, lay_out, Piece, Place};
+use crate::fdb::FlowDb;
+use crate::fm::FlowMemory;
+use crate::host::{Host, MemError};
+use crate::pm::{Control, Item, Packet, PacketMemory};
+use crate::queue::{RxSide, Wait};
+use crate::reasm::Reassembler;
+use crate::stats::Counters;
+use reflow_hwdef::desc::{Completion, CompletionKind, BUF_NONE, C0, C1, C2, C3, C4, C5};
+use reflow_hwdef::opcode::Opcode;
+use reflow_hwdef::regs::{FlowCfg, QueueError};
+use reflow_hwdef::stats::{Global, Queue as QueueStat};
+
+/// What a step of the transfer came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// Nothing waits, or it must wait on.
+    Idle,
+    /// An item was transferred.
+    Done,
+    /// The queue has to stop.
+    Fault(QueueError),
+}
+
+/// Where the bytes of a packet go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Manner {
+    /// The whole packet to a cell of the small class.
+    Small,
+    /// The whole packet to packet buffers of full size.
+    Whole,
+    /// Data to a re-assembly buffer, its flow's or the queue's own; the header to a cell or nowhere.
+    Split { header: bool, own: bool },
+}
+
+/// How a packet will be transferred, and what that takes.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    opcode: Opcode,
+    more: bool,
+    manner: Manner,
+    /// Page that a completion of its own gives back first.
+    give_back: Option<Place>,
+    /// The page that the data ends in is given back with it.
+    close_page: bool,
+    /// Where the data starts.
+    place: Option<Place>,
+    buffers: usize,
+    completions: usize,
+}
+
+/// The transfer module at work on one queue.
+pub(crate) struct Transfer<'a> {
+    /// Packet memory.
+    pub(crate) pm: &'a mut PacketMemory,
+    /// Flow memory.
+    pub(crate) fm: &'a mut FlowMemory,
+    /// Flow database.
+    pub(crate) fdb: &'a mut FlowDb,
+    /// Re-assembler.
+    pub(crate) reasm: &'a mut Reassembler,
+    /// Counters.
+    pub(crate) counters: &'a mut Counters,
+    /// Memory for what is being put together.
+    pub(crate) scratch: &'a mut Scratch,
+    /// Value of FLOW_CFG.
+    pub(crate) cfg: FlowCfg,
+    /// Longest packet for the small class.
+    pub(crate) small_max: usize,
+    /// Number of the queue.
+    pub(crate) queue: usize,
+    /// The time.
+    pub(crate) now: u64,
+}
+
+/// Memory that is used again for each packet.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    completions: Vec<Completion>,
+    pieces: Vec<Piece>,
+}
+
+impl Transfer<'_> {
+    /// Transfers the first item of the queue if that can be done.
+    pub(crate) fn step(&mut self, rx: &mut RxSide, host: &impl Host) -> Step {
+        let plan = match self.pm.front(self.queue) {
+            None => return Step::Idle,
+            Some(Item::Packet(packet)) => Some(self.plan(rx, packet)),
+            Some(Item::Release { .. }) => None,
+        };
+        match self.ready(rx, plan.as_ref(), host) {
+            Ok(None) => rx.wait = None,
+            Ok(Some(wait)) => return self.wait(rx, plan.as_ref(), wait),
+            Err(_) => return Step::Fault(QueueError::BadAddress),
+        }
+        self.scratch.completions.clear();
+        match (self.pm.pop(self.queue), plan) {
+            (Some(Item::Packet(packet)), Some(plan)) => {
+                let done = self.packet(rx, &packet, &plan, host);
+                self.leave(&packet.control);
+                self.pm.recycle(packet);
+                if done.is_err() {
+                    // Popped already, so not among those that are lost with the queue.
+                    self.counters.inc(Global::RxDmaErrors);
+                    return Step::Fault(QueueError::BadBuffer);
+                }
+            }
+            (
+                Some(Item::Release {
+                    flow,
+                    rb_id,
+                    ends_flow,
+                }),
+                _,
+            ) => {
+                self.scratch
+                    .completions
+                    .push(release(flow, rb_id, ends_flow));
+            }
+            _ => return Step::Idle,
+        }
+        match rx.cq.publish(host, &self.scratch.completions) {
+            Ok(()) => Step::Done,
+            Err(_) => Step::Fault(QueueError::BadAddress),
+        }
+    }
+
+    /// Decides how a packet is transferred.
+    fn plan(&self, rx: &RxSide, packet: &Packet) -> Plan {
+        let c = &packet.control;
+        let more = self.cfg.batching() != 0 && self.fm.holds_more_than(1, c.flow);
+        let opcode = self.reasm.settle(c.flow, c.opcode);
+        let manner = self.manner(rx, packet, opcode);
+        let page = self.reasm.place(c.flow);
+        let (mut place, mut give_back, mut close_page) = (None, None, false);
+        match manner {
+            Manner::Split { own: true, .. } => place = rx.own,
+            Manner::Split { own: false, .. } => {
+                let fresh = self.cfg.fresh_page() != 0;
+                if fresh && matches!(opcode, Opcode::Start | Opcode::CloseStart) {
+                    give_back = page;
+                } else {
+                    place = page;
+                }
+                let complete = opcode == Opcode::AppendClose || !more;
+                close_page = c.ends_flow || (fresh && complete);
+            }
+            Manner::Small | Manner::Whole => {}
+        }
+        if c.ends_flow && !matches!(manner, Manner::Split { own: false, .. }) {
+            give_back = page;
+        }
+        let (buffers, parts) = match manner {
+            Manner::Small => (0, 1),
+            Manner::Whole => {
+                let n = packet.bytes.len().div_ceil(rx.packet.size()).max(1);
+                (n, n)
+            }
+            Manner::Split { .. } => {
+                let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
+                let fresh = fresh_needed(place, size, c.data_len);
+                let pieces = fresh + usize::from(place.is_some());
+                (fresh, pieces.div_ceil(2))
+            }
+        };
+        Plan {
+            opcode,
+            more,
+            manner,
+            give_back,
+            close_page,
+            place,
+            buffers,
+            completions: parts + usize::from(give_back.is_some()),
+        }
+    }
+
+    fn manner(&self, rx: &RxSide, packet: &Packet, opcode: Opcode) -> Manner {
+        let c = &packet.control;
+        let len = packet.bytes.len();
+        let small = rx
+            .small
+            .as_ref()
+            .is_some_and(|cells| len <= self.small_max.min(cells.cell()));
+        let whole = if small { Manner::Small } else { Manner::Whole };
+        let can_split = c.data_len > 0 && rx.header_limit().is_some_and(|limit| c.hdr_len <= limit);
+        match opcode {
+            Opcode::NoAssist | Opcode::NoData | Opcode::Control | Opcode::Placed => whole,
+            _ if !can_split => whole,
+            Opcode::Small | Opcode::OutOfOrder if small && self.cfg.split_all() == 0 => whole,
+            Opcode::Small | Opcode::OutOfOrder => Manner::Split {
+                header: true,
+                own: true,
+            },
+            Opcode::Start | Opcode::CloseStart => Manner::Split {
+                header: true,
+                own: false,
+            },
+            Opcode::Append | Opcode::AppendClose => Manner::Split {
+                header: self.cfg.suppress() == 0,
+                own: false,
+            },
+        }
+    }
+
+    /// What is missing for the plan; descriptors of what is there are read.
+    fn ready(
+        &self,
+        rx: &mut RxSide,
+        plan: Option<&Plan>,
+        host: &impl Host,
+    ) -> Result<Option<Wait>, MemError> {
+        let completions = plan.map_or(1, |plan| plan.completions);
+        let enough = match plan.map(|plan| (plan.manner, plan.buffers)) {
+            None => true,
+            Some((Manner::Small, _)) => match &mut rx.small {
+                Some(cells) => {
+                    cells.fetch(host)?;
+                    cells.has_cell()
+                }
+                None => false,
+            },
+            Some((Manner::Whole, n)) => {
+                rx.packet.fetch(host, n)?;
+                rx.packet.available() >= n
+            }
+            Some((Manner::Split { header, .. }, n)) => {
+                let mut enough = true;
+                if let Some(cells) = rx.header.as_mut().filter(|_| header) {
+                    cells.fetch(host)?;
+                    enough = cells.has_cell();
+                }
+                if let Some(ring) = &mut rx.reasm {
+                    ring.fetch(host, n)?;
+                    enough &= ring.available() >= n;
+                }
+                enough
+            }
+        };
+        Ok(if !enough {
+            Some(Wait::Buffer)
+        } else if rx.cq.free() < completions {
+            Some(Wait::Completion)
+        } else {
+            None
+        })
+    }
+
+    /// Waits, or, if no patience would help, loses the packet.
+    fn wait(&mut self, rx: &mut RxSide, plan: Option<&Plan>, wait: Wait) -> Step {
+        let never = plan.is_some_and(|plan| {
+            let ring = match plan.manner {
+                Manner::Small => 1,
+                Manner::Whole => rx.packet.entries(),
+                Manner::Split { .. } => rx.reasm.as_ref().map_or(0, |ring| ring.entries()),
+            };
+            plan.buffers > ring || plan.completions > rx.cq.entries()
+        });
+        if never {
+            return self.lose();
+        }
+        if rx.wait != Some(wait) {
+            rx.wait = Some(wait);
+            let which = match wait {
+                Wait::Buffer => QueueStat::NoBuffer,
+                Wait::Completion => QueueStat::CqFull,
+            };
+            self.counters.inc_queue(self.queue, which);
+        }
+        Step::Idle
+    }
+
+    /// Loses the first packet: it is larger than all that the rings can hold.
+    fn lose(&mut self) -> Step {
+        if let Some(Item::Packet(packet)) = self.pm.pop(self.queue) {
+            let c = packet.control;
+            self.reasm.lost(c.flow);
+            if c.ends_flow {
+                if let Some(place) = self.reasm.forget(c.flow) {
+                    self.pm
+                        .push_release(self.queue, c.flow, place.buffer.id, true);
+                }
+            }
+            self.leave(&c);
+            self.pm.recycle(packet);
+            self.counters.inc(Global::RxDmaErrors);
+        }
+        Step::Done
+    }
+
+    /// A packet has left: its flow may be idle now, or at its end.
+    fn leave(&mut self, c: &Control) {
+        self.fm.pop(self.queue);
+        if c.ends_flow {
+            self.reasm.forget(c.flow);
+            self.fdb.remove(c.flow);
+        } else if !self.fm.holds_more_than(0, c.flow) {
+            self.fdb.set_idle(c.flow, self.now);
+        }
+    }
+
+    /// Writes a packet's bytes and puts its completions together.
+    fn packet(
+        &mut self,
+        rx: &mut RxSide,
+        packet: &Packet,
+        plan: &Plan,
+        host: &impl Host,
+    ) -> Result<(), MemError> {
+        let c = &packet.control;
+        if let Some(place) = plan.give_back {
+            let completion = release(c.flow, place.buffer.id, false);
+            self.scratch.completions.push(completion);
+            self.reasm.set_place(c.flow, None);
+        }
+        let first = self.scratch.completions.len();
+        let base = describe(packet, plan);
+        match plan.manner {
+            Manner::Small => self.small(rx, packet, base, host)?,
+            Manner::Whole => self.whole(rx, packet, base, host)?,
+            Manner::Split { header, own } => {
+                self.data(rx, packet, plan, base, own, host)?;
+                if header {
+                    self.header(rx, packet, first, host)?;
+                }
+            }
+        }
+        if let Some(last) = self.scratch.completions.last_mut() {
+            last.c0 = last
+                .c0
+                .with_cont(0)
+                .with_segs(1)
+                .with_more(plan.more.into())
+                .with_rel_flow(c.ends_flow.into());
+        }
+        self.reasm.transferred(c.flow, plan.opcode, plan.more);
+        self.counters.inc(Global::RxTransferred);
+        self.counters.inc_opcode(plan.opcode);
+        self.counters.inc_queue(self.queue, QueueStat::Packets);
+        if plan.more {
+            self.counters.inc(Global::HintMore);
+        }
+        Ok(())
+    }
+
+    /// The whole packet to a cell of the small class.
+    fn small(
+        &mut self,
+        rx: &mut RxSide,
+        packet: &Packet,
+        mut done: Completion,
+        host: &impl Host,
+    ) -> Result<(), MemError> {
+        let Some(cell) = rx.small.as_mut().and_then(|cells| cells.take()) else {
+            return Ok(());
+        };
+        let len = packet.bytes.len();
+        host.write(cell.addr, &packet.bytes)?;
+        done.c0 = done.c0.with_sb(1).with_rel_sb(cell.last.into());
+        done.c2 = done.c2.with_nb_id(cell.id.into());
+        done.c4 = done.c4.with_nb_off(cell.off as u64).with_nb_len(len as u64);
+        self.scratch.completions.push(done);
+        self.counters.add(Global::DmaPacketBytes, len as u64);
+        Ok(())
+    }
+
+    /// The whole packet to packet buffers of full size.
+    fn whole(
+        &mut self,
+        rx: &mut RxSide,
+        packet: &Packet,
+        base: Completion,
+        host: &impl Host,
+    ) -> Result<(), MemError> {
+        for part in packet.bytes.chunks(rx.packet.size()) {
+            let Some(buffer) = rx.packet.take() else {
+                return Ok(());
+            };
+            host.write(buffer.addr, part)?;
+            let mut done = base;
+            done.c0 = done.c0.with_nb(1);
+            done.c2 = done.c2.with_nb_id(buffer.id.into());
+            done.c4 = done.c4.with_nb_len(part.len() as u64);
+            self.scratch.completions.push(done);
+        }
+        self.counters
+            .add(Global::DmaPacketBytes, packet.bytes.len() as u64);
+        Ok(())
+    }
+
+    /// The data to re-assembly buffers.
+    fn data(
+        &mut self,
+        rx: &mut RxSide,
+        packet: &Packet,
+        plan: &Plan,
+        base: Completion,
+        own: bool,
+        host: &impl Host,
+    ) -> Result<(), MemError> {
+        let c = &packet.control;
+        let Some(ring) = &mut rx.reasm else {
+            return Ok(());
+        };
+        let mut place = plan.place;
+        lay_out(&mut place, ring, c.data_len, &mut self.scratch.pieces);
+        if plan.close_page && place.take().is_some() {
+            if let Some(piece) = self.scratch.pieces.last_mut() {
+                piece.last = true;
+            }
+        }
+        if own {
+            rx.own = place;
+        } else {
+            self.reasm.set_place(c.flow, place);
+        }
+        let mut data = packet
+            .bytes
+            .get(c.hdr_len..c.hdr_len + c.data_len)
+            .unwrap_or(&[]);
+        for pair in self.scratch.pieces.chunks(2) {
+            for piece in pair {
+                let (now, later) = data.split_at(piece.len.min(data.len()));
+                host.write(piece.buffer.addr.wrapping_add(piece.off as u64), now)?;
+                data = later;
+            }
+            self.scratch.completions.push(with_pieces(base, pair));
+        }
+        self.counters.add(Global::DmaDataBytes, c.data_len as u64);
+        Ok(())
+    }
+
+    /// The header to a cell, named by the packet's first completion.
+    fn header(
+        &mut self,
+        rx: &mut RxSide,
+        packet: &Packet,
+        first: usize,
+        host: &impl Host,
+    ) -> Result<(), MemError> {
+        let header = packet.bytes.get(..packet.control.hdr_len).unwrap_or(&[]);
+        let Some(cell) = rx.header.as_mut().and_then(|cells| cells.take()) else {
+            return Ok(());
+        };
+        host.write(cell.addr, header)?;
+        if let Some(done) = self.scratch.completions.get_mut(first) {
+            done.c0 = done.c0.with_hb(1).with_rel_hb(cell.last.into());
+            done.c2 = done
+                .c2
+                .with_hb_id(cell.id.into())
+                .with_hb_off(cell.off as u64);
+        }
+        self.counters
+            .add(Global::DmaHeaderBytes, header.len() as u64);
+        Ok(())
+    }
+}
+
+/// A completion that names no buffer.
+fn blank(flow: u16) -> Completion {
+    let none = u64::from(BUF_NONE);
+    Completion {
+        c0: C0(0).with_flow(flow.into()),
+        c2: C2(0).with_hb_id(none).with_nb_id(none),
+        c3: C3(0).with_rb_id(none).with_rb2_id(none),
+        ..Completion::default()
+    }
+}
+
+/// The completion that gives a page back.
+fn release(flow: u16, rb_id: u16, ends_flow: bool) -> Completion {
+    let mut done = blank(flow);
+    done.c0 = done
+        .c0
+        .with_kind(CompletionKind::Release as u64)
+        .with_rel_rb(1)
+        .with_rel_flow(ends_flow.into());
+    done.c3 = done.c3.with_rb_id(rb_id.into());
+    done
+}
+
+/// What all completions of a packet say.
+fn describe(packet: &Packet, plan: &Plan) -> Completion {
+    let c = &packet.control;
+    let mut done = blank(c.flow);
+    let appended = matches!(plan.opcode, Opcode::Append | Opcode::AppendClose);
+    let split = matches!(plan.manner, Manner::Split { .. });
+    done.c0 = done
+        .c0
+        .with_opcode(plan.opcode as u64)
+        .with_cont(1)
+        .with_l3_ok(c.l3_ok.into())
+        .with_l4_ok((c.l4_ok == Some(true)).into())
+        .with_csum_bad(c.csum_bad.into())
+        .with_vlan(c.vlan.is_some().into())
+        .with_ipv4(c.kind.ipv4().into())
+        .with_ipv6(c.kind.ipv6().into())
+        .with_tcp(c.kind.tcp().into())
+        .with_udp(c.kind.udp().into())
+        .with_tunnel(c.kind.tunnel().into())
+        .with_hash(c.hash.is_some().into())
+        .with_hash_l4(c.hash.is_some_and(|hash| hash.ports).into())
+        .with_fixed_id((appended && c.fixed_id).into())
+        .with_tcp_flags(c.tcp_flags.into());
+    done.c1 = C1(0)
+        .with_hash(c.hash.map_or(0, |hash| hash.value).into())
+        .with_pkt_len(packet.bytes.len() as u64)
+        .with_vlan_tci(c.vlan.unwrap_or(0).into());
+    if split {
+        done.c2 = done.c2.with_hdr_len(c.hdr_len as u64);
+    }
+    done.c4 = C4(0)
+        .with_l3_off(c.l3_off as u64)
+        .with_l4_off(c.l4_off as u64);
+    // A packet that became a start on its way is the first of its aggregate.
+    let seg_size = match plan.opcode {
+        Opcode::Append | Opcode::AppendClose => c.seg_size,
+        Opcode::Start | Opcode::CloseStart => c.data_len,
+        _ => 0,
+    };
+    done.c5 = C5(0)
+        .with_data_len(c.data_len as u64)
+        .with_seg_size(seg_size as u64);
+    done
+}
+
+/// A completion with the data of one or two buffers.
+fn with_pieces(mut done: Completion, pieces: &[Piece]) -> Completion {
+    if let Some(piece) = pieces.first() {
+        done.c0 = done.c0.with_rb(1).with_rel_rb(piece.last.into());
+        done.c3 = done
+            .c3
+            .with_rb_id(piece.buffer.id.into())
+            .with_rb_off(piece.off as u64)
+            .with_rb_len(piece.len as u64);
+    }
+    if let Some(piece) = pieces.get(1) {
+        done.c0 = done.c0.with_rb2(1).with_rel_rb2(piece.last.into());
+        done.c3 = done.c3.with_rb2_id(piece.buffer.id.into());
+        done.c4 = done.c4.with_rb2_len(piece.len as u64);
+    }
+    done
+}

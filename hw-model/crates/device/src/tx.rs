@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The transmit unit: gathers frames from host memory, fills in checksums and tags, and sends.
+
+use crate::csum;
+use crate::headers::{ETH_LEN, ETH_VLAN, VLAN_LEN};
+use crate::host::Host;
+use crate::mac::{Mac, FRAME_LIMIT};
+use crate::queue::TxSide;
+use crate::stats::Counters;
+use reflow_hwdef::desc::{T1, T2, TX_MAX_DESCS};
+use reflow_hwdef::regs::QueueError;
+use reflow_hwdef::stats::Global;
+
+/// Bits of word 1 that no field names.
+const T1_RESERVED: u64 = 0xff80_0000;
+/// Bits of word 2 that no field names.
+const T2_RESERVED: u64 = 0xff << 56;
+
+/// The descriptors of a packet that is ready to be sent.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    descs: usize,
+    len: usize,
+    t1: T1,
+    t2: T2,
+}
+
+/// The transmit unit at work on one queue.
+pub(crate) struct Transmit<'a> {
+    /// Counters.
+    pub(crate) counters: &'a mut Counters,
+    /// For the longest frame.
+    pub(crate) mac: &'a Mac,
+    /// The wire is connected.
+    pub(crate) link: bool,
+    /// The frame being put together.
+    pub(crate) frame: &'a mut Vec<u8>,
+}
+
+impl Transmit<'_> {
+    /// Sends up to `budget` frames and writes back how far it came.
+    ///
+    /// Tells how many it did; fewer than the budget if no more are ready or the wire is busy.
+    pub(crate) fn run(
+        &mut self,
+        tx: &mut TxSide,
+        host: &mut impl Host,
+        budget: usize,
+    ) -> Result<usize, QueueError> {
+        let mut done = 0;
+        let mut outcome = Ok(());
+        while done < budget {
+            match self.step(tx, host) {
+                Ok(true) => done += 1,
+                Ok(false) => break,
+                Err(error) => {
+                    self.counters.inc(Global::TxErrors);
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        let head = tx.ring.head();
+        if head != tx.written {
+            host.store_release_u32(tx.write_back, head.raw())
+                .map_err(|_| QueueError::BadAddress)?;
+            tx.written = head;
+        }
+        outcome.map(|()| done)
+    }
+
+    /// Sends one frame; false if none is ready or the wire is busy.
+    fn step(&mut self, tx: &mut TxSide, host: &mut impl Host) -> Result<bool, QueueError> {
+        let Some(ready) = look(tx, host)? else {
+            return Ok(false);
+        };
+        if self.link && !host.wire_ready() {
+            return Ok(false);
+        }
+        let fits = (ETH_LEN..=FRAME_LIMIT).contains(&ready.len);
+        if self.link && fits {
+            self.gather(tx, ready, host)?;
+            self.edit(ready)?;
+        }
+        for _ in 0..ready.descs {
+            tx.ring.pop();
+        }
+        if !self.link || !fits || self.mac.is_giant(self.frame) {
+            self.counters.inc(Global::TxErrors);
+            return Ok(true);
+        }
+        self.counters.inc(Global::TxFrames);
+        self.counters.add(Global::TxBytes, self.frame.len() as u64);
+        if ready.t1.csum() != 0 {
+            self.counters.inc(Global::TxCsum);
+        }
+        host.send(self.frame);
+        Ok(true)
+    }
+
+    /// Reads a packet's bytes.
+    fn gather(&mut self, tx: &TxSide, ready: Ready, host: &impl Host) -> Result<(), QueueError> {
+        self.frame.clear();
+        for desc in (0..ready.descs).filter_map(|at| tx.ring.peek(at)) {
+            let start = self.frame.len();
+            self.frame.resize(start + T1(desc[1]).len() as usize, 0);
+            host.read(desc[0], &mut self.frame[start..])
+                .map_err(|_| QueueError::BadBuffer)?;
+        }
+        Ok(())
+    }
+
+    /// Fills in the checksum and inserts the tag.
+    fn edit(&mut self, ready: Ready) -> Result<(), QueueError> {
+        if ready.t1.csum() != 0 {
+            let at = ready.t2.csum_off() as usize;
+            let start = ready.t2.csum_start() as usize;
+            // The field holds the sum of the pseudo header, so it is summed, too.
+            let covered = self
+                .frame
+                .get(start..)
+                .filter(|bytes| !bytes.is_empty() && at >= start);
+            let sum = covered.map(|bytes| csum::finish(csum::sum(bytes)));
+            match (sum, self.frame.get_mut(at..at + 2)) {
+                (Some(sum), Some(field)) => field.copy_from_slice(&sum.to_be_bytes()),
+                _ => return Err(QueueError::BadTxDesc),
+            }
+        }
+        if ready.t1.vlan() != 0 {
+            let mut tag = [0; VLAN_LEN];
+            tag[..2].copy_from_slice(&ETH_VLAN.to_be_bytes());
+            tag[2..].copy_from_slice(&(ready.t1.vlan_tci() as u16).to_be_bytes());
+            self.frame.splice(12..12, tag);
+        }
+        Ok(())
+    }
+}
+
+/// Looks whether a whole packet is ready, and checks its descriptors.
+fn look(tx: &mut TxSide, host: &impl Host) -> Result<Option<Ready>, QueueError> {
+    let mut len = 0;
+    let mut first = (T1(0), T2(0));
+    for at in 0..TX_MAX_DESCS {
+        tx.ring
+            .fetch(host, at + 1)
+            .map_err(|_| QueueError::BadAddress)?;
+        let Some(desc) = tx.ring.peek(at) else {
+            return Ok(None);
+        };
+        let t1 = T1(desc[1]);
+        if t1.len() == 0 || (t1.sop() != 0) != (at == 0) {
+            return Err(QueueError::BadTxDesc);
+        }
+        if at == 0 {
+            first = (t1, T2(desc[2]));
+            // Segmentation is not among this device's features.
+            let unknown = t1.0 & T1_RESERVED | desc[2] & T2_RESERVED | desc[3];
+            if unknown | t1.tso() | t1.uso() != 0 {
+                return Err(QueueError::BadTxDesc);
+            }
+        }
+        len += t1.len() as usize;
+        if t1.eop() != 0 {
+            return Ok(Some(Ready {
+                descs: at + 1,
+                len,
+                t1: first.0,
+                t2: first.1,
+            }));
+        }
+    }
+    Err(QueueError::BadTxDesc)
+}

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A driver's double: sets queues up, posts buffers, reads completions and checks what every
+//! driver relies on. It panics when the device breaks a rule.
+
+use super::host::FakeHost;
+use reflow_device::Device;
+use reflow_hwdef::desc::{Completion, CompletionKind, B1, BUF_NONE, FLOW_NONE, T1, T2};
+use reflow_hwdef::index::Index;
+use reflow_hwdef::opcode::Opcode;
+use reflow_hwdef::regs::*;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Shape of a buffer ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub log2_entries: u32,
+    pub log2_size: u32,
+    pub log2_cell: u32,
+    /// Buffers posted at the start.
+    pub posted: usize,
+}
+
+/// Shape of a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueSetup {
+    pub log2_cq: u32,
+    pub log2_tx: u32,
+    pub shapes: [Shape; BufKind::COUNT],
+    /// Buffers are posted again when the device gives them back.
+    pub recycle: bool,
+}
+
+impl Default for QueueSetup {
+    fn default() -> Self {
+        let shape = |log2_size, log2_cell| Shape {
+            log2_entries: 6,
+            log2_size,
+            log2_cell,
+            posted: 64,
+        };
+        Self {
+            log2_cq: 8,
+            log2_tx: 6,
+            shapes: [shape(12, 8), shape(12, 0), shape(11, 0), shape(12, 8)],
+            recycle: true,
+        }
+    }
+}
+
+/// A piece of data in a re-assembly buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece {
+    pub rb: u16,
+    pub off: usize,
+    pub len: usize,
+}
+
+/// A packet as the driver gets it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The first completion.
+    pub first: Completion,
+    /// The last completion.
+    pub last: Completion,
+    pub opcode: Opcode,
+    pub flow: Option<u16>,
+    pub more: bool,
+    /// The header in its cell, if there was one.
+    pub header: Option<Vec<u8>>,
+    /// Data in re-assembly buffers.
+    pub data: Vec<u8>,
+    pub pieces: Vec<Piece>,
+    /// Bytes in packet buffers.
+    pub whole: Vec<u8>,
+    pub completions: usize,
+}
+
+/// What the driver knows of a buffer that the device has.
+struct Posted {
+    addr: u64,
+    /// Bytes written so far, for cells and re-assembly buffers.
+    filled: usize,
+    /// Whose data it holds: `Some(None)` is the queue's own.
+    owner: Option<Option<u16>>,
+}
+
+struct Ring {
+    base: u64,
+    shape: Shape,
+    tail: Index,
+    free: VecDeque<(u16, u64)>,
+    posted: BTreeMap<u16, Posted>,
+}
+
+/// The driver's side of a queue.
+pub struct QueueDriver {
+    setup: QueueSetup,
+    block: usize,
+    cq: u64,
+    pub cq_cons: Index,
+    rings: Vec<Ring>,
+    tx: u64,
+    pub tx_tail: Index,
+    tx_wb: u64,
+    /// Completions that give a page back and name no packet.
+    pub releases: Vec<Completion>,
+    /// Buffers given back, by kind.
+    pub returned: [usize; BufKind::COUNT],
+}
+
+impl QueueDriver {
+    /// Sets queue `number` up and switches it on.
+    pub fn new(
+        dev: &mut Device,
+        host: &mut FakeHost,
+        number: usize,
+        setup: QueueSetup,
+    ) -> Self {
+        let rings = setup
+            .shapes
+            .iter()
+            .map(|&shape| Ring {
+                base: host.alloc(16 << shape.log2_entries),
+                shape,
+                tail: Index::ZERO,
+                free: (0..1_u16 << shape.log2_entries)
+                    .map(|id| (id, host.alloc(1 << shape.log2_size)))
+                    .collect(),
+                posted: BTreeMap::new(),
+            })
+            .collect();
+        let mut queue = Self {
+            setup,
+            block: QUEUE_BASE + number * QUEUE_STRIDE,
+            cq: host.alloc(64 << setup.log2_cq),
+            cq_cons: Index::ZERO,
+            rings,
+            tx: host.alloc(32 << setup.log2_tx),
+            tx_tail: Index::ZERO,
+            tx_wb: host.alloc(4),
+            releases: Vec::new(),
+            returned: [0; BufKind::COUNT],
+        };
+        queue.write(dev, host, Q_VECTOR, number as u32);
+        queue.switch_on(dev, host);
+        queue
+    }
+
+    fn write(&self, dev: &mut Device, host: &mut FakeHost, reg: usize, value: u32) {
+        dev.mmio_write(host, self.block + reg, value);
+    }
+
+    fn write_pair(&self, dev: &mut Device, host: &mut FakeHost, lo: usize, value: u64) {
+        self.write(dev, host, lo, value as u32);
+        self.write(dev, host, lo + 4, (value >> 32) as u32);
+    }
+
+    /// Writes the registers, switches both halves on, posts buffers.
+    pub fn switch_on(&mut self, dev: &mut Device, host: &mut FakeHost) {
+        host.put(self.cq, &vec![0; 64 << self.setup.log2_cq]);
+        self.write_pair(dev, host, CQ_LO, self.cq);
+        self.write(dev, host, CQ_SIZE, self.setup.log2_cq);
+        self.write_pair(dev, host, TX_LO, self.tx);
+        self.write(dev, host, TX_SIZE, self.setup.log2_tx);
+        self.write_pair(dev, host, TX_WB_LO, self.tx_wb);
+        host.put(self.tx_wb, &[0; 4]);
+        for kind in BufKind::ALL {
+            let ring = &self.rings[kind as usize];
+            let block = kind as usize * BUF_STRIDE;
+            self.write_pair(dev, host, BUF_LO + block, ring.base);
+            let cfg = BufCfg(0)
+                .with_log2_entries(ring.shape.log2_entries)
+                .with_log2_size(ring.shape.log2_size)
+                .with_log2_cell(ring.shape.log2_cell);
+            self.write(dev, host, BUF_CFG + block, cfg.0);
+        }
+        let on = QueueCtrl(0).with_rx(1).with_tx(1);
+        self.write(dev, host, Q_CTRL, on.0);
+        let status = QueueStatus(dev.mmio_read(self.block + Q_STATUS));
+        assert_eq!((status.rx(), status.tx(), status.error()), (1, 1, 0));
+        for kind in BufKind::ALL {
+            self.post(dev, host, kind, self.rings[kind as usize].shape.posted);
+        }
+    }
+
+    /// Switches both halves off; every buffer is the driver's again.
+    pub fn switch_off(&mut self, dev: &mut Device, host: &mut FakeHost) {
+        self.write(dev, host, Q_CTRL, 0);
+        self.cq_cons = Index::ZERO;
+        self.tx_tail = Index::ZERO;
+        for ring in &mut self.rings {
+            ring.tail = Index::ZERO;
+            for (id, posted) in std::mem::take(&mut ring.posted) {
+                ring.free.push_back((id, posted.addr));
+            }
+        }
+    }
+
+    /// Posts up to `count` buffers; tells how many.
+    pub fn post(
+        &mut self,
+        dev: &mut Device,
+        host: &mut FakeHost,
+        kind: BufKind,
+        count: usize,
+    ) -> usize {
+        let ring = &mut self.rings[kind as usize];
+        let mut done = 0;
+        while done < count {
+            let Some((id, addr)) = ring.free.pop_front() else {
+                break;
+            };
+            let slot = ring.tail.slot(ring.shape.log2_entries) as u64;
+            host.put_words(ring.base + slot * 16, &[addr, B1(0).with_id(id.into()).0]);
+            ring.tail = ring.tail.add(1);
+            let posted = Posted {
+                addr,
+                filled: 0,
+                owner: None,
+            };
+            assert!(ring.posted.insert(id, posted).is_none());
+            done += 1;
+        }
+        let tail = ring.tail.raw();
+        let reg = BUF_TAIL + kind as usize * BUF_STRIDE;
+        self.write(dev, host, reg, tail);
+        done
+    }
+
+    /// Buffers of a kind that the device has.
+    pub fn outstanding(&self, kind: BufKind) -> usize {
+        self.rings[kind as usize].posted.len()
+    }
+
+    /// Reads all new completions and rings the doorbell.
+    pub fn poll(&mut self, dev: &mut Device, host: &mut FakeHost, arm: bool) -> Vec<Delivery> {
+        let out = self.read_completions(host);
+        if self.setup.recycle {
+            for kind in BufKind::ALL {
+                self.post(dev, host, kind, usize::MAX);
+            }
+        }
+        self.doorbell(dev, host, arm);
+        out
+    }
+
+    /// Rings the doorbell for all that was read.
+    pub fn doorbell(&mut self, dev: &mut Device, host: &mut FakeHost, arm: bool) {
+        let db = QueueDoorbell(0)
+            .with_cq_cons(self.cq_cons.raw())
+            .with_tx_seen(self.tx_head(host).raw())
+            .with_arm(arm.into());
+        self.write(dev, host, Q_DB, db.0);
+    }
+
+    fn next_completion(&mut self, host: &FakeHost) -> Option<Completion> {
+        let slot = self.cq_cons.slot(self.setup.log2_cq) as u64;
+        let words = std::array::from_fn(|i| host.get_u64(self.cq + slot * 64 + i as u64 * 8));
+        let done = Completion::from_words(words);
+        let generation = u64::from(self.cq_cons.generation(self.setup.log2_cq));
+        if done.c0.generation() != generation {
+            return None;
+        }
+        self.cq_cons = self.cq_cons.add(1);
+        Some(done)
+    }
+
+    /// Reads all new completions and leaves them to the driver.
+    pub fn read_completions(&mut self, host: &FakeHost) -> Vec<Delivery> {
+        let mut out = Vec::new();
+        let mut open: Option<Delivery> = None;
+        while let Some(done) = self.next_completion(host) {
+            if done.c0.kind() == CompletionKind::Release as u64 {
+                assert!(open.is_none(), "a release in the middle of a packet");
+                assert_eq!(done.c0.rel_rb(), 1);
+                self.take_back(BufKind::Reasm, done.c3.rb_id());
+                self.releases.push(done);
+                continue;
+            }
+            let mut delivery = open.take().unwrap_or_else(|| Delivery {
+                first: done,
+                last: done,
+                opcode: Opcode::from_raw(done.c0.opcode() as u8).unwrap(),
+                flow: Some(done.c0.flow() as u16).filter(|&flow| flow != FLOW_NONE),
+                more: false,
+                header: None,
+                data: Vec::new(),
+                pieces: Vec::new(),
+                whole: Vec::new(),
+                completions: 0,
+            });
+            self.part(host, &done, &mut delivery);
+            if done.c0.cont() == 1 {
+                assert_eq!((done.c0.segs(), done.c0.more(), done.c0.rel_flow()), (0, 0, 0));
+                open = Some(delivery);
+            } else {
+                assert_eq!(done.c0.segs(), 1);
+                delivery.more = done.c0.more() == 1;
+                delivery.last = done;
+                out.push(delivery);
+            }
+        }
+        assert!(open.is_none(), "the parts of a packet become visible together");
+        out
+    }
+
+    /// One completion of a packet.
+    fn part(&mut self, host: &FakeHost, done: &Completion, delivery: &mut Delivery) {
+        delivery.completions += 1;
+        let c0 = done.c0;
+        assert_eq!(c0.opcode(), delivery.opcode as u64);
+        if c0.hb() == 1 {
+            assert_eq!(delivery.completions, 1, "a header in a later part");
+            let (id, off) = (done.c2.hb_id(), done.c2.hb_off() as usize);
+            let len = done.c2.hdr_len() as usize;
+            let header = self.cell(host, BufKind::Header, id, off, len, c0.rel_hb() == 1);
+            delivery.header = Some(header);
+        } else {
+            assert_eq!((c0.rel_hb(), done.c2.hb_id()), (0, BUF_NONE.into()));
+        }
+        if c0.sb() == 1 {
+            let (id, off) = (done.c2.nb_id(), done.c4.nb_off() as usize);
+            let len = done.c4.nb_len() as usize;
+            delivery.whole = self.cell(host, BufKind::Small, id, off, len, c0.rel_sb() == 1);
+        }
+        if c0.nb() == 1 {
+            assert_eq!(done.c4.nb_off(), 0);
+            let (id, len) = (done.c2.nb_id(), done.c4.nb_len() as usize);
+            let ring = &self.rings[BufKind::Packet as usize];
+            assert!(len > 0 && len <= 1 << ring.shape.log2_size);
+            let bytes = host.get(ring.posted[&(id as u16)].addr, len);
+            delivery.whole.extend(bytes);
+            self.take_back(BufKind::Packet, id);
+        }
+        if c0.rb() == 1 {
+            let (id, off) = (done.c3.rb_id(), done.c3.rb_off() as usize);
+            let len = done.c3.rb_len() as usize;
+            self.piece(host, id, off, len, c0.rel_rb() == 1, delivery);
+        } else {
+            assert_eq!((c0.rel_rb(), c0.rb2()), (0, 0));
+        }
+        if c0.rb2() == 1 {
+            let (id, len) = (done.c3.rb2_id(), done.c4.rb2_len() as usize);
+            self.piece(host, id, 0, len, c0.rel_rb2() == 1, delivery);
+        }
+    }
+
+    /// A cell: cells of a buffer come in their order, and the last one gives it back.
+    fn cell(
+        &mut self,
+        host: &FakeHost,
+        kind: BufKind,
+        id: u64,
+        off: usize,
+        len: usize,
+        last: bool,
+    ) -> Vec<u8> {
+        let ring = &mut self.rings[kind as usize];
+        let cell = 1_usize << ring.shape.log2_cell;
+        let posted = ring.posted.get_mut(&(id as u16)).expect("a cell of no buffer");
+        assert_eq!(off, posted.filled, "cells are used in order");
+        assert!(len > 0 && len <= cell);
+        posted.filled += cell;
+        let bytes = host.get(posted.addr + off as u64, len);
+        assert_eq!(last, posted.filled == 1 << ring.shape.log2_size);
+        if last {
+            self.take_back(kind, id);
+        }
+        bytes
+    }
+
+    /// Data in a re-assembly buffer: gapless, and of one flow.
+    fn piece(
+        &mut self,
+        host: &FakeHost,
+        id: u64,
+        off: usize,
+        len: usize,
+        released: bool,
+        delivery: &mut Delivery,
+    ) {
+        let ring = &mut self.rings[BufKind::Reasm as usize];
+        let posted = ring
+            .posted
+            .get_mut(&(id as u16))
+            .expect("data in a buffer that the device does not have");
+        let merged = matches!(
+            delivery.opcode,
+            Opcode::Start | Opcode::Append | Opcode::AppendClose | Opcode::CloseStart
+        );
+        let owner = delivery.flow.filter(|_| merged);
+        assert_eq!(*posted.owner.get_or_insert(owner), owner, "a page of one flow only");
+        assert_eq!(off, posted.filled, "data is packed without gaps");
+        assert!(len > 0);
+        posted.filled += len;
+        let full = posted.filled >= 1 << ring.shape.log2_size;
+        assert!(posted.filled <= 1 << ring.shape.log2_size);
+        assert!(!full || released, "a full buffer is given back");
+        delivery.data.extend(host.get(posted.addr + off as u64, len));
+        delivery.pieces.push(Piece {
+            rb: id as u16,
+            off,
+            len,
+        });
+        if released {
+            self.take_back(BufKind::Reasm, id);
+        }
+    }
+
+    /// The device is done with a buffer, which it must have had.
+    fn take_back(&mut self, kind: BufKind, id: u64) {
+        let ring = &mut self.rings[kind as usize];
+        let posted = ring
+            .posted
+            .remove(&(id as u16))
+            .unwrap_or_else(|| panic!("{kind:?} buffer {id} came back without having been posted"));
+        ring.free.push_back((id as u16, posted.addr));
+        self.returned[kind as usize] += 1;
+    }
+
+    /// The transmit index that the device wrote back.
+    pub fn tx_head(&self, host: &FakeHost) -> Index {
+        let bytes = host.get(self.tx_wb, 4);
+        Index::from_raw(u32::from_le_bytes(bytes.try_into().unwrap()))
+    }
+
+    /// Queues a packet of parts, without the doorbell; `t1` and `t2` say what to do with it.
+    pub fn queue_tx(&mut self, host: &FakeHost, parts: &[&[u8]], t1: T1, t2: T2) {
+        for (i, part) in parts.iter().enumerate() {
+            let addr = host.alloc(part.len());
+            host.put(addr, part);
+            let base = if i == 0 { t1 } else { T1(0) };
+            let t1 = base
+                .with_len(part.len() as u64)
+                .with_sop((i == 0).into())
+                .with_eop((i + 1 == parts.len()).into());
+            let t2 = if i == 0 { t2.0 } else { 0 };
+            self.put_tx_desc(host, [addr, t1.0, t2, 0]);
+        }
+    }
+
+    /// Writes a transmit descriptor as it is.
+    pub fn put_tx_desc(&mut self, host: &FakeHost, words: [u64; 4]) {
+        let slot = self.tx_tail.slot(self.setup.log2_tx) as u64;
+        host.put_words(self.tx + slot * 32, &words);
+        self.tx_tail = self.tx_tail.add(1);
+    }
+
+    /// Rings the transmit doorbell.
+    pub fn kick_tx(&self, dev: &mut Device, host: &mut FakeHost) {
+        self.write(dev, host, TX_TAIL, self.tx_tail.raw());
+    }
+
+    /// Value of Q_STATUS.
+    pub fn status(&self, dev: &mut Device) -> QueueStatus {
+        QueueStatus(dev.mmio_read(self.block + Q_STATUS))
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the tests of the device share: a host, a driver's double, frames, and a network stack's
+//! double that merges and cuts.
+
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+pub mod driver;
+pub mod frames;
+pub mod host;
+pub mod stack;
+
+pub use driver::{Delivery, QueueDriver, QueueSetup};
+pub use frames::Tcp;
+pub use host::FakeHost;
+use reflow_device::{Config, Device, RxOutcome};
+use reflow_hwdef::opcode::Opcode;
+use reflow_hwdef::regs::*;
+use reflow_hwdef::stats::Global;
+
+/// How a rig is built.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub queues: usize,
+    pub flows: usize,
+    pub pm_bytes: usize,
+    pub queue: QueueSetup,
+    pub flow_cfg: FlowCfg,
+    pub rx_mode: RxMode,
+    pub max_frame: u32,
+    pub ram: usize,
+    /// Which of the shipped parser programs is at work.
+    pub program: &'static str,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            queues: 1,
+            flows: 64,
+            pm_bytes: 1 << 20,
+            queue: QueueSetup::default(),
+            flow_cfg: FlowCfg(0)
+                .with_reassembly(1)
+                .with_batching(1)
+                .with_suppress(1),
+            rx_mode: RxMode(0).with_broadcast(1).with_vlan_strip(1),
+            max_frame: 9014,
+            ram: 8 << 20,
+            program: "default",
+        }
+    }
+}
+
+/// A device, its host, and a driver for each queue.
+pub struct Rig {
+    pub dev: Device,
+    pub host: FakeHost,
+    pub queues: Vec<QueueDriver>,
+    pub now: u64,
+}
+
+impl Rig {
+    pub fn new(setup: Setup) -> Self {
+        let mut dev = Device::new(Config {
+            mac: frames::DEV_MAC,
+            queues: setup.queues,
+            flows: setup.flows,
+            pm_bytes: setup.pm_bytes,
+            seed: 1,
+        });
+        dev.set_link(true);
+        let mut host = FakeHost::new(setup.ram);
+        for (offset, value) in [
+            (FLOW_CFG, setup.flow_cfg.0),
+            (RX_MODE, setup.rx_mode.0),
+            (MAX_FRAME, setup.max_frame),
+            (EVENT, u32::MAX),
+            (EVENT_VECTOR, setup.queues as u32),
+            (
+                RSS_CTRL,
+                RssCtrl(0)
+                    .with_enable(1)
+                    .with_tcp_ports(1)
+                    .with_udp_ports(1)
+                    .0,
+            ),
+        ] {
+            dev.mmio_write(&mut host, offset, value);
+        }
+        for i in 0..RSS_ENTRIES {
+            let queue = (i % setup.queues) as u32;
+            dev.mmio_write(&mut host, RSS_TABLE + i * 4, queue);
+        }
+        load_program(&mut dev, &mut host, setup.program);
+        let queues = (0..setup.queues)
+            .map(|n| QueueDriver::new(&mut dev, &mut host, n, setup.queue))
+            .collect();
+        let on = Ctrl(0).with_rx(1).with_tx(1);
+        dev.mmio_write(&mut host, CTRL, on.0);
+        Self {
+            dev,
+            host,
+            queues,
+            now: 1_000_000,
+        }
+    }
+
+    /// The usual rig.
+    pub fn usual() -> Self {
+        Self::new(Setup::default())
+    }
+
+    pub fn write(&mut self, offset: usize, value: u32) {
+        self.dev.mmio_write(&mut self.host, offset, value);
+    }
+
+    pub fn read(&mut self, offset: usize) -> u32 {
+        self.dev.mmio_read(offset)
+    }
+
+    /// A frame comes and waits in the packet memory.
+    pub fn arrive(&mut self, frame: &[u8]) -> RxOutcome {
+        self.now += 1000;
+        self.dev.rx_frame(self.now, frame)
+    }
+
+    /// A frame comes; the operation code it gets.
+    pub fn opcode(&mut self, frame: &[u8]) -> Opcode {
+        match self.arrive(frame) {
+            RxOutcome::Queued { opcode, .. } => opcode,
+            RxOutcome::Dropped(why) => panic!("dropped: {why:?}"),
+        }
+    }
+
+    /// The device does all it can.
+    pub fn pump(&mut self) {
+        self.now += 1000;
+        while self.dev.pump(&mut self.host, self.now) {}
+    }
+
+    /// The device does all it can, the driver of queue 0 takes what there is.
+    pub fn deliver(&mut self) -> Vec<Delivery> {
+        self.pump();
+        self.poll(0)
+    }
+
+    /// The driver of a queue takes what there is.
+    pub fn poll(&mut self, queue: usize) -> Vec<Delivery> {
+        self.queues[queue].poll(&mut self.dev, &mut self.host, false)
+    }
+
+    /// Turns of device and drivers until nothing comes any more.
+    pub fn drain(&mut self) -> Vec<Delivery> {
+        let mut out = Vec::new();
+        loop {
+            self.pump();
+            let before = out.len();
+            let releases: usize = self.queues.iter().map(|q| q.releases.len()).sum();
+            for queue in 0..self.queues.len() {
+                out.extend(self.poll(queue));
+            }
+            let now: usize = self.queues.iter().map(|q| q.releases.len()).sum();
+            if out.len() == before && releases == now {
+                return out;
+            }
+        }
+    }
+
+    pub fn count(&self, which: Global) -> u64 {
+        self.dev.counters().global(which)
+    }
+
+    /// Every frame is accounted for: those that came are those that went or are counted as lost, and
+    /// `waiting` of them.
+    pub fn assert_accounted(&self, waiting: u64) {
+        let gone: u64 = [
+            Global::RxRunts,
+            Global::RxGiants,
+            Global::RxFiltered,
+            Global::RxDisabled,
+            Global::RxPmOverflow,
+            Global::RxRed,
+            Global::RxDmaErrors,
+            Global::RxTransferred,
+        ]
+        .iter()
+        .map(|&which| self.count(which))
+        .sum();
+        assert_eq!(self.count(Global::RxFrames), gone + waiting);
+    }
+}
+
+/// Puts one of the shipped programs to work.
+pub fn load_program(dev: &mut Device, host: &mut FakeHost, name: &str) {
+    let program = reflow_hwdef::programs::PROGRAMS
+        .iter()
+        .find(|program| program.name == name)
+        .expect("a shipped program");
+    for (i, &word) in program.words.iter().enumerate() {
+        dev.mmio_write(host, PARSER_RAM + i * 4, word);
+    }
+    let instrs = program.words.len() / reflow_hwdef::isa::INSTR_WORDS;
+    dev.mmio_write(host, PARSER_COMMIT, instrs as u32);
+    assert_eq!(ParserStatus(dev.mmio_read(PARSER_STATUS)).error(), 0);
+}

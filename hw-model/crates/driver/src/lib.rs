@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver's pure logic, tested on the host.
+//!
+//! This crate has no source of its own: it compiles those files of the driver that need no kernel.
+
+#![no_std]
+#![forbid(unsafe_code)]
+// The module uses what only tests use here, so there is nothing to expect under test.
+#![allow(dead_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod hw {
+    pub(crate) use reflow_hwdef::*;
+}
+
+#[path = "../../../../drivers/net/ethernet/reflow/rx/decode.rs"]
+mod decode;
+#[path = "../../../../drivers/net/ethernet/reflow/rx/headers.rs"]
+mod headers;
+
+#[cfg(test)]
+mod resegment;

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The device and all that it touches, under one lock.
+//!
+//! Guest memory is in there, too: whoever removes a mapping holds the lock, so no transfer is under
+//! way, and none can start before the mapping is gone.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+use reflow_device::{Device, Host, MemError};
+use reflow_mem::GuestMemory;
+use rustix::event::{eventfd, EventfdFlags};
+
+use crate::config::{ConfigSpace, Effect};
+use crate::frames::FrameBuffer;
+use crate::interrupts::Interrupts;
+
+/// The function with its memory, interrupts and the frames it sends.
+pub(crate) struct Core {
+    /// The device itself.
+    pub(crate) device: Device,
+    /// What the guest shares with it.
+    pub(crate) memory: GuestMemory,
+    /// Its MSI-X vectors.
+    pub(crate) interrupts: Interrupts,
+    /// What it sent and the data thread has not fetched.
+    pub(crate) sent: FrameBuffer,
+    config: ConfigSpace,
+    link: bool,
+}
+
+/// The device's view of what is around it.
+struct Bus<'a> {
+    memory: &'a GuestMemory,
+    interrupts: &'a mut Interrupts,
+    sent: &'a mut FrameBuffer,
+    /// Whether the function may access memory.
+    master: bool,
+}
+
+impl Core {
+    /// The function around a device that was just made.
+    pub(crate) fn new(device: Device, mac: [u8; 6]) -> Self {
+        let vectors = device.vectors();
+        Self {
+            device,
+            memory: GuestMemory::new(),
+            interrupts: Interrupts::new(vectors),
+            sent: FrameBuffer::default(),
+            config: ConfigSpace::new(vectors, mac),
+            link: false,
+        }
+    }
+
+    /// Reads configuration space.
+    pub(crate) fn config_read(&self, offset: usize, data: &mut [u8]) {
+        self.config.read(offset, data);
+    }
+
+    /// Writes configuration space.
+    pub(crate) fn config_write(&mut self, offset: usize, data: &[u8]) {
+        if self.config.write(offset, data) == Effect::Reset {
+            self.reset();
+        }
+        self.interrupts.enable(self.config.bus_master());
+    }
+
+    /// Whether BARs answer.
+    pub(crate) fn memory_enabled(&self) -> bool {
+        self.config.memory_enabled()
+    }
+
+    /// Writes a register.
+    pub(crate) fn mmio_write(&mut self, offset: usize, value: u32) {
+        let (device, mut bus) = self.split();
+        device.mmio_write(&mut bus, offset, value);
+    }
+
+    /// Lets the device work once; whether it wants to go on at once. Without bus mastering it
+    /// cannot reach its rings and waits.
+    pub(crate) fn pump(&mut self, now_ns: u64) -> bool {
+        let (device, mut bus) = self.split();
+        bus.master && device.pump(&mut bus, now_ns)
+    }
+
+    /// When [`Core::pump`] is wanted next, if nothing happens before.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.device
+            .next_deadline()
+            .filter(|_| self.config.bus_master())
+    }
+
+    /// Tells the device that the link changed, if it did.
+    pub(crate) fn set_link(&mut self, up: bool) {
+        if self.link != up {
+            self.link = up;
+            self.device.set_link(up);
+        }
+    }
+
+    /// Whether the link is up.
+    pub(crate) fn link(&self) -> bool {
+        self.link
+    }
+
+    /// Resets the function. Memory and eventfds belong to the virtual machine and stay.
+    pub(crate) fn reset(&mut self) {
+        self.device.reset();
+        self.config.reset();
+        self.interrupts.reset();
+        self.interrupts.enable(false);
+        self.sent.clear();
+    }
+
+    /// Resets the function and lets go of everything that the virtual machine gave it.
+    pub(crate) fn disconnect(&mut self) {
+        self.reset();
+        self.interrupts.disconnect();
+        self.memory.clear();
+    }
+
+    fn split(&mut self) -> (&mut Device, Bus<'_>) {
+        let bus = Bus {
+            memory: &self.memory,
+            interrupts: &mut self.interrupts,
+            sent: &mut self.sent,
+            master: self.config.bus_master(),
+        };
+        (&mut self.device, bus)
+    }
+}
+
+impl Bus<'_> {
+    fn access(
+        &self,
+        addr: u64,
+        len: usize,
+        access: impl FnOnce(&GuestMemory) -> Result<(), reflow_mem::MemError>,
+    ) -> Result<(), MemError> {
+        if !self.master {
+            return Err(MemError { addr, len });
+        }
+        access(self.memory).map_err(|error| {
+            log::debug!("DMA of {len} bytes at {addr:#x}: {error}");
+            MemError { addr, len }
+        })
+    }
+}
+
+impl Host for Bus<'_> {
+    fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), MemError> {
+        self.access(addr, buf.len(), |memory| memory.read(addr, buf))
+    }
+
+    fn write(&self, addr: u64, data: &[u8]) -> Result<(), MemError> {
+        self.access(addr, data.len(), |memory| memory.write(addr, data))
+    }
+
+    fn store_release_u64(&self, addr: u64, value: u64) -> Result<(), MemError> {
+        self.access(addr, size_of::<u64>(), |memory| {
+            memory.store_release_u64(addr, value)
+        })
+    }
+
+    fn store_release_u32(&self, addr: u64, value: u32) -> Result<(), MemError> {
+        self.access(addr, size_of::<u32>(), |memory| {
+            memory.store_release_u32(addr, value)
+        })
+    }
+
+    fn interrupt(&mut self, vector: u16) {
+        self.interrupts.raise(usize::from(vector));
+    }
+
+    fn wire_ready(&self) -> bool {
+        !self.sent.is_full()
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        self.sent.push(frame);
+    }
+}
+
+/// What the threads share.
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    /// Readable when the data thread has something to look at.
+    wake: OwnedFd,
+    /// Whether [`Shared::wake`] was signalled since the data thread last looked: spares the system
+    /// call for each further doorbell.
+    woken: AtomicBool,
+    stop: AtomicBool,
+    started: Instant,
+}
+
+impl Shared {
+    /// Wraps the core.
+    pub(crate) fn new(core: Core) -> io::Result<Self> {
+        Ok(Self {
+            core: Mutex::new(core),
+            wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            woken: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            started: Instant::now(),
+        })
+    }
+
+    /// The core, once nobody else has it. Who takes it often gives it back with `unlock_fair`.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock()
+    }
+
+    /// The device's clock.
+    pub(crate) fn now_ns(&self) -> u64 {
+        // The clock runs for 584 years before it would be cut.
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    /// Makes the data thread look.
+    pub(crate) fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            // It fails only when the counter is at its limit: then the descriptor is readable.
+            let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// What the data thread waits for.
+    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Called by the data thread before it looks: what comes later wakes it again.
+    pub(crate) fn awake(&self, signalled: bool) {
+        if signalled {
+            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        }
+        self.woken.swap(false, Ordering::AcqRel);
+    }
+
+    /// Ends the data thread.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the data thread is to end.
+    pub(crate) fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the NIC is plugged into.
+
+mod capture;
+mod loopback;
+mod stream;
+mod tap;
+
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use anyhow::Result;
+use rustix::event::PollFlags;
+
+use crate::cli::WireSpec;
+use crate::frames::FrameBuffer;
+
+/// A wire: frames in, frames out, and whether anybody is at the other end.
+///
+/// Nothing here waits. The data thread polls [`Wire::interest`] and calls [`Wire::service`].
+pub(crate) trait Wire: Send {
+    /// What to wait for, if frames are wanted or not.
+    fn interest(&self, want_frames: bool) -> Option<(BorrowedFd<'_>, PollFlags)>;
+
+    /// When to call [`Wire::service`] at the latest, if nothing happens before.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what `events` on the descriptor, or the passing of the deadline, make possible.
+    fn service(&mut self, events: PollFlags);
+
+    /// Whether the link is up.
+    fn link(&self) -> bool {
+        true
+    }
+
+    /// Whether a frame is held that [`Wire::receive`] would return.
+    fn has_frame(&self) -> bool;
+
+    /// The next frame.
+    fn receive(&mut self) -> Option<&[u8]>;
+
+    /// Takes as many of these frames as it can.
+    fn send(&mut self, frames: &mut FrameBuffer);
+
+    /// The NIC receives now, or no longer.
+    fn listening(&mut self, _on: bool) {}
+}
+
+/// Opens the wire.
+pub(crate) fn open(spec: &WireSpec) -> Result<Box<dyn Wire>> {
+    Ok(match spec {
+        WireSpec::Connect(path) => Box::new(stream::Stream::connect(path)),
+        WireSpec::Listen(path) => Box::new(stream::Stream::listen(path)?),
+        WireSpec::Tap(name) => Box::new(tap::Tap::open(name)?),
+        WireSpec::Pcap(input, output) => {
+            Box::new(capture::Capture::open(input, output.as_deref())?)
+        }
+        WireSpec::Loop => Box::new(loopback::Loopback::default()),
+    })
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The kinds of wire, the trace, and what the link says.
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use pcap_file::pcap::{PcapPacket, PcapWriter};
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
+use pcap_file::pcapng::{Block, PcapNgReader};
+use reflow_hwdef::regs;
+use tempfile::TempDir;
+
+use crate::driver::Driver;
+use crate::peer::{plain, Peer};
+use crate::rig::{until, until_exists, Nic};
+
+fn until_link(driver: &mut Driver, up: bool) {
+    let wanted = u32::from(up);
+    until("the link changes", || {
+        (regs::Status(driver.read(regs::STATUS)).link() == wanted).then_some(())
+    });
+}
+
+/// Frames of a pcapng file with their direction (1 in, 2 out) and comment.
+fn packets(path: &Path) -> Vec<(Vec<u8>, u32, String)> {
+    let mut reader = PcapNgReader::new(File::open(path).unwrap()).unwrap();
+    let mut packets = Vec::new();
+    while let Some(block) = reader.next_block() {
+        let Block::EnhancedPacket(packet) = block.unwrap() else {
+            continue;
+        };
+        let (mut direction, mut comment) = (0, String::new());
+        for option in &packet.options {
+            match option {
+                EnhancedPacketOption::Flags(flags) => direction = flags & 3,
+                EnhancedPacketOption::Comment(text) => comment = text.to_string(),
+                _ => {}
+            }
+        }
+        packets.push((packet.data.to_vec(), direction, comment));
+    }
+    packets
+}
+
+fn write_pcap(path: &Path, frames: &[Vec<u8>]) {
+    let mut writer = PcapWriter::new(File::create(path).unwrap()).unwrap();
+    for frame in frames {
+        writer
+            .write_packet(&PcapPacket {
+                timestamp: std::time::Duration::from_secs(1),
+                orig_len: frame.len() as u32,
+                data: Cow::Borrowed(frame),
+            })
+            .unwrap();
+    }
+}
+
+/// A wire that listens: the link follows the peer, each change is an event with an interrupt, and
+/// the next peer is as good as the first.
+#[test]
+fn link_follows_who_connects() {
+    let nic = Nic::start("listen:unix:@/wire", &["--queues", "2"]);
+    let mut driver = Driver::attach(&nic);
+    driver.write(regs::EVENT_VECTOR, 2);
+    for round in 0..3 {
+        until_link(&mut driver, false);
+        driver.write(regs::EVENT, u32::MAX);
+        driver.write(regs::EVENT_ARM, regs::Event(0).with_link(1).0);
+        let mut peer = Peer::connect(&nic.path("wire"));
+        assert_eq!(driver.interrupt(2), Some(1), "round {round}");
+        assert_eq!(regs::Event(driver.read(regs::EVENT)).link(), 1);
+        until_link(&mut driver, true);
+        driver.start();
+        peer.send(&[plain(90, round)]);
+        let completion = driver.next(0);
+        assert_eq!(driver.whole_packet(0, completion), plain(90, round));
+        driver.write(regs::RESET, 1);
+        driver.write(regs::EVENT_VECTOR, 2);
+    }
+}
+
+/// A wire that connects does so when somebody listens, again and again. Frames sent meanwhile are
+/// not waited for.
+#[test]
+fn link_follows_who_listens() {
+    let nic = Nic::start("stream:unix:@/wire", &[]);
+    let mut driver = Driver::attach(&nic);
+    driver.start();
+    for round in 0..3 {
+        until_link(&mut driver, false);
+        driver.transmit(0, &plain(100, 0xee));
+        until("the frame is gone", || {
+            (driver.tx_head(0) == 2 * round + 1).then_some(())
+        });
+        let listener = UnixListener::bind(nic.path("wire")).unwrap();
+        let mut peer = Peer::new(listener.accept().unwrap().0);
+        until_link(&mut driver, true);
+        driver.transmit(0, &plain(100, round as u8));
+        assert_eq!(peer.receive(), plain(100, round as u8));
+        drop(listener);
+        fs::remove_file(nic.path("wire")).unwrap();
+    }
+}
+
+/// All that a peer sent before it closed is received.
+#[test]
+fn last_frames_are_received() {
+    let nic = Nic::start("listen:unix:@/wire", &[]);
+    let mut driver = Driver::attach(&nic);
+    driver.start();
+    for round in 0..3 {
+        let mut peer = Peer::connect(&nic.path("wire"));
+        until_link(&mut driver, true);
+        peer.send(&[plain(300, round), plain(400, round), plain(500, round)]);
+        drop(peer);
+        for len in [300, 400, 500] {
+            let completion = driver.next(0);
+            assert_eq!(driver.whole_packet(0, completion), plain(len, round));
+        }
+        until_link(&mut driver, false);
+    }
+}
+
+/// A peer that breaks the framing is hung up on; the next one is served.
+#[test]
+fn impossible_lengths_end_the_connection() {
+    let nic = Nic::start("listen:unix:@/wire", &[]);
+    let mut driver = Driver::attach(&nic);
+    driver.start();
+    let mut peer = Peer::connect(&nic.path("wire"));
+    peer.send(&[plain(100, 1)]);
+    driver.next(0);
+    peer.send_raw(&[0x7f, 0xff, 0xff, 0xff, 1, 2, 3]);
+    assert!(peer.is_closed());
+    let mut peer = Peer::connect(&nic.path("wire"));
+    peer.send(&[plain(100, 2)]);
+    let completion = driver.next(0);
+    assert_eq!(driver.whole_packet(0, completion), plain(100, 2));
+}
+
+/// Frames in a capture file wait for the driver, then come in order; what is sent is in the other.
+#[test]
+fn capture_files() {
+    let dir = TempDir::new().unwrap();
+    let frames: Vec<Vec<u8>> = (0..10).map(|i| plain(60 + 20 * i as usize, i)).collect();
+    write_pcap(&dir.path().join("in"), &frames);
+    let nic = Nic::start_in(dir, "pcap:@/in,@/out", &[]);
+    let mut driver = Driver::attach(&nic);
+    driver.start();
+    for frame in &frames {
+        let completion = driver.next(0);
+        assert_eq!(&driver.whole_packet(0, completion), frame);
+    }
+    driver.transmit(0, &plain(123, 7));
+    until("the frame is in the file", || {
+        (packets(&nic.path("out")) == [(plain(123, 7), 2, String::new())]).then_some(())
+    });
+    assert_eq!(nic.counter("hw_rx_disabled"), 0);
+}
+
+/// On the loop wire each frame comes back.
+#[test]
+fn loopback() {
+    let nic = Nic::start("loop", &[]);
+    let mut driver = Driver::attach(&nic);
+    driver.start();
+    for n in 0..30 {
+        driver.transmit(0, &plain(100, n));
+        let completion = driver.next(0);
+        assert_eq!(driver.whole_packet(0, completion), plain(100, n));
+        driver.post(0, regs::BufKind::Small, u16::from(n % 16 == 15));
+        driver.arm(0);
+    }
+}
+
+/// The trace has every frame, its direction, and what the NIC made of it; it is whole when the
+/// server ends.
+#[test]
+fn trace() {
+    let nic = Nic::start("listen:unix:@/wire", &["--trace", "@/trace"]);
+    let mut peer = Peer::connect(&nic.path("wire"));
+    until_exists(&nic.path("trace"));
+    peer.send(&[plain(60, 1)]);
+    until("it is dropped", || {
+        (nic.counter("hw_rx_disabled") == 1).then_some(())
+    });
+    let mut driver = Driver::attach(&nic);
+    driver.start();
+    peer.send(&[plain(70, 2)]);
+    driver.next(0);
+    driver.transmit(0, &plain(80, 3));
+    peer.receive();
+    let (_, dir) = nic.terminate();
+    let expected = [
+        (plain(60, 1), 1, "dropped: hw_rx_disabled".to_owned()),
+        (plain(70, 2), 1, "no_assist, no flow, queue 0".to_owned()),
+        (plain(80, 3), 2, String::new()),
+    ];
+    assert_eq!(packets(&dir.path().join("trace")), expected);
+}
