@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What ethtool says and what it lets one do."""
+
+import re
+
+from guest.counters import need_reflow, opcodes, per_queue, read
+from guest.harness import case, check, equal
+from guest.net import DUT, PEER
+
+
+def _ask(rig, *words):
+    return rig.run(DUT, "ethtool", *words, rig.device)
+
+
+@case(claims=(31, 48), limit=10)
+def driver_info(rig):
+    """-i names the driver and the PCI function."""
+    said = _ask(rig, "-i")
+    equal("driver", re.search(r"^driver: (\S+)", said, re.M)[1], rig.driver)
+    check(re.search(r"^bus-info: [0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.\d$", said, re.M),
+          f"no PCI address in: {said}")
+
+
+@case(limit=10)
+def statistics(rig):
+    """-S shows every queue's counters and every operation code's, and they move."""
+    need_reflow(rig)
+    before = read(rig)
+    for direction in ("rx", "tx"):
+        for what in ("packets", "bytes"):
+            per_queue(rig, before, direction, what)
+    per_queue(rig, before, "rx", "skbs")
+    opcodes(before)
+    rig.ping(PEER, 4, "-q", "-c", "5", "-i", "0.02", "-W", "3")
+    after = read(rig)
+    grown = sum(per_queue(rig, after, "rx", "packets")) - sum(per_queue(rig, before, "rx", "packets"))
+    check(grown >= 5, f"five echoes moved the queues' counters by {grown}")
+
+
+@case(claims=(32, 38), limit=10)
+def channels(rig):
+    """-l shows one combined channel for each queue."""
+    need_reflow(rig)
+    current = _ask(rig, "-l").split("Current hardware settings:")[1]
+    equal("combined channels", int(re.search(r"Combined:\s+(\d+)", current)[1]), rig.queues)
+
+
+@case(limit=10)
+def rings(rig):
+    """-g shows rings that are not empty and not above their maximum."""
+    said = _ask(rig, "-g").split("Current hardware settings:")
+    for name in ("RX", "TX"):
+        most, now = (int(re.search(rf"^{name}:\s+(\d+)", part, re.M)[1]) for part in said)
+        check(0 < now <= most, f"{name} ring of {now}, maximum {most}")
+
+
+@case(limit=10)
+def features(rig):
+    """-k shows the offloads that the device has."""
+    said = _ask(rig, "-k")
+    wanted = {"rx-checksumming": "on", "tx-checksumming": "on", "scatter-gather": "on"}
+    for name, state in wanted.items():
+        match = re.search(rf"^{name}: (\w+)", said, re.M)
+        check(match and match[1] == state, f"{name} is {match and match[1]}, not {state}")
+
+
+@case(claims=(27, 40), limit=10)
+def coalescing(rig):
+    """-c answers, and does not say that every packet waits for long."""
+    said = rig.run(DUT, "ethtool", "-c", rig.device, may_fail=True)
+    if said.returncode and not rig.is_reflow:
+        return
+    match = re.search(r"^rx-usecs:\s+(\d+)", said.stdout, re.M)
+    check(match and int(match[1]) <= 1000, f"rx-usecs is {match and match[1]}")
+
+
+@case(limit=10)
+def nonsense_is_refused(rig):
+    """Settings that make no sense are refused and leave the link working."""
+    for words in (("-G", "rx", "0"), ("-G", "rx", "4000000"), ("-L", "combined", "0"),
+                  ("-L", "combined", "5000")):
+        done = rig.run(DUT, "ethtool", words[0], rig.device, *words[1:], may_fail=True)
+        check(done.returncode != 0, f"`ethtool {' '.join(words)}` was accepted")
+    rig.ping(PEER, 4, "-q", "-c", "2", "-i", "0.05", "-W", "3")
+
+
+@case(limit=20)
+def checksum_offload_switch(rig):
+    """Receiving and sending work with checksum offload off, too."""
+    rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "rx", "on", "tx", "on")
+    rig.run(DUT, "ethtool", "-K", rig.device, "rx", "off", "tx", "off")
+    for side in (DUT, PEER):
+        rig.ping(side, 6, "-q", "-c", "2", "-i", "0.05", "-W", "3", "-s", "1000")
+    from guest.traffic import bulk
+    bulk(rig, PEER, 4, size=1 << 19)
+    bulk(rig, DUT, 4, size=1 << 19)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which frames are for us: the MAC filter."""
+
+import time
+
+from guest.frames import LOCAL_EXPERIMENT, ethernet
+from guest.harness import case, check, equal
+from guest.net import ADDRESS, DUT, PEER
+
+OTHER = "02:00:5e:10:00:77"
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+GROUP, STRANGER = "01:00:5e:00:00:51", "01:00:5e:00:00:52"
+MARK = b"frame of the test"
+
+
+def _arrives(rig, dst, size=100):
+    """Send a frame to `dst`; return whether the device let it through, unchanged."""
+    with rig.raw(DUT, LOCAL_EXPERIMENT) as sniffer, rig.raw(PEER) as wire:
+        payload = MARK + bytes(n & 255 for n in range(size - 14 - len(MARK)))
+        wire.send(ethernet(dst, rig.peer_mac, LOCAL_EXPERIMENT, payload))
+        # A frame that is surely for us follows: once it is here, the other would be.
+        wire.send(ethernet(rig.mac, rig.peer_mac, LOCAL_EXPERIMENT, b"last"))
+        found = False
+        while True:
+            got = sniffer.recv(20000)
+            if got[14:18] == b"last":
+                return found
+            if got[14:14 + len(MARK)] == MARK:
+                equal("a frame's content", got, ethernet(dst, rig.peer_mac, LOCAL_EXPERIMENT,
+                                                         payload))
+                found = True
+
+
+@case(claims=(1, 48), limit=10)
+def ours(rig):
+    """Frames to our own address arrive unchanged, at all sizes."""
+    for size in (60, 61, 64, 65, 127, 128, 255, 256, 257, 511, 512, 1000, 1500, 1514):
+        check(_arrives(rig, rig.mac, size), f"a frame of {size} bytes to us did not arrive")
+
+
+@case(limit=10)
+def broadcast(rig):
+    """Broadcast frames arrive."""
+    check(_arrives(rig, BROADCAST), "a broadcast frame did not arrive")
+
+
+@case(limit=10)
+def other_unicast(rig):
+    """Frames to another address arrive in promiscuous mode only."""
+    check(not _arrives(rig, OTHER), "a frame to another address was received")
+    rig.defer(rig.ip, DUT, f"link set {rig.device} promisc off")
+    rig.ip(DUT, f"link set {rig.device} promisc on")
+    check(_arrives(rig, OTHER), "promiscuous, but a frame to another address was not received")
+    rig.ip(DUT, f"link set {rig.device} promisc off")
+    check(not _arrives(rig, OTHER), "a frame to another address was received after promisc off")
+
+
+@case(limit=15)
+def multicast(rig):
+    """Multicast frames arrive for the groups joined, and only while joined."""
+    check(not _arrives(rig, STRANGER), "a frame to a group never joined was received")
+    rig.ip(DUT, f"maddr add {GROUP} dev {rig.device}")
+    check(_arrives(rig, GROUP), f"joined {GROUP}, but its frame was not received")
+    check(not _arrives(rig, STRANGER), "a frame to a group never joined was received after a join")
+    rig.ip(DUT, f"maddr del {GROUP} dev {rig.device}")
+    check(not _arrives(rig, GROUP), f"a frame to {GROUP} was received after leaving")
+
+
+@case(limit=10)
+def all_multicast(rig):
+    """With allmulticast every group's frames arrive."""
+    rig.defer(rig.ip, DUT, f"link set {rig.device} allmulticast off")
+    rig.ip(DUT, f"link set {rig.device} allmulticast on")
+    check(_arrives(rig, STRANGER), "allmulticast, but a group's frame was not received")
+
+
+@case(limit=20)
+def many_groups(rig):
+    """Three hundred groups, more than any filter table holds, all arrive."""
+    groups = [f"01:00:5e:01:{n >> 8:02x}:{n & 255:02x}" for n in range(300)]
+    rig.defer(rig.ip, DUT, *(f"maddr del {group} dev {rig.device}" for group in groups))
+    rig.ip(DUT, *(f"maddr add {group} dev {rig.device}" for group in groups))
+    for group in groups[::50] + groups[-1:]:
+        check(_arrives(rig, group), f"one of 300 groups joined, {group}, was not received")
+
+
+@case(limit=20)
+def second_unicast(rig):
+    """A macvlan's own address arrives without the device turning promiscuous."""
+    rig.run(DUT, "modprobe", "macvlan", limit=30)
+    rig.defer(rig.ip, DUT, "link del mv0")
+    rig.ip(DUT, f"link add link {rig.device} name mv0 address {OTHER} type macvlan mode bridge",
+           "link set mv0 up")
+    check(_arrives(rig, OTHER), "a frame to the macvlan's address was not received")
+
+
+@case(limit=20)
+def address_change(rig):
+    """A new MAC address takes effect at once; the old one is no longer ours."""
+    def assign(address):
+        rig.ip(DUT, f"link set {rig.device} address {address}")
+        rig.forget_neighbours()
+    rig.defer(assign, rig.mac)
+    assign(OTHER)
+    equal("the address reported", rig.link(DUT)["address"], OTHER)
+    rig.ping(PEER, 4, "-q", "-c", "2", "-i", "0.05", "-W", "3")
+    with rig.raw(DUT, LOCAL_EXPERIMENT) as sniffer, rig.raw(PEER) as wire:
+        for dst, mark in ((rig.mac, b"old address"), (OTHER, b"new address")):
+            wire.send(ethernet(dst, rig.peer_mac, LOCAL_EXPERIMENT, mark))
+        equal("the first frame received", sniffer.recv(100)[14:25], b"new address")
+    assign(rig.mac)
+    rig.ping(PEER, 6, "-q", "-c", "2", "-i", "0.05", "-W", "3")
+
+
+@case(limit=10)
+def bad_address_is_refused(rig):
+    """A multicast or zero address is no address for an interface."""
+    for address in ("01:00:5e:00:00:01", "00:00:00:00:00:00"):
+        done = rig.run(DUT, "ip", "link", "set", rig.device, "address", address, may_fail=True)
+        check(done.returncode != 0, f"{address} was accepted as the interface's address")
+    equal("the address reported", rig.link(DUT)["address"], rig.mac)
+
+
+@case(limit=15)
+def silence(rig):
+    """Nothing arrives that nobody sent."""
+    rig.ping(PEER, 4, "-q", "-c", "1", "-W", "3", to=ADDRESS[DUT, 4])
+    time.sleep(0.3)
+    before = (rig.totals(DUT)["rx_packets"], rig.totals(PEER)["tx_packets"])
+    time.sleep(1.5)
+    after = (rig.totals(DUT)["rx_packets"], rig.totals(PEER)["tx_packets"])
+    equal("frames received beyond those sent", after[0] - before[0], after[1] - before[1])

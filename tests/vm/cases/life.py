@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Coming and going: up, down, in, out, while traffic runs."""
+
+import os
+import time
+
+from guest.harness import case, check, equal, until
+from guest.net import DUT, PEER, SYS_NET
+from guest.traffic import Flood, InBackground, bulk
+
+
+def _down(rig):
+    rig.ip(DUT, f"link set {rig.device} down")
+
+
+def _answers(rig):
+    rig.ping(PEER, 4, "-q", "-c", "1", "-W", "5")
+    rig.ping(PEER, 6, "-q", "-c", "1", "-W", "5")
+
+
+@case(limit=20)
+def up_and_down(rig):
+    """Down and up again, ten times, then everything works."""
+    rig.defer(rig.bring_up)
+    for _ in range(10):
+        rig.ip(DUT, f"link set {rig.device} down", f"link set {rig.device} up")
+    rig.bring_up()
+    _answers(rig)
+    bulk(rig, PEER, 4, size=1 << 19)
+
+
+@case(limit=15)
+def carrier(rig):
+    """The link is reported up when it is, and down when the interface is."""
+    equal("the state of the link", rig.link(DUT)["operstate"], "UP")
+    check("Link detected: yes" in rig.run(DUT, "ethtool", rig.device),
+          "ethtool does not detect the link")
+    rig.defer(rig.bring_up)
+    _down(rig)
+    rig.wait_carrier(DUT, up=False, limit=5)
+    check("Link detected: no" in rig.run(DUT, "ethtool", rig.device),
+          "ethtool detects a link on an interface that is down")
+    rig.bring_up()
+    _answers(rig)
+
+
+@case(limit=15)
+def down_means_silent(rig):
+    """While down, nothing is received and nothing is sent."""
+    rig.defer(rig.bring_up)
+    _down(rig)
+    before = rig.totals(DUT)
+    done = rig.run(PEER, "ping", "-4", "-n", "-c", "3", "-i", "0.1", "-W", "1", "192.0.2.1",
+                   may_fail=True)
+    check(done.returncode != 0, "an interface that is down answers echoes")
+    after = rig.totals(DUT)
+    equal("frames received while down", after["rx_packets"] - before["rx_packets"], 0)
+    equal("frames sent while down", after["tx_packets"] - before["tx_packets"], 0)
+
+
+@case(limit=40)
+def up_and_down_under_traffic(rig):
+    """Down and up under floods both ways; TCP streams outlive it with their content."""
+    rig.defer(rig.bring_up)
+    floods = [Flood(rig, PEER), Flood(rig, DUT)]
+    try:
+        streams = [InBackground(bulk, rig, side, 4, flows=4, size=1 << 19, limit=30)
+                   for side in (PEER, DUT)]
+        for _ in range(5):
+            time.sleep(0.25)
+            _down(rig)
+            rig.bring_up()
+    finally:
+        for flood in floods:
+            flood.stop()
+    for stream in streams:
+        stream.finish(30)
+    _answers(rig)
+
+
+@case(claims=(53,), limit=60)
+def reload_under_traffic(rig):
+    """The module goes and comes back under floods both ways; TCP outlives even that."""
+    floods = [Flood(rig, PEER), Flood(rig, DUT)]
+    try:
+        stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 19, limit=45)
+        for _ in range(2):
+            time.sleep(0.3)
+            rig.unload()
+            rig.load()
+            rig.bring_up()
+    finally:
+        for flood in floods:
+            flood.stop()
+    stream.finish(45)
+    _answers(rig)
+
+
+@case(limit=40)
+def reload_leaves_nothing(rig):
+    """After rmmod there is no interface, no interrupt and no memory of the driver."""
+    rig.defer(_restore, rig)
+    vectors = set(rig.interrupts())
+    check(vectors, "the device has no interrupts in /proc/interrupts")
+    rig.unload()
+    check(not os.path.exists(f"{SYS_NET}/{rig.device}"), "the interface is still there")
+    with open("/proc/interrupts", encoding="ascii") as table:
+        left = [line.split()[-1] for line in table if line.split()[-1] in vectors]
+    equal("interrupts left behind", left, [])
+    rig.load()
+    rig.bring_up()
+    _answers(rig)
+
+
+def _restore(rig):
+    if not os.path.exists(f"{SYS_NET}/{rig.device}"):
+        rig.load()
+        rig.bring_up()
+
+
+@case(limit=30)
+def down_then_reload(rig):
+    """rmmod of an interface that is down, and a fresh one works."""
+    rig.defer(_restore, rig)
+    _down(rig)
+    rig.unload()
+    rig.load()
+    rig.bring_up()
+    _answers(rig)
+
+
+@case(limit=30)
+def unbind_and_bind(rig):
+    """Taken from its driver through sysfs and given back."""
+    device = os.path.realpath(f"{SYS_NET}/{rig.device}/device")
+    driver = os.path.realpath(f"{device}/driver")
+    with open(f"{driver}/unbind", "w", encoding="ascii") as knob:
+        knob.write(os.path.basename(device))
+    until("the interface to be gone", lambda: not os.path.exists(f"{SYS_NET}/{rig.device}"))
+    with open(f"{driver}/bind", "w", encoding="ascii") as knob:
+        knob.write(os.path.basename(device))
+    rig.adopt()
+    rig.bring_up()
+    _answers(rig)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tagged frames, with the kernel's own 8021q at both ends."""
+
+from guest.frames import IPV4, UDP, VLAN, ethernet, ipv4, udp
+from guest.harness import case, check
+from guest.net import ADDRESS, DUT, FAMILY, PEER
+from guest import traffic
+
+import socket
+import struct
+
+OUTER = dict(ADDRESS)
+TAGGED = {(DUT, 4): "198.51.100.1", (PEER, 4): "198.51.100.2",
+          (DUT, 6): "2001:db8:100::1", (PEER, 6): "2001:db8:100::2"}
+
+
+def _tagged(rig, tag=100):
+    for side in (DUT, PEER):
+        device = f"tag{tag}"
+        rig.defer(rig.ip, side, f"link del {device}")
+        rig.ip(side, f"link add link {rig.name(side)} name {device} type vlan id {tag}",
+               f"link set {device} up", f"addr add {TAGGED[side, 4]}/24 dev {device}",
+               f"addr add {TAGGED[side, 6]}/64 dev {device} nodad")
+    rig.defer(ADDRESS.update, OUTER)
+    ADDRESS.update(TAGGED)
+
+
+@case(limit=20)
+def echo(rig):
+    """Echoes of full size through a VLAN, both families and directions."""
+    _tagged(rig)
+    for side, version, size in ((DUT, 4, 1472), (PEER, 4, 1472), (DUT, 6, 1452), (PEER, 6, 1452)):
+        rig.ping(side, version, "-q", "-c", "2", "-i", "0.05", "-W", "3", "-M", "do",
+                 "-s", str(size))
+
+
+@case(claims=(2,), limit=30)
+def bulk(rig):
+    """Bulk TCP through a VLAN, both families and directions."""
+    _tagged(rig)
+    traffic.bulk(rig, PEER, 4, flows=4, size=1 << 19)
+    traffic.bulk(rig, DUT, 4, flows=4, size=1 << 19)
+    traffic.bulk(rig, PEER, 6, size=1 << 20)
+
+
+@case(limit=30)
+def beside_untagged(rig):
+    """Tagged and untagged flows run at once and do not mix."""
+    _tagged(rig)
+    tagged = traffic.InBackground(traffic.bulk, rig, PEER, 4, flows=4, size=1 << 19)
+    ADDRESS.update(OUTER)
+    traffic.bulk(rig, PEER, 4, flows=4, size=1 << 19)
+    tagged.finish(20)
+
+
+@case(limit=15)
+def wrong_tag_is_not_ours(rig):
+    """A frame with another tag reaches neither the VLAN's nor the plain socket."""
+    _tagged(rig)
+    with rig.socket(DUT, FAMILY[4], socket.SOCK_DGRAM) as sink, rig.raw(PEER) as wire:
+        sink.bind(("", 0))
+        sink.settimeout(0.5)
+        port = sink.getsockname()[1]
+        for tag, arrives in ((100, True), (101, False), (100, True)):
+            packet = ipv4(TAGGED[PEER, 4], TAGGED[DUT, 4], UDP,
+                          udp(TAGGED[PEER, 4], TAGGED[DUT, 4], 9, port, b"tagged"))
+            wire.send(ethernet(rig.mac, rig.peer_mac, VLAN,
+                               struct.pack("!HH", tag, IPV4) + packet))
+            try:
+                got = sink.recv(100) == b"tagged"
+            except TimeoutError:
+                got = False
+            check(got == arrives, f"a datagram tagged {tag} was {'' if got else 'not '}received")

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Named test cases: the registry, time limits, the watch on the kernel log.
+
+A case is a function of one argument, the rig. Its name is the file it stands
+in and its own, "tcp.bulk_v4_receive". What it reports goes to the host as
+lines of JSON behind an "@", so that nothing else that is printed can be
+mistaken for it.
+"""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+
+CASES = {}
+
+# What the kernel says when something is wrong. Everything a case leaves in the
+# log is held against these, whatever else the case found.
+TROUBLE = re.compile(
+    r"WARNING:|BUG:|Oops|Kernel panic|general protection|Call Trace|UBSAN|KASAN|"
+    r"suspect GRO implementation|page_pool_release_retry|NETDEV WATCHDOG|"
+    r"self-detected stall|detected stalls|soft lockup|hard LOCKUP|hung task|"
+    r"blocked for more than|refcount_t|DMA-API|possible circular locking|"
+    r"inconsistent lock state|suspicious RCU usage|unregister_netdevice: waiting|"
+    r"scheduling while atomic|sleeping function called|bad page|list_(add|del) corruption"
+)
+
+
+class Skip(Exception):
+    """The case cannot be run on this device, and why."""
+
+
+class Failed(Exception):
+    """The case found something wrong, in words for a person."""
+
+
+class Expired(Failed):
+    """The time limit of a case is over."""
+
+
+class Case:
+    """One case: what it is called, what it proves, how long it may take."""
+
+    def __init__(self, func, claims, limit):
+        self.subject = func.__module__.rsplit(".", 1)[-1]
+        self.name = f"{self.subject}.{func.__name__}"
+        self.func = func
+        self.claims = sorted(claims)
+        self.limit = limit
+        self.about = (func.__doc__ or "").strip().split("\n")[0]
+
+
+def case(claims=(), limit=20):
+    """Register a function as a case that proves `claims` within `limit` s."""
+
+    def add(func):
+        entry = Case(func, claims, limit)
+        CASES[entry.name] = entry
+        return func
+
+    return add
+
+
+def emit(**event):
+    """Tell the host; one line, at once."""
+    sys.stdout.write("@" + json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def check(condition, text):
+    """Fail the case with `text` unless `condition` holds."""
+    if not condition:
+        raise Failed(text)
+
+
+def equal(what, seen, expected):
+    """Fail the case unless what was seen is what was expected."""
+    check(seen == expected, f"{what}: expected {expected}, saw {seen}")
+
+
+class Waiting:
+    """Names what is being waited for, so that an expiry can say it."""
+
+    current = []
+    scale = 1.0
+
+    def __init__(self, what):
+        self.what = what
+
+    def __enter__(self):
+        Waiting.current.append(self.what)
+
+    def __exit__(self, kind, *_):
+        # On expiry the list is what the report is made of: leave it alone.
+        if kind is None or not issubclass(kind, Expired):
+            Waiting.current.pop()
+
+
+def until(what, predicate, limit=5.0, interval=0.02):
+    """Poll until the predicate holds; return its value. Says what it waited for."""
+    limit *= Waiting.scale
+    end = time.monotonic() + limit
+    with Waiting(what):
+        while True:
+            value = predicate()
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise Failed(f"waited {limit:g} s for {what}; last seen: {value!r}")
+            time.sleep(interval)
+
+
+class KernelLog:
+    """New lines of the kernel log since the last look."""
+
+    def __init__(self):
+        self.fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self.fd, 0, os.SEEK_END)
+
+    def new_lines(self):
+        """Return the lines since the last call."""
+        lines = []
+        while True:
+            try:
+                record = os.read(self.fd, 8192).decode(errors="replace")
+            except BlockingIOError:
+                return lines
+            except BrokenPipeError:
+                lines.append("(lines of the kernel log were lost)")
+                continue
+            lines.append(record.partition(";")[2].split("\n")[0])
+
+    def trouble(self):
+        """Return the new lines that no healthy run produces."""
+        return [line for line in self.new_lines() if TROUBLE.search(line)]
+
+
+def _expired(_signal, _frame):
+    what = " / ".join(Waiting.current) or "the case to end"
+    raise Expired(f"time limit; it was waiting for {what}")
+
+
+def _attempt(entry, rig):
+    """Run one case with its limit; return the result and the reason."""
+    Waiting.current.clear()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, entry.limit * Waiting.scale)
+        entry.func(rig)
+    except Skip as why:
+        return "skip", str(why)
+    except Failed as why:
+        return "fail", str(why)
+    except Exception as why:  # a bug of the case is a failed case, not the end
+        where = traceback.extract_tb(why.__traceback__)[-1]
+        return "fail", f"{type(why).__name__}: {why} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return "pass", ""
+
+
+def _undo(rig, limit=30):
+    """Take back what the case changed; return what went wrong, if anything."""
+    try:
+        signal.setitimer(signal.ITIMER_REAL, limit * Waiting.scale)
+        rig.undo()
+    except Exception as why:
+        return f"the state before the case could not be restored: {why}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return ""
+
+
+def run_case(entry, rig, log):
+    """Run one case, report it to the host, return whether the rig is still fit."""
+    emit(event="start", test=entry.name, claims=entry.claims,
+         limit=entry.limit * Waiting.scale)
+    start = time.monotonic()
+    result, reason = _attempt(entry, rig)
+    if result == "fail":
+        rig.describe(entry.name, reason)
+    undone = _undo(rig)
+    trouble = log.trouble()
+    if trouble:
+        result = "fail"
+        reason = "; ".join(filter(None, [reason, "kernel log: " + " | ".join(trouble[:3])]))
+    if undone:
+        result = "fail"
+        reason = "; ".join(filter(None, [reason, undone]))
+    emit(event="end", test=entry.name, result=result, reason=reason,
+         claims=entry.claims, seconds=round(time.monotonic() - start, 2))
+    return result != "fail"
+
+
+def run_cases(names, rig):
+    """Run the named cases in order; rebuild the rig behind each failure."""
+    signal.signal(signal.SIGALRM, _expired)
+    log = KernelLog()
+    for name in names:
+        if run_case(CASES[name], rig, log):
+            continue
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 60 * Waiting.scale)
+            rig.rebuild()
+        except Exception as why:
+            # The host boots a fresh machine for the cases that are left.
+            emit(event="lost", reason=f"the rig could not be rebuilt after {name}: {why}")
+            return
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        log.new_lines()
+    emit(event="done")

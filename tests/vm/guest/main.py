@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's side of a run: set the link up, run cases, or show the demo."""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from guest.harness import CASES, Failed, Waiting, emit, run_cases  # noqa: E402
+from guest.net import Rig  # noqa: E402
+
+
+def load_cases():
+    """Import every file of cases, in the order they are to run."""
+    import cases
+    for subject in cases.SUBJECTS:
+        __import__(f"cases.{subject}")
+    return CASES
+
+
+def run_tests(config, rig):
+    """Set up, then run the cases that the host asks for."""
+    load_cases()
+    try:
+        rig.start()
+    except Failed as why:
+        rig.describe("vm.boot", str(why))
+        emit(event="lost", reason=f"the link could not be set up: {why}")
+        return 1
+    emit(event="ready")
+    run_cases(config["cases"], rig)
+    return 0
+
+
+def main():
+    """Entry point: main.py CONFIG tests|setup|demo."""
+    with open(sys.argv[1], encoding="utf-8") as text:
+        config = json.load(text)
+    Waiting.scale = config["scale"]
+    rig = Rig(config)
+    if sys.argv[2] == "tests":
+        return run_tests(config, rig)
+    if sys.argv[2] == "demo":
+        from guest.demo import Demo
+        return Demo(config, rig).run()
+    try:
+        rig.start()
+    except Failed as why:
+        print(f"The link could not be set up: {why}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The two ends of the wire inside the guest.
+
+The device under test stays where it is, its link partner lives in the network
+namespace `peer`. One process serves both ends: it steps into the namespace to
+make a socket or to start a command, and back.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import time
+
+from guest.harness import Failed, Waiting, check, until
+
+DUT, PEER = "dut", "peer"
+ADDRESS = {
+    (DUT, 4): "192.0.2.1", (PEER, 4): "192.0.2.2",
+    (DUT, 6): "2001:db8::1", (PEER, 6): "2001:db8::2",
+}
+PREFIX = {4: 24, 6: 64}
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+PEER_DEVICE = "peer0"
+SYS_NET = "/sys/class/net"
+PACKET_IGNORE_OUTGOING = 23
+SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40
+
+
+def command(*words, limit=20, may_fail=False, quiet_input=None):
+    """Run a command; return its output. Says which and why when it fails."""
+    limit *= Waiting.scale
+    with Waiting(" ".join(words)):
+        try:
+            done = subprocess.run(words, input=quiet_input, capture_output=True, text=True,
+                                  timeout=limit, check=False)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"`{' '.join(words)}` did not end within {limit:g} s") from None
+    if done.returncode and not may_fail:
+        why = (done.stderr or done.stdout).strip().split("\n")[-1]
+        raise Failed(f"`{' '.join(words)}` failed ({done.returncode}): {why}")
+    return done.stdout if not may_fail else done
+
+
+class Inside:
+    """Steps into a network namespace and back; a no-op for the first one."""
+
+    def __init__(self, name):
+        self.home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self.target = name and os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __enter__(self):
+        if self.target:
+            os.setns(self.target, os.CLONE_NEWNET)
+
+    def __exit__(self, *_):
+        if self.target:
+            os.setns(self.home, os.CLONE_NEWNET)
+
+
+class Rig:
+    """The device under test, its partner, and how to change and restore them."""
+
+    def __init__(self, config):
+        self.config = config
+        self.driver = config["driver"]
+        self.module = config.get("module")
+        self.queues = config["queues"]
+        self.is_reflow = self.driver == "reflow"
+        self.device = f"{self.driver}0"
+        self.peer_mac = config["peer_mac"]
+        self.mac = config["mac"]
+        self.inside = {DUT: Inside(None)}
+        self.undos = []
+
+    # Setting up ----------------------------------------------------------
+
+    def start(self):
+        """Load the driver and the partner's, build the namespace, link up."""
+        command("modprobe", "-a", "virtio_net", "8021q", "af_packet", limit=60)
+        command("ip", "netns", "add", "peer")
+        self.inside[PEER] = Inside("peer")
+        found = until("the link partner's interface",
+                      lambda: self._interface(lambda path: self._mac_of(path) == self.peer_mac))
+        self._ip_lines(f"link set {found} netns peer name {PEER_DEVICE}")
+        self._quiet_ipv6(PEER, "default", PEER_DEVICE)
+        self._quiet_ipv6(DUT, "default")
+        self.run(PEER, "ethtool", "-K", PEER_DEVICE, "rx", "off", "tx", "off",
+                 "tso", "off", may_fail=True)
+        self._ip_lines("link set lo up", side=PEER)
+        self._address(PEER)
+        self.load()
+        self.bring_up()
+
+    def load(self):
+        """Load the driver of the device under test and find its interface."""
+        start = time.monotonic()
+        if self.module:
+            needs = command("modinfo", "-F", "depends", self.module).strip()
+            for name in filter(None, needs.split(",")):
+                command("modprobe", name, limit=60)
+            command("insmod", self.module, limit=60)
+        else:
+            command("modprobe", self.driver, limit=60)
+        self.adopt()
+        return time.monotonic() - start
+
+    def adopt(self):
+        """Find the interface that the driver has made, and give it its name."""
+        found = until(f"an interface of driver {self.driver} to appear",
+                      lambda: self._interface(lambda path: self._driver_of(path) == self.driver),
+                      limit=20)
+        if found != self.device:
+            self._ip_lines(f"link set {found} name {self.device}")
+        self._quiet_ipv6(DUT, self.device)
+
+    def unload(self):
+        """Remove the driver of the device under test."""
+        command("rmmod", self.driver, limit=60)
+        check(not os.path.exists(f"{SYS_NET}/{self.device}"),
+              f"{self.device} is still there after rmmod")
+
+    def bring_up(self):
+        """Give the device its addresses and wait until the link carries frames."""
+        self._address(DUT)
+        self.wait_carrier(DUT)
+        self.wait_carrier(PEER)
+        self.forget_neighbours()
+
+    def rebuild(self):
+        """Fresh driver, fresh settings: after a failed case nothing is trusted."""
+        self.undos.clear()
+        if os.path.exists(f"/sys/module/{self.driver}"):
+            self.unload()
+        self._ip_lines(f"link set {PEER_DEVICE} down", f"addr flush dev {PEER_DEVICE}",
+                       f"link set {PEER_DEVICE} address {self.peer_mac} mtu 1500", side=PEER)
+        self._address(PEER)
+        self.load()
+        self.bring_up()
+        self.ping(PEER, 4, "-c", "1", "-W", "5")
+
+    # Undoing -------------------------------------------------------------
+
+    def defer(self, undo, *args):
+        """Have `undo(*args)` called when the case is over, last one first."""
+        self.undos.append((undo, args))
+
+    def undo(self):
+        """Call what was deferred, all of it, and fail with the first complaint."""
+        complaint = None
+        while self.undos:
+            call, args = self.undos.pop()
+            try:
+                call(*args)
+            except Failed as why:
+                complaint = complaint or why
+        if complaint:
+            raise complaint
+
+    # Asking --------------------------------------------------------------
+
+    def name(self, side):
+        """Return the interface's name at a side."""
+        return self.device if side == DUT else PEER_DEVICE
+
+    def mac_of(self, side):
+        """Return the MAC address as set up at a side."""
+        return self.mac if side == DUT else self.peer_mac
+
+    def run(self, side, *words, **options):
+        """Run a command at a side."""
+        with self.inside[side]:
+            return command(*words, **options)
+
+    def link(self, side):
+        """Return what ip says about the link at a side."""
+        return json.loads(self.run(side, "ip", "-j", "-s", "-d", "link", "show",
+                                   "dev", self.name(side)))[0]
+
+    def totals(self, side):
+        """Return the interface's standard counters, by the names of /proc/net/dev."""
+        with self.inside[side], open("/proc/thread-self/net/dev", encoding="ascii") as table:
+            for line in table:
+                name, _, numbers = line.partition(":")
+                if name.strip() == self.name(side):
+                    values = [int(word) for word in numbers.split()]
+                    names = ("rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "rx_fifo",
+                             "rx_frame", "rx_compressed", "multicast", "tx_bytes",
+                             "tx_packets", "tx_errors", "tx_dropped")
+                    return dict(zip(names, values))
+        raise Failed(f"{self.name(side)} is not in /proc/net/dev")
+
+    def snmp(self, side, table="snmp"):
+        """Return the protocol counters of a side: {"Udp": {"InErrors": 0, ...}}."""
+        result = {}
+        with self.inside[side], open(f"/proc/thread-self/net/{table}", encoding="ascii") as text:
+            lines = [line.split() for line in text]
+        for names, values in zip(lines[::2], lines[1::2]):
+            result[names[0].rstrip(":")] = dict(zip(names[1:], map(int, values[1:])))
+        return result
+
+    def carrier(self, side):
+        """Return whether the side's link is up."""
+        with self.inside[side], socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            request = struct.pack("16sH22x", self.name(side).encode(), 0)
+            flags = struct.unpack_from("H", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request), 16)[0]
+        return bool(flags & IFF_RUNNING)
+
+    def wait_carrier(self, side, up=True, limit=10):
+        """Wait until the link of a side is up, or down."""
+        until(f"{self.name(side)} to report the link {'up' if up else 'down'}",
+              lambda: self.carrier(side) == up, limit)
+
+    def interrupts(self):
+        """Return {interrupt name: [count per CPU]} of the device's vectors."""
+        where = os.path.realpath(f"{SYS_NET}/{self.device}/device")
+        try:
+            ours = set(os.listdir(f"{where}/msi_irqs"))
+        except FileNotFoundError:
+            return {}
+        found = {}
+        with open("/proc/interrupts", encoding="ascii") as table:
+            cpus = len(table.readline().split())
+            for line in table:
+                words = line.split()
+                if words[0].rstrip(":") in ours:
+                    found[words[-1]] = [int(word) for word in words[1:1 + cpus]]
+        return found
+
+    # Doing ---------------------------------------------------------------
+
+    def socket(self, side, family, kind, proto=0):
+        """Return a socket that belongs to a side."""
+        with self.inside[side]:
+            return socket.socket(family, kind, proto)
+
+    def raw(self, side, kind=3, device=None):
+        """Return a packet socket on a side's interface; kind 3 is every protocol."""
+        made = self.socket(side, socket.AF_PACKET, socket.SOCK_RAW, 0)
+        made.setsockopt(socket.SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        made.bind((device or self.name(side), kind))
+        made.settimeout(2 * Waiting.scale)
+        return made
+
+    def ping(self, side, version, *words, to=None, limit=30):
+        """Ping the other end; return what ping printed."""
+        other = PEER if side == DUT else DUT
+        return self.run(side, "ping", f"-{version}", "-n", *words,
+                        to or ADDRESS[other, version], limit=limit)
+
+    def set_mtu(self, mtu):
+        """Set the MTU of both ends; the case's end sets it back."""
+        self.defer(self._change_mtu, 1500)
+        self._change_mtu(mtu)
+
+    def forget_neighbours(self):
+        """Empty both ends' neighbour tables."""
+        for side in (DUT, PEER):
+            self._ip_lines(f"neigh flush dev {self.name(side)}", side=side)
+
+    def ip(self, side, *lines):
+        """Run several `ip` commands at once."""
+        self._ip_lines(*lines, side=side)
+
+    def describe(self, name, reason):
+        """Leave what helps to understand a failure in the run's folder."""
+        path = os.path.join(self.config["run_dir"], f"{name}.txt")
+        with open(path, "w", encoding="utf-8") as text:
+            text.write(f"{name}: {reason}\n")
+            for side, words in ((DUT, ("dmesg",)), (DUT, ("ip", "-s", "-d", "addr")),
+                                (PEER, ("ip", "-s", "-d", "addr")),
+                                (DUT, ("ethtool", "-S", self.device)),
+                                (DUT, ("cat", "/proc/interrupts")),
+                                (DUT, ("ss", "-tani")), (PEER, ("ss", "-tani"))):
+                try:
+                    out = self.run(side, *words, may_fail=True)
+                    text.write(f"\n== {side}: {' '.join(words)}\n{out.stdout}{out.stderr}")
+                except Failed as why:
+                    text.write(f"\n== {side}: {why}\n")
+
+    # Helpers -------------------------------------------------------------
+
+    def _ip_lines(self, *lines, side=DUT):
+        self.run(side, "ip", "-batch", "-", quiet_input="\n".join(lines) + "\n")
+
+    def _change_mtu(self, mtu):
+        # Below 1280 the kernel takes IPv6 away, and addresses with it.
+        for side in (DUT, PEER):
+            self._ip_lines(f"link set {self.name(side)} mtu {mtu}", side=side)
+            self._address(side, versions=(4, 6) if mtu >= 1280 else (4,))
+        for side in (DUT, PEER):
+            self.wait_carrier(side)
+
+    def _address(self, side, versions=(4, 6)):
+        device = self.name(side)
+        self._ip_lines(f"link set {device} up",
+                       *(f"addr replace {ADDRESS[side, v]}/{PREFIX[v]} dev {device}"
+                         + (" nodad" if v == 6 else "") for v in versions), side=side)
+
+    def _quiet_ipv6(self, side, *devices):
+        """No solicitations of its own, so that the wire is silent when we are."""
+        with self.inside[side]:
+            for device in devices:
+                for key in ("accept_ra", "accept_dad", "router_solicitations"):
+                    with open(f"/proc/sys/net/ipv6/conf/{device}/{key}", "w",
+                              encoding="ascii") as knob:
+                        knob.write("0")
+
+    @staticmethod
+    def _interface(wanted):
+        for name in sorted(os.listdir(SYS_NET)):
+            path = f"{SYS_NET}/{name}"
+            if os.path.exists(f"{path}/device") and wanted(path):
+                return name
+        return None
+
+    @staticmethod
+    def _mac_of(path):
+        with open(f"{path}/address", encoding="ascii") as text:
+            return text.read().strip()
+
+    @staticmethod
+    def _driver_of(path):
+        return os.path.basename(os.path.realpath(f"{path}/device/driver"))

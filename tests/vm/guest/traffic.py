@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Traffic whose content is checked at both ends."""
+
+import errno
+import hashlib
+import random
+import selectors
+import socket
+import struct
+import threading
+import time
+
+from guest.harness import Failed, Waiting, check, equal
+from guest.net import ADDRESS, DUT, FAMILY, PEER
+
+BLOCK = 16384
+_PATTERN = random.Random(2026).randbytes(2 * BLOCK)
+
+
+class Source:
+    """An endless stream: each block names its flow and its place in it."""
+
+    def __init__(self, flow, size):
+        self.flow = flow
+        self.left = size
+        self.number = 0
+        self.rest = b""
+        self.hash = hashlib.sha256()
+
+    def pending(self):
+        """Return bytes that are to be sent next; empty at the end."""
+        if not self.rest and self.left:
+            start = (self.number * 97 + self.flow * 31) % BLOCK
+            block = struct.pack("!II", self.flow, self.number) + _PATTERN[start:start + BLOCK - 8]
+            block = block[:self.left]
+            self.hash.update(block)
+            self.rest = memoryview(block)
+            self.left -= len(block)
+            self.number += 1
+        return self.rest
+
+    def sent(self, count):
+        """Note that `count` of the pending bytes are gone."""
+        self.rest = self.rest[count:]
+
+
+class Flow:
+    """One TCP connection: what was sent, what has arrived."""
+
+    def __init__(self, number, size):
+        self.size = size
+        self.source = Source(number, size)
+        self.received = 0
+        self.hash = hashlib.sha256()
+
+    def whole(self):
+        """Return whether all of it has arrived."""
+        return self.received == self.size
+
+
+class Transfer:
+    """What a bulk transfer came to."""
+
+    def __init__(self, flows, seconds):
+        self.size = sum(flow.size for flow in flows)
+        self.seconds = max(seconds, 1e-6)
+        self.sent = [flow.source.hash.hexdigest() for flow in flows]
+        self.received = [flow.hash.hexdigest() for flow in flows]
+
+    def rate(self):
+        """Return megabytes (10^6) a second."""
+        return self.size / self.seconds / 1e6
+
+
+class _Bulk:
+    """The event loop behind `bulk`: both ends of all flows in one thread."""
+
+    def __init__(self, rig, sender, version, flows, size, port):
+        receiver = DUT if sender == PEER else PEER
+        family = FAMILY[version]
+        self.flows = [Flow(n, size) for n in range(flows)]
+        self.by_port = {}
+        self.selector = selectors.DefaultSelector()
+        self.listener = rig.socket(receiver, family, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((ADDRESS[receiver, version], port))
+        self.listener.listen(flows)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
+        target = (ADDRESS[receiver, version], self.listener.getsockname()[1])
+        for flow in self.flows:
+            self._connect(rig.socket(sender, family, socket.SOCK_STREAM), target, flow)
+
+    def _connect(self, sock, target, flow):
+        sock.setblocking(False)
+        status = sock.connect_ex(target)
+        if status not in (0, errno.EINPROGRESS):
+            raise Failed(f"connecting to {target} failed: {errno.errorcode[status]}")
+        self.by_port[sock.getsockname()[1]] = flow
+        self.selector.register(sock, selectors.EVENT_WRITE,
+                               lambda sock=sock, flow=flow: self._send(sock, flow))
+
+    def _accept(self):
+        sock, address = self.listener.accept()
+        sock.setblocking(False)
+        flow = self.by_port[address[1]]
+        self.selector.register(sock, selectors.EVENT_READ,
+                               lambda: self._receive(sock, flow))
+
+    def _send(self, sock, flow):
+        data = flow.source.pending()
+        if not data:
+            self.selector.unregister(sock)
+            sock.close()
+            return
+        try:
+            flow.source.sent(sock.send(data))
+        except BlockingIOError:
+            pass
+
+    def _receive(self, sock, flow):
+        data = sock.recv(1 << 18)
+        flow.hash.update(data)
+        flow.received += len(data)
+        if not data:
+            self.selector.unregister(sock)
+            sock.close()
+
+    def run(self, limit):
+        """Move everything; return the seconds it took."""
+        start = time.monotonic()
+        while self._open():
+            if time.monotonic() - start > limit:
+                raise Failed(f"bulk transfer not through after {limit:g} s: {self._progress()}")
+            for key, _ in self.selector.select(0.2):
+                key.data()
+        return time.monotonic() - start
+
+    def _open(self):
+        return len(self.selector.get_map()) > 1 or not all(f.whole() for f in self.flows)
+
+    def _progress(self):
+        late = [f for f in self.flows if not f.whole()]
+        return (f"{len(late)} of {len(self.flows)} flows unfinished, the first with "
+                f"{late[0].received} of {late[0].size} bytes" if late else "no end of stream")
+
+    def close(self):
+        """Close all that is left open."""
+        for key in list(self.selector.get_map().values()):
+            key.fileobj.close()
+        self.selector.close()
+
+
+def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, port=0):
+    """Send `size` bytes over each flow from `sender`; contents must be equal."""
+    limit *= Waiting.scale
+    other = DUT if sender == PEER else PEER
+    with Waiting(f"{flows} TCP flows of {size} bytes over IPv{version} from {sender} to {other}"):
+        loop = _Bulk(rig, sender, version, flows, size, port)
+        try:
+            result = Transfer(loop.flows, loop.run(limit))
+        finally:
+            loop.close()
+    for number, (sent, received) in enumerate(zip(result.sent, result.received)):
+        equal(f"sha256 of flow {number}", received, sent)
+    return result
+
+
+def datagrams(rig, sender, version, sizes, window=8):
+    """Send UDP datagrams of the given sizes, few at a time; all must arrive intact."""
+    receiver = DUT if sender == PEER else PEER
+    sink = rig.socket(receiver, FAMILY[version], socket.SOCK_DGRAM)
+    out = rig.socket(sender, FAMILY[version], socket.SOCK_DGRAM)
+    try:
+        sink.bind((ADDRESS[receiver, version], 0))
+        sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sink.settimeout(3 * Waiting.scale)
+        out.connect(sink.getsockname()[:2])
+        for start in range(0, len(sizes), window):
+            batch = [_PATTERN[n:n + n] if n < BLOCK else (_PATTERN * 4)[:n]
+                     for n in sizes[start:start + window]]
+            for data in batch:
+                out.send(data)
+            for data in batch:
+                with Waiting(f"a UDP datagram of {len(data)} bytes over IPv{version} "
+                             f"from {sender}"):
+                    try:
+                        got = sink.recv(1 << 17)
+                    except TimeoutError:
+                        raise Failed(f"a UDP datagram of {len(data)} bytes over IPv{version} "
+                                     f"from {sender} did not arrive") from None
+                check(got == data, f"a UDP datagram of {len(data)} bytes from {sender} arrived "
+                                   f"changed ({len(got)} bytes)")
+    finally:
+        sink.close()
+        out.close()
+
+
+class InBackground:
+    """Something that runs in a thread of its own while the case does more."""
+
+    def __init__(self, call, *args, **options):
+        self.result = self.trouble = None
+        self.thread = threading.Thread(target=self._run, args=(call, args, options), daemon=True)
+        self.thread.start()
+
+    def _run(self, call, args, options):
+        try:
+            self.result = call(*args, **options)
+        except Exception as why:  # handed to whoever asks for the result
+            self.trouble = why
+
+    def finish(self, limit):
+        """Return the result, or raise what went wrong."""
+        self.thread.join(limit * Waiting.scale)
+        check(not self.thread.is_alive(), f"the traffic in the background did not end within {limit} s")
+        if self.trouble:
+            raise self.trouble
+        return self.result
+
+
+class Flood:
+    """UDP as fast as it goes, in a thread, whatever happens to the link below."""
+
+    GONE = (errno.EAGAIN, errno.ENOBUFS, errno.ENETUNREACH, errno.EHOSTUNREACH,
+            errno.ENETDOWN, errno.EINVAL, errno.EPERM)
+
+    def __init__(self, rig, sender, size=1400):
+        receiver = DUT if sender == PEER else PEER
+        self.sink = rig.socket(receiver, FAMILY[4], socket.SOCK_DGRAM)
+        self.out = rig.socket(sender, FAMILY[4], socket.SOCK_DGRAM)
+        self.sink.bind(("", 0))
+        self.sink.setblocking(False)
+        self.out.setblocking(False)
+        self.target = (ADDRESS[receiver, 4], self.sink.getsockname()[1])
+        self.data = _PATTERN[:size]
+        self.arrived = 0
+        self.over = False
+        self.job = InBackground(self._pump)
+
+    def _pump(self):
+        while not self.over:
+            for _ in range(16):
+                try:
+                    self.out.sendto(self.data, self.target)
+                except OSError as why:
+                    if why.errno not in self.GONE:
+                        raise
+                    time.sleep(0.002)
+                    break
+            try:
+                while self.sink.recv(2048):
+                    self.arrived += 1
+            except BlockingIOError:
+                pass
+
+    def stop(self):
+        """End it; return how many datagrams came through."""
+        self.over = True
+        self.job.finish(10)
+        self.sink.close()
+        self.out.close()
+        return self.arrived

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The cases in the guest, seen from the host: one boot, as many cases as it lasts."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+from host import accel, qemu
+from host.machine import Machine, Options, VmError
+from host.report import FAIL, PASS
+
+BOOT_LIMIT = 120
+GRACE = 75        # what a case may need beyond its limit: undoing, rebuilding
+MOST_BOOTS = 4
+
+
+def all_cases():
+    """Return the cases by name; they are only run in the guest."""
+    from guest.main import load_cases
+    return load_cases()
+
+
+class GuestRun:
+    """Runs the named cases; a lost guest costs one case, not the rest."""
+
+    def __init__(self, report, options, names):
+        self.report, self.options = report, options
+        self.left = list(names)
+        self.claims = {name: case.claims for name, case in all_cases().items()}
+        self.boots = 0
+
+    def run(self):
+        """Boot as often as it takes."""
+        while self.left and self.boots < MOST_BOOTS:
+            self.boots += 1
+            before = len(self.left)
+            with Machine(self.options) as machine:
+                machine.configure(cases=self.left)
+                self._one_boot(machine)
+            if len(self.left) == before:
+                break
+        for name in self.left:
+            self._add(name, FAIL, None, "not run: the guest was lost")
+
+    def _one_boot(self, machine):
+        current = None
+        begun = time.monotonic()
+        main = qemu.guest_python(self.options.run_dir, "tests")
+        deadline, what = begun + BOOT_LIMIT * self.options.scale, "the guest to boot and link up"
+        try:
+            machine.start(main)
+            while (line := machine.line(deadline, what)) is not None:
+                if not line.startswith("@"):
+                    continue
+                event = json.loads(line[1:])
+                kind = event["event"]
+                if kind == "ready":
+                    self._booted(time.monotonic() - begun)
+                    deadline, what = time.monotonic() + GRACE, "the first case"
+                elif kind == "start":
+                    current = event["test"]
+                    deadline = time.monotonic() + event["limit"] + GRACE * self.options.scale
+                    what = f"{current} to end"
+                elif kind == "end":
+                    self._ended(event)
+                    current, what = None, "the next case"
+                    deadline = time.monotonic() + GRACE * self.options.scale
+                elif kind == "lost":
+                    raise VmError(f"{event['reason']}\n{machine.last_words()}")
+                elif kind == "done":
+                    machine.status()
+                    return
+            raise VmError(f"the guest ended while waiting for {what}.\n{machine.last_words()}")
+        except VmError as why:
+            self._lost(machine, current, str(why), time.monotonic() - begun)
+
+    def _booted(self, seconds):
+        self._add("vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}", PASS, seconds)
+
+    def _ended(self, event):
+        self.left.remove(event["test"])
+        self._add(event["test"], event["result"], event["seconds"], event["reason"])
+
+    def _lost(self, machine, current, why, seconds):
+        name = current or ("vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}")
+        if current:
+            self.left.remove(current)
+        self._add(name, FAIL, seconds, why, machine.path("console.log"))
+
+    def _add(self, name, result, seconds, reason="", log=None):
+        full = name if name.startswith("vm.") else f"vm.{name}"
+        text = os.path.join(self.options.run_dir, f"{name}.txt")
+        self.report.add(full, result, seconds, reason, self.claims.get(name, ()), "end-to-end",
+                        log or (text if os.path.exists(text) else None))
+
+
+def precompile():
+    """Have Python compile our files here, where it is not emulated."""
+    subprocess.run([sys.executable, "-m", "compileall", "-q",
+                    os.path.join(qemu.PROJECT, "tests/vm")], check=False)
+
+
+def run(report, arguments):
+    """Run the cases whose names hold the pattern."""
+    names = [name for name in all_cases() if arguments.pattern in f"vm.{name}"]
+    if not names:
+        return
+    options = Options(f"test-{arguments.dut}", dut=arguments.dut, queues=arguments.queues)
+    report.note(f"guest: Linux {accel.release()}, {accel.describe(options.accel)}, "
+                f"device {arguments.dut}, {options.cpus} CPUs")
+    GuestRun(report, options, names).run()

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The one place that knows how the virtual machine is put together.
+
+virtme-run (the engine of virtme-ng) makes the initramfs, shares the toolbox's
+root with the guest and starts QEMU; what it is given is made here.
+"""
+
+import json
+import os
+import shlex
+
+from host import accel
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.dirname(os.path.abspath(__file__)))))
+GUEST = os.path.join(PROJECT, "tests/vm/guest")
+VIRTME_INIT = "/usr/lib/python3/dist-packages/virtme/guest/virtme-init"
+
+MAC, PEER_MAC = "02:00:5e:10:00:01", "02:00:5e:10:00:02"
+
+# A link partner that offers nothing: what it sends is on the wire as sent.
+PLAIN = ("csum", "gso", "guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "guest_ufo",
+         "host_tso4", "host_tso6", "host_ecn", "host_ufo", "guest_uso4", "guest_uso6",
+         "host_uso")
+
+
+class Dut:
+    """A device under test: how QEMU and the guest are told about it."""
+
+    def __init__(self, driver, model=None, module=None):
+        self.driver = driver
+        self.model = model
+        self.module = module and os.path.join(PROJECT, module)
+
+    def device(self, sockets):
+        """Return the QEMU arguments of the device and of its end of the wire."""
+        if self.model is None:
+            socket = {"type": "unix", "path": f"{sockets}/dev.sock"}
+            return ["-device", json.dumps({"driver": "vfio-user-pci", "socket": socket})]
+        return ["-netdev", f"stream,id=dut,server=on,addr.type=unix,addr.path={sockets}/wire.sock",
+                "-device", f"{self.model},netdev=dut,mac={MAC}"]
+
+
+# Beside our own, some that QEMU brings: to compare with, and to tell a fault
+# of the tests from a fault of the driver.
+DUTS = {
+    "reflow": Dut("reflow", module="drivers/net/ethernet/reflow/reflow.ko"),
+    "e1000e": Dut("e1000e", "e1000e"),
+    "igb": Dut("igb", "igb"),
+    "vmxnet3": Dut("vmxnet3", "vmxnet3"),
+}
+
+
+def model_command(options, sockets):
+    """Return how the model of the device is started, or None where QEMU has it."""
+    if DUTS[options.dut].model is not None:
+        return None
+    words = [os.path.join(PROJECT, "build/bin/reflow-hw"), "serve",
+             "--socket", f"{sockets}/dev.sock", "--wire", f"listen:unix:{sockets}/wire.sock",
+             "--mac", MAC, "--queues", str(options.queues)]
+    for flag in ("chaos", "trace", "seed"):
+        value = getattr(options, flag)
+        if value:
+            words += [f"--{flag}", str(value)]
+    return words
+
+
+def guest_python(run_dir, *words):
+    """Return the shell command for our guest program."""
+    # -S and the compiled files of the host's run: start-up is what emulation
+    # makes slow.
+    return shlex.join(["env", f"PYTHONPYCACHEPREFIX={PROJECT}/build/pycache", "python3", "-S",
+                       f"{GUEST}/main.py", f"{run_dir}/config.json", *words])
+
+
+def _qemu_options(options, sockets):
+    memory = f"memory-backend-memfd,id=ram,size={options.memory}M,share=on"
+    words = ["-object", memory, "-machine", "q35,sata=off,smbus=off,memory-backend=ram"]
+    if options.accel == accel.TCG:
+        # No more CPU than the guest needs: what it does not have, it does not set up.
+        words += ["-accel", "tcg,thread=multi", "-cpu", "Nehalem,+rdrand,+rdseed"]
+    words += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+              "-device", "virtio-9p-pci,fsdev=root,mount_tag=reflow.root"]
+    words += DUTS[options.dut].device(sockets)
+    plain = "".join(f",{name}=off" for name in PLAIN)
+    words += ["-netdev", f"stream,id=peer,server=off,addr.type=unix,addr.path={sockets}/wire.sock",
+              "-device", f"virtio-net-pci,netdev=peer,mac={PEER_MAC},romfile={plain}"]
+    return words + options.qemu
+
+
+def command(options, sockets, job=None):
+    """Return the whole virtme-run command; `job` is a shell command for the guest."""
+    words = ["virtme-run", "--kimg", accel.kernel_image(), "--mods", "auto", "--force-9p",
+             "--disable-microvm", "--cpus", str(options.cpus), "--memory", f"{options.memory}M",
+             "--overlay-rwdir", "/tmp", f"--rwdir={options.run_dir}={options.run_dir}",
+             "--cwd", PROJECT]
+    if options.accel == accel.TCG:
+        words.append("--disable-kvm")
+    arguments = ["loglevel=5", "net.ifnames=0", "mitigations=off", "random.trust_cpu=on"]
+    if options.accel == accel.TCG:
+        arguments += ["tsc=reliable", "no_timer_check"]
+    if job is None:
+        rc = os.path.join(GUEST, "shell.rc")
+        arguments.append(f"PROMPT_COMMAND=. {shlex.quote(rc)}")
+        words.append("--disable-monitor")
+    else:
+        words += ["--show-boot-console", "--script-sh", job]
+    for argument in arguments + options.append:
+        words += ["-a", argument]
+    return words + ["--qemu-opts"] + _qemu_options(options, sockets)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One line a test, a list for machines, and the last line."""
+
+import json
+import os
+import sys
+
+from host import qemu
+
+PASS, FAIL, SKIP = "pass", "fail", "skip"
+COLOURS = {PASS: "32", FAIL: "31", SKIP: "33"}
+
+
+class Report:
+    """Collects results, prints them as they come."""
+
+    def __init__(self, path=None):
+        self.counts = {PASS: 0, FAIL: 0, SKIP: 0}
+        self.path = path or os.path.join(qemu.PROJECT, "build/test-results.jsonl")
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        self.log = open(self.path, "w", encoding="utf-8")
+
+    def add(self, name, result, seconds=None, reason="", claims=(), side="device", log=None):
+        """Note one result. `side` is what a claim needs a proof of: device or end-to-end."""
+        self.counts[result] += 1
+        word = result.upper()
+        if sys.stdout.isatty():
+            word = f"\033[{COLOURS[result]}m{word}\033[0m"
+        took = f"  {seconds:.1f} s" if seconds is not None else ""
+        print(f"{word} {name}{took}{'  (' + reason + ')' if result == SKIP else ''}", flush=True)
+        if result == FAIL:
+            for line in reason.split("\n"):
+                print(f"     {line}")
+            if log:
+                print(f"     see {os.path.relpath(log, qemu.PROJECT)}", flush=True)
+        self.log.write(json.dumps({"name": name, "claims": list(claims), "side": side,
+                                   "result": result, "seconds": seconds, "reason": reason}) + "\n")
+        self.log.flush()
+
+    def note(self, text):
+        """Print something that is no result."""
+        print(f"-- {text}", flush=True)
+
+    def finish(self):
+        """Print the last line; return the exit status."""
+        self.log.close()
+        if self.counts[SKIP]:
+            print(f"{self.counts[SKIP]} skipped")
+        if self.counts[PASS] == self.counts[FAIL] == 0:
+            print("no test was run")
+            self.counts[FAIL] = 1
+        print(f"{self.counts[PASS]} passed, {self.counts[FAIL]} failed", flush=True)
+        return 1 if self.counts[FAIL] else 0
