@@ -4,7 +4,6 @@
 
 use crate::{
     hw::{
-
         opcode::Opcode,
         regs::{
             self,
@@ -98,4 +97,3 @@ impl Operations for Nic<'_> {
         Ok(())
     }
 }
-

@@ -204,7 +204,9 @@ impl<'bound> Nic<'bound> {
             .with_batching(merge)
             .with_suppress(merge);
         self.mmio.write(regs::FLOW_CFG, cfg.0);
-        self.settings.csum.store(on & features::RXCSUM != 0, Relaxed);
+        self.settings
+            .csum
+            .store(on & features::RXCSUM != 0, Relaxed);
         let strip = u32::from(on & features::VLAN_RX != 0);
         let mode = RxMode(self.rx_mode.load(Relaxed)).with_vlan_strip(strip);
         self.set_mode(mode);
@@ -333,9 +335,8 @@ impl<'bound> netdev::Operations for Nic<'bound> {
             s.rx_bytes += c.rx.bytes.read();
             s.tx_packets += c.tx_done.packets.read();
             s.tx_bytes += c.tx_done.bytes.read();
-            s.rx_dropped += c.rx.drop_nomem.read()
-                + c.rx.drop_bad_completion.read()
-                + c.rx.drop_orphan.read();
+            s.rx_dropped +=
+                c.rx.drop_nomem.read() + c.rx.drop_bad_completion.read() + c.rx.drop_orphan.read();
             s.tx_dropped += c.tx_queued.drop_map.read() + c.tx_queued.drop_full.read();
         }
         for queue in 0..self.caps.queues() as usize {

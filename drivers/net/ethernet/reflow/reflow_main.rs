@@ -10,18 +10,28 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[forbid(unsafe_code)]
 mod counters;
 mod driver;
+#[forbid(unsafe_code)]
 mod ethtool;
+#[forbid(unsafe_code)]
 #[macro_use]
 mod hw;
+#[forbid(unsafe_code)]
 mod hw_stats;
+#[forbid(unsafe_code)]
 mod mmio;
 mod net;
+#[forbid(unsafe_code)]
 mod nic;
+#[forbid(unsafe_code)]
 mod parser;
+#[forbid(unsafe_code)]
 mod queue;
+#[forbid(unsafe_code)]
 mod rx;
+#[forbid(unsafe_code)]
 mod tx;
 
 kernel::module_pci_driver! {

@@ -232,14 +232,7 @@ impl Completion {
     /// The words in order.
     pub const fn to_words(self) -> [u64; COMPLETION_WORDS] {
         [
-            self.c0.0,
-            self.c1.0,
-            self.c2.0,
-            self.c3.0,
-            self.c4.0,
-            self.c5.0,
-            self.time,
-            0,
+            self.c0.0, self.c1.0, self.c2.0, self.c3.0, self.c4.0, self.c5.0, self.time, 0,
         ]
     }
 
@@ -264,8 +257,15 @@ mod tests {
     #[test]
     fn fields_of_a_word_do_not_overlap() {
         for fields in [
-            C0::FIELDS, C1::FIELDS, C2::FIELDS, C3::FIELDS, C4::FIELDS, C5::FIELDS, T1::FIELDS,
-            T2::FIELDS, B1::FIELDS,
+            C0::FIELDS,
+            C1::FIELDS,
+            C2::FIELDS,
+            C3::FIELDS,
+            C4::FIELDS,
+            C5::FIELDS,
+            T1::FIELDS,
+            T2::FIELDS,
+            B1::FIELDS,
         ] {
             let mut seen = 0_u64;
             for f in fields {

@@ -82,7 +82,7 @@ impl<'a> Image<'a> {
 
 /// A number of at most four bytes.
 fn le32(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |n, b| n << 8 | u32::from(*b))
+    bytes.iter().rev().fold(0, |n, b| (n << 8) | u32::from(*b))
 }
 
 /// CRC-32 (IEEE) of words in little endian.
@@ -91,7 +91,7 @@ pub fn crc32(words: impl Iterator<Item = u32>) -> u32 {
     for word in words {
         crc ^= word;
         for _ in 0..32 {
-            crc = crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
         }
     }
     !crc

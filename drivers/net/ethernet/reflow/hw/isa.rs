@@ -226,8 +226,8 @@ impl Instr {
 
     /// Decodes four words; `None` if an operation is unknown or a reserved bit is set.
     pub const fn decode(words: [u32; INSTR_WORDS]) -> Option<Self> {
-        let w0 = I0(words[0] as u64 | (words[1] as u64) << 32);
-        let w1 = I1(words[2] as u64 | (words[3] as u64) << 32);
+        let w0 = I0(words[0] as u64 | ((words[1] as u64) << 32));
+        let w1 = I1(words[2] as u64 | ((words[3] as u64) << 32));
         if w0.0 & I0_RESERVED != 0 || w1.0 & I1_RESERVED != 0 {
             return None;
         }
@@ -281,9 +281,9 @@ mod tests {
             let mut w = [0_u32; 4];
             w[bit / 32] = 1 << (bit % 32);
             let reserved = if bit < 64 {
-                I0_RESERVED >> bit & 1
+                (I0_RESERVED >> bit) & 1
             } else {
-                I1_RESERVED >> (bit - 64) & 1
+                (I1_RESERVED >> (bit - 64)) & 1
             };
             if reserved == 1 {
                 assert!(Instr::decode(w).is_none());

@@ -319,6 +319,7 @@ bitfields! {
 }
 
 /// Why a queue stopped.
+#[allow(clippy::enum_variant_names)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum QueueError {

@@ -22,10 +22,10 @@ pub fn hash(secret: &[u8; SECRET_LEN], input: &[u8]) -> u32 {
     for &byte in input.iter().take(KEY_MAX) {
         let follow = next.next().unwrap_or(0);
         for bit in (0..8).rev() {
-            if byte >> bit & 1 == 1 {
+            if (byte >> bit) & 1 == 1 {
                 out ^= window;
             }
-            window = window << 1 | u32::from(follow >> bit & 1);
+            window = (window << 1) | u32::from((follow >> bit) & 1);
         }
     }
     out

@@ -116,7 +116,7 @@ pub fn verify(words: &[u32]) -> Result<(), Refusal> {
         check_edge(at, len, i.ok_next, i.ok_adv)?;
         check_edge(at, len, i.fail_next, i.fail_adv)?;
         check_output(at, &i)?;
-        if reached >> at & 1 == 0 {
+        if (reached >> at) & 1 == 0 {
             return refuse(Reason::Unreachable, at);
         }
         for next in [i.ok_next, i.fail_next] {

@@ -39,10 +39,7 @@ mod raw {
     type __kernel_ssize_t = isize;
     type __kernel_ptrdiff_t = isize;
 
-    include!(concat!(
-        env!("REFLOW_GENERATED"),
-        "/bindings_generated.rs"
-    ));
+    include!(concat!(env!("REFLOW_GENERATED"), "/bindings_generated.rs"));
 }
 
 #[allow(

@@ -523,9 +523,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         let (ops, device) = unsafe { (ops_of::<T>(dev), Device::from_raw(dev)) };
         let mut addrs = [[0_u8; 6]; ROOM];
         // SAFETY: The list is valid and the buffer has room for as many.
-        let n = unsafe {
-            bindings::hw_addr_copy(mc, addrs.as_mut_ptr().cast(), ROOM as u32)
-        } as usize;
+        let n = unsafe { bindings::hw_addr_copy(mc, addrs.as_mut_ptr().cast(), ROOM as u32) };
+        let n = n as usize;
         // SAFETY: A plain word of a valid device.
         let flags = unsafe { (*dev).flags };
         let mode = RxMode {
@@ -539,10 +538,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     /// # Safety
     ///
     /// `ndo_set_mac_address`: process context, rtnl and instance lock held.
-    unsafe extern "C" fn set_mac_address(
-        dev: *mut bindings::net_device,
-        addr: *mut c_void,
-    ) -> i32 {
+    unsafe extern "C" fn set_mac_address(dev: *mut bindings::net_device, addr: *mut c_void) -> i32 {
         // SAFETY: The core passes a device of ours and a socket address.
         let ret = unsafe { bindings::eth_mac_addr(dev, addr) };
         if ret == 0 {

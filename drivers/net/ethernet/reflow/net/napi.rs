@@ -245,9 +245,7 @@ impl<P: Poll> Vector<P> {
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
         ] {
             // SAFETY: The queue exists and the lock is held.
-            unsafe {
-                bindings::netif_queue_set_napi(dev, self.queue, kind, core::ptr::null_mut())
-            };
+            unsafe { bindings::netif_queue_set_napi(dev, self.queue, kind, core::ptr::null_mut()) };
         }
         // SAFETY: The instance is registered and the lock held. The core lets go of the interrupt,
         // whose affinity it watches.
@@ -284,10 +282,7 @@ unsafe extern "C" fn irq_callback(_irq: i32, arg: *mut c_void) -> bindings::irqr
 /// # Safety
 ///
 /// To be called by the NAPI core for an instance that [`Vector::new`] registered with this `P`.
-unsafe extern "C" fn poll_callback<P: Poll>(
-    napi: *mut bindings::napi_struct,
-    budget: i32,
-) -> i32 {
+unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
     // CAST: The NAPI structure is the first field of `Inner`, which is `repr(C)`.
     let inner = napi.cast::<Inner<P>>();
     // SAFETY: The instance is inside a live `Inner<P>`; shared access to its shared part is sound.

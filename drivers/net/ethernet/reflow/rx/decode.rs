@@ -165,7 +165,11 @@ fn place(c: &Completion) -> Result<Place, Lie> {
                 (BUF_SIZE, 1)
             };
             let s = span(c.c2.nb_id(), c.c4.nb_off(), c.c4.nb_len(), limit, release)?;
-            Ok(if small { Place::Small(s) } else { Place::Full(s) })
+            Ok(if small {
+                Place::Small(s)
+            } else {
+                Place::Full(s)
+            })
         }
     }
 }
@@ -255,7 +259,10 @@ mod tests {
         let Ok(Event::Packet(p)) = decode(&start(), 16) else {
             panic!("refused");
         };
-        assert_eq!((p.opcode, p.flow, p.more, p.cont), (Opcode::Start, Some(3), true, false));
+        assert_eq!(
+            (p.opcode, p.flow, p.more, p.cont),
+            (Opcode::Start, Some(3), true, false)
+        );
         let Place::Split(Some(h), Some(d), None) = p.place else {
             panic!("not split");
         };
@@ -268,18 +275,87 @@ mod tests {
         let ok = start();
         let c0 = ok.c0;
         let lie = |c| decode(&c, 16).err();
-        assert_eq!(lie(Completion { c0: c0.with_opcode(10), ..ok }), Some(Lie::Opcode));
-        assert_eq!(lie(Completion { c0: c0.with_kind(2), ..ok }), Some(Lie::Kind));
-        assert_eq!(lie(Completion { c0: c0.with_flow(16), ..ok }), Some(Lie::Flow));
-        assert_eq!(lie(Completion { c0: c0.with_flow(0xffff), ..ok }), Some(Lie::Flow));
-        assert_eq!(lie(Completion { c0: c0.with_rb(0), ..ok }), Some(Lie::Shape));
-        assert_eq!(lie(Completion { c0: c0.with_nb(1), ..ok }), Some(Lie::Shape));
-        assert_eq!(lie(Completion { c2: ok.c2.with_hdr_len(257), ..ok }), Some(Lie::Range));
-        assert_eq!(lie(Completion { c2: ok.c2.with_hdr_len(13), ..ok }), Some(Lie::Range));
-        assert_eq!(lie(Completion { c3: ok.c3.with_rb_off(2649), ..ok }), Some(Lie::Range));
-        assert_eq!(lie(Completion { c3: ok.c3.with_rb_len(0), ..ok }), Some(Lie::Range));
-        let two = Completion { c0: c0.with_rb2(1), ..ok };
-        assert_eq!(lie(Completion { c4: C4(0).with_rb2_len(4097), ..two }), Some(Lie::Range));
+        assert_eq!(
+            lie(Completion {
+                c0: c0.with_opcode(10),
+                ..ok
+            }),
+            Some(Lie::Opcode)
+        );
+        assert_eq!(
+            lie(Completion {
+                c0: c0.with_kind(2),
+                ..ok
+            }),
+            Some(Lie::Kind)
+        );
+        assert_eq!(
+            lie(Completion {
+                c0: c0.with_flow(16),
+                ..ok
+            }),
+            Some(Lie::Flow)
+        );
+        assert_eq!(
+            lie(Completion {
+                c0: c0.with_flow(0xffff),
+                ..ok
+            }),
+            Some(Lie::Flow)
+        );
+        assert_eq!(
+            lie(Completion {
+                c0: c0.with_rb(0),
+                ..ok
+            }),
+            Some(Lie::Shape)
+        );
+        assert_eq!(
+            lie(Completion {
+                c0: c0.with_nb(1),
+                ..ok
+            }),
+            Some(Lie::Shape)
+        );
+        assert_eq!(
+            lie(Completion {
+                c2: ok.c2.with_hdr_len(257),
+                ..ok
+            }),
+            Some(Lie::Range)
+        );
+        assert_eq!(
+            lie(Completion {
+                c2: ok.c2.with_hdr_len(13),
+                ..ok
+            }),
+            Some(Lie::Range)
+        );
+        assert_eq!(
+            lie(Completion {
+                c3: ok.c3.with_rb_off(2649),
+                ..ok
+            }),
+            Some(Lie::Range)
+        );
+        assert_eq!(
+            lie(Completion {
+                c3: ok.c3.with_rb_len(0),
+                ..ok
+            }),
+            Some(Lie::Range)
+        );
+        let two = Completion {
+            c0: c0.with_rb2(1),
+            ..ok
+        };
+        assert_eq!(
+            lie(Completion {
+                c4: C4(0).with_rb2_len(4097),
+                ..two
+            }),
+            Some(Lie::Range)
+        );
     }
 
     #[test]
@@ -291,7 +367,13 @@ mod tests {
         };
         assert_eq!(decode(&c, 1), Ok(Event::Release(7)));
         assert_eq!(
-            decode(&Completion { c0: C0(0).with_kind(1), ..c }, 1),
+            decode(
+                &Completion {
+                    c0: C0(0).with_kind(1),
+                    ..c
+                },
+                1
+            ),
             Err(Lie::Shape)
         );
     }
