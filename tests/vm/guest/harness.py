@@ -7,6 +7,7 @@ lines of JSON behind an "@", so that nothing else that is printed can be
 mistaken for it.
 """
 
+import faulthandler
 import json
 import os
 import re
@@ -146,8 +147,11 @@ def _expired(_signal, _frame):
 def _attempt(entry, rig):
     """Run one case with its limit; return the result and the reason."""
     Waiting.current.clear()
+    limit = entry.limit * Waiting.scale
+    # Should even the limit not get through, the console shows where it hangs.
+    faulthandler.dump_traceback_later(limit + 15, file=sys.stderr)
     try:
-        signal.setitimer(signal.ITIMER_REAL, entry.limit * Waiting.scale)
+        signal.setitimer(signal.ITIMER_REAL, limit)
         entry.func(rig)
     except Skip as why:
         return "skip", str(why)
@@ -158,6 +162,8 @@ def _attempt(entry, rig):
         return "fail", f"{type(why).__name__}: {why} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+        rig.come_home()
     return "pass", ""
 
 

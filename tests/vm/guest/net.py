@@ -25,7 +25,7 @@ PREFIX = {4: 24, 6: 64}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PEER_DEVICE = "peer0"
 SYS_NET = "/sys/class/net"
-PACKET_IGNORE_OUTGOING = 23
+SOL_PACKET, PACKET_IGNORE_OUTGOING = 263, 23
 SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40
 
 
@@ -125,9 +125,8 @@ class Rig:
     def bring_up(self):
         """Give the device its addresses and wait until the link carries frames."""
         self._address(DUT)
-        self.wait_carrier(DUT)
-        self.wait_carrier(PEER)
         self.forget_neighbours()
+        self.wait_link()
 
     def rebuild(self):
         """Fresh driver, fresh settings: after a failed case nothing is trusted."""
@@ -139,7 +138,6 @@ class Rig:
         self._address(PEER)
         self.load()
         self.bring_up()
-        self.ping(PEER, 4, "-c", "1", "-W", "5")
 
     # Undoing -------------------------------------------------------------
 
@@ -213,6 +211,14 @@ class Rig:
         until(f"{self.name(side)} to report the link {'up' if up else 'down'}",
               lambda: self.carrier(side) == up, limit)
 
+    def wait_link(self, limit=10):
+        """Wait until frames really come through; some links come up twice."""
+        self.wait_carrier(DUT)
+        self.wait_carrier(PEER)
+        words = ("ping", "-4", "-n", "-q", "-c", "1", "-W", "1", ADDRESS[DUT, 4])
+        until("the link to carry frames",
+              lambda: self.run(PEER, *words, may_fail=True).returncode == 0, limit)
+
     def interrupts(self):
         """Return {interrupt name: [count per CPU]} of the device's vectors."""
         where = os.path.realpath(f"{SYS_NET}/{self.device}/device")
@@ -239,7 +245,7 @@ class Rig:
     def raw(self, side, kind=3, device=None):
         """Return a packet socket on a side's interface; kind 3 is every protocol."""
         made = self.socket(side, socket.AF_PACKET, socket.SOCK_RAW, 0)
-        made.setsockopt(socket.SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        made.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         made.bind((device or self.name(side), kind))
         made.settimeout(2 * Waiting.scale)
@@ -264,6 +270,10 @@ class Rig:
     def ip(self, side, *lines):
         """Run several `ip` commands at once."""
         self._ip_lines(*lines, side=side)
+
+    def come_home(self):
+        """Leave the partner's namespace, should an expiry have left us there."""
+        os.setns(self.inside[DUT].home, os.CLONE_NEWNET)
 
     def describe(self, name, reason):
         """Leave what helps to understand a failure in the run's folder."""
@@ -291,8 +301,7 @@ class Rig:
         for side in (DUT, PEER):
             self._ip_lines(f"link set {self.name(side)} mtu {mtu}", side=side)
             self._address(side, versions=(4, 6) if mtu >= 1280 else (4,))
-        for side in (DUT, PEER):
-            self.wait_carrier(side)
+        self.wait_link()
 
     def _address(self, side, versions=(4, 6)):
         device = self.name(side)

@@ -40,6 +40,8 @@ class Options:
         self.__dict__.update(given)
         self.accel = self.accel or accel.probe()
         self.run_dir = os.path.join(qemu.PROJECT, "build/run", name)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+        os.makedirs(self.run_dir)
 
 
 class _Pump(threading.Thread):
@@ -76,7 +78,6 @@ class Machine:
         self.pumps = {}
         self.output = queue.Queue()
         self.sockets = tempfile.mkdtemp(prefix="reflow-", dir="/run")
-        os.makedirs(options.run_dir, exist_ok=True)
 
     def path(self, name):
         """Return the path of a file in the run's folder."""

@@ -16,6 +16,8 @@
 #[macro_use]
 #[path = "hw/layout.rs"]
 pub mod layout;
+#[path = "hw/cmd.rs"]
+pub mod cmd;
 #[path = "hw/desc.rs"]
 pub mod desc;
 #[path = "hw/image.rs"]

@@ -128,7 +128,10 @@ fn result(step: &Step<'_>) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut out, b| {
+        let _ = write!(out, "{b:02x}");
+        out
+    })
 }
 
 fn kind(parsed: &Parsed) -> String {
@@ -140,7 +143,7 @@ fn flags(bits: u8) -> String {
     const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
     let set = NAMES.iter().enumerate();
     let set: Vec<_> = set
-        .filter(|(bit, _)| bits >> bit & 1 == 1)
+        .filter(|(bit, _)| (bits >> bit) & 1 == 1)
         .map(|(_, name)| *name)
         .collect();
     if set.is_empty() {

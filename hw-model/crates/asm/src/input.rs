@@ -73,7 +73,7 @@ pub fn frame_from_hex(text: &str) -> Result<Vec<u8>, String> {
     let nibble = |c: char| c.to_digit(16).unwrap_or(0) as u8;
     Ok(digits
         .chunks_exact(2)
-        .map(|two| two.iter().fold(0, |n, c| n << 4 | nibble(*c)))
+        .map(|two| two.iter().fold(0, |n, c| (n << 4) | nibble(*c)))
         .collect())
 }
 

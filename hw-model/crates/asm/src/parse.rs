@@ -435,7 +435,7 @@ impl Parser<'_> {
             ));
         }
         self.expect_word("at", "Say where they stand: `at OFFSET`.")?;
-        Ok((bytes as u16) << 8 | u16::from(self.byte("the offset")?))
+        Ok(((bytes as u16) << 8) | u16::from(self.byte("the offset")?))
     }
 
     fn kinds(&mut self) -> Result<u16, Mistake> {

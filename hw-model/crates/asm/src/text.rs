@@ -65,7 +65,7 @@ pub fn output(i: &Instr) -> Option<String> {
 pub fn kinds(bits: u16) -> String {
     let fields = isa::Kind::FIELDS.iter();
     let names: Vec<_> = fields
-        .filter(|f| bits >> f.lo & 1 == 1)
+        .filter(|f| (bits >> f.lo) & 1 == 1)
         .map(|f| f.name)
         .collect();
     names.join(" | ")

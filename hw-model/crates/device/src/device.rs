@@ -266,9 +266,11 @@ impl Device {
             .oldest_idle()
             .zip(self.age_ns())
             .map(|((_, since), age)| since.saturating_add(age));
+        let reclaim = |queue: &Queue| queue.rx.as_ref().and_then(|rx| rx.reclaim_at);
         self.queues
             .iter()
-            .filter_map(|queue| queue.irq.deadline())
+            .flat_map(|queue| [queue.irq.deadline(), reclaim(queue)])
+            .flatten()
             .chain(age)
             .chain(self.block.deadline(&self.counters))
             .min()

@@ -224,6 +224,12 @@ impl FlowDb {
         }
     }
 
+    /// Whether packets of a flow wait, and in which queue; `None` if there is no such flow.
+    pub(crate) fn whereabouts(&self, flow: u16) -> Option<(bool, usize)> {
+        let entry = self.entries.get(usize::from(flow))?;
+        entry.live.then_some((entry.busy, entry.queue))
+    }
+
     /// The flow that has been idle longest, and since when.
     pub(crate) fn oldest_idle(&self) -> Option<(u16, u64)> {
         let entry = self.entries.get(usize::from(self.first))?;

@@ -33,6 +33,7 @@ mod pm;
 mod queue;
 mod reasm;
 mod receive;
+mod reclaim;
 mod regs;
 mod rings;
 mod spread;

@@ -105,8 +105,12 @@ impl Manager<'_> {
         let syn = tcp.flags & SYN != 0;
         let ends = tcp.flags & (FIN | RST) != 0;
         let mut decision = Decision::of(Opcode::Control, flow.unwrap_or(FLOW_NONE));
-        if flow.is_none() && syn && !ends {
-            decision = self.learn(key, decision);
+        if syn && !ends {
+            if flow.is_none() {
+                decision = self.learn(key, decision);
+            } else {
+                self.revive(decision.flow);
+            }
         }
         let next = tcp.seq.wrapping_add(tcp.len as u32 + u32::from(syn));
         self.touch(&mut decision, Some(next), ends);
@@ -128,10 +132,10 @@ impl Manager<'_> {
         let next = Some(tcp.seq.wrapping_add(tcp.len as u32));
         let mut decision = Decision::of(Opcode::Small, flow.unwrap_or(FLOW_NONE));
         match flow.and_then(|flow| self.fdb.entry(flow)) {
-            // The number stays with the packets that wait; later ones are on their own.
+            Some(entry) if entry.ending && at_once => decision.flow = FLOW_NONE,
             Some(entry) if entry.ending => {
-                decision.flow = FLOW_NONE;
-                return decision;
+                self.revive(decision.flow);
+                self.in_order(&mut decision, seg, false);
             }
             Some(entry) if entry.expected != tcp.seq => {
                 decision.opcode = Opcode::OutOfOrder;
@@ -199,6 +203,7 @@ impl Manager<'_> {
             return;
         };
         if entry.ending {
+            // The number ends with an earlier packet.
             decision.flow = FLOW_NONE;
             return;
         }
@@ -217,6 +222,14 @@ impl Manager<'_> {
             entry.ending = true;
             decision.ends_flow = true;
             self.counters.inc(Global::FdbTeardown);
+        }
+    }
+
+    /// A flow that ended, but whose last packet still waits, begins anew under its number.
+    fn revive(&mut self, flow: u16) {
+        if let Some(entry) = self.fdb.entry(flow).filter(|entry| entry.ending) {
+            entry.ending = false;
+            self.counters.inc(Global::FdbInsert);
         }
     }
 

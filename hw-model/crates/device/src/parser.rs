@@ -38,7 +38,7 @@ impl Session {
         }
         let at = usize::from(self.len_at);
         let field = header.get(at..at + usize::from(self.len_bytes))?;
-        let body = field.iter().fold(0, |n: u64, b| n << 8 | u64::from(*b));
+        let body = field.iter().fold(0, |n: u64, b| (n << 8) | u64::from(*b));
         Some(body + u64::from(self.header_len))
     }
 }

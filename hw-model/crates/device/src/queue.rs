@@ -38,6 +38,8 @@ pub(crate) struct RxSide {
     pub(crate) own: Option<Place>,
     /// What the first packet waits for.
     pub(crate) wait: Option<Wait>,
+    /// When pages of other flows are taken back, if it still waits for one then.
+    pub(crate) reclaim_at: Option<u64>,
 }
 
 /// The transmit half of a queue that runs.
@@ -112,6 +114,7 @@ impl RxSide {
             small: cells(BufKind::Small)?,
             own: None,
             wait: None,
+            reclaim_at: None,
         })
     }
 

@@ -42,11 +42,22 @@ impl Reassembler {
         self.flows.get(usize::from(flow)).and_then(|f| f.place)
     }
 
+    /// Flows that have a partly filled page.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = u16> + '_ {
+        let held = self.flows.iter().enumerate();
+        held.filter_map(|(flow, f)| f.place.map(|_| flow as u16))
+    }
+
     /// Sets where a flow's data goes next.
     pub(crate) fn set_place(&mut self, flow: u16, place: Option<Place>) {
         if let Some(f) = self.flows.get_mut(usize::from(flow)) {
             f.place = place;
         }
+    }
+
+    /// Takes a flow's page away; what the host has open goes on elsewhere.
+    pub(crate) fn take_place(&mut self, flow: u16) -> Option<Place> {
+        self.flows.get_mut(usize::from(flow))?.place.take()
     }
 
     /// Forgets a flow, and leaves the caller its page.

@@ -46,6 +46,8 @@ enum Manner {
 struct Plan {
     opcode: Opcode,
     more: bool,
+    /// The flow's entry ends with this packet.
+    ends_flow: bool,
     manner: Manner,
     /// Page that a completion of its own gives back first.
     give_back: Option<Place>,
@@ -97,15 +99,18 @@ impl Transfer<'_> {
             Some(Item::Release { .. }) => None,
         };
         match self.ready(rx, plan.as_ref(), host) {
-            Ok(None) => rx.wait = None,
-            Ok(Some(wait)) => return self.wait(rx, plan.as_ref(), wait),
+            Ok(None) => {
+                rx.wait = None;
+                rx.reclaim_at = None;
+            }
+            Ok(Some(wait)) => return self.wait(rx, plan.as_ref(), wait, host),
             Err(_) => return Step::Fault(QueueError::BadAddress),
         }
         self.scratch.completions.clear();
         match (self.pm.pop(self.queue), plan) {
             (Some(Item::Packet(packet)), Some(plan)) => {
                 let done = self.packet(rx, &packet, &plan, host);
-                self.leave(&packet.control);
+                self.leave(packet.control.flow, plan.ends_flow);
                 self.pm.recycle(packet);
                 if done.is_err() {
                     // Popped already, so not among those that are lost with the queue.
@@ -137,6 +142,7 @@ impl Transfer<'_> {
     fn plan(&self, rx: &RxSide, packet: &Packet) -> Plan {
         let c = &packet.control;
         let more = self.cfg.batching() != 0 && self.fm.holds_more_than(1, c.flow);
+        let ends_flow = self.ends_flow(c);
         let opcode = self.reasm.settle(c.flow, c.opcode);
         let manner = self.manner(rx, packet, opcode);
         let page = self.reasm.place(c.flow);
@@ -151,11 +157,11 @@ impl Transfer<'_> {
                     place = page;
                 }
                 let complete = opcode == Opcode::AppendClose || !more;
-                close_page = c.ends_flow || (fresh && complete);
+                close_page = ends_flow || (fresh && complete);
             }
             Manner::Small | Manner::Whole => {}
         }
-        if c.ends_flow && !matches!(manner, Manner::Split { own: false, .. }) {
+        if ends_flow && !matches!(manner, Manner::Split { own: false, .. }) {
             give_back = page;
         }
         let (buffers, parts) = match manner {
@@ -174,6 +180,7 @@ impl Transfer<'_> {
         Plan {
             opcode,
             more,
+            ends_flow,
             manner,
             give_back,
             close_page,
@@ -255,7 +262,13 @@ impl Transfer<'_> {
     }
 
     /// Waits, or, if no patience would help, loses the packet.
-    fn wait(&mut self, rx: &mut RxSide, plan: Option<&Plan>, wait: Wait) -> Step {
+    fn wait(
+        &mut self,
+        rx: &mut RxSide,
+        plan: Option<&Plan>,
+        wait: Wait,
+        host: &impl Host,
+    ) -> Step {
         let never = plan.is_some_and(|plan| {
             let ring = match plan.manner {
                 Manner::Small => 1,
@@ -275,7 +288,12 @@ impl Transfer<'_> {
             };
             self.counters.inc_queue(self.queue, which);
         }
-        Step::Idle
+        let reasm = matches!(plan.map(|plan| plan.manner), Some(Manner::Split { .. }));
+        if reasm && wait == Wait::Buffer {
+            self.reclaim(rx, host)
+        } else {
+            Step::Idle
+        }
     }
 
     /// Loses the first packet: it is larger than all that the rings can hold.
@@ -283,13 +301,14 @@ impl Transfer<'_> {
         if let Some(Item::Packet(packet)) = self.pm.pop(self.queue) {
             let c = packet.control;
             self.reasm.lost(c.flow);
-            if c.ends_flow {
+            let ends_flow = self.ends_flow(&c);
+            if ends_flow {
                 if let Some(place) = self.reasm.forget(c.flow) {
                     self.pm
                         .push_release(self.queue, c.flow, place.buffer.id, true);
                 }
             }
-            self.leave(&c);
+            self.leave(c.flow, ends_flow);
             self.pm.recycle(packet);
             self.counters.inc(Global::RxDmaErrors);
         }
@@ -297,14 +316,20 @@ impl Transfer<'_> {
     }
 
     /// A packet has left: its flow may be idle now, or at its end.
-    fn leave(&mut self, c: &Control) {
+    fn leave(&mut self, flow: u16, ends_flow: bool) {
         self.fm.pop(self.queue);
-        if c.ends_flow {
-            self.reasm.forget(c.flow);
-            self.fdb.remove(c.flow);
-        } else if !self.fm.holds_more_than(0, c.flow) {
-            self.fdb.set_idle(c.flow, self.now);
+        if ends_flow {
+            self.reasm.forget(flow);
+            self.fdb.remove(flow);
+        } else if !self.fm.holds_more_than(0, flow) {
+            self.fdb.set_idle(flow, self.now);
         }
+    }
+
+    /// Whether the flow's entry ends with the first packet: it said so, and the flow has not begun
+    /// anew since.
+    fn ends_flow(&self, c: &Control) -> bool {
+        c.ends_flow && !self.fm.holds_more_than(1, c.flow)
     }
 
     /// Writes a packet's bytes and puts its completions together.
@@ -339,7 +364,7 @@ impl Transfer<'_> {
                 .with_cont(0)
                 .with_segs(1)
                 .with_more(plan.more.into())
-                .with_rel_flow(c.ends_flow.into());
+                .with_rel_flow(plan.ends_flow.into());
         }
         self.reasm.transferred(c.flow, plan.opcode, plan.more);
         self.counters.inc(Global::RxTransferred);
@@ -476,7 +501,7 @@ fn blank(flow: u16) -> Completion {
 }
 
 /// The completion that gives a page back.
-fn release(flow: u16, rb_id: u16, ends_flow: bool) -> Completion {
+pub(crate) fn release(flow: u16, rb_id: u16, ends_flow: bool) -> Completion {
     let mut done = blank(flow);
     done.c0 = done
         .c0
@@ -492,7 +517,6 @@ fn describe(packet: &Packet, plan: &Plan) -> Completion {
     let c = &packet.control;
     let mut done = blank(c.flow);
     let appended = matches!(plan.opcode, Opcode::Append | Opcode::AppendClose);
-    let split = matches!(plan.manner, Manner::Split { .. });
     done.c0 = done
         .c0
         .with_opcode(plan.opcode as u64)
@@ -514,9 +538,7 @@ fn describe(packet: &Packet, plan: &Plan) -> Completion {
         .with_hash(c.hash.map_or(0, |hash| hash.value).into())
         .with_pkt_len(packet.bytes.len() as u64)
         .with_vlan_tci(c.vlan.unwrap_or(0).into());
-    if split {
-        done.c2 = done.c2.with_hdr_len(c.hdr_len as u64);
-    }
+    done.c2 = done.c2.with_hdr_len(c.hdr_len as u64);
     done.c4 = C4(0)
         .with_l3_off(c.l3_off as u64)
         .with_l4_off(c.l4_off as u64);

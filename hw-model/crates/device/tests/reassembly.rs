@@ -242,3 +242,43 @@ fn a_header_longer_than_a_cell_gets_no_assist() {
     };
     assert_eq!(rig.opcode(&short.build()), Opcode::Start);
 }
+
+/// Flows keep partly filled pages; a queue that waits for one takes them back, so that a driver with
+/// few pages is not stuck.
+#[test]
+fn pages_are_reclaimed_when_the_driver_has_no_more() {
+    let mut queue = QueueSetup::default();
+    queue.shapes[BufKind::Reasm as usize].log2_entries = 4;
+    queue.shapes[BufKind::Reasm as usize].posted = 16;
+    let mut rig = Rig::new(Setup {
+        queue,
+        ..Setup::default()
+    });
+    for conn in 0..16 {
+        rig.arrive(&Tcp::data(conn, 1, 100).build());
+        rig.drain();
+    }
+    assert_eq!(rig.queues[0].outstanding(BufKind::Reasm), 16);
+    rig.arrive(&Tcp::data(20, 1, 100).build());
+    assert!(rig.drain().is_empty());
+    rig.now = rig.dev.next_deadline().expect("it will not wait for ever");
+    let got = rig.drain();
+    assert_eq!((got.len(), got[0].opcode), (1, Opcode::Start));
+    assert!(!rig.queues[0].releases.is_empty());
+    // The same with flows that are all busy: the packet at the head needs the page of one that
+    // waits behind it.
+    for turn in 1..3 {
+        for conn in 0..24 {
+            rig.arrive(&Tcp::data(conn, 1 + turn * 3000, 3000).build());
+        }
+    }
+    let mut got = Vec::new();
+    for _ in 0..50 {
+        got.extend(rig.drain());
+        if got.len() == 48 {
+            break;
+        }
+        rig.now = rig.dev.next_deadline().expect("it will not wait for ever");
+    }
+    assert_eq!(got.len(), 48);
+}

@@ -85,20 +85,26 @@ pub(crate) fn regions() -> Vec<ServerRegion> {
         .collect()
 }
 
-/// The interrupts that clients are told of: MSI-X, nothing else.
+/// The interrupts that clients are told of: MSI-X. QEMU warns unless there is also one by which the
+/// device reports errors that it cannot recover from; this one never has any.
 pub(crate) fn irqs(vectors: usize) -> Vec<IrqInfo> {
     (0..vfio::VFIO_PCI_NUM_IRQS)
-        .map(|index| match index {
-            vfio::VFIO_PCI_MSIX_IRQ_INDEX => IrqInfo {
+        .map(|index| {
+            let count = match index {
+                vfio::VFIO_PCI_MSIX_IRQ_INDEX => vectors as u32,
+                vfio::VFIO_PCI_ERR_IRQ_INDEX => 1,
+                _ => 0,
+            };
+            let flags = if count > 0 {
+                vfio::VFIO_IRQ_INFO_EVENTFD
+            } else {
+                0
+            };
+            IrqInfo {
                 index,
-                flags: vfio::VFIO_IRQ_INFO_EVENTFD,
-                count: vectors as u32,
-            },
-            _ => IrqInfo {
-                index,
-                flags: 0,
-                count: 0,
-            },
+                flags,
+                count,
+            }
         })
         .collect()
 }
@@ -265,8 +271,8 @@ impl ServerBackend for Backend {
         );
         let trigger = flags & vfio::VFIO_IRQ_SET_ACTION_TRIGGER != 0;
         if index != vfio::VFIO_PCI_MSIX_IRQ_INDEX || !trigger {
-            // Nothing of the other kinds can be set, so only taking it away makes sense.
-            return if count == 0 {
+            // Of the other kinds only the errors can be set, which never come.
+            return if count == 0 || index == vfio::VFIO_PCI_ERR_IRQ_INDEX {
                 Ok(())
             } else {
                 Err(io::ErrorKind::InvalidInput.into())

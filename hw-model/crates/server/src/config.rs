@@ -48,7 +48,6 @@ const MSIX_PENDING: u32 = 0x1000;
 const EXP: usize = 0x60;
 const EXP_DEVICE_CAP: usize = EXP + 0x04;
 const EXP_DEVICE_CTL: usize = EXP + 0x08;
-const EXP_DEVICE_STA: usize = EXP + 0x0a;
 const EXP_LINK_CAP: usize = EXP + 0x0c;
 const EXP_LINK_CTL: usize = EXP + 0x10;
 const EXP_LINK_STA: usize = EXP + 0x12;
@@ -57,9 +56,16 @@ const EXP_DEVICE_CTL2: usize = EXP + 0x28;
 const EXP_LINK_CAP2: usize = EXP + 0x2c;
 const EXP_LINK_CTL2: usize = EXP + 0x30;
 const EXP_CTL_FLR: u16 = 1 << 15;
+const EXP_CAP_PAYLOAD_256: u32 = 1;
+const EXP_CAP_EXT_TAG: u32 = 1 << 5;
+const EXP_CAP_ROLE_BASED: u32 = 1 << 15;
+const EXP_CAP_FLR: u32 = 1 << 28;
+const EXP_LINK_ASPM_OPTIONAL: u32 = 1 << 22;
+const EXP_TIMEOUT_DISABLE: u32 = 1 << 4;
 /// A lane count and a rate of the third generation, as a NIC of this speed would have.
 const LINK_RATE: u32 = 3;
 const LINK_WIDTH: u32 = 4;
+const LINK: u32 = LINK_RATE | (LINK_WIDTH << 4);
 
 /// Device serial number, an extended capability.
 const SERIAL: usize = 0x100;
@@ -118,7 +124,7 @@ impl ConfigSpace {
         }
         // Only D0 and D3hot exist; a write of another state is to be ignored.
         if !matches!(self.u16(PM_STATUS) & PM_STATE, 0 | 3) {
-            let status = self.u16(PM_STATUS) & !PM_STATE | state;
+            let status = (self.u16(PM_STATUS) & !PM_STATE) | state;
             self.put(PM_STATUS, &status.to_le_bytes());
         }
         // The bit that starts a function-level reset reads as zero.
@@ -187,30 +193,20 @@ impl ConfigSpace {
     fn express(&mut self) {
         // Version 2 of the capability, endpoint; the last in the list.
         self.put(EXP, &[0x10, 0x00, 0x02, 0x00]);
-        // Payloads to 256 bytes, extended tags, role-based error reporting, function-level reset.
-        self.put(
-            EXP_DEVICE_CAP,
-            &(1_u32 | 1 << 5 | 1 << 15 | 1 << 28).to_le_bytes(),
-        );
-        // Relaxed ordering and no-snoop allowed, read requests to 512 bytes.
+        let cap = EXP_CAP_PAYLOAD_256 | EXP_CAP_EXT_TAG | EXP_CAP_ROLE_BASED | EXP_CAP_FLR;
+        self.put(EXP_DEVICE_CAP, &cap.to_le_bytes());
+        // Relaxed ordering and no-snoop allowed, read requests to 512 bytes. No error is ever
+        // detected, so the write-one-to-clear bits of the status stay zero.
         self.put(EXP_DEVICE_CTL, &0x2810_u16.to_le_bytes());
         self.allow(EXP_DEVICE_CTL, &0xf9ff_u16.to_le_bytes());
-        // No error is ever detected, so its write-one-to-clear bits stay zero.
-        self.put(EXP_DEVICE_STA, &[0, 0]);
-        // Link power management is absent and says so by its "optionality" bit.
-        self.put(
-            EXP_LINK_CAP,
-            &(LINK_RATE | LINK_WIDTH << 4 | 1 << 22).to_le_bytes(),
-        );
+        // There is no link power management.
+        self.put(EXP_LINK_CAP, &(LINK | EXP_LINK_ASPM_OPTIONAL).to_le_bytes());
         // Read completion boundary, common clock, extended synch.
         self.allow(EXP_LINK_CTL, &0x00c8_u16.to_le_bytes());
-        self.put(
-            EXP_LINK_STA,
-            &((LINK_RATE | LINK_WIDTH << 4) as u16).to_le_bytes(),
-        );
-        // Completion time-outs can be switched off, as requesters must allow.
-        self.put(EXP_DEVICE_CAP2, &(1_u32 << 4).to_le_bytes());
-        self.allow(EXP_DEVICE_CTL2, &(1_u16 << 4).to_le_bytes());
+        self.put(EXP_LINK_STA, &(LINK as u16).to_le_bytes());
+        // Requesters must allow completion time-outs to be switched off.
+        self.put(EXP_DEVICE_CAP2, &EXP_TIMEOUT_DISABLE.to_le_bytes());
+        self.allow(EXP_DEVICE_CTL2, &(EXP_TIMEOUT_DISABLE as u16).to_le_bytes());
         // All rates up to the link's own, one bit each from bit 1 on.
         let rates = ((1_u32 << LINK_RATE) - 1) << 1;
         self.put(EXP_LINK_CAP2, &rates.to_le_bytes());

@@ -96,6 +96,19 @@ registers! {
     PARSER_CRC[1; 4] @ 0x0098 Ro = 0;
     /// Which headers are hashed, see RssCtrl.
     RSS_CTRL[1; 4] @ 0x00a0 Rw = 0;
+    /// Random early discard: the levels of a band, see RedLevels.
+    RED_LEVELS[4; 4] @ 0x00c0 Rw = 0;
+    /// Random early discard: the probability of a band in 1/65536; 65536 and more are certain.
+    RED_PROB[4; 4] @ 0x00d0 Rw = 0;
+    /// Bus address of the command ring, low half. 64-byte aligned.
+    CMD_LO[1; 4] @ 0x00e0 Rw = 0;
+    /// Bus address of the command ring, high half.
+    CMD_HI[1; 4] @ 0x00e4 Rw = 0;
+    /// Entries of the command ring, as a power of two. Writing it starts the ring at index 0; 0
+    /// stops it.
+    CMD_SIZE[1; 4] @ 0x00e8 Rw = 0;
+    /// Doorbell: index behind the last command that is ready (modulo 2^15).
+    CMD_TAIL[1; 4] @ 0x00ec Wo = 0;
     /// Multicast filter: bytes 0 to 3 of an address, then bytes 4 and 5 in the next word.
     MC_TABLE[128; 4] @ 0x0400 Rw = 0;
     /// Hash key, 40 bytes; the first byte of the key is in the low bits of the first word.
@@ -246,7 +259,21 @@ bitfields! {
     0:0 link, with_link;
     /// A queue stopped on an error; see the queues' Q_STATUS.
     1:1 queue_fault, with_queue_fault;
+    /// A command is done.
+    2:2 command, with_command;
 }
+
+bitfields! {
+    /// Value of an element of [`RED_LEVELS`]: the band is active from `low` up to below `high`.
+    pub struct RedLevels(u32);
+    /// Lowest level of the band, in units of 64 bytes.
+    15:0 low, with_low;
+    /// Level from which it ends, in units of 64 bytes.
+    31:16 high, with_high;
+}
+
+/// Bands of random early discard.
+pub const RED_BANDS: usize = 4;
 
 bitfields! {
     /// Value of [`RX_MODE`].
@@ -274,6 +301,8 @@ bitfields! {
     3:3 fresh_page, with_fresh_page;
     /// Split headers from data where there is no flow, too.
     4:4 split_all, with_split_all;
+    /// Session framing that the parser program finds: each PDU's data start on a fresh page.
+    5:5 session, with_session;
 }
 
 bitfields! {
@@ -296,6 +325,8 @@ bitfields! {
     1:1 tcp_ports, with_tcp_ports;
     /// Hash the ports of UDP.
     2:2 udp_ports, with_udp_ports;
+    /// Both directions of a connection have one hash: source and destination are xor-ed first.
+    3:3 symmetric, with_symmetric;
 }
 
 bitfields! {

@@ -57,6 +57,16 @@ counters! {
     RxPmOverflow = "hw_rx_pm_overflow";
     #[doc = "Packets discarded at random, before the packet memory was full."]
     RxRed = "hw_rx_red";
+    #[doc = "Of those, discarded in band 0."]
+    RxRed0 = "hw_rx_red_band0";
+    #[doc = "Of those, discarded in band 1."]
+    RxRed1 = "hw_rx_red_band1";
+    #[doc = "Of those, discarded in band 2."]
+    RxRed2 = "hw_rx_red_band2";
+    #[doc = "Of those, discarded in band 3."]
+    RxRed3 = "hw_rx_red_band3";
+    #[doc = "Packets that a steering rule said to drop."]
+    RxRuleDrop = "hw_rx_rule_drop";
     #[doc = "Packets lost because a queue stopped or memory was not accessible."]
     RxDmaErrors = "hw_rx_dma_errors";
     #[doc = "Packets transferred to host memory."]
@@ -117,8 +127,20 @@ counters! {
     TxBytes = "hw_tx_bytes";
     #[doc = "Frames that could not be sent: too long, broken descriptors or no wire."]
     TxErrors = "hw_tx_errors";
+    #[doc = "Packets that were cut into segments."]
+    TxSegmented = "hw_tx_segmented";
     #[doc = "Frames whose checksum the device filled in."]
     TxCsum = "hw_tx_csum";
+    #[doc = "Packets that a host control block applied to."]
+    TcbApplied = "hw_tcb_applied";
+    #[doc = "Packets of a host control block that it did not apply to."]
+    TcbNotApplied = "hw_tcb_not_applied";
+    #[doc = "PDUs that started on a fresh page."]
+    SessionPdus = "hw_session_pdus";
+    #[doc = "Commands carried out."]
+    Commands = "hw_commands";
+    #[doc = "Commands refused."]
+    CommandErrors = "hw_command_errors";
     #[doc = "Interrupts raised."]
     Interrupts = "hw_interrupts";
 }

@@ -26,7 +26,9 @@ impl GaveUp {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Word => "the word is not inside the header memory, the frame and the IP packet",
-            Self::Output => "the output is not inside the header memory, the frame and the IP packet",
+            Self::Output => {
+                "the output is not inside the header memory, the frame and the IP packet"
+            }
             Self::KeyFull => "the flow key has no room for that many bytes",
             Self::Order => "`end` needs `l3` before it, and `session` needs `hdr_end`",
             Self::Steps => "too many steps",

@@ -140,7 +140,7 @@ impl Carried {
                 data,
             } => {
                 let mut out = fixed.to_vec();
-                out[12] = (5 + options) << 4 | out[12] & 0xf;
+                out[12] = ((5 + options) << 4) | (out[12] & 0xf);
                 out.resize(20 + usize::from(*options) * 4, 1);
                 out.resize(out.len() + usize::from(*data), 0x5a);
                 (6, out)

@@ -66,8 +66,8 @@ pub(crate) fn expected(frame: &[u8]) -> Expected {
     if let Some(LinkExtSlice::Vlan(tag)) = sliced.link_exts.first() {
         if link.ether_type().0 == 0x8100 {
             let (priority, dei) = (tag.priority_code_point(), tag.drop_eligible_indicator());
-            let tci = u16::from(priority.value()) << 13
-                | u16::from(dei) << 12
+            let tci = (u16::from(priority.value()) << 13)
+                | (u16::from(dei) << 12)
                 | tag.vlan_identifier().value();
             found.vlan = Some((12, tci));
         }

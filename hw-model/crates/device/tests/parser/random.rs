@@ -24,13 +24,13 @@ fn output() -> impl Strategy<Value = (Out, u16, u8)> {
     );
     prop_oneof![
         4 => any_arg,
-        1 => (1..=16_u16, any::<u8>()).prop_map(|(n, at)| (Out::Key, n << 8 | u16::from(at), 0)),
+        1 => (1..=16_u16, any::<u8>()).prop_map(|(n, at)| (Out::Key, (n << 8) | u16::from(at), 0)),
         1 => (0..64_u16).prop_map(|bits| (Out::Kind, bits, 0)),
         1 => (any::<u16>(), 0..16_u8).prop_map(|(mask, by)| (Out::HdrEnd, mask, by)),
         1 => (any::<u16>(), 0..16_u8, any::<bool>())
-            .prop_map(|(mask, by, left)| (Out::SetR, mask, by | u8::from(left) << 7)),
+            .prop_map(|(mask, by, left)| (Out::SetR, mask, by | (u8::from(left) << 7))),
         1 => (1..=4_u16, 0..200_u8)
-            .prop_map(|(n, at)| (Out::Session, n << 8 | u16::from(at), at + n as u8)),
+            .prop_map(|(n, at)| (Out::Session, (n << 8) | u16::from(at), at + n as u8)),
     ]
 }
 

@@ -33,7 +33,7 @@ pub(crate) const CONFIG: u32 = 7;
 /// Index of MSI-X among the kinds of interrupts.
 pub(crate) const MSIX: u32 = 2;
 /// "Signal this eventfd", as VFIO has it.
-pub(crate) const SET_EVENTFD: u32 = 1 << 2 | 1 << 5;
+pub(crate) const SET_EVENTFD: u32 = (1 << 2) | SET_NONE;
 /// Nothing but "these vectors".
 pub(crate) const SET_NONE: u32 = 1 << 5;
 

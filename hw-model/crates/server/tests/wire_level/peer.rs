@@ -106,7 +106,7 @@ fn ethernet(ethertype: u16) -> Vec<u8> {
 fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 = bytes
         .chunks(2)
-        .map(|c| u32::from(c[0]) << 8 | c.get(1).copied().map_or(0, u32::from))
+        .map(|c| u32::from(u16::from_be_bytes([c[0], c.get(1).copied().unwrap_or(0)])))
         .sum();
     while sum > 0xffff {
         sum = (sum >> 16) + (sum & 0xffff);
