@@ -17,7 +17,7 @@ use vfio_bindings::bindings::vfio;
 use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, ServerBackend, ServerRegion};
 
 use crate::config;
-use crate::core::Shared;
+use crate::nic::Shared;
 
 /// Serves one client after the other.
 pub(crate) struct Backend {
@@ -149,13 +149,13 @@ impl Backend {
         let Some((region, at)) = self.locate(index, offset, data.len()) else {
             return;
         };
-        let mut core = self.shared.lock();
+        let mut nic = self.shared.lock();
         let refusal = match region {
             Region::Config => {
-                core.config_read(at, data);
+                nic.config_read(at, data);
                 return;
             }
-            _ if !core.memory_enabled() => {
+            _ if !nic.memory_enabled() => {
                 // What a bus gives when nobody answers.
                 data.fill(0xff);
                 Refusal::Disabled
@@ -164,13 +164,13 @@ impl Backend {
             Region::Msix => return,
             Region::Registers => match <&mut [u8; 4]>::try_from(&mut *data) {
                 Ok(word) if at % 4 == 0 => {
-                    *word = core.device.mmio_read(at).to_le_bytes();
+                    *word = nic.device.mmio_read(at).to_le_bytes();
                     return;
                 }
                 _ => Refusal::Width,
             },
         };
-        drop(core);
+        drop(nic);
         self.refuse(refusal, index, offset, data.len());
     }
 
@@ -178,23 +178,23 @@ impl Backend {
         let Some((region, at)) = self.locate(index, offset, data.len()) else {
             return;
         };
-        let mut core = self.shared.lock();
+        let mut nic = self.shared.lock();
         let refusal = match region {
             Region::Config => {
-                core.config_write(at, data);
+                nic.config_write(at, data);
                 None
             }
-            _ if !core.memory_enabled() => Some(Refusal::Disabled),
+            _ if !nic.memory_enabled() => Some(Refusal::Disabled),
             Region::Msix => None,
             Region::Registers => match <[u8; 4]>::try_from(data) {
                 Ok(word) if at % 4 == 0 => {
-                    core.mmio_write(at, u32::from_le_bytes(word));
+                    nic.mmio_write(at, u32::from_le_bytes(word));
                     None
                 }
                 _ => Some(Refusal::Width),
             },
         };
-        drop(core);
+        drop(nic);
         match refusal {
             Some(why) => self.refuse(why, index, offset, data.len()),
             // It may have been a doorbell, or the bit that lets the device work.

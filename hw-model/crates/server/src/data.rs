@@ -13,8 +13,8 @@ use reflow_hwdef::regs;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::core::{Core, Shared};
 use crate::frames::FrameBuffer;
+use crate::nic::{Nic, Shared};
 use crate::trace::Trace;
 use crate::wire::Wire;
 
@@ -110,20 +110,20 @@ impl DataPath {
     fn step(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         let now = shared.now_ns();
-        let mut core = shared.lock();
-        core.set_link(self.wire.link());
+        let mut nic = shared.lock();
+        nic.set_link(self.wire.link());
         self.wire
-            .listening(regs::Ctrl(core.device.mmio_read(regs::CTRL)).rx() != 0);
-        let fed = self.feed(&mut core, now);
-        let more = core.pump(now);
-        self.deadline = core.next_deadline();
+            .listening(regs::Ctrl(nic.device.mmio_read(regs::CTRL)).rx() != 0);
+        let fed = self.feed(&mut nic, now);
+        let more = nic.pump(now);
+        self.deadline = nic.next_deadline();
         let fetch = self.outgoing.is_empty();
         if fetch {
-            std::mem::swap(&mut self.outgoing, &mut core.sent);
+            std::mem::swap(&mut self.outgoing, &mut nic.sent);
         }
-        self.paused = self.pause && is_nearly_full(&core);
+        self.paused = self.pause && is_nearly_full(&nic);
         // The vfio-user thread may wait for a register; it goes first.
-        MutexGuard::unlock_fair(core);
+        MutexGuard::unlock_fair(nic);
         if let Some(trace) = self.trace.as_mut().filter(|_| fetch) {
             self.outgoing.iter().for_each(|frame| trace.sent(frame));
         }
@@ -132,13 +132,13 @@ impl DataPath {
     }
 
     /// Gives the device what the wire holds. Whether it took any.
-    fn feed(&mut self, core: &mut Core, now: u64) -> bool {
+    fn feed(&mut self, nic: &mut Nic, now: u64) -> bool {
         let mut fed = false;
-        while !(self.pause && is_nearly_full(core)) {
+        while !(self.pause && is_nearly_full(nic)) {
             let Some(frame) = self.wire.receive() else {
                 break;
             };
-            let outcome = core.device.rx_frame(now, frame);
+            let outcome = nic.device.rx_frame(now, frame);
             if let Some(trace) = &mut self.trace {
                 trace.received(frame, outcome);
             }
@@ -159,6 +159,6 @@ impl DataPath {
 }
 
 /// Whether the packet memory is so full that the peer would be asked to pause.
-fn is_nearly_full(core: &Core) -> bool {
-    core.device.pm_level() > core.device.pm_size() / 4 * 3
+fn is_nearly_full(nic: &Nic) -> bool {
+    nic.device.pm_level() > nic.device.pm_size() / 4 * 3
 }

@@ -11,10 +11,10 @@
 mod backend;
 mod cli;
 mod config;
-mod core;
 mod data;
 mod frames;
 mod interrupts;
+mod nic;
 mod serve;
 mod status;
 mod trace;

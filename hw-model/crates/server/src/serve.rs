@@ -20,8 +20,8 @@ use vfio_user::Server;
 
 use crate::backend::{irqs, regions, Backend};
 use crate::cli::Options;
-use crate::core::{Core, Shared};
 use crate::data::DataPath;
+use crate::nic::{Nic, Shared};
 use crate::trace::Trace;
 use crate::{status, wire};
 
@@ -47,7 +47,7 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
         seed: options.seed,
     });
     let vectors = device.vectors();
-    let shared = Arc::new(Shared::new(Core::new(device, options.mac.0))?);
+    let shared = Arc::new(Shared::new(Nic::new(device, options.mac.0))?);
     let wire = wire::open(&options.wire)?;
     let trace = options.trace.as_deref().map(Trace::create).transpose()?;
     let data = DataPath::new(Arc::clone(&shared), wire, trace, !options.no_pause);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use reflow_hwdef::{regs, stats};
 use serde_json::{json, Map, Value};
 
-use crate::core::{Core, Shared};
+use crate::nic::{Nic, Shared};
 
 /// How long a reader that does not read is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,11 +31,11 @@ fn answer(mut connection: UnixStream, text: &str) -> std::io::Result<()> {
     connection.write_all(b"\n")
 }
 
-fn document(core: &mut Core, now_ns: u64) -> Value {
-    let queues: Vec<Value> = (0..core.device.vectors() - 1)
-        .map(|q| queue(core, q))
+fn document(nic: &mut Nic, now_ns: u64) -> Value {
+    let queues: Vec<Value> = (0..nic.device.vectors() - 1)
+        .map(|q| queue(nic, q))
         .collect();
-    let counters = core.device.counters();
+    let counters = nic.device.counters();
     let global: Map<String, Value> = stats::GLOBAL
         .iter()
         .zip(counters.words())
@@ -43,20 +43,20 @@ fn document(core: &mut Core, now_ns: u64) -> Value {
         .collect();
     json!({
         "uptime_ns": now_ns,
-        "link": core.link(),
-        "memory_ranges": core.memory.len(),
-        "vectors_connected": core.interrupts.connected(),
-        "packet_memory": { "level": core.device.pm_level(), "size": core.device.pm_size() },
+        "link": nic.link(),
+        "memory_ranges": nic.memory.len(),
+        "vectors_connected": nic.interrupts.connected(),
+        "packet_memory": { "level": nic.device.pm_level(), "size": nic.device.pm_size() },
         "counters": global,
         "queues": queues,
     })
 }
 
-fn queue(core: &mut Core, queue: usize) -> Value {
+fn queue(nic: &mut Nic, queue: usize) -> Value {
     let at = regs::QUEUE_BASE + queue * regs::QUEUE_STRIDE + regs::Q_STATUS;
-    let status = regs::QueueStatus(core.device.mmio_read(at));
+    let status = regs::QueueStatus(nic.device.mmio_read(at));
     let base = stats::queue_base(queue);
-    let words = core.device.counters().words();
+    let words = nic.device.counters().words();
     let counters: Map<String, Value> = stats::QUEUE
         .iter()
         .zip(words.iter().skip(base))

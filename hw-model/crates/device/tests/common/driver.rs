@@ -103,6 +103,7 @@ pub struct QueueDriver {
     tx: u64,
     pub tx_tail: Index,
     tx_wb: u64,
+    tx_bytes: Option<u64>,
     /// Completions that give a page back and name no packet.
     pub releases: Vec<Completion>,
     /// Buffers given back, by kind.
@@ -139,6 +140,7 @@ impl QueueDriver {
             tx: host.alloc(32 << setup.log2_tx),
             tx_tail: Index::ZERO,
             tx_wb: host.alloc(4),
+            tx_bytes: None,
             releases: Vec::new(),
             returned: [0; BufKind::COUNT],
         };
@@ -187,14 +189,7 @@ impl QueueDriver {
     /// Switches both halves off; every buffer is the driver's again.
     pub fn switch_off(&mut self, dev: &mut Device, host: &mut FakeHost) {
         self.write(dev, host, Q_CTRL, 0);
-        self.cq_cons = Index::ZERO;
-        self.tx_tail = Index::ZERO;
-        for ring in &mut self.rings {
-            ring.tail = Index::ZERO;
-            for (id, posted) in std::mem::take(&mut ring.posted) {
-                ring.free.push_back((id, posted.addr));
-            }
-        }
+        self.forget_posted();
     }
 
     /// Posts up to `count` buffers; tells how many.
@@ -231,6 +226,14 @@ impl QueueDriver {
     /// Buffers of a kind that the device has.
     pub fn outstanding(&self, kind: BufKind) -> usize {
         self.rings[kind as usize].posted.len()
+    }
+
+    /// Re-assembly buffers that hold data of a flow and did not come back.
+    pub fn kept_by_flows(&self) -> usize {
+        let ring = &self.rings[BufKind::Reasm as usize];
+        let kept = ring.posted.values();
+        kept.filter(|posted| matches!(posted.owner, Some(Some(_))))
+            .count()
     }
 
     /// Reads all new completions and rings the doorbell.
@@ -437,6 +440,31 @@ impl QueueDriver {
                 .with_eop((i + 1 == parts.len()).into());
             let t2 = if i == 0 { t2.0 } else { 0 };
             self.put_tx_desc(host, [addr, t1.0, t2, 0]);
+        }
+    }
+
+    /// Queues a packet of one part, whose bytes lie in slot `at` of a few that are used again.
+    pub fn queue_tx_at(&mut self, host: &FakeHost, bytes: &[u8], t1: T1, t2: T2, at: usize) {
+        let addr = *self.tx_bytes.get_or_insert_with(|| host.alloc(8 * 2048)) + at as u64 * 2048;
+        host.put(addr, bytes);
+        let t1 = t1.with_len(bytes.len() as u64).with_sop(1).with_eop(1);
+        self.put_tx_desc(host, [addr, t1.0, t2.0, 0]);
+    }
+
+    /// Makes the next buffer of a kind that the device takes one outside memory.
+    pub fn spoil_next(&mut self, host: &FakeHost, kind: BufKind) {
+        host.put_words(self.rings[kind as usize].base, &[0x1000]);
+    }
+
+    /// The queue was switched off by other means.
+    pub fn forget_posted(&mut self) {
+        self.cq_cons = Index::ZERO;
+        self.tx_tail = Index::ZERO;
+        for ring in &mut self.rings {
+            ring.tail = Index::ZERO;
+            for (id, posted) in std::mem::take(&mut ring.posted) {
+                ring.free.push_back((id, posted.addr));
+            }
         }
     }
 

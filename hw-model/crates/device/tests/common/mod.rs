@@ -3,7 +3,8 @@
 //! What the tests of the device share: a host, a driver's double, frames, and a network stack's
 //! double that merges and cuts.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
+// Each test takes what it needs of this.
+#![allow(dead_code, unreachable_pub, unused_imports, missing_docs)]
 
 pub mod driver;
 pub mod frames;

@@ -20,7 +20,7 @@ use crate::frames::FrameBuffer;
 use crate::interrupts::Interrupts;
 
 /// The function with its memory, interrupts and the frames it sends.
-pub(crate) struct Core {
+pub(crate) struct Nic {
     /// The device itself.
     pub(crate) device: Device,
     /// What the guest shares with it.
@@ -42,7 +42,7 @@ struct Bus<'a> {
     master: bool,
 }
 
-impl Core {
+impl Nic {
     /// The function around a device that was just made.
     pub(crate) fn new(device: Device, mac: [u8; 6]) -> Self {
         let vectors = device.vectors();
@@ -87,7 +87,7 @@ impl Core {
         bus.master && device.pump(&mut bus, now_ns)
     }
 
-    /// When [`Core::pump`] is wanted next, if nothing happens before.
+    /// When [`Nic::pump`] is wanted next, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.device
             .next_deadline()
@@ -187,7 +187,7 @@ impl Host for Bus<'_> {
 
 /// What the threads share.
 pub(crate) struct Shared {
-    core: Mutex<Core>,
+    nic: Mutex<Nic>,
     /// Readable when the data thread has something to look at.
     wake: OwnedFd,
     /// Whether [`Shared::wake`] was signalled since the data thread last looked: spares the system
@@ -198,10 +198,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Wraps the core.
-    pub(crate) fn new(core: Core) -> io::Result<Self> {
+    /// Wraps the NIC.
+    pub(crate) fn new(nic: Nic) -> io::Result<Self> {
         Ok(Self {
-            core: Mutex::new(core),
+            nic: Mutex::new(nic),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             woken: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -209,9 +209,9 @@ impl Shared {
         })
     }
 
-    /// The core, once nobody else has it. Who takes it often gives it back with `unlock_fair`.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
-        self.core.lock()
+    /// The NIC, once nobody else has it. Who takes it often gives it back with `unlock_fair`.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Nic> {
+        self.nic.lock()
     }
 
     /// The device's clock.
