@@ -79,8 +79,6 @@ use kernel::{
 pub(crate) const LOG2_COMPLETIONS: u32 = 11;
 /// Re-assembly pages with the device, as a power of two.
 pub(crate) const LOG2_REASM: u32 = 9;
-/// Re-assembly pages that flows may keep partly filled besides.
-const REASM_KEPT: u16 = 1536;
 /// Packet pages with the device, as a power of two.
 const LOG2_PACKET: u32 = 8;
 /// Header buffers of 16 cells each, as a power of two.
@@ -159,8 +157,9 @@ impl<'bound> Receiver<'bound> {
             .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), ring.dma_address());
         s.mmio.write(reg(regs::CQ_SIZE), LOG2_COMPLETIONS);
         let cells = |kind, log2| Cells::new(s.dev, s.mmio, queue, kind, log2);
-        let pages = |kind, log2: u32, kept: u16| {
-            let ids = (1_u16 << log2) + kept;
+        // Besides those in the ring, each flow may keep one page partly filled, and so may the queue.
+        let pages = |kind, log2: u32, kept: usize| {
+            let ids = u16::try_from((1 << log2) + kept + 1)?;
             let pool = PagePool::new(s.dma, s.netdev, ids.into())?;
             Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
         };
@@ -169,8 +168,8 @@ impl<'bound> Receiver<'bound> {
             next: Index::ZERO,
             header: cells(BufKind::Header, LOG2_HEADER)?,
             small: cells(BufKind::Small, LOG2_SMALL)?,
-            reasm: pages(BufKind::Reasm, LOG2_REASM, REASM_KEPT)?,
-            packet: pages(BufKind::Packet, LOG2_PACKET, 1 << LOG2_PACKET)?,
+            reasm: pages(BufKind::Reasm, LOG2_REASM, s.flows)?,
+            packet: pages(BufKind::Packet, LOG2_PACKET, 0)?,
             flows: Flows::new(s.flows, s.queue)?,
             partial: Partial::None,
             queue: s.queue,
@@ -241,9 +240,10 @@ impl<'bound> Receiver<'bound> {
         }
         self.header.flush();
         self.small.flush();
-        let failed = self.reasm.refill(cx) + self.packet.refill(cx);
-        if failed != 0 {
-            count.alloc_fail.add(failed);
+        for pages in [&mut self.reasm, &mut self.packet] {
+            if pages.refill(cx).is_err() {
+                count.alloc_fail.add(1);
+            }
         }
         (work, empty)
     }

@@ -187,6 +187,7 @@ pub(super) struct Pages<'bound> {
     free: Option<u16>,
     /// Ids in state `Posted`: at least as many as the device still has in the ring.
     posted: u16,
+    starving: bool,
 }
 
 impl<'bound> Pages<'bound> {
@@ -211,6 +212,7 @@ impl<'bound> Pages<'bound> {
             entries,
             free: Some(0),
             posted: 0,
+            starving: false,
         })
     }
 
@@ -263,13 +265,17 @@ impl<'bound> Pages<'bound> {
         Ok(())
     }
 
-    /// Posts pages in place of those that were used; returns how many could not be allocated.
-    pub(super) fn refill(&mut self, cx: &PollContext<'_>) -> u64 {
-        let mut failed = 0;
+    /// Posts pages in place of those that were used.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if a page could not be allocated; what was posted stays.
+    pub(super) fn refill(&mut self, cx: &PollContext<'_>) -> Result {
+        let mut done = Ok(());
         if self.room() >= BATCH {
             while self.room() != 0 && self.free.is_some() {
                 let Some(page) = self.pool.as_arc_borrow().alloc(cx) else {
-                    failed = 1;
+                    done = Err(ENOMEM);
                     break;
                 };
                 if let Err(page) = self.post(page) {
@@ -278,13 +284,14 @@ impl<'bound> Pages<'bound> {
                 }
             }
         }
-        self.ring.ring(false);
-        failed
+        self.starving = done.is_err() && self.posted < BATCH;
+        self.ring.ring(self.starving);
+        done
     }
 
-    /// Whether so few pages are with the device that it may be waiting.
+    /// Whether the device may be waiting for pages that could not be allocated.
     pub(super) fn is_starving(&self) -> bool {
-        self.posted < BATCH
+        self.starving
     }
 
     /// The page of an id, if the device holds it.
