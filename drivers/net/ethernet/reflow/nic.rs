@@ -284,7 +284,7 @@ impl<'bound> Nic<'bound> {
             if status.0 != GONE && status.error() != 0 {
                 dev_err!(
                     self.dev,
-                    "queue {} stopped with error {}; take the interface down and up to restart it\n",
+                    "queue {} stopped with error {}; take the interface down and up to mend it\n",
                     queue,
                     status.error()
                 );

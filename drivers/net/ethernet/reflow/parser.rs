@@ -25,7 +25,8 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// [`EINVAL`] if the program is refused, by the verifier here or by the device; the old one goes on.
+/// [`EINVAL`] if the program is refused, by the verifier here or by the device; the old one
+/// goes on.
 pub(crate) fn load(dev: &device::Device<Bound>, mmio: &Mmio<'_>, program: &Program) -> Result {
     if let Err(r) = verify::verify(program.words) {
         dev_err!(

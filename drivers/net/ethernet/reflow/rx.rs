@@ -157,7 +157,7 @@ impl<'bound> Receiver<'bound> {
             .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), ring.dma_address());
         s.mmio.write(reg(regs::CQ_SIZE), LOG2_COMPLETIONS);
         let cells = |kind, log2| Cells::new(s.dev, s.mmio, queue, kind, log2);
-        // Besides those in the ring, each flow may keep one page partly filled, and so may the queue.
+        // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
         let pages = |kind, log2: u32, kept: usize| {
             let ids = u16::try_from((1 << log2) + kept + 1)?;
             let pool = PagePool::new(s.dma, s.netdev, ids.into())?;

@@ -4,7 +4,50 @@
 //!
 //! An entry is 64 bytes, eight little-endian words. The host fills in words 0 to 6, zeroes word 7
 //! and rings CMD_TAIL; the device carries the commands out in order and writes word 7 last, with a
-//! status for every one. Larger arguments are blocks of words in host memory at word 1.
+//! status for every one. Larger arguments are blocks of words in host memory at word 1, which is a
+//! multiple of eight; a block that is shorter than what is to be read or written is refused. Entry
+//! and block are read once.
+//!
+//! The ring stops when an entry is not in accessible memory or CMD_TAIL runs ahead of it by more than
+//! its size; CMD_SIZE then reads 0, and the event of a command is raised.
+//!
+//! # Steering
+//!
+//! A packet's queue comes from the control block of its flow if that steers, else from the first
+//! steering rule that matches, else from hash context 0. A flow whose packets wait keeps its queue
+//! until they are transferred. A rule that names a context which is no longer set means context 0.
+//!
+//! # Control blocks
+//!
+//! A block is about one TCP connection. It pins the entry of its flow: neither age nor a full
+//! database nor FIN, RST or the stop of a queue ends it, only TcbDel, a reset or a write to
+//! FLOW_SIZE. Blocks pin at most half of the flow database.
+//!
+//! Every packet of the flow that has a right checksum says in its completion whether the block
+//! applied (`summary`). It applies to data whose sequence number is the expected one, and to packets
+//! without data there. It does not apply to, and is stale after: data elsewhere, SYN, FIN without
+//! data, RST, URG, data that the list cannot take, and packets that re-assembly does not take. A
+//! packet without data elsewhere leaves it as it is. In-order data with FIN is the last that it
+//! applies to. It is stale, too, when its queue stops or packets of it are lost. While it is stale it
+//! applies to nothing until it is set again, but still steers.
+//!
+//! Setting a block for a key that has one replaces it; its counts begin anew. Data that waited to be
+//! placed for the block before is transferred as "small", with a summary of 2: once TcbSet or TcbDel
+//! is done, the device has no part in the old list.
+//!
+//! # Placement
+//!
+//! Data that a block with `place` applies to has operation code "placed". The byte of sequence number
+//! `base` + n is byte n % 4096 of page n / 4096 of the list. In the completion, `rb_id` and `rb2_id`
+//! are indices in the list, and nothing is released. The header is in a cell, whatever
+//! FLOW_CFG.suppress says. A packet that does not wholly fit in the list is not placed.
+//!
+//! With `pdu`, `base` is the sequence number of a PDU's first byte and must be the expected one. The
+//! data behind each PDU's header starts on the next page of the list that holds none yet; a PDU
+//! without data takes none. The bytes of PDU headers go to the header cell, behind the `hdr_len` bytes
+//! of the packet's own headers, in their order: as many as `data_len` is more than what is in pages.
+//! A PDU that does not wholly fit in the rest of the list, or a packet with more PDU headers than the
+//! cell takes, is not placed.
 
 /// 64-bit words of an entry.
 pub const CMD_WORDS: usize = 8;
@@ -18,24 +61,27 @@ pub enum Command {
     /// Nothing; succeeds.
     Nop = 0,
     /// Take the control block (block of [`TCB_WORDS`]) for its key; the value is its flow number,
-    /// whose entry it pins.
+    /// whose entry it pins. NoSpace: too many blocks, or packets wait for every entry.
     TcbSet = 1,
-    /// Write the control block of flow number `index` to the block.
+    /// Write the control block of flow number `index` to the block. Counts are of packets that were
+    /// transferred, `expected` is behind the last that came.
     TcbGet = 2,
-    /// Give up the control block of flow number `index`.
+    /// Give up the control block of flow number `index`; the entry is an ordinary one again.
     TcbDel = 3,
     /// Set steering rule `index` (block of [`RULE_WORDS`]); of several that match the lowest wins.
+    /// NotFound: it names a hash context that is not set.
     RuleSet = 4,
     /// Remove steering rule `index`.
     RuleDel = 5,
-    /// Set hash context `index` (block of [`RSS_WORDS`]); context 0 is that of the registers.
+    /// Set hash context `index` (block of [`RSS_WORDS`]), 1 to [`RSS_CONTEXTS`]; context 0 is that of
+    /// the registers.
     RssSet = 6,
     /// Remove hash context `index`.
     RssDel = 7,
     /// Write the entries of the flow database from flow number `index` on to the block, as many as
     /// fit, each [`FLOW_WORDS`]; the value is how many were written.
     FlowDump = 8,
-    /// Test memories and the parser; the value is a bit for each test that failed.
+    /// Test memories and the parser; the value is a [`TestFailures`].
     SelfTest = 9,
     /// Write the device's clock, in nanoseconds, to word 0 of the block.
     ClockGet = 10,
@@ -116,6 +162,19 @@ bitfields! {
     62:32 value, with_value;
     /// The command is done.
     63:63 done, with_done;
+}
+
+bitfields! {
+    /// What a self-test found to be broken; 0 is a device in order.
+    pub struct TestFailures(u32);
+    /// The parser reads a known frame wrongly.
+    0:0 parser, with_parser;
+    /// The hash of a known key is wrong.
+    1:1 hash, with_hash;
+    /// The level of the packet memory is not the sum of its packets.
+    2:2 packet_memory, with_packet_memory;
+    /// Index, entries and order of the flow database do not agree.
+    3:3 flow_database, with_flow_database;
 }
 
 /// Words of a flow key in a block: 40 bytes, the first in the low bits of the first word.
@@ -202,9 +261,10 @@ pub const RULE_MAX: usize = 64;
 bitfields! {
     /// Word 0 of a steering rule.
     pub struct R0(u64);
-    /// Matches IPv6, else IPv4.
+    /// Matches IPv6, else IPv4. Packets match whose key, with the mask, is the rule's; bytes that a
+    /// key does not have match no mask but 0.
     0:0 v6, with_v6;
-    /// Matches TCP.
+    /// Matches TCP. Neither this nor `udp`: matches every protocol.
     1:1 tcp, with_tcp;
     /// Matches UDP.
     2:2 udp, with_udp;
@@ -232,7 +292,8 @@ bitfields! {
     1:1 tcp_ports, with_tcp_ports;
     /// Hash the ports of UDP.
     2:2 udp_ports, with_udp_ports;
-    /// Both directions of a connection have one hash: source and destination are xor-ed first.
+    /// Both directions of a connection have one hash: source and destination are xor-ed first, and
+    /// stand in the place of both.
     3:3 symmetric, with_symmetric;
 }
 
@@ -280,6 +341,7 @@ mod tests {
         for fields in [
             Cmd0::FIELDS,
             Cmd7::FIELDS,
+            TestFailures::FIELDS,
             T0::FIELDS,
             T6::FIELDS,
             T8::FIELDS,

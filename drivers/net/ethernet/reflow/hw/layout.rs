@@ -58,7 +58,8 @@ macro_rules! registers {
         $(#[$tmeta:meta])* $table:ident:
         $(
             $(#[doc = $doc:literal])*
-            $name:ident [$count:literal; $stride:literal] @ $off:literal $access:ident = $reset:expr;
+            $name:ident [$count:literal; $stride:literal] @ $off:literal
+                $access:ident = $reset:expr;
         )*
     ) => {
         $( $(#[doc = $doc])* pub const $name: usize = $off; )*

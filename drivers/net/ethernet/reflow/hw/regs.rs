@@ -88,7 +88,8 @@ registers! {
     STATS_HI[1; 4] @ 0x0084 Rw = 0;
     /// Writing 1 makes the device keep the block up to date, writing 0 stops it.
     STATS_CTRL[1; 4] @ 0x0088 Rw = 0;
-    /// Writing the number of instructions checks the program RAM and puts it to work between packets.
+    /// Writing the number of instructions checks the program RAM and puts it to work between
+    /// packets.
     PARSER_COMMIT[1; 4] @ 0x0090 Wo = 0;
     /// Outcome of the last commit, see ParserStatus.
     PARSER_STATUS[1; 4] @ 0x0094 Ro = 0;
@@ -105,7 +106,7 @@ registers! {
     /// Bus address of the command ring, high half.
     CMD_HI[1; 4] @ 0x00e4 Rw = 0;
     /// Entries of the command ring, as a power of two. Writing it starts the ring at index 0; 0
-    /// stops it.
+    /// stops it. Reads 0 if the ring was refused, or stopped on an error.
     CMD_SIZE[1; 4] @ 0x00e8 Rw = 0;
     /// Doorbell: index behind the last command that is ready (modulo 2^15).
     CMD_TAIL[1; 4] @ 0x00ec Wo = 0;
@@ -156,7 +157,8 @@ registers! {
     TX_WB_LO[1; 4] @ 0x30 Rw = 0;
     /// Bus address of the transmit write-back word, high half.
     TX_WB_HI[1; 4] @ 0x34 Rw = 0;
-    /// Bus address of a buffer ring, low half; one for each BufKind, 32 bytes apart. 16-byte aligned.
+    /// Bus address of a buffer ring, low half; one for each BufKind, 32 bytes apart. 16-byte
+    /// aligned.
     BUF_LO[4; 0x20] @ 0x40 Rw = 0;
     /// Bus address of a buffer ring, high half.
     BUF_HI[4; 0x20] @ 0x44 Rw = 0;
@@ -259,7 +261,7 @@ bitfields! {
     0:0 link, with_link;
     /// A queue stopped on an error; see the queues' Q_STATUS.
     1:1 queue_fault, with_queue_fault;
-    /// A command is done.
+    /// A command is done, or the command ring stopped.
     2:2 command, with_command;
 }
 
@@ -325,7 +327,8 @@ bitfields! {
     1:1 tcp_ports, with_tcp_ports;
     /// Hash the ports of UDP.
     2:2 udp_ports, with_udp_ports;
-    /// Both directions of a connection have one hash: source and destination are xor-ed first.
+    /// Both directions of a connection have one hash: source and destination are xor-ed first, and
+    /// stand in the place of both.
     3:3 symmetric, with_symmetric;
 }
 

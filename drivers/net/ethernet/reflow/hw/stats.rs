@@ -113,9 +113,11 @@ counters! {
     FdbTeardown = "hw_fdb_teardown";
     #[doc = "Flow database: entries ended by age."]
     FdbAged = "hw_fdb_aged";
+    #[doc = "Flow database: connection set-ups that made no entry because too many are half open."]
+    FdbHalfOpen = "hw_fdb_half_open";
     #[doc = "Header bytes written to host memory."]
     DmaHeaderBytes = "hw_dma_header_bytes";
-    #[doc = "Data bytes written to re-assembly buffers."]
+    #[doc = "Data bytes written to re-assembly buffers and page lists."]
     DmaDataBytes = "hw_dma_data_bytes";
     #[doc = "Bytes written to packet buffers."]
     DmaPacketBytes = "hw_dma_packet_bytes";

@@ -6,12 +6,12 @@
 //! made by [`Operations::open`] and owned here, so that the data path cannot see it before it is
 //! complete or after it is gone:
 //!
-//! * up: `open` → NAPI instances and interrupts → `start` → transmit queues started;
-//! * down: interrupts freed and NAPI stopped → transmit queues stopped, and waited for → `stop` →
-//!   queues dropped.
+//! * up: `open` -> NAPI instances and interrupts -> `start` -> transmit queues started;
+//! * down: interrupts freed and NAPI stopped -> transmit queues stopped, and waited for -> `stop`
+//!   -> queues dropped.
 //!
-//! All operations but `start_xmit`, `stats64` and `event` run in process context with the device's instance
-//! lock held, and may sleep.
+//! All operations but `start_xmit`, `stats64` and `event` run in process context with the device's
+//! instance lock held, and may sleep.
 
 use super::{
     bindings,
