@@ -442,10 +442,11 @@ impl<'bound> Receiver<'bound> {
         if let Some(span) = &header {
             self.header.used(span);
         }
-        let put = match self.flows.skb(cx, flow) {
+        let put = match self.flows.skb(cx, flow, c) {
             Ok(skb) => put_data(&mut self.reasm, skb, [data, data2]),
             Err(Refused::NoMem) => Err(Dropped::NoMem),
             Err(Refused::Orphan) => Err(Dropped::Orphan),
+            Err(Refused::Malformed) => Err(Dropped::Lie),
         };
         release_data(&mut self.reasm, cx, [data, data2]);
         if let Err(e) = put {

@@ -47,9 +47,14 @@ struct Aggregate {
 }
 
 /// A header kept for data that the device still appends to an aggregate that has gone up.
+///
+/// It is advanced when the next packet comes: until the second, nobody knows how IPv4 ids go on.
 struct Parked {
     header: [u8; CELL_SIZE as usize],
     len: usize,
+    /// Bytes and segments that have gone up since the header came.
+    bytes: u32,
+    segs: u16,
 }
 
 enum State {
@@ -85,6 +90,8 @@ pub(super) enum Refused {
     NoMem,
     /// No beginning to append to.
     Orphan,
+    /// The beginning's header is not what the device said of it.
+    Malformed,
 }
 
 /// What a completion says of a packet, as the stack wants it.
@@ -178,13 +185,18 @@ impl Flows {
     ///
     /// See [`Refused`].
     #[inline]
-    pub(super) fn skb(&mut self, cx: &PollContext<'_>, flow: u16) -> Result<&mut RxSkb, Refused> {
+    pub(super) fn skb(
+        &mut self,
+        cx: &PollContext<'_>,
+        flow: u16,
+        c: &Completion,
+    ) -> Result<&mut RxSkb, Refused> {
         if let Some(Place {
             state: State::Parked(_),
             ..
         }) = self.places.get(usize::from(flow))
         {
-            self.unpark(cx, flow)?;
+            self.unpark(cx, flow, c)?;
         }
         match self.places.get_mut(usize::from(flow)) {
             Some(Place {
@@ -195,16 +207,20 @@ impl Flows {
         }
     }
 
-    /// Makes a socket buffer from a parked header.
-    fn unpark(&mut self, cx: &PollContext<'_>, flow: u16) -> Result<(), Refused> {
+    /// Makes a socket buffer from a parked header, which becomes that of the packet in `c`.
+    fn unpark(&mut self, cx: &PollContext<'_>, flow: u16, c: &Completion) -> Result<(), Refused> {
         let Some(place) = self.places.get_mut(usize::from(flow)) else {
             return Err(Refused::Orphan);
         };
-        let State::Parked(parked) = core::mem::replace(&mut place.state, State::Lost) else {
+        let State::Parked(mut parked) = core::mem::replace(&mut place.state, State::Lost) else {
             return Err(Refused::Orphan);
         };
+        let (bytes, segs, len) = (parked.bytes, parked.segs, parked.len);
+        let header = parked.header.get_mut(..len).ok_or(Refused::Orphan)?;
+        let fixed_id = c.c0.fixed_id() != 0;
+        headers::advance(header, place.agg.at, bytes, segs, fixed_id)
+            .map_err(|_| Refused::Malformed)?;
         let mut skb = RxSkb::alloc(cx, CELL_SIZE).ok_or(Refused::NoMem)?;
-        let header = parked.header.get(..parked.len).ok_or(Refused::Orphan)?;
         skb.put_slice(header).map_err(|_| Refused::NoMem)?;
         place.state = State::Open(skb);
         self.list(flow);
@@ -298,14 +314,13 @@ impl Parked {
             Self {
                 header: [0; CELL_SIZE as usize],
                 len: head.len(),
+                bytes: agg.bytes,
+                segs: agg.segs,
             },
             GFP_ATOMIC,
         )
         .ok()?;
-        let header = this.header.get_mut(..head.len())?;
-        header.copy_from_slice(head);
-        let fixed_id = agg.meta.flags & rx_flags::FIXED_ID != 0;
-        headers::advance(header, agg.at, agg.bytes, agg.segs, fixed_id).ok()?;
+        this.header.get_mut(..head.len())?.copy_from_slice(head);
         Some(this)
     }
 }
