@@ -39,7 +39,12 @@ use crate::{
         },
         dma::DmaDevice,
         ethtool::Coalesce,
-        skbuff::TxSkb, //
+        skbuff::TxSkb,
+        stats::{
+            Queues,
+            RxQueue,
+            TxQueue, //
+        }, //
     },
     queue::{
         self,
@@ -69,7 +74,8 @@ const FRAME_OVERHEAD: u32 = netdev::ETH_HLEN + 4;
 /// Largest payload of a frame.
 pub(crate) const MAX_MTU: u32 = 9600;
 /// Features that VLAN interfaces on top inherit.
-pub(crate) const VLAN_FEATURES: u64 = features::SG | features::HW_CSUM;
+pub(crate) const VLAN_FEATURES: u64 =
+    features::SG | features::HW_CSUM | features::TSO | features::USO;
 /// Moderation at start: interrupts wait a little for company.
 const COALESCE: Coalesce = Coalesce {
     rx_usecs: 8,
@@ -184,6 +190,8 @@ impl<'bound> Nic<'bound> {
         let mut on = features::SG;
         for (has, feature) in [
             (f.tx_csum(), features::HW_CSUM),
+            (f.tso(), features::TSO),
+            (f.uso(), features::USO),
             (f.rx_csum(), features::RXCSUM),
             (f.rss(), features::RXHASH),
             (f.reassembly(), features::GRO_HW),
@@ -289,6 +297,37 @@ impl<'bound> Nic<'bound> {
                     status.error()
                 );
             }
+        }
+    }
+}
+
+impl Queues for Nic<'_> {
+    fn rx_queue(&self, queue: usize) -> RxQueue {
+        let Some(c) = self.counters.get(queue) else {
+            return RxQueue::default();
+        };
+        let missed = self.hw.queue(queue, HwQueue::Missed);
+        RxQueue {
+            packets: c.rx.packets.read(),
+            bytes: c.rx.bytes.read(),
+            alloc_fail: c.rx.alloc_fail.read(),
+            hw_drops: missed,
+            hw_drop_overruns: missed,
+            csum_bad: c.rx.csum_bad.read(),
+            hw_gro_packets: c.rx.hw_gro_packets.read(),
+            hw_gro_wire_packets: c.rx.hw_gro_wire_packets.read(),
+        }
+    }
+
+    fn tx_queue(&self, queue: usize) -> TxQueue {
+        let Some(c) = self.counters.get(queue) else {
+            return TxQueue::default();
+        };
+        TxQueue {
+            packets: c.tx_done.packets.read(),
+            bytes: c.tx_done.bytes.read(),
+            stop: c.tx_queued.stops.read(),
+            wake: c.tx_done.wakes.read(),
         }
     }
 }

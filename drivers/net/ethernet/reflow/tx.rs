@@ -29,6 +29,7 @@ use crate::{
         },
         napi::PollContext,
         skbuff::{
+            tx_gso,
             DropReason,
             TxInfo,
             TxSkb, //
@@ -62,8 +63,32 @@ const WORDS_PER_DESC: usize = 4;
 /// What belongs to one descriptor until the device is done with it.
 struct Slot {
     mapping: Mapping,
-    /// The packet, with its last descriptor, and its length in bytes.
-    end: Option<(TxSkb, u32)>,
+    /// The packet, with its last descriptor, and what it becomes on the wire.
+    end: Option<(TxSkb, OnWire)>,
+}
+
+/// What a packet becomes on the wire.
+#[derive(Clone, Copy, Default)]
+struct OnWire {
+    frames: u32,
+    bytes: u32,
+}
+
+impl OnWire {
+    /// Counts the headers that each segment repeats.
+    fn new(info: &TxInfo) -> Self {
+        if info.gso == 0 {
+            return Self {
+                frames: 1,
+                bytes: info.len,
+            };
+        }
+        let frames = u32::from(info.gso_segs.max(1));
+        Self {
+            frames,
+            bytes: info.len + (frames - 1) * u32::from(info.hdr_len),
+        }
+    }
 }
 
 /// The side of `ndo_start_xmit`.
@@ -184,6 +209,32 @@ impl Drop for Mappings<'_> {
     }
 }
 
+/// What a packet's first descriptor says of it.
+fn describe(info: &TxInfo) -> (T1, T2) {
+    let (mut w1, mut w2) = (T1(0), T2(0));
+    if info.vlan != 0 {
+        w1 = w1.with_vlan(1).with_vlan_tci(info.vlan_tci.into());
+    }
+    if info.csum != 0 {
+        w1 = w1.with_csum(1);
+        w2 = w2
+            .with_csum_start(info.csum_start.into())
+            .with_csum_off(info.csum_off.into());
+    }
+    if info.gso != 0 {
+        w1 = w1
+            .with_mss(info.gso_size.into())
+            .with_tso((info.gso == tx_gso::TCP || info.gso == tx_gso::TCP_FIXED_ID).into())
+            .with_fixed_id((info.gso == tx_gso::TCP_FIXED_ID).into())
+            .with_uso((info.gso == tx_gso::UDP).into());
+        w2 = w2
+            .with_hdr_len(info.hdr_len.into())
+            .with_l3_off(info.l3_off.into())
+            .with_l4_off(info.l4_off.into());
+    }
+    (w1, w2)
+}
+
 impl Ring<'_> {
     /// Sends a packet.
     pub(crate) fn xmit(&mut self, cx: &XmitContext<'_>, skb: TxSkb) {
@@ -195,14 +246,15 @@ impl Ring<'_> {
             return self.give_up(cx, skb, DropReason::FullRing);
         }
         let dma = self.dma.clone();
+        let wire = OnWire::new(&info);
         match Mappings::new(&dma, &skb, &info) {
-            Ok(mut mappings) => self.put(&mut mappings, skb, &info),
+            Ok(mut mappings) => self.put(&mut mappings, skb, &info, wire),
             Err(_) => {
                 self.counters.tx_queued.drop_map.add(1);
                 return self.give_up(cx, skb, DropReason::NoMem);
             }
         }
-        let due = cx.sent(info.len);
+        let due = cx.sent(wire.bytes);
         self.stop_if_full(cx);
         if due {
             self.ring_doorbell();
@@ -210,9 +262,9 @@ impl Ring<'_> {
     }
 
     /// Writes the descriptors and passes their slots on. There is room for all.
-    fn put(&mut self, mappings: &mut Mappings<'_>, skb: TxSkb, info: &TxInfo) {
+    fn put(&mut self, mappings: &mut Mappings<'_>, skb: TxSkb, info: &TxInfo, wire: OnWire) {
         let last = mappings.len.wrapping_sub(1);
-        let mut end = Some((skb, info.len));
+        let mut end = Some((skb, wire));
         for (i, place) in mappings.maps.iter_mut().enumerate().take(last + 1) {
             let Some(mapping) = place.take() else {
                 continue;
@@ -232,22 +284,11 @@ impl Ring<'_> {
 
     fn write_desc(&self, mapping: &Mapping, info: &TxInfo, sop: bool, eop: bool) {
         let at = self.tail.slot(LOG2_RING) * WORDS_PER_DESC;
-        let mut w1 = T1(0)
+        let (w1, w2) = if sop { describe(info) } else { (T1(0), T2(0)) };
+        let w1 = w1
             .with_len(mapping.len().into())
             .with_sop(sop.into())
             .with_eop(eop.into());
-        let mut w2 = T2(0);
-        if sop {
-            if info.csum != 0 {
-                w1 = w1.with_csum(1);
-                w2 = w2
-                    .with_csum_start(info.csum_start.into())
-                    .with_csum_off(info.csum_off.into());
-            }
-            if info.vlan != 0 {
-                w1 = w1.with_vlan(1).with_vlan_tci(info.vlan_tci.into());
-            }
-        }
         self.desc.write(at, mapping.addr());
         self.desc.write(at + 1, w1.0);
         self.desc.write(at + 2, w2.0);
@@ -299,22 +340,24 @@ impl Cleaner {
             return seen;
         }
         // The device wrote the index after it had read the packets.
-        let (mut packets, mut bytes) = (0, 0);
+        let mut packets = 0;
+        let mut wire = OnWire::default();
         for _ in 0..done {
             let Some(slot) = self.slots.pop() else {
                 break;
             };
             self.dma.unmap(slot.mapping);
-            if let Some((skb, len)) = slot.end {
+            if let Some((skb, was)) = slot.end {
                 packets += 1;
-                bytes += len;
+                wire.frames += was.frames;
+                wire.bytes += was.bytes;
                 skb.consume(cx);
             }
         }
         self.head = seen;
-        self.counters.tx_done.packets.add(packets.into());
-        self.counters.tx_done.bytes.add(bytes.into());
-        self.wake(cx, packets, bytes);
+        self.counters.tx_done.packets.add(wire.frames.into());
+        self.counters.tx_done.bytes.add(wire.bytes.into());
+        self.wake(cx, packets, wire.bytes);
         seen
     }
 

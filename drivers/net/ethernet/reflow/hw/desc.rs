@@ -116,14 +116,16 @@ bitfields! {
     15:0 hb_id, with_hb_id;
     /// Offset of the cell in the header buffer, in bytes.
     31:16 hb_off, with_hb_off;
-    /// Length of the header in the cell, or, without a cell, of the header that was suppressed.
+    /// Length of the header in the cell, or, without a cell, of the header that was suppressed. The
+    /// headers of PDUs that a placed packet has stand behind it.
     47:32 hdr_len, with_hdr_len;
     /// Id of the packet buffer, small or full size.
     63:48 nb_id, with_nb_id;
 }
 
 bitfields! {
-    /// Word 3 of a completion: the data.
+    /// Word 3 of a completion: the data. Operation code "placed": ids are not those of buffers but
+    /// indices in the page list of the flow's control block, and nothing is released.
     pub struct C3(u64);
     /// Id of the re-assembly buffer.
     15:0 rb_id, with_rb_id;

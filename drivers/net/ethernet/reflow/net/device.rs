@@ -23,7 +23,8 @@ use super::{
     skbuff::{
         DropReason,
         TxSkb, //
-    }, //
+    },
+    stats, //
 };
 use core::{
     cell::UnsafeCell,
@@ -66,6 +67,11 @@ pub(crate) mod features {
     pub(crate) const RXHASH: u64 = bindings::NETIF_F_RXHASH;
     /// Merging of TCP segments by the device, reversible.
     pub(crate) const GRO_HW: u64 = bindings::NETIF_F_GRO_HW;
+    /// Segmentation of TCP over IPv4 and IPv6, with ECN.
+    pub(crate) const TSO: u64 =
+        bindings::NETIF_F_TSO | bindings::NETIF_F_TSO6 | bindings::NETIF_F_TSO_ECN;
+    /// Segmentation of UDP.
+    pub(crate) const USO: u64 = bindings::NETIF_F_GSO_UDP_L4;
     /// VLAN tags inserted on transmit.
     pub(crate) const VLAN_TX: u64 = bindings::NETIF_F_HW_VLAN_CTAG_TX;
     /// VLAN tags removed on receive.
@@ -96,7 +102,9 @@ pub(crate) struct QueuePair<T: Operations> {
 }
 
 /// A driver of network devices.
-pub(crate) trait Operations: ethtool::Operations + Send + Sync + Sized {
+pub(crate) trait Operations:
+    ethtool::Operations + stats::Queues + Send + Sync + Sized
+{
     /// Transmit side of a queue.
     type Tx: Send;
     /// What NAPI cleans up for a queue.
@@ -355,6 +363,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             bindings::netdev_setup(dev.as_ptr(), parent, config);
             (*dev.as_ptr()).netdev_ops = &Self::NETDEV_OPS;
             (*dev.as_ptr()).ethtool_ops = &ethtool::Adapter::<T>::OPS;
+            (*dev.as_ptr()).stat_ops = &stats::Adapter::<T>::OPS;
             bindings::netdev_priv(dev.as_ptr())
                 .cast::<*mut Private<'_, T>>()
                 .write(KBox::into_raw(private));

@@ -146,6 +146,22 @@ u16 reflow_rust_helper_skb_get_queue_mapping(const struct sk_buff *skb)
 	return skb_get_queue_mapping(skb);
 }
 
+static void rnet_tx_gso(const struct sk_buff *skb, struct rnet_tx_info *info)
+{
+	unsigned int type = skb_shinfo(skb)->gso_type;
+
+	if (type & SKB_GSO_UDP_L4) {
+		info->gso = RNET_TX_GSO_UDP;
+		info->hdr_len = skb_transport_offset(skb) + sizeof(struct udphdr);
+	} else {
+		info->gso = type & SKB_GSO_TCP_FIXEDID ?
+			    RNET_TX_GSO_TCP_FIXED_ID : RNET_TX_GSO_TCP;
+		info->hdr_len = skb_tcp_all_headers(skb);
+	}
+	info->l3_off = skb_network_offset(skb);
+	info->l4_off = skb_transport_offset(skb);
+}
+
 void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
 				    struct rnet_tx_info *info)
 {
@@ -156,6 +172,8 @@ void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
 	info->nr_frags = shinfo->nr_frags;
 	info->gso_size = shinfo->gso_size;
 	info->gso_segs = shinfo->gso_segs;
+	if (info->gso_size)
+		rnet_tx_gso(skb, info);
 	info->csum = skb->ip_summed == CHECKSUM_PARTIAL;
 	if (info->csum) {
 		info->csum_start = skb_checksum_start_offset(skb);

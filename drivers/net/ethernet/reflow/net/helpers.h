@@ -28,6 +28,18 @@ struct rnet_config {
 };
 
 /**
+ * enum rnet_tx_gso - what a packet to send is to be cut into
+ * @RNET_TX_GSO_TCP: TCP segments
+ * @RNET_TX_GSO_TCP_FIXED_ID: TCP segments that keep the IPv4 id
+ * @RNET_TX_GSO_UDP: UDP datagrams
+ */
+enum rnet_tx_gso {
+	RNET_TX_GSO_TCP			= 1,
+	RNET_TX_GSO_TCP_FIXED_ID	= 2,
+	RNET_TX_GSO_UDP			= 3,
+};
+
+/**
  * struct rnet_tx_info - what a driver must know of a packet to send
  * @len: bytes of the packet
  * @head_len: bytes in the linear part
@@ -39,6 +51,10 @@ struct rnet_config {
  * @csum_off: where the checksum goes, from the start of the packet
  * @csum: checksum wanted
  * @vlan: VLAN tag wanted
+ * @gso: what to cut, of &enum rnet_tx_gso, 0 without segmentation
+ * @hdr_len: headers that each segment repeats
+ * @l3_off: offset of the IP header, for segmentation
+ * @l4_off: offset of the TCP or UDP header, for segmentation
  */
 struct rnet_tx_info {
 	u32 len;
@@ -49,8 +65,12 @@ struct rnet_tx_info {
 	u16 vlan_tci;
 	u16 csum_start;
 	u16 csum_off;
+	u16 hdr_len;
+	u16 l3_off;
+	u16 l4_off;
 	u8 csum;
 	u8 vlan;
+	u8 gso;
 };
 
 /**

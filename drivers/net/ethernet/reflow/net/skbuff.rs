@@ -39,6 +39,18 @@ fn free(skb: NonNull<bindings::sk_buff>, reason: DropReason) {
 /// What a driver must know of a packet to send, fetched in one go.
 pub(crate) type TxInfo = bindings::rnet_tx_info;
 
+/// Values of [`TxInfo::gso`] besides 0.
+pub(crate) mod tx_gso {
+    use super::bindings;
+
+    /// TCP segments whose IPv4 ids count up.
+    pub(crate) const TCP: u8 = bindings::rnet_tx_gso_RNET_TX_GSO_TCP as u8;
+    /// TCP segments that keep the IPv4 id.
+    pub(crate) const TCP_FIXED_ID: u8 = bindings::rnet_tx_gso_RNET_TX_GSO_TCP_FIXED_ID as u8;
+    /// UDP datagrams.
+    pub(crate) const UDP: u8 = bindings::rnet_tx_gso_RNET_TX_GSO_UDP as u8;
+}
+
 /// A packet to send.
 ///
 /// # Invariants

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters that one context writes and any other reads.
+//! Counters that one context writes and any other reads, and what the core asks of queues.
 
+use super::{
+    bindings,
+    device, //
+};
+use core::marker::PhantomData;
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
@@ -30,5 +35,128 @@ impl Counter {
     #[inline(always)]
     pub(crate) fn read(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// What the core asks of a receive queue. All counts are of wire packets but for aggregates.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct RxQueue {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Bytes of those packets.
+    pub(crate) bytes: u64,
+    /// Buffers that could not be allocated.
+    pub(crate) alloc_fail: u64,
+    /// Packets that the device dropped, for whatever reason.
+    pub(crate) hw_drops: u64,
+    /// Those of them for which there was no buffer.
+    pub(crate) hw_drop_overruns: u64,
+    /// Packets with a wrong checksum.
+    pub(crate) csum_bad: u64,
+    /// Aggregates of at least two packets that the device's merging made.
+    pub(crate) hw_gro_packets: u64,
+    /// Packets in those aggregates.
+    pub(crate) hw_gro_wire_packets: u64,
+}
+
+/// What the core asks of a transmit queue.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct TxQueue {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Bytes of those packets.
+    pub(crate) bytes: u64,
+    /// Times that the queue was stopped.
+    pub(crate) stop: u64,
+    /// Times that it was woken.
+    pub(crate) wake: u64,
+}
+
+/// A driver that counts by queue. The counters of a queue must outlive its rings.
+///
+/// Both operations run with the instance lock held, and may sleep.
+pub(crate) trait Queues {
+    /// Counters of receive queue `queue`.
+    fn rx_queue(&self, queue: usize) -> RxQueue;
+
+    /// Counters of transmit queue `queue`.
+    fn tx_queue(&self, queue: usize) -> TxQueue;
+}
+
+impl RxQueue {
+    fn fill(&self, to: &mut bindings::netdev_queue_stats_rx) {
+        to.packets = self.packets;
+        to.bytes = self.bytes;
+        to.alloc_fail = self.alloc_fail;
+        to.hw_drops = self.hw_drops;
+        to.hw_drop_overruns = self.hw_drop_overruns;
+        to.csum_bad = self.csum_bad;
+        to.hw_gro_packets = self.hw_gro_packets;
+        to.hw_gro_wire_packets = self.hw_gro_wire_packets;
+    }
+}
+
+impl TxQueue {
+    fn fill(&self, to: &mut bindings::netdev_queue_stats_tx) {
+        to.packets = self.packets;
+        to.bytes = self.bytes;
+        to.stop = self.stop;
+        to.wake = self.wake;
+    }
+}
+
+/// The table of callbacks for a driver.
+pub(super) struct Adapter<T>(PhantomData<T>);
+
+impl<T: device::Operations> Adapter<T> {
+    pub(super) const OPS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
+        get_queue_stats_rx: Some(Self::rx),
+        get_queue_stats_tx: Some(Self::tx),
+        get_base_stats: Some(Self::base),
+    };
+
+    /// # Safety
+    ///
+    /// `netdev_stat_ops.get_queue_stats_rx`.
+    unsafe extern "C" fn rx(
+        dev: *mut bindings::net_device,
+        queue: i32,
+        to: *mut bindings::netdev_queue_stats_rx,
+    ) {
+        // SAFETY: The core passes a device of ours and a structure to fill in.
+        let (ops, to) = unsafe { (device::ops_of::<T>(dev), &mut *to) };
+        if let Ok(queue) = queue.try_into() {
+            ops.rx_queue(queue).fill(to);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `netdev_stat_ops.get_queue_stats_tx`.
+    unsafe extern "C" fn tx(
+        dev: *mut bindings::net_device,
+        queue: i32,
+        to: *mut bindings::netdev_queue_stats_tx,
+    ) {
+        // SAFETY: The core passes a device of ours and a structure to fill in.
+        let (ops, to) = unsafe { (device::ops_of::<T>(dev), &mut *to) };
+        if let Ok(queue) = queue.try_into() {
+            ops.tx_queue(queue).fill(to);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `netdev_stat_ops.get_base_stats`.
+    unsafe extern "C" fn base(
+        _dev: *mut bindings::net_device,
+        rx: *mut bindings::netdev_queue_stats_rx,
+        tx: *mut bindings::netdev_queue_stats_tx,
+    ) {
+        // SAFETY: The core passes structures to fill in.
+        let (rx, tx) = unsafe { (&mut *rx, &mut *tx) };
+        // The counters of a queue go on when its rings are made anew: nothing is left over.
+        RxQueue::default().fill(rx);
+        TxQueue::default().fill(tx);
     }
 }
