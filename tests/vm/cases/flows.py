@@ -14,7 +14,7 @@ def _opcodes_of(rig, action):
     before = read(rig)
     action()
     after = change(before, read(rig))
-    return opcodes(after), after
+    return opcodes(rig, after), after
 
 
 @case(claims=(1, 13, 18, 33, 37, 42, 44, 47, 55, 56, 57, 58, 59, 62), limit=25)

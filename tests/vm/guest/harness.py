@@ -114,6 +114,16 @@ def until(what, predicate, limit=5.0, interval=0.02):
             time.sleep(interval)
 
 
+def settle(what, difference, limit=4.0):
+    """Poll until there is no difference any more; say which one is left."""
+    end = time.monotonic() + limit * Waiting.scale
+    with Waiting(what):
+        while left := difference():
+            if time.monotonic() > end:
+                raise Failed(f"{what}: not so, {left}")
+            time.sleep(0.1)
+
+
 class KernelLog:
     """New lines of the kernel log since the last look."""
 

@@ -25,7 +25,8 @@ PREFIX = {4: 24, 6: 64}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PEER_DEVICE = "peer0"
 SYS_NET = "/sys/class/net"
-SOL_PACKET, PACKET_IGNORE_OUTGOING = 263, 23
+SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_IGNORE_OUTGOING = 263, 1, 23
+PACKET_MR_MULTICAST = 0
 SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40
 
 
@@ -39,7 +40,7 @@ def command(*words, limit=20, may_fail=False, quiet_input=None):
         except subprocess.TimeoutExpired:
             raise Failed(f"`{' '.join(words)}` did not end within {limit:g} s") from None
     if done.returncode and not may_fail:
-        why = (done.stderr or done.stdout).strip().split("\n")[-1]
+        why = " / ".join((done.stderr or done.stdout).strip().split("\n")[-2:])
         raise Failed(f"`{' '.join(words)}` failed ({done.returncode}): {why}")
     return done.stdout if not may_fail else done
 
@@ -237,6 +238,12 @@ class Rig:
 
     # Doing ---------------------------------------------------------------
 
+    def join(self, member, group):
+        """Join an Ethernet multicast group for as long as the packet socket is open."""
+        index = socket.if_nametoindex(self.device)
+        request = struct.pack("iHH8s", index, PACKET_MR_MULTICAST, 6, bytes.fromhex(group.replace(":", "")))
+        member.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
+
     def socket(self, side, family, kind, proto=0):
         """Return a socket that belongs to a side."""
         with self.inside[side]:
@@ -297,9 +304,10 @@ class Rig:
         self.run(side, "ip", "-batch", "-", quiet_input="\n".join(lines) + "\n")
 
     def _change_mtu(self, mtu):
-        # Below 1280 the kernel takes IPv6 away, and addresses with it.
+        # Below 1280 the kernel takes IPv6 away, and addresses with it; what it
+        # has learned about the path's MTU it would keep.
         for side in (DUT, PEER):
-            self._ip_lines(f"link set {self.name(side)} mtu {mtu}", side=side)
+            self._ip_lines(f"link set {self.name(side)} mtu {mtu}", "route flush cache", side=side)
             self._address(side, versions=(4, 6) if mtu >= 1280 else (4,))
         self.wait_link()
 

@@ -75,15 +75,15 @@ class Transfer:
 class _Bulk:
     """The event loop behind `bulk`: both ends of all flows in one thread."""
 
-    def __init__(self, rig, sender, version, flows, size, port):
+    def __init__(self, rig, sender, version, flows, size, first):
         receiver = DUT if sender == PEER else PEER
         family = FAMILY[version]
-        self.flows = [Flow(n, size) for n in range(flows)]
+        self.flows = [Flow(first + n, size) for n in range(flows)]
         self.by_port = {}
         self.selector = selectors.DefaultSelector()
         self.listener = rig.socket(receiver, family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((ADDRESS[receiver, version], port))
+        self.listener.bind((ADDRESS[receiver, version], 0))
         self.listener.listen(flows)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
@@ -151,12 +151,15 @@ class _Bulk:
         self.selector.close()
 
 
-def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, port=0):
-    """Send `size` bytes over each flow from `sender`; contents must be equal."""
+def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, first=0):
+    """Send `size` bytes over each flow from `sender`; contents must be equal.
+
+    The content depends on the flow's number, counted from `first`.
+    """
     limit *= Waiting.scale
     other = DUT if sender == PEER else PEER
     with Waiting(f"{flows} TCP flows of {size} bytes over IPv{version} from {sender} to {other}"):
-        loop = _Bulk(rig, sender, version, flows, size, port)
+        loop = _Bulk(rig, sender, version, flows, size, first)
         try:
             result = Transfer(loop.flows, loop.run(limit))
         finally:

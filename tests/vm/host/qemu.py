@@ -33,12 +33,17 @@ class Dut:
         self.module = module and os.path.join(PROJECT, module)
 
     def device(self, sockets):
-        """Return the QEMU arguments of the device and of its end of the wire."""
+        """Return the QEMU arguments of the device."""
         if self.model is None:
             socket = {"type": "unix", "path": f"{sockets}/dev.sock"}
             return ["-device", json.dumps({"driver": "vfio-user-pci", "socket": socket})]
-        return ["-netdev", f"stream,id=dut,server=on,addr.type=unix,addr.path={sockets}/wire.sock",
-                "-device", f"{self.model},netdev=dut,mac={MAC}"]
+        return ["-netdev", "hubport,id=dut,hubid=1", "-device", f"{self.model},netdev=dut,mac={MAC}"]
+
+    def partner(self, sockets):
+        """Return the backend of the link partner: the other end of the wire."""
+        if self.model is None:
+            return f"stream,id=peer,server=off,addr.type=unix,addr.path={sockets}/wire.sock"
+        return "hubport,id=peer,hubid=1"
 
 
 # Beside our own, some that QEMU brings: to compare with, and to tell a fault
@@ -83,8 +88,8 @@ def _qemu_options(options, sockets):
               "-device", "virtio-9p-pci,fsdev=root,mount_tag=reflow.root"]
     words += DUTS[options.dut].device(sockets)
     plain = "".join(f",{name}=off" for name in PLAIN)
-    words += ["-netdev", f"stream,id=peer,server=off,addr.type=unix,addr.path={sockets}/wire.sock",
-              "-device", f"virtio-net-pci,netdev=peer,mac={PEER_MAC},romfile={plain}"]
+    words += ["-netdev", DUTS[options.dut].partner(sockets), "-device",
+              f"virtio-net-pci,netdev=peer,mac={PEER_MAC},romfile={plain}"]
     return words + options.qemu
 
 

@@ -49,6 +49,7 @@ def job_of(arguments, run_dir):
     if arguments.demo:
         return qemu.guest_python(run_dir, "demo")
     given = words[0] if len(words) == 1 else shlex.join(words)
+    given = f"{{ {given}\n}} 2>&1"  # stderr proper belongs to the kernel
     if arguments.bare:
         return given
     return f"{qemu.guest_python(run_dir, 'setup')} && {given}"
