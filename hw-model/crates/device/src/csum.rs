@@ -73,7 +73,7 @@ mod tests {
     fn plain(bytes: &[u8]) -> u16 {
         let mut acc = 0_u32;
         for pair in bytes.chunks(2) {
-            acc += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            acc += (u32::from(pair[0]) << 8) | u32::from(*pair.get(1).unwrap_or(&0));
             acc = (acc & 0xffff) + (acc >> 16);
         }
         acc as u16

@@ -2,6 +2,7 @@
 
 //! The device: its units put together, and what it does with time.
 
+use crate::cmd::CommandRing;
 use crate::fdb::FlowDb;
 use crate::fm::FlowMemory;
 use crate::host::Host;
@@ -14,6 +15,7 @@ use crate::reasm::Reassembler;
 use crate::regs::RegisterFile;
 use crate::spread::Spread;
 use crate::stats::{Block, Counters};
+use crate::tcb::TcbTable;
 use crate::transfer::{Scratch, Step, Transfer};
 use crate::tx::Transmit;
 use reflow_hwdef::desc::FLOW_NONE;
@@ -65,6 +67,8 @@ pub struct Device {
     pub(crate) mac: Mac,
     pub(crate) spread: Spread,
     pub(crate) fdb: FlowDb,
+    pub(crate) tcbs: TcbTable,
+    pub(crate) commands: CommandRing,
     pub(crate) fm: FlowMemory,
     pub(crate) pm: PacketMemory,
     pub(crate) reasm: Reassembler,
@@ -96,6 +100,8 @@ impl Device {
             mac: Mac::new(config.mac),
             spread: Spread::new(),
             fdb: FlowDb::new(config.flows),
+            tcbs: TcbTable::new(config.flows),
+            commands: CommandRing::default(),
             fm: FlowMemory::new(config.queues, config.flows),
             pm: PacketMemory::new(config.pm_bytes, config.queues),
             reasm: Reassembler::new(config.flows),
@@ -132,7 +138,10 @@ impl Device {
             .with_reassembly(1)
             .with_batching(1)
             .with_vlan_strip(1)
-            .with_vlan_insert(1);
+            .with_vlan_insert(1)
+            .with_tcb(1)
+            .with_cmd(1)
+            .with_timestamp(1);
         let m = config.mac;
         let lo = u32::from_le_bytes([m[0], m[1], m[2], m[3]]);
         let hi = u32::from_le_bytes([m[4], m[5], 0, 0]);
@@ -239,6 +248,7 @@ impl Device {
     pub fn pump(&mut self, host: &mut impl Host, now_ns: u64) -> bool {
         self.now = self.now.max(now_ns);
         let old = self.age();
+        let commands = self.pump_commands(host);
         let mut more = false;
         for _ in 0..ROUNDS {
             more = false;
@@ -255,7 +265,7 @@ impl Device {
         }
         self.pump_event(host);
         self.block.update(&mut self.counters, host, self.now);
-        more || old
+        more || old || commands
     }
 
     /// When the device wants to be pumped again although nothing happens, in the time of `now_ns`.
@@ -328,6 +338,7 @@ impl Device {
             pm: &mut self.pm,
             fm: &mut self.fm,
             fdb: &mut self.fdb,
+            tcbs: &mut self.tcbs,
             reasm: &mut self.reasm,
             counters: &mut self.counters,
             scratch: &mut self.scratch,
@@ -416,10 +427,11 @@ impl Device {
                 self.counters.inc(why);
             }
         }
-        let reasm = &mut self.reasm;
-        self.fdb.remove_queue(queue, |flow| {
+        let (reasm, tcbs) = (&mut self.reasm, &mut self.tcbs);
+        self.fdb.remove_queue(queue, self.now, |flow| {
             debug_assert_ne!(flow, FLOW_NONE);
             reasm.forget(flow);
+            tcbs.interrupt(flow);
         });
     }
 }

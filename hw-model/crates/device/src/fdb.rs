@@ -8,7 +8,9 @@
 
 use crate::merge::Aggregate;
 use crate::parser::{Parsed, KEY_MAX};
+use reflow_hwdef::cmd::{F0, F6, FLOW_KEY, FLOW_WORDS};
 use reflow_hwdef::desc::FLOW_NONE;
+use reflow_hwdef::isa::Kind;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -30,6 +32,19 @@ impl FlowKey {
             kind: parsed.kind.0 as u8,
             vlan,
         })
+    }
+
+    /// The key of a connection that the host names; `bytes` are at most [`KEY_MAX`].
+    pub(crate) fn of(bytes: &[u8], kind: Kind, vlan: Option<u16>) -> Self {
+        let mut key = [0; KEY_MAX];
+        let len = bytes.len().min(KEY_MAX);
+        key[..len].copy_from_slice(&bytes[..len]);
+        Self {
+            bytes: key,
+            len: len as u8,
+            kind: kind.0 as u8,
+            vlan,
+        }
     }
 
     /// The bytes that the program put together.
@@ -66,6 +81,12 @@ pub(crate) struct Entry {
     key: FlowKey,
     live: bool,
     busy: bool,
+    /// A host control block keeps it: it is in no order of idle entries.
+    pinned: bool,
+    /// Made by a connection's set-up, of which no later packet came yet.
+    half_open: bool,
+    /// When its last packet came.
+    pub(crate) seen: u64,
     /// It ended; the packet that says so waits in the packet memory.
     pub(crate) ending: bool,
     /// Sequence number of the next packet with data.
@@ -99,6 +120,7 @@ pub(crate) struct FlowDb {
     /// Ends of the list of idle entries, the longest idle one first.
     first: u16,
     last: u16,
+    half_open: usize,
 }
 
 impl FlowDb {
@@ -115,6 +137,9 @@ impl FlowDb {
                 key: blank,
                 live: false,
                 busy: false,
+                pinned: false,
+                half_open: false,
+                seen: 0,
                 ending: false,
                 expected: 0,
                 queue: 0,
@@ -130,6 +155,7 @@ impl FlowDb {
             index: HashMap::default(),
             first: NIL,
             last: NIL,
+            half_open: 0,
         }
     }
 
@@ -173,6 +199,9 @@ impl FlowDb {
         entry.key = key;
         entry.live = true;
         entry.busy = false;
+        entry.pinned = false;
+        entry.half_open = false;
+        entry.seen = now;
         entry.ending = false;
         entry.expected = 0;
         entry.queue = queue;
@@ -188,19 +217,25 @@ impl FlowDb {
             return;
         };
         entry.live = false;
-        let (key, busy) = (entry.key, entry.busy);
+        let (key, listed) = (entry.key, !entry.busy && !entry.pinned);
+        self.established(flow);
         self.index.remove(&key);
-        if !busy {
+        if listed {
             self.unlink(flow);
         }
         self.free.push(flow);
     }
 
-    /// Takes out all entries whose packets go to a queue, and calls `gone` with each.
-    pub(crate) fn remove_queue(&mut self, queue: usize, mut gone: impl FnMut(u16)) {
+    /// Takes out all entries whose packets go to a queue, but for those that are pinned, and calls
+    /// `gone` with each of both.
+    pub(crate) fn remove_queue(&mut self, queue: usize, now: u64, mut gone: impl FnMut(u16)) {
         for flow in 0..self.entries.len() as u16 {
             if self.entry(flow).is_some_and(|entry| entry.queue == queue) {
-                self.remove(flow);
+                if self.is_pinned(flow) {
+                    self.set_idle(flow, now);
+                } else {
+                    self.remove(flow);
+                }
                 gone(flow);
             }
         }
@@ -210,7 +245,9 @@ impl FlowDb {
     pub(crate) fn set_busy(&mut self, flow: u16) {
         if let Some(entry) = self.entry(flow).filter(|entry| !entry.busy) {
             entry.busy = true;
-            self.unlink(flow);
+            if !entry.pinned {
+                self.unlink(flow);
+            }
         }
     }
 
@@ -220,8 +257,115 @@ impl FlowDb {
             entry.busy = false;
             // Nothing waits behind: the host was told to hand the aggregate up.
             entry.aggregate.close();
-            self.link_last(flow, now);
+            if !entry.pinned {
+                self.link_last(flow, now);
+            }
         }
+    }
+
+    /// Whether a host control block keeps an entry.
+    pub(crate) fn is_pinned(&self, flow: u16) -> bool {
+        let entry = self.entries.get(usize::from(flow));
+        entry.is_some_and(|entry| entry.live && entry.pinned)
+    }
+
+    /// A host control block keeps an entry from now on, although it may have ended.
+    pub(crate) fn pin(&mut self, flow: u16) {
+        self.established(flow);
+        if let Some(entry) = self.entry(flow).filter(|entry| !entry.pinned) {
+            entry.pinned = true;
+            entry.ending = false;
+            if !entry.busy {
+                self.unlink(flow);
+            }
+        }
+    }
+
+    /// The host control block of an entry is gone.
+    pub(crate) fn unpin(&mut self, flow: u16, now: u64) {
+        if let Some(entry) = self.entry(flow).filter(|entry| entry.pinned) {
+            entry.pinned = false;
+            if !entry.busy {
+                self.link_last(flow, now);
+            }
+        }
+    }
+
+    /// Whether the set-up of one more connection may make an entry.
+    ///
+    /// Set-ups without an end fill at most a quarter of the database.
+    pub(crate) fn takes_set_up(&self) -> bool {
+        self.half_open < (self.entries.len() / 4).max(1)
+    }
+
+    /// The connection of an entry is being set up.
+    pub(crate) fn set_up(&mut self, flow: u16) {
+        if let Some(entry) = self.entry(flow).filter(|entry| !entry.half_open) {
+            entry.half_open = true;
+            self.half_open += 1;
+        }
+    }
+
+    /// The connection of an entry goes on after its set-up, or is at its end.
+    pub(crate) fn established(&mut self, flow: u16) {
+        let entry = self.entries.get_mut(usize::from(flow));
+        if let Some(entry) = entry.filter(|entry| entry.half_open) {
+            entry.half_open = false;
+            self.half_open -= 1;
+        }
+    }
+
+    /// An entry as a dump has it; `None` if there is none of this number.
+    pub(crate) fn describe(&self, flow: u16, now: u64) -> Option<[u64; FLOW_WORDS]> {
+        let entry = self.entries.get(usize::from(flow)).filter(|e| e.live)?;
+        let kind = Kind(entry.key.kind.into());
+        let mut words = [0; FLOW_WORDS];
+        words[0] = F0(0)
+            .with_flow(flow.into())
+            .with_key_len(entry.key.len.into())
+            .with_v6(kind.ipv6().into())
+            .with_open(entry.aggregate.is_open().into())
+            .with_busy(entry.busy.into())
+            .with_tcb(entry.pinned.into())
+            .with_vlan(entry.key.vlan.is_some().into())
+            .with_queue(entry.queue as u64)
+            .with_vlan_tci(entry.key.vlan.unwrap_or(0).into())
+            .0;
+        for (word, bytes) in words[FLOW_KEY..].iter_mut().zip(entry.key.bytes.chunks(8)) {
+            let mut b = [0; 8];
+            b[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(b);
+        }
+        words[FLOW_WORDS - 2] = F6(0).with_expected(entry.expected.into()).0;
+        words[FLOW_WORDS - 1] = now.saturating_sub(entry.seen) / 1000;
+        Some(words)
+    }
+
+    /// Whether index, entries and the order of idle entries agree.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let live = self.entries.iter().filter(|entry| entry.live);
+        let indexed = |(flow, entry): (usize, &Entry)| {
+            !entry.live || self.index.get(&entry.key).copied() == Some(flow as u16)
+        };
+        let half_open = live.clone().filter(|entry| entry.half_open).count();
+        let waiting = live.clone().filter(|entry| !entry.busy && !entry.pinned);
+        let (mut at, mut before, mut listed) = (self.first, NIL, 0);
+        while let Some(entry) = self.entries.get(usize::from(at)) {
+            if !entry.live || entry.busy || entry.pinned || entry.prev != before {
+                return false;
+            }
+            listed += 1;
+            if listed > self.entries.len() {
+                return false;
+            }
+            (before, at) = (at, entry.next);
+        }
+        self.entries.iter().enumerate().all(indexed)
+            && self.index.len() == live.count()
+            && self.index.len() + self.free.len() == self.entries.len()
+            && self.half_open == half_open
+            && listed == waiting.count()
+            && self.last == before
     }
 
     /// Whether packets of a flow wait, and in which queue; `None` if there is no such flow.
@@ -338,12 +482,53 @@ mod tests {
         db.remove(0);
         db.remove(7);
         let mut gone = Vec::new();
-        db.remove_queue(0, |flow| gone.push(flow));
+        db.remove_queue(0, 8, |flow| gone.push(flow));
         assert_eq!(gone, [2, 4, 6]);
         assert_eq!(db.oldest_idle(), Some((1, 1)));
         db.remove(1);
         assert_eq!(db.oldest_idle(), Some((5, 5)));
         db.remove(5);
         assert_eq!((db.oldest_idle(), db.len(), db.free.len()), (None, 0, 8));
+    }
+
+    #[test]
+    fn pinned_entries_stay() {
+        let mut db = FlowDb::new(2);
+        db.insert(key(0), 3, 0).unwrap();
+        db.pin(0);
+        db.insert(key(1), 3, 1).unwrap();
+        assert_eq!(db.insert(key(2), 3, 2).unwrap().flow, 1);
+        db.set_busy(0);
+        db.set_idle(0, 3);
+        assert_eq!(db.oldest_idle(), Some((1, 2)));
+        let mut gone = Vec::new();
+        db.remove_queue(3, 4, |flow| gone.push(flow));
+        assert_eq!((gone, db.len(), db.oldest_idle()), (vec![0, 1], 1, None));
+        assert!(db.is_consistent());
+        db.unpin(0, 5);
+        assert_eq!(db.oldest_idle(), Some((0, 5)));
+        assert!(db.is_consistent());
+    }
+
+    /// Every disagreement is found.
+    #[test]
+    fn the_test_of_consistency_fails_when_it_should() {
+        let breakages: [fn(&mut FlowDb); 6] = [
+            |db| db.entries[0].live = false,
+            |db| db.entries[1].busy = true,
+            |db| db.entries[2].next = 0,
+            |db| db.half_open += 1,
+            |db| db.index.clear(),
+            |db| db.free.clear(),
+        ];
+        for breakage in breakages {
+            let mut db = FlowDb::new(4);
+            for n in 0..3 {
+                db.insert(key(n), 0, 0).unwrap();
+            }
+            assert!(db.is_consistent());
+            breakage(&mut db);
+            assert!(!db.is_consistent());
+        }
     }
 }

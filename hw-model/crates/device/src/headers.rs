@@ -279,3 +279,6 @@ fn tcp_header(frame: &[u8], off: usize, end: usize) -> Option<Tcp> {
         flags: header[13],
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,10 @@
 //! ([`spread`]). When buffers are there it is moved to host memory ([`transfer`]) in the manner of
 //! its operation code, with a hint whether another packet of its flow waits ([`fm`]).
 //!
+//! The host asks for more than registers can say by commands ([`cmd`]): steering rules ([`rules`]) and
+//! hash contexts, and control blocks ([`tcb`]) of connections whose data it wants at a place of its
+//! own ([`placement`]).
+//!
 //! The library has no threads, clocks or sockets. Its surroundings are a trait, [`Host`]; time is
 //! passed in. The same calls always have the same outcome. Nothing that the guest writes, to
 //! registers or to its memory, makes it panic.
@@ -17,6 +21,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod buffers;
+mod cmd;
 mod csum;
 mod device;
 mod fdb;
@@ -29,6 +34,7 @@ mod manager;
 mod merge;
 mod mmio;
 pub mod parser;
+mod placement;
 mod pm;
 mod queue;
 mod reasm;
@@ -36,8 +42,11 @@ mod receive;
 mod reclaim;
 mod regs;
 mod rings;
+mod rules;
+mod selftest;
 mod spread;
 mod stats;
+mod tcb;
 mod transfer;
 mod tx;
 

@@ -7,6 +7,7 @@ use crate::fdb::{FlowDb, FlowKey};
 use crate::headers::{Checked, Tcp};
 use crate::merge::{Segment, Verdict, FIN, PSH, RST, SYN, URG};
 use crate::stats::Counters;
+use crate::tcb::{Mark, TcbTable};
 use reflow_hwdef::desc::FLOW_NONE;
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::FlowCfg;
@@ -38,10 +39,12 @@ pub(crate) struct Decision {
     pub(crate) seg_size: usize,
     /// IPv4 ids of the aggregate are constant.
     pub(crate) fixed_id: bool,
+    /// What the flow's control block made of it.
+    pub(crate) tcb: Mark,
 }
 
 impl Decision {
-    const fn of(opcode: Opcode, flow: u16) -> Self {
+    fn of(opcode: Opcode, flow: u16) -> Self {
         Self {
             opcode,
             flow,
@@ -49,17 +52,22 @@ impl Decision {
             ends_flow: false,
             seg_size: 0,
             fixed_id: false,
+            tcb: Mark::default(),
         }
     }
 
     /// The whole packet, without a flow.
-    pub(crate) const NO_ASSIST: Self = Self::of(Opcode::NoAssist, FLOW_NONE);
+    pub(crate) fn no_assist() -> Self {
+        Self::of(Opcode::NoAssist, FLOW_NONE)
+    }
 }
 
 /// The manager at work on one packet.
 pub(crate) struct Manager<'a> {
     /// The flow database.
     pub(crate) fdb: &'a mut FlowDb,
+    /// Host control blocks.
+    pub(crate) tcbs: &'a mut TcbTable,
     /// Counters.
     pub(crate) counters: &'a mut Counters,
     /// Switches and limits.
@@ -80,23 +88,54 @@ impl Manager<'_> {
         header_limit: usize,
     ) -> Decision {
         let (Some(key), Some(layers), Some(tcp)) = (key, &checked.layers, &checked.tcp) else {
-            return Decision::NO_ASSIST;
+            return Decision::no_assist();
         };
-        let right = layers.plain && layers.l3_ok && checked.l4_ok == Some(true);
-        if self.limits.cfg.reassembly() == 0 || !right || tcp.data > header_limit {
-            return Decision::NO_ASSIST;
+        if !layers.l3_ok || checked.l4_ok != Some(true) {
+            return Decision::no_assist();
         }
         let flow = self.fdb.lookup(&key);
-        if flow.is_some() {
-            self.counters.inc(Global::FdbHit);
+        let reassembly = self.limits.cfg.reassembly() != 0;
+        if !reassembly || !layers.plain || tcp.data > header_limit {
+            // What a control block does not see, it cannot go on behind.
+            let mut decision = Decision::no_assist();
+            decision.tcb = flow.map_or(Mark::default(), |flow| self.tcbs.miss(flow));
+            return decision;
         }
         let seg = Segment { frame, layers, tcp };
+        let mut mark = Mark::default();
+        if let Some(flow) = flow {
+            self.counters.inc(Global::FdbHit);
+            if tcp.flags & SYN == 0 {
+                self.fdb.established(flow);
+            }
+            let data = frame.get(tcp.data..tcp.data + tcp.len).unwrap_or(&[]);
+            mark = self.tcbs.judge(flow, data, tcp, header_limit - tcp.data);
+        }
+        let mut decision = match flow {
+            Some(flow) if mark.placed => self.placed(flow, tcp),
+            _ => self.unplaced(key, flow, &seg),
+        };
+        decision.tcb = mark;
+        decision
+    }
+
+    /// Data that goes to the list of a control block.
+    fn placed(&mut self, flow: u16, tcp: &Tcp) -> Decision {
+        let mut decision = Decision::of(Opcode::Placed, flow);
+        let next = tcp.seq.wrapping_add(tcp.len as u32);
+        self.touch(&mut decision, Some(next), tcp.flags & FIN != 0);
+        decision
+    }
+
+    /// Whatever does not go to the list of a control block.
+    fn unplaced(&mut self, key: FlowKey, flow: Option<u16>, seg: &Segment<'_>) -> Decision {
+        let tcp = seg.tcp;
         if tcp.flags & (SYN | RST | URG) != 0 || (tcp.len == 0 && tcp.flags & FIN != 0) {
             self.control(key, flow, tcp)
         } else if tcp.len == 0 {
             self.no_data(flow)
         } else {
-            self.data(key, flow, &seg)
+            self.data(key, flow, seg)
         }
     }
 
@@ -107,7 +146,7 @@ impl Manager<'_> {
         let mut decision = Decision::of(Opcode::Control, flow.unwrap_or(FLOW_NONE));
         if syn && !ends {
             if flow.is_none() {
-                decision = self.learn(key, decision);
+                decision = self.set_up(key, decision);
             } else {
                 self.revive(decision.flow);
             }
@@ -216,8 +255,11 @@ impl Manager<'_> {
         }
     }
 
-    /// The entry ends with this packet.
+    /// The entry ends with this packet, unless a control block keeps it.
     fn end(&mut self, decision: &mut Decision) {
+        if self.fdb.is_pinned(decision.flow) {
+            return;
+        }
         if let Some(entry) = self.fdb.entry(decision.flow) {
             entry.ending = true;
             decision.ends_flow = true;
@@ -231,6 +273,19 @@ impl Manager<'_> {
             entry.ending = false;
             self.counters.inc(Global::FdbInsert);
         }
+    }
+
+    /// Makes an entry at a connection's set-up, unless too many others do not get beyond theirs.
+    ///
+    /// Claims: 30.
+    fn set_up(&mut self, key: FlowKey, decision: Decision) -> Decision {
+        if !self.fdb.takes_set_up() {
+            self.counters.inc(Global::FdbHalfOpen);
+            return decision;
+        }
+        let decision = self.learn(key, decision);
+        self.fdb.set_up(decision.flow);
+        decision
     }
 
     /// Makes an entry that expects this packet.

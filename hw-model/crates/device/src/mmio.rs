@@ -6,6 +6,7 @@ use crate::device::Device;
 use crate::fdb::FlowDb;
 use crate::host::Host;
 use crate::regs::{queue_of, RegisterFile};
+use crate::tcb::TcbTable;
 use reflow_hwdef::isa::{INSTR_WORDS, MAX_INSTRS};
 use reflow_hwdef::layout::Access;
 use reflow_hwdef::regs::{
@@ -77,6 +78,8 @@ impl Device {
             regs::PM_HIGH => self.pm.clear_high(),
             regs::STATS_CTRL => self.control_stats(value),
             regs::PARSER_COMMIT => self.commit_ram(value as usize),
+            regs::CMD_SIZE => self.start_commands(value),
+            regs::CMD_TAIL => self.ring_commands(value),
             _ => self.write_filter(offset, value),
         }
     }
@@ -125,6 +128,7 @@ impl Device {
             self.give_page_back(flow, true);
         }
         self.fdb = FlowDb::new(size);
+        self.tcbs = TcbTable::new(size);
     }
 
     fn control_stats(&mut self, value: u32) {

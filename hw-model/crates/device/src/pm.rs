@@ -6,6 +6,7 @@
 //! a queue whose driver sleeps does not hold up the others.
 
 use crate::spread::Hash;
+use crate::tcb::Mark;
 use reflow_hwdef::isa::Kind;
 use reflow_hwdef::opcode::Opcode;
 use std::collections::VecDeque;
@@ -45,6 +46,10 @@ pub(crate) struct Control {
     pub(crate) fixed_id: bool,
     /// TCP flags.
     pub(crate) tcp_flags: u8,
+    /// What the flow's control block made of it.
+    pub(crate) tcb: Mark,
+    /// When it came.
+    pub(crate) time: u64,
 }
 
 /// A packet in the memory.
@@ -154,6 +159,20 @@ impl PacketMemory {
             self.level -= packet.bytes.len();
         }
         Some(item)
+    }
+
+    /// Whether the level is the sum of the packets that wait.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let sum: usize = self
+            .fifos
+            .iter()
+            .flatten()
+            .map(|item| match item {
+                Item::Packet(packet) => packet.bytes.len(),
+                Item::Release { .. } => 0,
+            })
+            .sum();
+        sum == self.level && self.level <= self.high && self.high <= self.size
     }
 
     /// Takes back the storage of a packet.

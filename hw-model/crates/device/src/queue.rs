@@ -75,7 +75,7 @@ pub(crate) trait QueueRegs {
 
     /// The 64-bit value of two registers.
     fn pair(&self, lo: usize, hi: usize) -> u64 {
-        u64::from(self.get(lo)) | u64::from(self.get(hi)) << 32
+        u64::from(self.get(lo)) | (u64::from(self.get(hi)) << 32)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::mac::{self, Cast};
 use crate::manager::{Decision, Manager};
 use crate::parser::Parsed;
 use crate::pm::Control;
-use crate::spread::Hash;
+use crate::spread::Steering;
 use reflow_hwdef::isa::{Kind, HEADER_MEMORY};
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::{self, Ctrl};
@@ -38,7 +38,7 @@ struct Arrival<'a> {
     tag: Option<u16>,
     strip: bool,
     key: Option<FlowKey>,
-    hash: Option<Hash>,
+    steering: Steering,
     checked: Checked,
     parsed: Parsed,
 }
@@ -89,7 +89,9 @@ impl Device {
             Cast::Broadcast => self.counters.inc(Global::RxBroadcast),
         }
         let arrival = self.parse(frame);
-        let queue = self.choose_queue(&arrival);
+        let Some(queue) = self.choose_queue(&arrival) else {
+            return Err(Global::RxRuleDrop);
+        };
         let Some(rx) = self.queues.get(queue).and_then(|q| q.rx.as_ref()) else {
             return Err(Global::RxDisabled);
         };
@@ -123,30 +125,31 @@ impl Device {
             tag,
             strip: tag.is_some() && self.mac.mode.vlan_strip() != 0,
             key,
-            hash: key.map(|key| self.spread.hash(&key, &parsed)),
+            steering: self.spread.steer(key.as_ref(), &parsed),
             checked,
             parsed,
         }
     }
 
-    /// The queue of a frame: while packets of a flow wait, its next ones follow them.
+    /// The queue of a frame: while packets of a flow wait, its next ones follow them. `None` if a
+    /// rule says to drop it.
     ///
     /// Claims: 38, 45, 54, 61.
-    fn choose_queue(&mut self, arrival: &Arrival<'_>) -> usize {
-        let wanted = self.spread.queue(arrival.hash);
+    fn choose_queue(&mut self, arrival: &Arrival<'_>) -> Option<usize> {
         let Some(flow) = arrival.key.and_then(|key| self.fdb.lookup(&key)) else {
-            return wanted;
+            return arrival.steering.queue;
         };
+        let wanted = self.tcbs.queue(flow).or(arrival.steering.queue)?;
         let waits = self.fm.holds_more_than(0, flow);
         let now = self.fdb.entry(flow).map_or(wanted, |entry| entry.queue);
         if waits || now == wanted {
-            return now;
+            return Some(now);
         }
         self.give_page_back(flow, false);
         if let Some(entry) = self.fdb.entry(flow) {
             entry.queue = wanted;
         }
-        wanted
+        Some(wanted)
     }
 
     /// Asks the flow database manager.
@@ -162,11 +165,12 @@ impl Device {
             self.counters.inc(Global::RxL4CsumBad);
         }
         if arrival.parsed.refused {
-            return Decision::NO_ASSIST;
+            return Decision::no_assist();
         }
         let limits = self.limits();
         let decision = Manager {
             fdb: &mut self.fdb,
+            tcbs: &mut self.tcbs,
             counters: &mut self.counters,
             limits,
             now: self.now,
@@ -179,13 +183,16 @@ impl Device {
             header_limit + arrival.removed(),
         );
         if let Some(old_queue) = decision.evicted_from {
-            // The number has a new owner; what it had goes back where it came from.
-            if let Some(place) = self.reasm.forget(decision.flow) {
-                self.pm
-                    .push_release(old_queue, decision.flow, place.buffer.id, true);
-            }
+            self.succeed(decision.flow, old_queue);
         }
         decision
+    }
+
+    /// A flow number has a new owner; what it had goes back where it came from.
+    pub(crate) fn succeed(&mut self, flow: u16, old_queue: usize) {
+        if let Some(place) = self.reasm.forget(flow) {
+            self.pm.push_release(old_queue, flow, place.buffer.id, true);
+        }
     }
 
     /// The packet's entry in the control memory. Claims: 17, 35, 52.
@@ -214,7 +221,7 @@ impl Device {
             flow: decision.flow,
             ends_flow: decision.ends_flow,
             kind,
-            hash: arrival.hash,
+            hash: arrival.steering.hash,
             l3_ok,
             l4_ok,
             csum_bad: l4_ok == Some(false) || (layers.is_some() && !l3_ok),
@@ -226,6 +233,8 @@ impl Device {
             seg_size: decision.seg_size,
             fixed_id: decision.fixed_id,
             tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
+            tcb: decision.tcb,
+            time: self.now,
         }
     }
 
@@ -236,5 +245,8 @@ impl Device {
         self.pm.push(queue, [addrs, rest], control);
         self.fm.push(queue, control.flow);
         self.fdb.set_busy(control.flow);
+        if let Some(entry) = self.fdb.entry(control.flow) {
+            entry.seen = self.now;
+        }
     }
 }

@@ -64,7 +64,7 @@ impl RegisterFile {
 
     /// The 64-bit value of two registers.
     pub(crate) fn pair(&self, lo: usize, hi: usize) -> u64 {
-        u64::from(self.get(lo)) | u64::from(self.get(hi)) << 32
+        u64::from(self.get(lo)) | (u64::from(self.get(hi)) << 32)
     }
 
     /// `N` registers from an offset on, four bytes apart.

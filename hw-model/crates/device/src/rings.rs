@@ -205,6 +205,43 @@ mod tests {
         assert_eq!(ring.free(), 8);
     }
 
+    /// Notes the address of each store.
+    #[derive(Default)]
+    struct Log(std::cell::RefCell<Vec<(u64, usize)>>);
+
+    impl Host for Log {
+        fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), MemError> {
+            let len = buf.len();
+            Err(MemError { addr, len })
+        }
+        fn write(&self, addr: u64, data: &[u8]) -> Result<(), MemError> {
+            self.0.borrow_mut().push((addr, data.len()));
+            Ok(())
+        }
+        fn store_release_u64(&self, addr: u64, _: u64) -> Result<(), MemError> {
+            self.0.borrow_mut().push((addr, 8));
+            Ok(())
+        }
+        fn store_release_u32(&self, addr: u64, _: u32) -> Result<(), MemError> {
+            Err(MemError { addr, len: 4 })
+        }
+        fn interrupt(&mut self, _: u16) {}
+        fn wire_ready(&self) -> bool {
+            false
+        }
+        fn send(&mut self, _: &[u8]) {}
+    }
+
+    #[test]
+    fn the_first_word_of_the_first_completion_is_written_last() {
+        let log = Log::default();
+        let mut ring = CompletionRing::new(0x1000, 3);
+        ring.publish(&log, &[Completion::default(); 2]).unwrap();
+        let stores = [(0x1048, 56), (0x1040, 8), (0x1008, 56), (0x1000, 8)];
+        assert_eq!(*log.0.borrow(), stores);
+        assert_eq!(ring.unseen(), 2);
+    }
+
     #[test]
     fn rings_out_of_range_are_refused() {
         assert!(check_ring(64, 3, 64, 64).is_ok());

@@ -114,7 +114,7 @@ impl Block {
             self.scratch.extend_from_slice(&word.to_le_bytes());
         }
         counters.changed = false;
-        self.not_before = now + INTERVAL_NS;
+        self.not_before = now.saturating_add(INTERVAL_NS);
         // Memory that has gone is no reason to fail: the driver sees that STATS_CTRL reads 0.
         if host.write(self.addr, &self.scratch).is_err() {
             self.on = false;

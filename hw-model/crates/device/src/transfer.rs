@@ -6,6 +6,8 @@
 //! A packet is transferred as a whole or not at all: nothing is used up before all buffers and
 //! completions that it takes are there.
 
+mod placing;
+
 use crate::buffers::{fresh_needed, lay_out, Piece, Place};
 use crate::fdb::FlowDb;
 use crate::fm::FlowMemory;
@@ -14,6 +16,7 @@ use crate::pm::{Control, Item, Packet, PacketMemory};
 use crate::queue::{RxSide, Wait};
 use crate::reasm::Reassembler;
 use crate::stats::Counters;
+use crate::tcb::TcbTable;
 use reflow_hwdef::desc::{Completion, CompletionKind, BUF_NONE, C0, C1, C2, C3, C4, C5};
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::{FlowCfg, QueueError};
@@ -39,6 +42,8 @@ enum Manner {
     Whole,
     /// Data to a re-assembly buffer, its flow's or the queue's own; the header to a cell or nowhere.
     Split { header: bool, own: bool },
+    /// Data to the page list of the flow's control block, the header to a cell.
+    Place,
 }
 
 /// How a packet will be transferred, and what that takes.
@@ -67,6 +72,8 @@ pub(crate) struct Transfer<'a> {
     pub(crate) fm: &'a mut FlowMemory,
     /// Flow database.
     pub(crate) fdb: &'a mut FlowDb,
+    /// Host control blocks.
+    pub(crate) tcbs: &'a mut TcbTable,
     /// Re-assembler.
     pub(crate) reasm: &'a mut Reassembler,
     /// Counters.
@@ -143,7 +150,7 @@ impl Transfer<'_> {
         let c = &packet.control;
         let more = self.cfg.batching() != 0 && self.fm.holds_more_than(1, c.flow);
         let ends_flow = self.ends_flow(c);
-        let opcode = self.reasm.settle(c.flow, c.opcode);
+        let opcode = self.reasm.settle(c.flow, self.settle_placed(rx, c));
         let manner = self.manner(rx, packet, opcode);
         let page = self.reasm.place(c.flow);
         let (mut place, mut give_back, mut close_page) = (None, None, false);
@@ -159,7 +166,7 @@ impl Transfer<'_> {
                 let complete = opcode == Opcode::AppendClose || !more;
                 close_page = ends_flow || (fresh && complete);
             }
-            Manner::Small | Manner::Whole => {}
+            Manner::Small | Manner::Whole | Manner::Place => {}
         }
         if ends_flow && !matches!(manner, Manner::Split { own: false, .. }) {
             give_back = page;
@@ -176,6 +183,7 @@ impl Transfer<'_> {
                 let pieces = fresh + usize::from(place.is_some());
                 (fresh, pieces.div_ceil(2))
             }
+            Manner::Place => (0, c.tcb.runs.div_ceil(2).max(1)),
         };
         Plan {
             opcode,
@@ -200,7 +208,8 @@ impl Transfer<'_> {
         let whole = if small { Manner::Small } else { Manner::Whole };
         let can_split = c.data_len > 0 && rx.header_limit().is_some_and(|limit| c.hdr_len <= limit);
         match opcode {
-            Opcode::NoAssist | Opcode::NoData | Opcode::Control | Opcode::Placed => whole,
+            Opcode::NoAssist | Opcode::NoData | Opcode::Control => whole,
+            Opcode::Placed => Manner::Place,
             _ if !can_split => whole,
             Opcode::Small | Opcode::OutOfOrder if small && self.cfg.split_all() == 0 => whole,
             Opcode::Small | Opcode::OutOfOrder => Manner::Split {
@@ -239,6 +248,13 @@ impl Transfer<'_> {
                 rx.packet.fetch(host, n)?;
                 rx.packet.available() >= n
             }
+            Some((Manner::Place, _)) => match &mut rx.header {
+                Some(cells) => {
+                    cells.fetch(host)?;
+                    cells.has_cell()
+                }
+                None => false,
+            },
             Some((Manner::Split { header, .. }, n)) => {
                 let mut enough = true;
                 if let Some(cells) = rx.header.as_mut().filter(|_| header) {
@@ -262,16 +278,10 @@ impl Transfer<'_> {
     }
 
     /// Waits, or, if no patience would help, loses the packet.
-    fn wait(
-        &mut self,
-        rx: &mut RxSide,
-        plan: Option<&Plan>,
-        wait: Wait,
-        host: &impl Host,
-    ) -> Step {
+    fn wait(&mut self, rx: &mut RxSide, plan: Option<&Plan>, wait: Wait, host: &impl Host) -> Step {
         let never = plan.is_some_and(|plan| {
             let ring = match plan.manner {
-                Manner::Small => 1,
+                Manner::Small | Manner::Place => 1,
                 Manner::Whole => rx.packet.entries(),
                 Manner::Split { .. } => rx.reasm.as_ref().map_or(0, |ring| ring.entries()),
             };
@@ -301,6 +311,7 @@ impl Transfer<'_> {
         if let Some(Item::Packet(packet)) = self.pm.pop(self.queue) {
             let c = packet.control;
             self.reasm.lost(c.flow);
+            self.tcbs.lost(c.flow, &c.tcb);
             let ends_flow = self.ends_flow(&c);
             if ends_flow {
                 if let Some(place) = self.reasm.forget(c.flow) {
@@ -329,7 +340,7 @@ impl Transfer<'_> {
     /// Whether the flow's entry ends with the first packet: it said so, and the flow has not begun
     /// anew since.
     fn ends_flow(&self, c: &Control) -> bool {
-        c.ends_flow && !self.fm.holds_more_than(1, c.flow)
+        c.ends_flow && !self.fm.holds_more_than(1, c.flow) && !self.fdb.is_pinned(c.flow)
     }
 
     /// Writes a packet's bytes and puts its completions together.
@@ -357,6 +368,7 @@ impl Transfer<'_> {
                     self.header(rx, packet, first, host)?;
                 }
             }
+            Manner::Place => self.place(rx, packet, base, host)?,
         }
         if let Some(last) = self.scratch.completions.last_mut() {
             last.c0 = last
@@ -367,6 +379,7 @@ impl Transfer<'_> {
                 .with_rel_flow(plan.ends_flow.into());
         }
         self.reasm.transferred(c.flow, plan.opcode, plan.more);
+        self.summarised(c, plan.opcode);
         self.counters.inc(Global::RxTransferred);
         self.counters.inc_opcode(plan.opcode);
         self.counters.inc_queue(self.queue, QueueStat::Packets);
@@ -533,7 +546,9 @@ fn describe(packet: &Packet, plan: &Plan) -> Completion {
         .with_hash(c.hash.is_some().into())
         .with_hash_l4(c.hash.is_some_and(|hash| hash.ports).into())
         .with_fixed_id((appended && c.fixed_id).into())
+        .with_summary(placing::summary(c, plan.opcode) as u64)
         .with_tcp_flags(c.tcp_flags.into());
+    done.time = c.time;
     done.c1 = C1(0)
         .with_hash(c.hash.map_or(0, |hash| hash.value).into())
         .with_pkt_len(packet.bytes.len() as u64)

@@ -136,7 +136,10 @@ fn mac_filter() {
     rig.write(MC_COUNT, 1);
     assert!(passes(&mut rig, group));
     rig.write(MAC_LO, 0x0708_0902);
-    assert!(passes(&mut rig, DEV_MAC), "both halves become valid together");
+    assert!(
+        passes(&mut rig, DEV_MAC),
+        "both halves become valid together"
+    );
     rig.write(MAC_HI, 0x0506);
     assert!(!passes(&mut rig, DEV_MAC) && passes(&mut rig, new));
     rig.write(RX_MODE, RxMode(0).with_promisc(1).0);
@@ -178,11 +181,7 @@ fn statistics_block() {
 /// What may happen between device and driver.
 #[derive(Clone, Debug)]
 enum Event {
-    Frame {
-        conn: u16,
-        len: usize,
-        odd: u8,
-    },
+    Frame { conn: u16, len: usize, odd: u8 },
     Udp(usize),
     Pump,
     Poll(usize),
@@ -294,9 +293,8 @@ proptest! {
         for _ in 0..200 {
             rig.now += 200_000;
             rig.pump();
-            for queue in 0..2 {
-                let got = rig.poll(queue);
-                stacks[queue].take(got);
+            for (queue, stack) in stacks.iter_mut().enumerate() {
+                stack.take(rig.poll(queue));
             }
             if rig.dev.pm_level() == 0 && rig.dev.flows_in_use() == 0 {
                 break;

@@ -43,7 +43,10 @@ fn connection_set_up_makes_the_entry() {
     }
     let mut rig = Rig::usual();
     rig.arrive(&Tcp::data(1, 1000, 0).flags(SYN).build());
-    assert_eq!(rig.opcode(&Tcp::data(1, 1002, 9).build()), Opcode::OutOfOrder);
+    assert_eq!(
+        rig.opcode(&Tcp::data(1, 1002, 9).build()),
+        Opcode::OutOfOrder
+    );
 }
 
 /// Every packet of a flow finds the same entry and updates what is expected.
@@ -94,7 +97,10 @@ fn a_full_database_evicts_only_idle_flows() {
     }
     // All are busy: no entry, no flow, but the packet is delivered.
     assert_eq!(rig.opcode(&Tcp::data(9, 1, 100).build()), Opcode::Small);
-    assert_eq!((rig.count(Global::FdbFull), rig.count(Global::FdbEvict)), (1, 0));
+    assert_eq!(
+        (rig.count(Global::FdbFull), rig.count(Global::FdbEvict)),
+        (1, 0)
+    );
     assert_eq!(rig.drain().len(), 5);
     // All are idle now: the one that is idle longest goes, and its page with it.
     assert_eq!(flow_of(&mut rig, &Tcp::data(9, 101, 100)), 0);
@@ -185,9 +191,9 @@ fn resizing() {
 }
 
 /// A flow stays with its queue while packets of it wait; then it moves, and its page goes back to
-/// the queue that it came from.
+/// the queue that it came from. Whether one waits is searched for by the key of the packet that comes.
 ///
-/// Claims: 38, 39, 45.
+/// Claims: 20, 21, 22, 38, 45.
 #[test]
 fn a_flow_changes_queue_only_when_nothing_of_it_waits() {
     let mut rig = Rig::new(Setup {

@@ -53,7 +53,11 @@ fn transmit_completion() {
     rig.pump();
     assert_eq!(rig.host.interrupts, [0]);
     arm(&mut rig);
-    assert_eq!(rig.host.interrupts, [0], "the doorbell told that it was seen");
+    assert_eq!(
+        rig.host.interrupts,
+        [0],
+        "the doorbell told that it was seen"
+    );
 }
 
 /// Moderation: after so many microseconds, or so many completions.

@@ -9,6 +9,7 @@ use common::frames::*;
 use common::stack::Stack;
 use common::{Rig, Setup, Tcp};
 use proptest::prelude::*;
+use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::AGG_MAX;
 
 /// What the stack gets when all frames wait at once: the payload sizes, in order.
@@ -20,7 +21,13 @@ fn sizes_with(setup: Setup, frames: &[Vec<u8>]) -> Vec<usize> {
     let mut rig = Rig::new(setup);
     let up = pass(&mut rig, frames);
     up.iter()
-        .map(|s| if s.segs == 1 { s.seg_size } else { s.data.len() })
+        .map(|s| {
+            if s.segs == 1 {
+                s.seg_size
+            } else {
+                s.data.len()
+            }
+        })
         .collect()
 }
 
@@ -46,7 +53,11 @@ fn everywhere(make: impl Fn(Tcp) -> Vec<Tcp>, expected: &[usize]) {
             program: if tunnel { "tunnels" } else { "default" },
             ..Setup::default()
         };
-        assert_eq!(sizes_with(setup, &frames), expected, "v6 {v6} tunnel {tunnel}");
+        assert_eq!(
+            sizes_with(setup, &frames),
+            expected,
+            "v6 {v6} tunnel {tunnel}"
+        );
     }
 }
 
@@ -103,7 +114,15 @@ fn padding_is_trimmed() {
 
 #[test]
 fn pure_acks_are_never_merged() {
-    let acks = |base: Tcp| vec![Tcp { payload: Vec::new(), ..base }; 3];
+    let acks = |base: Tcp| {
+        vec![
+            Tcp {
+                payload: Vec::new(),
+                ..base
+            };
+            3
+        ]
+    };
     everywhere(acks, &[0, 0, 0]);
 }
 
@@ -132,7 +151,10 @@ fn control_flags_go_alone() {
             f
         };
         let mut rig = Rig::usual();
-        let frames: Vec<_> = between(Tcp::data(1, 100, 100)).iter().map(Tcp::build).collect();
+        let frames: Vec<_> = between(Tcp::data(1, 100, 100))
+            .iter()
+            .map(Tcp::build)
+            .collect();
         let up = pass(&mut rig, &frames);
         let segs: Vec<_> = up.iter().map(|s| (s.segs, s.seg_size)).collect();
         assert_eq!(segs, [(2, 100), (1, 0), (2, 100)], "flag {flag:#x}");
@@ -197,7 +219,12 @@ fn any_other_header_field_starts_anew() {
         f
     };
     assert_eq!(
-        sizes(&df(Tcp::data(1, 100, 100)).iter().map(Tcp::build).collect::<Vec<_>>()),
+        sizes(
+            &df(Tcp::data(1, 100, 100))
+                .iter()
+                .map(Tcp::build)
+                .collect::<Vec<_>>()
+        ),
         [100, 100]
     );
 }
@@ -232,6 +259,8 @@ fn ipv4_ids() {
         assert_eq!(with_ids(df, &[7, 9]), [100, 100]);
         assert_eq!(with_ids(df, &[7, 8, 8]), [200, 100]);
         assert_eq!(with_ids(df, &[7, 7, 8]), [200, 100]);
+        assert_eq!(with_ids(df, &[7, 8, 7]), [200, 100]);
+        assert_eq!(with_ids(df, &[7, 7, 9]), [200, 100]);
         assert_eq!(with_ids(df, &[7, 8, 9, 10]), [400]);
         assert_eq!(with_ids(df, &[0xfffe, 0xffff, 0, 1]), [400]);
         assert_eq!(with_ids(df, &[7, 6]), [100, 100]);
@@ -272,6 +301,27 @@ fn tunnels_need_their_program() {
     };
     let frames: Vec<_> = row(&base, 3).iter().map(Tcp::build).collect();
     assert_eq!(sizes(&frames), [0, 0, 0]);
+}
+
+/// Bytes behind the inner packet of a tunnel would be lost: no assist.
+#[test]
+fn slack_in_a_tunnel_is_not_merged() {
+    let mut rig = Rig::new(Setup {
+        program: "tunnels",
+        ..Setup::default()
+    });
+    let base = Tcp {
+        tunnel: true,
+        v6: true,
+        ..Tcp::data(1, 100, 100)
+    };
+    let mut frame = base.build();
+    assert_eq!(rig.opcode(&frame), Opcode::Start);
+    frame.extend_from_slice(&[0; 4]);
+    // Padding of the frame is no slack, a longer outer packet is.
+    assert_eq!(rig.opcode(&frame), Opcode::OutOfOrder);
+    frame[19] += 4;
+    assert_eq!(rig.opcode(&frame), Opcode::NoAssist);
 }
 
 /// The longest IP packet is 65535 bytes, or what AGG_MAX says.
@@ -402,8 +452,8 @@ proptest! {
         };
         setup.flow_cfg = setup.flow_cfg
             .with_suppress(cfg & 1)
-            .with_fresh_page(cfg >> 1 & 1)
-            .with_split_all(cfg >> 2 & 1);
+            .with_fresh_page((cfg >> 1) & 1)
+            .with_split_all((cfg >> 2) & 1);
         let mut rig = Rig::new(setup);
         let frames = traffic(&steps, v6, tunnel);
         let mut stack = Stack::default();

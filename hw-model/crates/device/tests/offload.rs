@@ -41,6 +41,19 @@ fn receive_checksums() {
     assert_eq!(rig.count(Global::RxL4CsumBad), 4);
 }
 
+/// Every flipped bit of a segment is found.
+#[test]
+fn every_flipped_bit_is_found() {
+    let mut rig = Rig::usual();
+    let good = Tcp::data(1, 1, 9).build();
+    for bit in 34 * 8..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        rig.arrive(&bad);
+        assert_eq!(rig.drain()[0].first.c0.l4_ok(), 0, "bit {bit}");
+    }
+}
+
 /// What has no checksum is not said to have a good one.
 #[test]
 fn no_checksum_is_not_a_good_one() {
@@ -180,13 +193,18 @@ fn transmit_gathers_sums_and_tags() {
     // The stack leaves the pseudo header's sum in the field.
     let mut sum = 6 + (full.len() as u32 - 34);
     for pair in full[26..34].chunks(2) {
-        sum += u32::from(pair[0]) << 8 | u32::from(pair[1]);
+        sum += (u32::from(pair[0]) << 8) | u32::from(pair[1]);
     }
     let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
     partial[50..52].copy_from_slice(&sum.to_be_bytes());
     let t1 = T1(0).with_csum(1).with_vlan(1).with_vlan_tci(0x0123);
     let t2 = T2(0).with_csum_start(34).with_csum_off(50);
-    let parts = [&partial[..14], &partial[14..66], &partial[66..67], &partial[67..]];
+    let parts = [
+        &partial[..14],
+        &partial[14..66],
+        &partial[66..67],
+        &partial[67..],
+    ];
     let Rig {
         dev, host, queues, ..
     } = &mut rig;
@@ -249,7 +267,7 @@ fn broken_transmit_descriptors_stop_the_queue() {
         (QueueError::BadTxDesc, &[[0, sop_eop.with_len(0).0, 0, 0]]),
         (QueueError::BadTxDesc, &[[0, sop_eop.0, 0, 1]]),
         (QueueError::BadTxDesc, &[[0, sop_eop.with_tso(1).0, 0, 0]]),
-        (QueueError::BadTxDesc, &[[0, sop_eop.0 | 1 << 31, 0, 0]]),
+        (QueueError::BadTxDesc, &[[0, sop_eop.0 | (1 << 31), 0, 0]]),
         (
             QueueError::BadTxDesc,
             &[[0, sop_eop.with_eop(0).0, 0, 0], [0, sop_eop.0, 0, 0]],

@@ -47,7 +47,7 @@ fn what_cannot_be_trusted_gets_no_assist() {
     let mut sum = 0_u32;
     fragment[24..26].fill(0);
     for pair in fragment[14..34].chunks(2) {
-        sum += u32::from(pair[0]) << 8 | u32::from(pair[1]);
+        sum += (u32::from(pair[0]) << 8) | u32::from(pair[1]);
     }
     let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
     fragment[24..26].copy_from_slice(&sum.to_be_bytes());
@@ -57,7 +57,13 @@ fn what_cannot_be_trusted_gets_no_assist() {
     let got = rig.deliver();
     let flags: Vec<_> = got
         .iter()
-        .map(|d| (d.first.c0.l3_ok(), d.first.c0.l4_ok(), d.first.c0.csum_bad()))
+        .map(|d| {
+            (
+                d.first.c0.l3_ok(),
+                d.first.c0.l4_ok(),
+                d.first.c0.csum_bad(),
+            )
+        })
         .collect();
     assert_eq!(flags, [(1, 0, 1), (0, 1, 1), (1, 0, 0)]);
     assert_eq!(rig.count(Global::RxL3CsumBad), 1);
@@ -144,7 +150,7 @@ fn long_small_data_is_split_without_a_flow() {
 fn split_all_keeps_data_out_of_packet_buffers() {
     let mut rig = Rig::usual();
     let cfg = rig.read(FLOW_CFG);
-    rig.write(FLOW_CFG, cfg | 1 << 4);
+    rig.write(FLOW_CFG, cfg | (1 << 4));
     rig.arrive(&Tcp::data(1, 1, 1).flags(ACK | PSH).build());
     let got = rig.deliver();
     assert_eq!(got[0].data.len(), 1);

@@ -200,10 +200,11 @@ fn age_gives_the_page_back() {
     assert_eq!(rig.dev.flows_in_use(), 1);
     let due = rig.dev.next_deadline().expect("an idle flow has an end");
     assert!(due <= rig.now + 50_000);
+    // A pump takes a microsecond.
     rig.now = due - 1001;
     rig.pump();
     assert_eq!(rig.dev.flows_in_use(), 1);
-    rig.now = due;
+    rig.now = due - 1000;
     rig.deliver();
     assert_eq!(rig.dev.flows_in_use(), 0);
     assert_eq!(rig.count(Global::FdbAged), 1);

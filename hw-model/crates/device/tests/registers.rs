@@ -29,13 +29,27 @@ fn identity_and_sizes() {
     assert_eq!(rig.read(MAGIC), MAGIC_VALUE);
     assert_eq!(rig.read(VERSION), VERSION_VALUE);
     let caps = Caps(rig.read(CAPS));
-    assert_eq!((caps.queues(), caps.vectors(), caps.log2_flows()), (3, 4, 7));
+    assert_eq!(
+        (caps.queues(), caps.vectors(), caps.log2_flows()),
+        (3, 4, 7)
+    );
     assert_eq!(rig.read(PERM_MAC_LO), 2);
     assert_eq!(rig.read(PERM_MAC_HI), 0x0100);
     let features = Features(rig.read(FEATURES));
-    assert_eq!((features.reassembly(), features.tso(), features.tcb()), (1, 0, 0));
+    assert_eq!(
+        (features.reassembly(), features.tso(), features.tcb()),
+        (1, 0, 1)
+    );
     // Read-only registers stay, unknown ones do not exist.
-    for offset in [MAGIC, CAPS, FEATURES, PM_SIZE, 0x28, 0x7ffc, QUEUE_BASE + 3 * QUEUE_STRIDE] {
+    for offset in [
+        MAGIC,
+        CAPS,
+        FEATURES,
+        PM_SIZE,
+        0x28,
+        0x7ffc,
+        QUEUE_BASE + 3 * QUEUE_STRIDE,
+    ] {
         let before = rig.read(offset);
         rig.write(offset, !before);
         assert_eq!(rig.read(offset), before);
@@ -266,9 +280,8 @@ fn rings_wrap_around() {
     let arp = frames::arp();
     let long = frames::udp(1, false, &[1; 400]);
     let mut seq = 1_u32;
-    let mut frames = 0;
     // Each turn is at least one of each index: 2^15 of them are once around.
-    for _ in 0..17_000 {
+    for turn in 0..17_000 {
         rig.arrive(&arp);
         rig.arrive(&long);
         for flags in [ACK, ACK | PSH] {
@@ -276,10 +289,9 @@ fn rings_wrap_around() {
             seq += 130;
         }
         for _ in 0..2 {
-            rig.queues[0].queue_tx_at(&rig.host, &arp, T1(0), T2(0), frames % 8);
+            rig.queues[0].queue_tx_at(&rig.host, &arp, T1(0), T2(0), turn % 8);
         }
         rig.queues[0].kick_tx(&mut rig.dev, &mut rig.host);
-        frames += 1;
         let got = rig.deliver();
         assert_eq!(got.len(), 4);
         assert_eq!(got[3].data.len(), 130);

@@ -112,12 +112,7 @@ pub struct QueueDriver {
 
 impl QueueDriver {
     /// Sets queue `number` up and switches it on.
-    pub fn new(
-        dev: &mut Device,
-        host: &mut FakeHost,
-        number: usize,
-        setup: QueueSetup,
-    ) -> Self {
+    pub fn new(dev: &mut Device, host: &mut FakeHost, number: usize, setup: QueueSetup) -> Self {
         let rings = setup
             .shapes
             .iter()
@@ -295,16 +290,23 @@ impl QueueDriver {
             });
             self.part(host, &done, &mut delivery);
             if done.c0.cont() == 1 {
-                assert_eq!((done.c0.segs(), done.c0.more(), done.c0.rel_flow()), (0, 0, 0));
+                assert_eq!(
+                    (done.c0.segs(), done.c0.more(), done.c0.rel_flow()),
+                    (0, 0, 0)
+                );
                 open = Some(delivery);
             } else {
                 assert_eq!(done.c0.segs(), 1);
                 delivery.more = done.c0.more() == 1;
                 delivery.last = done;
+                trim_placed(&mut delivery);
                 out.push(delivery);
             }
         }
-        assert!(open.is_none(), "the parts of a packet become visible together");
+        assert!(
+            open.is_none(),
+            "the parts of a packet become visible together"
+        );
         out
     }
 
@@ -316,7 +318,10 @@ impl QueueDriver {
         if c0.hb() == 1 {
             assert_eq!(delivery.completions, 1, "a header in a later part");
             let (id, off) = (done.c2.hb_id(), done.c2.hb_off() as usize);
-            let len = done.c2.hdr_len() as usize;
+            let len = match delivery.opcode {
+                Opcode::Placed => 1 << self.rings[BufKind::Header as usize].shape.log2_cell,
+                _ => done.c2.hdr_len() as usize,
+            };
             let header = self.cell(host, BufKind::Header, id, off, len, c0.rel_hb() == 1);
             delivery.header = Some(header);
         } else {
@@ -361,7 +366,10 @@ impl QueueDriver {
     ) -> Vec<u8> {
         let ring = &mut self.rings[kind as usize];
         let cell = 1_usize << ring.shape.log2_cell;
-        let posted = ring.posted.get_mut(&(id as u16)).expect("a cell of no buffer");
+        let posted = ring
+            .posted
+            .get_mut(&(id as u16))
+            .expect("a cell of no buffer");
         assert_eq!(off, posted.filled, "cells are used in order");
         assert!(len > 0 && len <= cell);
         posted.filled += cell;
@@ -383,6 +391,12 @@ impl QueueDriver {
         released: bool,
         delivery: &mut Delivery,
     ) {
+        if delivery.opcode == Opcode::Placed {
+            assert!(len > 0 && !released, "pages of a list are no buffers");
+            let rb = id as u16;
+            delivery.pieces.push(Piece { rb, off, len });
+            return;
+        }
         let ring = &mut self.rings[BufKind::Reasm as usize];
         let posted = ring
             .posted
@@ -393,14 +407,20 @@ impl QueueDriver {
             Opcode::Start | Opcode::Append | Opcode::AppendClose | Opcode::CloseStart
         );
         let owner = delivery.flow.filter(|_| merged);
-        assert_eq!(*posted.owner.get_or_insert(owner), owner, "a page of one flow only");
+        assert_eq!(
+            *posted.owner.get_or_insert(owner),
+            owner,
+            "a page of one flow only"
+        );
         assert_eq!(off, posted.filled, "data is packed without gaps");
         assert!(len > 0);
         posted.filled += len;
         let full = posted.filled >= 1 << ring.shape.log2_size;
         assert!(posted.filled <= 1 << ring.shape.log2_size);
         assert!(!full || released, "a full buffer is given back");
-        delivery.data.extend(host.get(posted.addr + off as u64, len));
+        delivery
+            .data
+            .extend(host.get(posted.addr + off as u64, len));
         delivery.pieces.push(Piece {
             rb: id as u16,
             off,
@@ -483,5 +503,15 @@ impl QueueDriver {
     /// Value of Q_STATUS.
     pub fn status(&self, dev: &mut Device) -> QueueStatus {
         QueueStatus(dev.mmio_read(self.block + Q_STATUS))
+    }
+}
+
+/// The header cell of a placed packet has what is not in pages: its headers and those of PDUs.
+fn trim_placed(delivery: &mut Delivery) {
+    if delivery.opcode == Opcode::Placed {
+        let header = delivery.header.as_mut().expect("a header cell");
+        let in_pages: usize = delivery.pieces.iter().map(|piece| piece.len).sum();
+        let data_len = delivery.first.c5.data_len() as usize;
+        header.truncate(delivery.first.c2.hdr_len() as usize + data_len - in_pages);
     }
 }

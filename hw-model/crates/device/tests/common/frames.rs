@@ -105,7 +105,12 @@ impl Tcp {
         let mut ip = Vec::new();
         let inner = if self.tunnel { 100 } else { 0 };
         if self.v6 {
-            let head = ipv6(self, inner, tcp.header_len() + self.payload.len(), IpNumber::TCP);
+            let head = ipv6(
+                self,
+                inner,
+                tcp.header_len() + self.payload.len(),
+                IpNumber::TCP,
+            );
             tcp.checksum = tcp.calc_checksum_ipv6(&head, &self.payload).unwrap();
             if self.tunnel {
                 let len = 40 + usize::from(head.payload_length);
@@ -126,7 +131,11 @@ impl Tcp {
         }
         tcp.write(&mut ip).unwrap();
         ip.extend_from_slice(&self.payload);
-        let ether_type = if self.v6 { EtherType::IPV6 } else { EtherType::IPV4 };
+        let ether_type = if self.v6 {
+            EtherType::IPV6
+        } else {
+            EtherType::IPV4
+        };
         let mut frame = ethernet(self.src_mac, self.vlan, ether_type);
         frame.extend_from_slice(&ip);
         frame

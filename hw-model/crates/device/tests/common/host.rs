@@ -36,7 +36,10 @@ impl FakeHost {
     pub fn alloc(&self, bytes: usize) -> u64 {
         let align = bytes.next_power_of_two().min(4096);
         let at = self.brk.get().next_multiple_of(align);
-        assert!(at + bytes <= self.ram.borrow().len(), "the test's memory is used up");
+        assert!(
+            at + bytes <= self.ram.borrow().len(),
+            "the test's memory is used up"
+        );
         self.brk.set(at + bytes);
         BASE + at as u64
     }
@@ -108,7 +111,10 @@ impl Host for FakeHost {
     }
 
     fn send(&mut self, frame: &[u8]) {
-        assert!(self.room > 0, "the device sent to a wire that was not ready");
+        assert!(
+            self.room > 0,
+            "the device sent to a wire that was not ready"
+        );
         self.room -= 1;
         self.wire.push(frame.to_vec());
     }

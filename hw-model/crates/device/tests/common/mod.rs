@@ -6,6 +6,7 @@
 // Each test takes what it needs of this.
 #![allow(dead_code, unreachable_pub, unused_imports, missing_docs)]
 
+pub mod control;
 pub mod driver;
 pub mod frames;
 pub mod host;
@@ -140,6 +141,12 @@ impl Rig {
         while self.dev.pump(&mut self.host, self.now) {}
     }
 
+    /// The device does what it does in one turn.
+    pub fn pump_once(&mut self) {
+        self.now += 1000;
+        self.dev.pump(&mut self.host, self.now);
+    }
+
     /// The device does all it can, the driver of queue 0 takes what there is.
     pub fn deliver(&mut self) -> Vec<Delivery> {
         self.pump();
@@ -182,6 +189,7 @@ impl Rig {
             Global::RxDisabled,
             Global::RxPmOverflow,
             Global::RxRed,
+            Global::RxRuleDrop,
             Global::RxDmaErrors,
             Global::RxTransferred,
         ]

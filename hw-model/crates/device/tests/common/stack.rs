@@ -51,7 +51,11 @@ impl Stack {
             Opcode::Start | Opcode::CloseStart => {
                 let flow = d.flow.expect("an aggregate has a flow");
                 let closes = d.opcode == Opcode::CloseStart;
-                assert_eq!(self.is_open(flow), closes, "close and start closes, start does not");
+                assert_eq!(
+                    self.is_open(flow),
+                    closes,
+                    "close and start closes, start does not"
+                );
                 self.close(flow);
                 self.open.insert(flow, single(&d));
             }
@@ -71,10 +75,17 @@ impl Stack {
 
     fn append(&mut self, d: &Delivery) {
         let flow = d.flow.expect("an aggregate has a flow");
-        let open = self.open.get_mut(&flow).expect("an append has an open aggregate");
+        let open = self
+            .open
+            .get_mut(&flow)
+            .expect("an append has an open aggregate");
         assert_eq!(d.first.c5.seg_size() as usize, open.seg_size);
         assert_eq!(d.first.c5.data_len() as usize, d.data.len());
-        assert_eq!(open.data.len(), open.segs * open.seg_size, "only the last may be shorter");
+        assert_eq!(
+            open.data.len(),
+            open.segs * open.seg_size,
+            "only the last may be shorter"
+        );
         open.segs += 1;
         open.fixed_id = d.first.c0.fixed_id() == 1;
         open.data.extend_from_slice(&d.data);
