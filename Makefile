@@ -35,7 +35,7 @@ KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(DRIVER) CONFIG_RE
 
 MODEL_BINARIES := reflow-hw reflow-asm
 
-.PHONY: all module model toolbox demo test shell lint clean help
+.PHONY: all module model toolbox demo test shell claims lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
@@ -59,6 +59,9 @@ test: all
 shell: all
 	$(Q)scripts/shell
 
+claims: toolbox
+	$(Q)$(TOOLBOX) run scripts/claims
+
 lint: toolbox
 	$(Q)scripts/lint
 
@@ -76,6 +79,7 @@ help:
 	@echo 'make demo       boot a kernel with the device and watch TCP run through it'
 	@echo 'make test       all tests; the last line is "N passed, N failed"'
 	@echo 'make shell      a shell in a virtual machine that has the device'
+	@echo 'make claims     which tests prove which claim, and how they ended last'
 	@echo 'make lint       clippy, rustfmt, checkpatch, shellcheck, licences, unsafe boundary'
 	@echo 'make toolbox    prepare the tools (the others do so by themselves)'
 	@echo 'make clean      remove what was built here; scripts/toolbox clean removes the tools'

@@ -100,7 +100,11 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
          count from its last reset and are some milliseconds old at most.",
     ]);
     for group in groups(source)? {
-        let prefix = if group.name.starts_with("Tx") { "txN_" } else { "rxN_" };
+        let prefix = if group.name.starts_with("Tx") {
+            "txN_"
+        } else {
+            "rxN_"
+        };
         page.section(&format!("{}: {prefix}*", group.name));
         page.paragraph(&group.doc);
         let rows: Vec<Vec<String>> = group
@@ -114,7 +118,12 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
     page.paragraph(&["Packets by the operation code that they were transferred with."]);
     let rows: Vec<Vec<String>> = Opcode::ALL
         .iter()
-        .map(|op| vec![format!("``rxN_op_{}``", op.name()), format!("Operation code {}.", *op as u8)])
+        .map(|op| {
+            vec![
+                format!("``rxN_op_{}``", op.name()),
+                format!("Operation code {}.", *op as u8),
+            ]
+        })
         .collect();
     page.table(&["Name", "What it counts"], &rows);
     page.section("The device's, by queue: rxN_hw_*");

@@ -89,15 +89,13 @@ fn cells(fields: &[Field], bits: u32) -> Vec<Cell<'_>> {
 }
 
 fn draw_row(row: &[Cell<'_>], lines: &mut Vec<String>) {
-    let bar: String = row
-        .iter()
-        .map(|cell| format!("+{}", "-".repeat(cell.width() + 2)))
-        .collect();
-    let ruler: String = row.iter().map(|cell| format!("  {} ", cell.ruler())).collect();
-    let names: String = row
-        .iter()
-        .map(|cell| format!("| {:^width$} ", cell.name, width = cell.width()))
-        .collect();
+    let (mut ruler, mut bar, mut names) = (String::new(), String::new(), String::new());
+    for cell in row {
+        let width = cell.width();
+        ruler += &format!("  {} ", cell.ruler());
+        bar += &format!("+{}", "-".repeat(width + 2));
+        names += &format!("| {:^width$} ", cell.name);
+    }
     lines.push(ruler.trim_end().to_owned());
     lines.push(format!("{bar}+"));
     lines.push(format!("{names}|"));

@@ -65,7 +65,7 @@ fn words_under_names(page: &mut Rst, words: &[&Word]) {
 }
 
 /// The words of a source whose names begin so.
-fn named<'a>(source: &'a Source, prefix: char) -> Vec<&'a Word> {
+fn named(source: &Source, prefix: char) -> Vec<&Word> {
     let rest = |w: &&Word| w.name.strip_prefix(prefix).map(|rest| rest.to_owned());
     source
         .words

@@ -3,9 +3,10 @@
 //! Generates the pages of the manual that consist of facts: registers, descriptors, commands,
 //! counters, the parser's instructions.
 //!
-//! The facts are those that driver and model compile. Tables ([`reflow_hwdef::regs::GLOBAL_REGS`]
-//! and so on) are read as data; bit fields, enumerations and constants are read from the source
-//! text ([`source`]), whose macros leave it no freedom of form; reset values are asked of the model.
+//! The facts are those that driver and model compile. Tables, such as
+//! [`reflow_hwdef::regs::GLOBAL_REGS`], are read as data; bit fields, enumerations and constants are
+//! read from the source text ([`source`]), whose macros leave it no freedom of form; reset values are
+//! asked of the model.
 
 #![forbid(unsafe_code)]
 

@@ -42,7 +42,10 @@ fn compare() -> Result<(), String> {
     if old.is_empty() {
         Ok(())
     } else {
-        Err(format!("not up to date: {}; run `{COMMAND}`", old.join(", ")))
+        Err(format!(
+            "not up to date: {}; run `{COMMAND}`",
+            old.join(", ")
+        ))
     }
 }
 

@@ -76,7 +76,9 @@ fn reset(devices: &mut [Device; 2], base: usize, reg: &RegInfo) -> String {
 /// The word of bit fields that a register holds: the one whose text names it.
 fn word_of<'a>(words: &'a [Word], reg: &RegInfo) -> Option<&'a Word> {
     let name = format!("[`{}`]", reg.name);
-    words.iter().find(|w| w.doc.iter().any(|line| line.contains(&name)))
+    words
+        .iter()
+        .find(|w| w.doc.iter().any(|line| line.contains(&name)))
 }
 
 /// The first sentence of a register's text.
@@ -118,13 +120,16 @@ fn details(page: &mut Rst, base: usize, regs: &[RegInfo], s: &Source, devices: &
                 reg.count, reg.stride
             ));
         }
-        page.fields(&[
+        let word = word_of(&s.words, reg);
+        let mut fields = vec![
             ("Offset", offset),
             ("Access", access(reg.access).into()),
             ("Reset", reset(devices, base, reg)),
-        ]);
+        ];
+        fields.extend(word.map(|word| ("Fields", word.name.clone())));
+        page.fields(&fields);
         page.paragraph(reg.doc);
-        if let Some(word) = word_of(&s.words, reg) {
+        if let Some(word) = word {
             let rest = join(&word.doc);
             // "Value of X." only says where the word belongs; the rest is worth reading.
             if let Some((_, rest)) = rest.split_once(". ") {

@@ -109,7 +109,10 @@ impl Rst {
         let bar = bar.join("  ");
         self.line("");
         self.line(&bar);
-        self.row(&widths, &head.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
+        self.row(
+            &widths,
+            &head.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>(),
+        );
         self.line(&bar);
         for row in rows {
             self.row(&widths, row);
@@ -150,6 +153,12 @@ pub(crate) fn inline(text: &str) -> String {
         match c {
             '[' if !code && rest.starts_with('`') => {}
             ']' if !code && out.ends_with("``") => {}
+            // A literal of our own already.
+            '`' if rest.starts_with('`') => {
+                rest = &rest[1..];
+                code = !code;
+                out.push_str("``");
+            }
             '`' => {
                 code = !code;
                 out.push_str("``");
@@ -202,8 +211,11 @@ mod tests {
 
     #[test]
     fn doc_marks_become_literals() {
-        assert_eq!(inline("Value of [`Q_DB`], see `x`."), "Value of ``Q_DB``, see ``x``.");
-        assert_eq!(inline("a [b] c"), "a [b] c");
+        assert_eq!(
+            inline("Value of [`Q_DB`], see `x`."),
+            "Value of ``Q_DB``, see ``x``."
+        );
+        assert_eq!(inline("a [b] c ``-``"), "a [b] c ``-``");
     }
 
     #[test]

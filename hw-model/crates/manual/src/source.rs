@@ -271,7 +271,10 @@ pub const HIDDEN: u8 = 1;
         let s = Source::parse(TEXT).unwrap();
         assert_eq!(s.about, ["About."]);
         assert_eq!(s.consts.len(), 1);
-        assert_eq!((s.consts[0].name.as_str(), s.consts[0].value.as_str()), ("COUNT", "4"));
+        assert_eq!(
+            (s.consts[0].name.as_str(), s.consts[0].value.as_str()),
+            ("COUNT", "4")
+        );
         assert_eq!(s.enums[0].doc, ["Which."]);
         assert_eq!(s.enums[0].variants[0].doc, ["The first,", "of two."]);
         assert_eq!(s.enums[0].variants[1].value, 16);

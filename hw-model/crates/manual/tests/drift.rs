@@ -9,13 +9,17 @@ use std::collections::BTreeSet;
 
 #[test]
 fn pages_are_up_to_date() {
-    for page in pages().unwrap() {
-        assert!(
-            page.is_up_to_date(),
-            "{} is not what the definitions make; run `{COMMAND}`",
-            page.path
-        );
-    }
+    let pages = pages().unwrap();
+    let old: Vec<&str> = pages
+        .iter()
+        .filter(|page| !page.is_up_to_date())
+        .map(|page| page.path)
+        .collect();
+    assert!(
+        old.is_empty(),
+        "not what the definitions make: {}; run `{COMMAND}`",
+        old.join(", ")
+    );
 }
 
 /// What was read as text is what the compiler made of it.
