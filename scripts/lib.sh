@@ -155,6 +155,13 @@ cd "$cwd" 2>/dev/null || cd "$project"
 exec "$@"
 '
 
+# Where cargo builds: one folder a checkout. Cargo names what it builds by paths relative to the
+# workspace, so two checkouts in one folder would take each other's for their own.
+cargo_target()
+{
+	echo "$CACHE/target/$(printf %s "$PROJECT" | sha256sum | cut -c 1-12)"
+}
+
 # enter_command ROOT CMD...: sets ENTER_COMMAND to what runs CMD in the root, with
 # the project and the cache at their own paths and a clean environment.
 enter_command()
@@ -175,7 +182,7 @@ enter_command()
 		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 		SSL_CERT_FILE="$ca" CARGO_HTTP_CAINFO="$ca"
 		XDG_CACHE_HOME="${CACHE%/reflow}"
-		CARGO_HOME="$CACHE/cargo" CARGO_TARGET_DIR="$CACHE/target"
+		CARGO_HOME="$CACHE/cargo" CARGO_TARGET_DIR="$(cargo_target)"
 		REFLOW_TOOLBOX="$TOOLBOX"
 	)
 	ENTER_COMMAND=(
