@@ -39,7 +39,10 @@ use crate::{
         },
         dma::DmaDevice,
         ethtool::Coalesce,
-        skbuff::TxSkb,
+        skbuff::{
+            TxInfo,
+            TxSkb, //
+        },
         stats::{
             Queues,
             RxQueue,
@@ -135,6 +138,7 @@ impl<'bound> Nic<'bound> {
             settings: Arc::new(
                 rx::Settings {
                     csum: Atomic::new(false),
+                    hash: Atomic::new(false),
                 },
                 GFP_KERNEL,
             )?,
@@ -215,6 +219,9 @@ impl<'bound> Nic<'bound> {
         self.settings
             .csum
             .store(on & features::RXCSUM != 0, Relaxed);
+        self.settings
+            .hash
+            .store(on & features::RXHASH != 0, Relaxed);
         let strip = u32::from(on & features::VLAN_RX != 0);
         let mode = RxMode(self.rx_mode.load(Relaxed)).with_vlan_strip(strip);
         self.set_mode(mode);
@@ -366,6 +373,10 @@ impl<'bound> netdev::Operations for Nic<'bound> {
 
     fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb) {
         tx.xmit(cx, skb);
+    }
+
+    fn can_segment(packet: &TxInfo) -> bool {
+        tx::can_segment(packet)
     }
 
     fn stats64(&self, s: &mut Stats64) {

@@ -66,10 +66,7 @@ use kernel::{
     },
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
+        atomic::Atomic,
         barrier,
         Arc, //
     }, //
@@ -92,6 +89,8 @@ const PULL: u16 = 128;
 pub(crate) struct Settings {
     /// Believe the device's checksums.
     pub(crate) csum: Atomic<bool>,
+    /// Pass the device's hash on.
+    pub(crate) hash: Atomic<bool>,
 }
 
 /// A packet in several completions.
@@ -170,7 +169,7 @@ impl<'bound> Receiver<'bound> {
             small: cells(BufKind::Small, LOG2_SMALL)?,
             reasm: pages(BufKind::Reasm, LOG2_REASM, s.flows)?,
             packet: pages(BufKind::Packet, LOG2_PACKET, 0)?,
-            flows: Flows::new(s.flows, s.queue)?,
+            flows: Flows::new(s.flows)?,
             partial: Partial::None,
             queue: s.queue,
             settings: s.settings.clone(),
@@ -436,8 +435,8 @@ impl<'bound> Receiver<'bound> {
             if let Err(e) = &skb {
                 count_drop(count, e);
             }
-            let csum = self.settings.csum.load(Relaxed);
-            self.flows.start(flow, skb.ok(), c, csum);
+            let meta = flows::meta(c, self.queue, &self.settings);
+            self.flows.start(flow, skb.ok(), c, meta);
         }
         if let Some(span) = &header {
             self.header.used(span);
@@ -470,8 +469,7 @@ impl<'bound> Receiver<'bound> {
     #[inline]
     fn submit(&self, cx: &PollContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
         count.skbs.add(1);
-        let csum = self.settings.csum.load(Relaxed);
-        skb.submit(cx, &flows::meta(c, self.queue, csum));
+        skb.submit(cx, &flows::meta(c, self.queue, &self.settings));
     }
 }
 

@@ -209,6 +209,13 @@ impl Drop for Mappings<'_> {
     }
 }
 
+/// Whether the device can segment a packet: TCP or UDP right behind an IP header without options
+/// or extensions, and headers whose length fits the descriptor.
+pub(crate) fn can_segment(info: &TxInfo) -> bool {
+    let ip = info.l4_off.wrapping_sub(info.l3_off);
+    (ip == 20 || ip == 40) && info.hdr_len <= 0xff
+}
+
 /// What a packet's first descriptor says of it.
 fn describe(info: &TxInfo) -> (T1, T2) {
     let (mut w1, mut w2) = (T1(0), T2(0));

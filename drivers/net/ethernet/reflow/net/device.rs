@@ -22,6 +22,7 @@ use super::{
     },
     skbuff::{
         DropReason,
+        TxInfo,
         TxSkb, //
     },
     stats, //
@@ -129,6 +130,10 @@ pub(crate) trait Operations:
 
     /// Sends a packet. Softirqs off, transmit queue locked.
     fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb);
+
+    /// Whether the device can cut this packet into segments; the stack does it otherwise. Softirqs
+    /// off.
+    fn can_segment(packet: &TxInfo) -> bool;
 
     /// Fills in totals. In an RCU read section; must not sleep.
     fn stats64(&self, stats: &mut Stats64);
@@ -310,6 +315,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::start_xmit),
+        ndo_features_check: Some(Self::features_check),
         ndo_get_stats64: Some(Self::get_stats64),
         ndo_set_rx_mode_async: Some(Self::set_rx_mode),
         ndo_set_mac_address: Some(Self::set_mac_address),
@@ -505,6 +511,27 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         // SAFETY: The transmit side of a queue is used under the queue's lock only.
         T::start_xmit(unsafe { &mut *tx.get() }, &cx, skb);
         bindings::netdev_tx_NETDEV_TX_OK
+    }
+
+    /// # Safety
+    ///
+    /// `ndo_features_check`: softirqs off.
+    unsafe extern "C" fn features_check(
+        skb: *mut bindings::sk_buff,
+        _dev: *mut bindings::net_device,
+        features: bindings::netdev_features_t,
+    ) -> bindings::netdev_features_t {
+        let mut info = TxInfo::default();
+        // SAFETY: The core passes a valid packet, which it keeps.
+        let features = unsafe {
+            bindings::skb_tx_info(skb, &mut info);
+            bindings::vlan_features_check(skb, features)
+        };
+        if info.gso != 0 && !T::can_segment(&info) {
+            features & !bindings::NETIF_F_GSO_MASK
+        } else {
+            features
+        }
     }
 
     /// # Safety

@@ -184,6 +184,12 @@ void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
 		info->vlan_tci = skb_vlan_tag_get(skb);
 }
 
+netdev_features_t reflow_rust_helper_vlan_features_check(struct sk_buff *skb,
+							 netdev_features_t features)
+{
+	return vlan_features_check(skb, features);
+}
+
 dma_addr_t reflow_rust_helper_skb_map_head(struct device *dev,
 					   const struct sk_buff *skb)
 {

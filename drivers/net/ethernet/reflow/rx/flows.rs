@@ -13,7 +13,8 @@ use super::{
     headers::{
         self,
         Layout, //
-    }, //
+    },
+    Settings, //
 };
 use crate::{
     counters,
@@ -27,7 +28,10 @@ use crate::{
         }, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
 
 /// TCP flags that a later packet adds to the header of its aggregate: FIN and PSH.
 const LATER_FLAGS: u8 = 0x09;
@@ -81,7 +85,6 @@ pub(super) struct Flows {
     places: KVVec<Place>,
     /// Flows opened in this poll, some of them closed again.
     open: KVec<u16>,
-    queue: u16,
 }
 
 /// Why data could not be appended.
@@ -95,10 +98,10 @@ pub(super) enum Refused {
 }
 
 /// What a completion says of a packet, as the stack wants it.
-pub(super) fn meta(c: &Completion, queue: u16, csum: bool) -> RxMeta {
+pub(super) fn meta(c: &Completion, queue: u16, settings: &Settings) -> RxMeta {
     let c0 = c.c0;
     let mut flags = 0;
-    if c0.hash() != 0 {
+    if c0.hash() != 0 && settings.hash.load(Relaxed) {
         flags |= rx_flags::HASH;
         if c0.hash_l4() != 0 {
             flags |= rx_flags::HASH_L4;
@@ -107,7 +110,7 @@ pub(super) fn meta(c: &Completion, queue: u16, csum: bool) -> RxMeta {
     if c0.vlan() != 0 {
         flags |= rx_flags::VLAN;
     }
-    if csum && c0.l3_ok() & c0.l4_ok() != 0 {
+    if settings.csum.load(Relaxed) && c0.l3_ok() & c0.l4_ok() != 0 {
         flags |= rx_flags::CSUM_OK;
     }
     RxMeta {
@@ -121,7 +124,7 @@ pub(super) fn meta(c: &Completion, queue: u16, csum: bool) -> RxMeta {
 
 impl Flows {
     /// Makes a table of `count` places. May sleep.
-    pub(super) fn new(count: usize, queue: u16) -> Result<Self> {
+    pub(super) fn new(count: usize) -> Result<Self> {
         let mut places = KVVec::with_capacity(count, GFP_KERNEL)?;
         for _ in 0..count {
             let place = Place {
@@ -134,7 +137,6 @@ impl Flows {
         Ok(Self {
             places,
             open: KVec::with_capacity(count, GFP_KERNEL)?,
-            queue,
         })
     }
 
@@ -147,8 +149,7 @@ impl Flows {
     /// Opens an aggregate with the socket buffer that holds its header.
     ///
     /// `None` notes that there is no such buffer.
-    pub(super) fn start(&mut self, flow: u16, skb: Option<RxSkb>, c: &Completion, csum: bool) {
-        let meta = meta(c, self.queue, csum);
+    pub(super) fn start(&mut self, flow: u16, skb: Option<RxSkb>, c: &Completion, meta: RxMeta) {
         let Some(place) = self.places.get_mut(usize::from(flow)) else {
             return;
         };
