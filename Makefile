@@ -35,7 +35,7 @@ KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(DRIVER) CONFIG_RE
 
 MODEL_BINARIES := reflow-hw reflow-asm
 
-.PHONY: all module model toolbox demo test shell claims lint clean help
+.PHONY: all module model toolbox demo test shell claims fuzz bench-model lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
@@ -62,6 +62,12 @@ shell: all
 claims: toolbox
 	$(Q)$(TOOLBOX) run scripts/claims
 
+fuzz: toolbox
+	$(Q)scripts/fuzz --seconds $(or $(SECONDS),60)
+
+bench-model: toolbox
+	$(Q)cd hw-model && ../$(TOOLBOX) run cargo bench --locked --quiet -p reflow-bench -- --quiet
+
 lint: toolbox
 	$(Q)scripts/lint
 
@@ -80,6 +86,8 @@ help:
 	@echo 'make test       all tests; the last line is "N passed, N failed"'
 	@echo 'make shell      a shell in a virtual machine that has the device'
 	@echo 'make claims     which tests prove which claim, and how they ended last'
+	@echo 'make fuzz       fuzz the device model, SECONDS=60 for each of its targets'
+	@echo 'make bench-model  how fast the device model is, as a table'
 	@echo 'make lint       clippy, rustfmt, checkpatch, shellcheck, licences, unsafe boundary'
 	@echo 'make toolbox    prepare the tools (the others do so by themselves)'
 	@echo 'make clean      remove what was built here; scripts/toolbox clean removes the tools'

@@ -24,7 +24,10 @@ fn main() {
         process::exit(2);
     };
     if let Err(e) = write_all(Path::new(&folder)) {
-        eprintln!("seeds: cannot write to {}: {e}", Path::new(&folder).display());
+        eprintln!(
+            "seeds: cannot write to {}: {e}",
+            Path::new(&folder).display()
+        );
         process::exit(1);
     }
     process::exit(0);

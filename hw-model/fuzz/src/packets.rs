@@ -67,7 +67,12 @@ fn odd(packet: &mut Tcp, input: &Input<'_>) {
         0 => packet.flags = input.pick(&[SYN, SYN | ACK, FIN | ACK, RST, RST | ACK]),
         1 => packet.flags = ACK | input.pick(&[PSH, URG, ECE, CWR, PSH | FIN, PSH | ECE]),
         2 => packet.flags = input.u8(),
-        3 => packet.seq = packet.seq.wrapping_add(u32::from(input.u8())).wrapping_sub(64),
+        3 => {
+            packet.seq = packet
+                .seq
+                .wrapping_add(u32::from(input.u8()))
+                .wrapping_sub(64)
+        }
         4 => packet.seq = input.u32(),
         5 => packet.ack = input.u32(),
         6 => packet.options = options(input),

@@ -67,6 +67,7 @@ fn setup(input: &Input<'_>, strip: bool) -> Setup {
         max_frame: 9014,
         ram: queues << 18,
         program: input.pick(&["default", "tunnels", "noport", "session", "empty"]),
+        ..Setup::default()
     }
 }
 
@@ -92,7 +93,9 @@ impl<'a> World<'a> {
             11 | 12 => self.deliver(),
             13 => self.rig.now += u64::from(self.input.u16()) << (self.input.u8() % 24),
             14 => {
-                let register = self.input.pick(&[AGG_MAX, DATA_THRESH, SMALL_MAX, FLOW_AGE_US]);
+                let register = self
+                    .input
+                    .pick(&[AGG_MAX, DATA_THRESH, SMALL_MAX, FLOW_AGE_US]);
                 self.rig.write(register, self.input.u16().into());
             }
             _ if self.input.one_in(4) => self.restart(),
@@ -167,7 +170,9 @@ impl<'a> World<'a> {
                 return;
             }
             let deadline = self.rig.dev.next_deadline();
-            self.rig.now = deadline.map_or(0, |at| at.min(self.rig.now + 1_000_000_000)).max(self.rig.now);
+            self.rig.now = deadline
+                .map_or(0, |at| at.min(self.rig.now + 1_000_000_000))
+                .max(self.rig.now);
         }
         let left: usize = self.sent.iter().map(VecDeque::len).sum();
         panic!("{left} frames never come out");

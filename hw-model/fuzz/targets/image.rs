@@ -14,7 +14,9 @@ fuzz_target!(|data: &[u8]| {
     let mut mended = data.to_vec();
     if mended.len() >= HEADER_SIZE {
         let (header, code) = mended.split_at_mut(HEADER_SIZE);
-        let words = code.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]]));
+        let words = code
+            .chunks_exact(4)
+            .map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]]));
         header[8..12].copy_from_slice(&image::crc32(words).to_le_bytes());
         try_image(&mended);
     }

@@ -66,7 +66,9 @@ fn instr(input: &Input<'_>, at: usize, len: usize) -> Instr {
         fail_adv: input.pick(&[0, 0, 0, 2, 4]),
         fail_next: next(input.u8()),
         out: Out::from_raw(input.u8() % 13).unwrap_or(Out::None),
-        arg: input.pick(&[0, 0x040c, 0x0410, 0x0400, 0x100c, 3, 9, 0xf000, 0x0201, 0xff, 0xffff]),
+        arg: input.pick(&[
+            0, 0x040c, 0x0410, 0x0400, 0x100c, 3, 9, 0xf000, 0x0201, 0xff, 0xffff,
+        ]),
         shift: input.pick(&[0, 10, 8, 4, 0x82, 2, 15, 255]),
     }
 }

@@ -8,8 +8,8 @@
 use libfuzzer_sys::fuzz_target;
 use reflow_device::{Config, Device};
 use reflow_fuzz::common::frames::{Tcp, DEV_MAC};
-use reflow_fuzz::load_program;
 use reflow_fuzz::input::Input;
+use reflow_fuzz::load_program;
 use reflow_fuzz::packets::Packets;
 use reflow_fuzz::stream::{StreamHost, CMD_RING, RINGS, TX_RING};
 use reflow_hwdef::regs::*;
@@ -158,7 +158,11 @@ impl<'a> Driver<'a> {
     /// The next value of a doorbell: a little more, or anything.
     fn tail(&mut self, queue: usize, which: usize, input: &Input<'_>) -> u32 {
         let tail = &mut self.tails[queue][which];
-        let step = if input.one_in(16) { input.u16().into() } else { input.below(8) as u32 };
+        let step = if input.one_in(16) {
+            input.u16().into()
+        } else {
+            input.below(8) as u32
+        };
         *tail = (*tail + step) & 0x7fff;
         *tail
     }

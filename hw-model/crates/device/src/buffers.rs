@@ -174,21 +174,55 @@ pub(crate) struct Piece {
     pub(crate) last: bool,
 }
 
-/// How many fresh buffers data takes, given what is partly filled.
-pub(crate) fn fresh_needed(place: Option<Place>, size: usize, len: usize) -> usize {
-    let left = place.map_or(0, |place| size.saturating_sub(place.used));
-    len.saturating_sub(left).div_ceil(size)
+/// How many fresh buffers and how many pieces data takes, given what is partly filled.
+///
+/// At the offsets in `starts`, which are in order, it goes on in a fresh buffer.
+pub(crate) fn needed(
+    place: Option<Place>,
+    size: usize,
+    len: usize,
+    starts: &[u16],
+) -> (usize, usize) {
+    let mut left = place.map_or(0, |place| size.saturating_sub(place.used));
+    let (mut at, mut fresh, mut pieces) = (0, 0, 0);
+    for end in starts.iter().map(|&start| usize::from(start)).chain([len]) {
+        let here = left.min(end - at);
+        let beyond = end - at - here;
+        let buffers = beyond.div_ceil(size);
+        fresh += buffers;
+        pieces += buffers + usize::from(here != 0);
+        left = if buffers == 0 {
+            left - here
+        } else {
+            buffers * size - beyond
+        };
+        if end < len {
+            left = 0;
+        }
+        at = end;
+    }
+    (fresh, pieces)
 }
 
-/// Lays out data behind what is there, without gaps; the buffers were made sure of before.
+/// Lays out data behind what is there, without gaps but for `starts`; the buffers were made sure of
+/// before.
 pub(crate) fn lay_out(
     place: &mut Option<Place>,
     ring: &mut BufferRing,
-    mut len: usize,
+    len: usize,
+    starts: &[u16],
     pieces: &mut Vec<Piece>,
 ) {
     pieces.clear();
-    while len > 0 {
+    let mut starts = starts.iter().map(|&start| usize::from(start)).peekable();
+    let mut at = 0;
+    while at < len {
+        if starts.next_if_eq(&at).is_some() && place.take().is_some() {
+            if let Some(piece) = pieces.last_mut() {
+                piece.last = true;
+            }
+        }
+        let end = starts.peek().map_or(len, |&start| start.min(len));
         let current = match place.take() {
             Some(place) => place,
             None => match ring.take() {
@@ -196,7 +230,7 @@ pub(crate) fn lay_out(
                 None => return,
             },
         };
-        let n = len.min(ring.size() - current.used);
+        let n = (end - at).min(ring.size() - current.used);
         let used = current.used + n;
         let last = used == ring.size();
         pieces.push(Piece {
@@ -208,6 +242,6 @@ pub(crate) fn lay_out(
         if !last {
             *place = Some(Place { used, ..current });
         }
-        len -= n;
+        at += n;
     }
 }

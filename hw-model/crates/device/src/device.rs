@@ -2,6 +2,7 @@
 
 //! The device: its units put together, and what it does with time.
 
+use crate::chaos::Chaos;
 use crate::cmd::CommandRing;
 use crate::fdb::FlowDb;
 use crate::fm::FlowMemory;
@@ -12,6 +13,7 @@ use crate::parser::Program;
 use crate::pm::{Item, PacketMemory};
 use crate::queue::Queue;
 use crate::reasm::Reassembler;
+use crate::red::Red;
 use crate::regs::RegisterFile;
 use crate::spread::Spread;
 use crate::stats::{Block, Counters};
@@ -71,10 +73,13 @@ pub struct Device {
     pub(crate) commands: CommandRing,
     pub(crate) fm: FlowMemory,
     pub(crate) pm: PacketMemory,
+    pub(crate) red: Red,
     pub(crate) reasm: Reassembler,
     pub(crate) queues: Vec<Queue>,
     pub(crate) counters: Counters,
     pub(crate) block: Block,
+    /// Faults, in hostile mode.
+    pub(crate) chaos: Option<Chaos>,
     scratch: Scratch,
     frame: Vec<u8>,
 }
@@ -104,10 +109,12 @@ impl Device {
             commands: CommandRing::default(),
             fm: FlowMemory::new(config.queues, config.flows),
             pm: PacketMemory::new(config.pm_bytes, config.queues),
+            red: Red::new(config.seed),
             reasm: Reassembler::new(config.flows),
             queues: (0..config.queues).map(|_| Queue::default()).collect(),
             counters: Counters::new(config.queues),
             block: Block::default(),
+            chaos: None,
             scratch: Scratch::default(),
             frame: Vec::new(),
             config,
@@ -119,9 +126,12 @@ impl Device {
     /// Back to the reset state; the link stays as it is.
     pub fn reset(&mut self) {
         let (now, link) = (self.now, self.link);
+        let (exits, chaos) = (self.empty_for_reset(), self.chaos.take());
         *self = Self::new(self.config.clone());
         self.now = now;
         self.link = link;
+        self.pm.exits = exits;
+        self.chaos = chaos;
     }
 
     /// Values after a reset that depend on how the device was built.
@@ -139,6 +149,10 @@ impl Device {
             .with_batching(1)
             .with_vlan_strip(1)
             .with_vlan_insert(1)
+            .with_tso(1)
+            .with_uso(1)
+            .with_red(1)
+            .with_session(1)
             .with_tcb(1)
             .with_cmd(1)
             .with_timestamp(1);
@@ -229,7 +243,8 @@ impl Device {
 
     /// Value of STATUS.
     pub(crate) fn status(&self) -> Status {
-        Status(0).with_link(self.link.into()).with_ready(1)
+        let link = self.link && !self.chaos.as_ref().is_some_and(Chaos::hides_link);
+        Status(0).with_link(link.into()).with_ready(1)
     }
 
     /// What the registers say about merging.
@@ -247,6 +262,14 @@ impl Device {
     /// [`Device::next_deadline`].
     pub fn pump(&mut self, host: &mut impl Host, now_ns: u64) -> bool {
         self.now = self.now.max(now_ns);
+        match self.chaos.clone() {
+            None => self.work(host),
+            Some(chaos) => self.pump_hostile(chaos, host),
+        }
+    }
+
+    /// Does what can be done now; true if more could be done at once.
+    pub(crate) fn work(&mut self, host: &mut impl Host) -> bool {
         let old = self.age();
         let commands = self.pump_commands(host);
         let mut more = false;
@@ -283,6 +306,7 @@ impl Device {
             .flatten()
             .chain(age)
             .chain(self.block.deadline(&self.counters))
+            .chain(self.chaos.as_ref().and_then(Chaos::deadline))
             .min()
     }
 
@@ -321,7 +345,11 @@ impl Device {
     /// Gives the page of a flow of which no packet waits back to its queue.
     pub(crate) fn give_page_back(&mut self, flow: u16, ends_flow: bool) {
         let queue = self.fdb.entry(flow).map(|entry| entry.queue);
-        if let (Some(place), Some(queue)) = (self.reasm.forget(flow), queue) {
+        let place = match ends_flow {
+            true => self.reasm.forget(flow),
+            false => self.reasm.take_place(flow),
+        };
+        if let (Some(place), Some(queue)) = (place, queue) {
             self.pm
                 .push_release(queue, flow, place.buffer.id, ends_flow);
         }
@@ -342,6 +370,7 @@ impl Device {
             reasm: &mut self.reasm,
             counters: &mut self.counters,
             scratch: &mut self.scratch,
+            chaos: self.chaos.as_ref(),
             cfg,
             small_max,
             queue,

@@ -21,11 +21,14 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod buffers;
+pub mod chaos;
 mod cmd;
 mod csum;
 mod device;
+mod exits;
 mod fdb;
 mod fm;
+mod framing;
 mod headers;
 mod host;
 mod irq;
@@ -34,15 +37,18 @@ mod manager;
 mod merge;
 mod mmio;
 pub mod parser;
+mod observe;
 mod placement;
 mod pm;
 mod queue;
 mod reasm;
 mod receive;
 mod reclaim;
+mod red;
 mod regs;
 mod rings;
 mod rules;
+mod segment;
 mod selftest;
 mod spread;
 mod stats;
@@ -51,6 +57,8 @@ mod transfer;
 mod tx;
 
 pub use device::{Config, Device};
+pub use exits::{Exit, Transferred};
 pub use host::{Host, MemError};
+pub use observe::{CompletionState, QueueState, RingState, TxState};
 pub use receive::RxOutcome;
 pub use stats::Counters;

@@ -72,6 +72,8 @@ pub(crate) struct Manager<'a> {
     pub(crate) counters: &'a mut Counters,
     /// Switches and limits.
     pub(crate) limits: Limits,
+    /// The messages of the packet's connection are followed.
+    pub(crate) session: bool,
     /// The time.
     pub(crate) now: u64,
     /// The packet's queue.
@@ -212,7 +214,8 @@ impl Manager<'_> {
             Verdict::Appended => Opcode::Append,
             Verdict::Complete => Opcode::AppendClose,
             // Alone: it ends what is open, and nothing may follow it.
-            Verdict::Differs if at_once => Opcode::Small,
+            // But data of a message belongs on its pages.
+            Verdict::Differs if at_once && !self.session => Opcode::Small,
             Verdict::Differs if open => Opcode::CloseStart,
             Verdict::Differs => Opcode::Start,
         };
@@ -226,7 +229,7 @@ impl Manager<'_> {
         let goes_on = matches!(
             decision.opcode,
             Opcode::Start | Opcode::CloseStart | Opcode::Append
-        );
+        ) && !at_once;
         entry.expected = tcp.seq.wrapping_add(tcp.len as u32);
         if !goes_on {
             entry.aggregate.close();

@@ -24,6 +24,14 @@ fn element(offset: usize, base: usize, count: usize) -> Option<usize> {
 impl Device {
     /// A read of BAR 0: an aligned 32-bit word; 0 where there is no register.
     pub fn mmio_read(&mut self, offset: usize) -> u32 {
+        match &self.chaos {
+            Some(chaos) if chaos.hides_registers() => u32::MAX,
+            _ => self.read_register(offset),
+        }
+    }
+
+    /// The value of a register.
+    pub(crate) fn read_register(&self, offset: usize) -> u32 {
         match self.file.access(offset) {
             None | Some(Access::Wo) => return 0,
             Some(_) => {}
@@ -52,6 +60,14 @@ impl Device {
     ///
     /// Call [`Device::pump`] afterwards.
     pub fn mmio_write(&mut self, host: &mut impl Host, offset: usize, value: u32) {
+        match self.chaos.clone() {
+            None => self.write_register(host, offset, value),
+            Some(chaos) => self.write_hostile(chaos, host, offset, value),
+        }
+    }
+
+    /// Takes the value for a register.
+    pub(crate) fn write_register(&mut self, host: &mut impl Host, offset: usize, value: u32) {
         match self.file.access(offset) {
             None | Some(Access::Ro) => return,
             Some(_) => {}

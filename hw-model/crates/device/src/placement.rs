@@ -95,8 +95,8 @@ impl Placement {
 
     /// Finds the places of the next data, and appends its runs to `runs`.
     ///
-    /// Tells how many runs there are and how many bytes of PDU headers, of which there may be `room`.
-    /// `None`, and nothing changes, if the list cannot take all of it.
+    /// Tells how many runs there are and how many bytes of PDU headers, of which there may be
+    /// `room`. `None`, and nothing changes, if the list cannot take all of it.
     pub(crate) fn lay_out(
         &mut self,
         data: &[u8],

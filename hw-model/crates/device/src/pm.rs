@@ -5,7 +5,9 @@
 //! One memory is shared by all queues, accounted to the byte; each queue has its own order, so that
 //! a queue whose driver sleeps does not hold up the others.
 
+use crate::exits::ExitLog;
 use crate::spread::Hash;
+use crate::parser::Session;
 use crate::tcb::Mark;
 use reflow_hwdef::isa::Kind;
 use reflow_hwdef::opcode::Opcode;
@@ -46,6 +48,10 @@ pub(crate) struct Control {
     pub(crate) fixed_id: bool,
     /// TCP flags.
     pub(crate) tcp_flags: u8,
+    /// TCP sequence number.
+    pub(crate) seq: u32,
+    /// Session framing of the connection.
+    pub(crate) session: Option<Session>,
     /// What the flow's control block made of it.
     pub(crate) tcb: Mark,
     /// When it came.
@@ -84,6 +90,8 @@ pub(crate) struct PacketMemory {
     level: usize,
     high: usize,
     fifos: Vec<VecDeque<Item>>,
+    /// How packets left, for traces.
+    pub(crate) exits: ExitLog,
     spare: Vec<Vec<u8>>,
     spare_bytes: usize,
 }
@@ -96,6 +104,7 @@ impl PacketMemory {
             level: 0,
             high: 0,
             fifos: (0..queues).map(|_| VecDeque::new()).collect(),
+            exits: ExitLog::default(),
             spare: Vec::new(),
             spare_bytes: 0,
         }
@@ -157,8 +166,17 @@ impl PacketMemory {
         let item = self.fifos[queue].pop_front()?;
         if let Item::Packet(packet) = &item {
             self.level -= packet.bytes.len();
+            self.exits.left(queue);
         }
         Some(item)
+    }
+
+    /// Packets that wait in a queue.
+    pub(crate) fn waiting(&self, queue: usize) -> usize {
+        let items = self.fifos[queue].iter();
+        items
+            .filter(|item| matches!(item, Item::Packet(_)))
+            .count()
     }
 
     /// Whether the level is the sum of the packets that wait.

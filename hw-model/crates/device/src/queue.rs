@@ -5,6 +5,7 @@
 use crate::buffers::{BufferRing, CellRing, Place};
 use crate::irq::Irq;
 use crate::rings::{check_ring, CompletionRing, DescRing};
+use crate::segment::Cut;
 use reflow_hwdef::desc::{COMPLETION_SIZE, TX_DESC_SIZE};
 use reflow_hwdef::index::Index;
 use reflow_hwdef::regs::{
@@ -53,6 +54,8 @@ pub(crate) struct TxSide {
     pub(crate) written: Index,
     /// The index that the driver saw last.
     pub(crate) seen: Index,
+    /// The packet that is being cut into frames.
+    pub(crate) cut: Cut,
 }
 
 /// A queue pair.
@@ -149,6 +152,7 @@ impl TxSide {
             write_back,
             written: Index::ZERO,
             seen: Index::ZERO,
+            cut: Cut::default(),
         })
     }
 }

@@ -3,6 +3,7 @@
 //! The re-assembler: which page each flow's data goes to next, and what the host has open.
 
 use crate::buffers::Place;
+use crate::framing::Framing;
 use reflow_hwdef::opcode::Opcode;
 
 /// The aggregate of a flow as the host sees it, after what was transferred so far.
@@ -21,6 +22,7 @@ enum Open {
 struct Flow {
     place: Option<Place>,
     open: Open,
+    framing: Framing,
 }
 
 /// The re-assembler.
@@ -52,6 +54,19 @@ impl Reassembler {
     pub(crate) fn set_place(&mut self, flow: u16, place: Option<Place>) {
         if let Some(f) = self.flows.get_mut(usize::from(flow)) {
             f.place = place;
+        }
+    }
+
+    /// Where a flow is in its messages.
+    pub(crate) fn framing(&self, flow: u16) -> Framing {
+        let found = self.flows.get(usize::from(flow));
+        found.map_or(Framing::default(), |f| f.framing)
+    }
+
+    /// Sets where a flow is in its messages.
+    pub(crate) fn set_framing(&mut self, flow: u16, framing: Framing) {
+        if let Some(f) = self.flows.get_mut(usize::from(flow)) {
+            f.framing = framing;
         }
     }
 

@@ -4,16 +4,25 @@
 
 use crate::device::Device;
 use crate::fdb::FlowKey;
-use crate::headers::{Checked, PROTO_TCP, PROTO_UDP, VLAN_LEN};
+use crate::headers::{Checked, Tcp, PROTO_TCP, PROTO_UDP, VLAN_LEN};
 use crate::mac::{self, Cast};
 use crate::manager::{Decision, Manager};
+use crate::merge::{FIN, RST, SYN};
 use crate::parser::Parsed;
 use crate::pm::Control;
 use crate::spread::Steering;
 use reflow_hwdef::isa::{Kind, HEADER_MEMORY};
 use reflow_hwdef::opcode::Opcode;
-use reflow_hwdef::regs::{self, Ctrl};
+use reflow_hwdef::regs::{self, Ctrl, RED_BANDS};
 use reflow_hwdef::stats::{Global, Queue as QueueStat};
+
+/// Counters of random early discard, band by band.
+const BAND_COUNTERS: [Global; RED_BANDS] = [
+    Global::RxRed0,
+    Global::RxRed1,
+    Global::RxRed2,
+    Global::RxRed3,
+];
 
 /// What became of a frame from the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +112,9 @@ impl Device {
             }
             return Err(Global::RxPmOverflow);
         }
+        if self.is_unlucky(&arrival) {
+            return Err(Global::RxRed);
+        }
         let decision = self.classify(&arrival, queue, header_limit);
         let control = self.control(&arrival, &decision);
         self.store(&arrival, queue, control);
@@ -111,6 +123,25 @@ impl Device {
             opcode: control.opcode,
             flow: control.flow,
         })
+    }
+
+    /// Whether a packet is discarded at random. Those that set up, end or pace a connection never
+    /// are.
+    ///
+    /// Claims: 28.
+    fn is_unlucky(&mut self, arrival: &Arrival<'_>) -> bool {
+        let control = |tcp: Tcp| tcp.len == 0 || tcp.flags & (SYN | FIN | RST) != 0;
+        if arrival.checked.tcp.is_some_and(control) {
+            return false;
+        }
+        let levels = self.file.run(regs::RED_LEVELS, RED_BANDS);
+        let probs = self.file.run(regs::RED_PROB, RED_BANDS);
+        let band = self.red.discard(self.pm.level(), levels, probs);
+        let counter = band.and_then(|band| BAND_COUNTERS.get(band));
+        if let Some(&counter) = counter {
+            self.counters.inc(counter);
+        }
+        band.is_some()
     }
 
     /// Runs the program over the header memory and checks what it says. Claims: 2, 4, 5, 6.
@@ -173,6 +204,7 @@ impl Device {
             tcbs: &mut self.tcbs,
             counters: &mut self.counters,
             limits,
+            session: limits.cfg.session() != 0 && arrival.parsed.session.is_some(),
             now: self.now,
             queue,
         }
@@ -233,6 +265,8 @@ impl Device {
             seg_size: decision.seg_size,
             fixed_id: decision.fixed_id,
             tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
+            seq: tcp.map_or(0, |tcp| tcp.seq),
+            session: arrival.parsed.session.filter(|_| tcp.is_some()),
             tcb: decision.tcb,
             time: self.now,
         }

@@ -158,7 +158,8 @@ impl CompletionRing {
 
     /// Writes completions that belong together; there must be room for them.
     ///
-    /// The last one is written first, so that the driver sees all when it sees the first.
+    /// The last one is written first, so that the driver sees all when it sees the first. Their
+    /// generation bits are filled in; one that is set already comes out wrong.
     pub(crate) fn publish(
         &mut self,
         host: &impl Host,
@@ -170,7 +171,7 @@ impl CompletionRing {
             let mut words = completion.to_words();
             words[0] = completion
                 .c0
-                .with_generation(index.generation(self.log2).into())
+                .with_generation(completion.c0.generation() ^ u64::from(index.generation(self.log2)))
                 .0;
             let mut bytes = [0; COMPLETION_SIZE];
             for (b, word) in bytes.chunks_exact_mut(8).zip(words) {

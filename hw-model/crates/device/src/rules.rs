@@ -106,6 +106,11 @@ impl RuleTable {
         Ok(())
     }
 
+    /// Whether a rule is set.
+    pub(crate) fn has(&self, index: usize) -> bool {
+        self.rules.get(index).is_some_and(Option::is_some)
+    }
+
     /// What the first rule that matches says.
     pub(crate) fn find(&self, key: &[u8], kind: Kind) -> Option<Action> {
         self.rules[..self.end]

@@ -9,7 +9,8 @@ use reflow_hwdef::isa::Kind;
 use reflow_hwdef::programs::PROGRAMS;
 use reflow_hwdef::toeplitz::{self, DEFAULT_SECRET};
 
-/// A frame: TCP over IPv4 from 66.9.149.187 port 2794 to 161.142.100.80 port 1766, two bytes of data.
+/// A frame: TCP over IPv4 from 66.9.149.187 port 2794 to 161.142.100.80 port 1766, two bytes of
+/// data.
 #[rustfmt::skip]
 const FRAME: [u8; 56] = [
     0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x02, 0x08, 0x00,

@@ -119,6 +119,11 @@ impl Spread {
         self.rules.remove(index)
     }
 
+    /// Whether a steering rule is set.
+    pub(crate) fn has_rule(&self, index: usize) -> bool {
+        self.rules.has(index)
+    }
+
     /// Sets a hash context.
     pub(crate) fn set_context(
         &mut self,

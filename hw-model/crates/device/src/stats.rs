@@ -94,6 +94,12 @@ impl Block {
         counters.changed = true;
     }
 
+    /// Bus addresses of the block, none if it is not kept.
+    pub(crate) fn range(&self, counters: &Counters) -> std::ops::Range<u64> {
+        let len = if self.on { counters.words.len() * 8 } else { 0 };
+        self.addr..self.addr.saturating_add(len as u64)
+    }
+
     /// Stops.
     pub(crate) fn stop(&mut self) {
         self.on = false;

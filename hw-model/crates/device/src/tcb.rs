@@ -3,8 +3,8 @@
 //! Host control blocks: connections that the host has taken a hand in.
 //!
 //! A block says what the host expects of a connection, which queue its packets go to, and in which
-//! pages its data belongs. Each packet of the flow is compared with it on arrival, and its completion
-//! says whether the block applied. The rules are told in [`reflow_hwdef::cmd`].
+//! pages its data belongs. Each packet of the flow is compared with it on arrival, and its
+//! completion says whether the block applied. The rules are told in [`reflow_hwdef::cmd`].
 
 use crate::fdb::FlowKey;
 use crate::headers::Tcp;
@@ -18,7 +18,7 @@ use reflow_hwdef::isa::Kind;
 use std::collections::VecDeque;
 
 /// Bits of word 0 that no field names.
-const T0_RESERVED: u64 = 0x3 << 62 | 0xe000;
+const T0_RESERVED: u64 = (0x3 << 62) | 0xe000;
 
 /// Whether the block of a packet's flow applied to it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -288,7 +288,8 @@ impl TcbTable {
         self.get(flow).is_some_and(|tcb| tcb.epoch == mark.epoch)
     }
 
-    /// The next run of the flow's first packet that is to be placed, and the bus address of its page.
+    /// The next run of the flow's first packet that is to be placed, and the bus address of its
+    /// page.
     pub(crate) fn next_run(&mut self, flow: u16) -> Option<(Run, u64)> {
         let tcb = self.get_mut(flow)?;
         let run = tcb.runs.pop_front()?;
@@ -323,7 +324,6 @@ impl TcbTable {
     pub(crate) fn interrupt(&mut self, flow: u16) {
         if let Some(tcb) = self.get_mut(flow) {
             tcb.stale = true;
-            tcb.runs.clear();
         }
     }
 }

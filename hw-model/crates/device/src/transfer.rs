@@ -6,18 +6,24 @@
 //! A packet is transferred as a whole or not at all: nothing is used up before all buffers and
 //! completions that it takes are there.
 
+mod describe;
 mod placing;
 
-use crate::buffers::{fresh_needed, lay_out, Piece, Place};
+pub(crate) use describe::release;
+
+use crate::buffers::{lay_out, needed, Piece, Place};
+use crate::chaos::Chaos;
 use crate::fdb::FlowDb;
 use crate::fm::FlowMemory;
+use crate::framing::Walk;
 use crate::host::{Host, MemError};
 use crate::pm::{Control, Item, Packet, PacketMemory};
 use crate::queue::{RxSide, Wait};
 use crate::reasm::Reassembler;
 use crate::stats::Counters;
 use crate::tcb::TcbTable;
-use reflow_hwdef::desc::{Completion, CompletionKind, BUF_NONE, C0, C1, C2, C3, C4, C5};
+use describe::{describe, with_pieces};
+use reflow_hwdef::desc::Completion;
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::{FlowCfg, QueueError};
 use reflow_hwdef::stats::{Global, Queue as QueueStat};
@@ -60,6 +66,8 @@ struct Plan {
     close_page: bool,
     /// Where the data starts.
     place: Option<Place>,
+    /// What the data is to the messages of its connection.
+    walk: Walk,
     buffers: usize,
     completions: usize,
 }
@@ -80,6 +88,8 @@ pub(crate) struct Transfer<'a> {
     pub(crate) counters: &'a mut Counters,
     /// Memory for what is being put together.
     pub(crate) scratch: &'a mut Scratch,
+    /// Faults, in hostile mode.
+    pub(crate) chaos: Option<&'a Chaos>,
     /// Value of FLOW_CFG.
     pub(crate) cfg: FlowCfg,
     /// Longest packet for the small class.
@@ -93,7 +103,7 @@ pub(crate) struct Transfer<'a> {
 /// Memory that is used again for each packet.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    completions: Vec<Completion>,
+    pub(crate) completions: Vec<Completion>,
     pieces: Vec<Piece>,
 }
 
@@ -139,7 +149,7 @@ impl Transfer<'_> {
             }
             _ => return Step::Idle,
         }
-        match rx.cq.publish(host, &self.scratch.completions) {
+        match self.publish(rx, host) {
             Ok(()) => Step::Done,
             Err(_) => Step::Fault(QueueError::BadAddress),
         }
@@ -153,18 +163,20 @@ impl Transfer<'_> {
         let opcode = self.reasm.settle(c.flow, self.settle_placed(rx, c));
         let manner = self.manner(rx, packet, opcode);
         let page = self.reasm.place(c.flow);
+        let walk = self.walk(packet, matches!(manner, Manner::Split { own: false, .. }));
         let (mut place, mut give_back, mut close_page) = (None, None, false);
         match manner {
             Manner::Split { own: true, .. } => place = rx.own,
             Manner::Split { own: false, .. } => {
                 let fresh = self.cfg.fresh_page() != 0;
-                if fresh && matches!(opcode, Opcode::Start | Opcode::CloseStart) {
+                let starts = matches!(opcode, Opcode::Start | Opcode::CloseStart);
+                if (fresh && starts && !walk.inside) || walk.starts.as_slice().first() == Some(&0) {
                     give_back = page;
                 } else {
                     place = page;
                 }
                 let complete = opcode == Opcode::AppendClose || !more;
-                close_page = ends_flow || (fresh && complete);
+                close_page = ends_flow || (fresh && complete && !walk.goes_on);
             }
             Manner::Small | Manner::Whole | Manner::Place => {}
         }
@@ -179,8 +191,7 @@ impl Transfer<'_> {
             }
             Manner::Split { .. } => {
                 let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
-                let fresh = fresh_needed(place, size, c.data_len);
-                let pieces = fresh + usize::from(place.is_some());
+                let (fresh, pieces) = needed(place, size, c.data_len, walk.starts.as_slice());
                 (fresh, pieces.div_ceil(2))
             }
             Manner::Place => (0, c.tcb.runs.div_ceil(2).max(1)),
@@ -193,6 +204,7 @@ impl Transfer<'_> {
             give_back,
             close_page,
             place,
+            walk,
             buffers,
             completions: parts + usize::from(give_back.is_some()),
         }
@@ -302,6 +314,7 @@ impl Transfer<'_> {
         if reasm && wait == Wait::Buffer {
             self.reclaim(rx, host)
         } else {
+            rx.reclaim_at = None;
             Step::Idle
         }
     }
@@ -358,7 +371,7 @@ impl Transfer<'_> {
             self.reasm.set_place(c.flow, None);
         }
         let first = self.scratch.completions.len();
-        let base = describe(packet, plan);
+        let base = describe(packet, plan.opcode);
         match plan.manner {
             Manner::Small => self.small(rx, packet, base, host)?,
             Manner::Whole => self.whole(rx, packet, base, host)?,
@@ -379,7 +392,9 @@ impl Transfer<'_> {
                 .with_rel_flow(plan.ends_flow.into());
         }
         self.reasm.transferred(c.flow, plan.opcode, plan.more);
+        self.walked(c.flow, &plan.walk);
         self.summarised(c, plan.opcode);
+        self.pm.exits.transferred(plan.opcode, plan.more);
         self.counters.inc(Global::RxTransferred);
         self.counters.inc_opcode(plan.opcode);
         self.counters.inc_queue(self.queue, QueueStat::Packets);
@@ -449,7 +464,14 @@ impl Transfer<'_> {
             return Ok(());
         };
         let mut place = plan.place;
-        lay_out(&mut place, ring, c.data_len, &mut self.scratch.pieces);
+        let starts = plan.walk.starts.as_slice();
+        lay_out(
+            &mut place,
+            ring,
+            c.data_len,
+            starts,
+            &mut self.scratch.pieces,
+        );
         if plan.close_page && place.take().is_some() {
             if let Some(piece) = self.scratch.pieces.last_mut() {
                 piece.last = true;
@@ -500,89 +522,4 @@ impl Transfer<'_> {
             .add(Global::DmaHeaderBytes, header.len() as u64);
         Ok(())
     }
-}
-
-/// A completion that names no buffer.
-fn blank(flow: u16) -> Completion {
-    let none = u64::from(BUF_NONE);
-    Completion {
-        c0: C0(0).with_flow(flow.into()),
-        c2: C2(0).with_hb_id(none).with_nb_id(none),
-        c3: C3(0).with_rb_id(none).with_rb2_id(none),
-        ..Completion::default()
-    }
-}
-
-/// The completion that gives a page back.
-pub(crate) fn release(flow: u16, rb_id: u16, ends_flow: bool) -> Completion {
-    let mut done = blank(flow);
-    done.c0 = done
-        .c0
-        .with_kind(CompletionKind::Release as u64)
-        .with_rel_rb(1)
-        .with_rel_flow(ends_flow.into());
-    done.c3 = done.c3.with_rb_id(rb_id.into());
-    done
-}
-
-/// What all completions of a packet say.
-fn describe(packet: &Packet, plan: &Plan) -> Completion {
-    let c = &packet.control;
-    let mut done = blank(c.flow);
-    let appended = matches!(plan.opcode, Opcode::Append | Opcode::AppendClose);
-    done.c0 = done
-        .c0
-        .with_opcode(plan.opcode as u64)
-        .with_cont(1)
-        .with_l3_ok(c.l3_ok.into())
-        .with_l4_ok((c.l4_ok == Some(true)).into())
-        .with_csum_bad(c.csum_bad.into())
-        .with_vlan(c.vlan.is_some().into())
-        .with_ipv4(c.kind.ipv4().into())
-        .with_ipv6(c.kind.ipv6().into())
-        .with_tcp(c.kind.tcp().into())
-        .with_udp(c.kind.udp().into())
-        .with_tunnel(c.kind.tunnel().into())
-        .with_hash(c.hash.is_some().into())
-        .with_hash_l4(c.hash.is_some_and(|hash| hash.ports).into())
-        .with_fixed_id((appended && c.fixed_id).into())
-        .with_summary(placing::summary(c, plan.opcode) as u64)
-        .with_tcp_flags(c.tcp_flags.into());
-    done.time = c.time;
-    done.c1 = C1(0)
-        .with_hash(c.hash.map_or(0, |hash| hash.value).into())
-        .with_pkt_len(packet.bytes.len() as u64)
-        .with_vlan_tci(c.vlan.unwrap_or(0).into());
-    done.c2 = done.c2.with_hdr_len(c.hdr_len as u64);
-    done.c4 = C4(0)
-        .with_l3_off(c.l3_off as u64)
-        .with_l4_off(c.l4_off as u64);
-    // A packet that became a start on its way is the first of its aggregate.
-    let seg_size = match plan.opcode {
-        Opcode::Append | Opcode::AppendClose => c.seg_size,
-        Opcode::Start | Opcode::CloseStart => c.data_len,
-        _ => 0,
-    };
-    done.c5 = C5(0)
-        .with_data_len(c.data_len as u64)
-        .with_seg_size(seg_size as u64);
-    done
-}
-
-/// A completion with the data of one or two buffers.
-fn with_pieces(mut done: Completion, pieces: &[Piece]) -> Completion {
-    if let Some(piece) = pieces.first() {
-        done.c0 = done.c0.with_rb(1).with_rel_rb(piece.last.into());
-        done.c3 = done
-            .c3
-            .with_rb_id(piece.buffer.id.into())
-            .with_rb_off(piece.off as u64)
-            .with_rb_len(piece.len as u64);
-    }
-    if let Some(piece) = pieces.get(1) {
-        done.c0 = done.c0.with_rb2(1).with_rel_rb2(piece.last.into());
-        done.c3 = done.c3.with_rb2_id(piece.buffer.id.into());
-        done.c4 = done.c4.with_rb2_len(piece.len as u64);
-    }
-    done
 }

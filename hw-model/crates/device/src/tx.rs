@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The transmit unit: gathers frames from host memory, fills in checksums and tags, and sends.
+//! The transmit unit: gathers frames from host memory, cuts long ones, fills in checksums and tags,
+//! and sends.
 
 use crate::csum;
 use crate::headers::{ETH_LEN, ETH_VLAN, VLAN_LEN};
 use crate::host::Host;
 use crate::mac::{Mac, FRAME_LIMIT};
 use crate::queue::TxSide;
+use crate::segment::Shape;
 use crate::stats::Counters;
 use reflow_hwdef::desc::{T1, T2, TX_MAX_DESCS};
 use reflow_hwdef::regs::QueueError;
 use reflow_hwdef::stats::Global;
 
+/// Shortest frame on the wire, without FCS.
+const WIRE_MIN: usize = 60;
 /// Bits of word 1 that no field names.
 const T1_RESERVED: u64 = 0xff80_0000;
 /// Bits of word 2 that no field names.
@@ -24,6 +28,7 @@ struct Ready {
     len: usize,
     t1: T1,
     t2: T2,
+    shape: Option<Shape>,
 }
 
 /// The transmit unit at work on one queue.
@@ -72,31 +77,82 @@ impl Transmit<'_> {
 
     /// Sends one frame; false if none is ready or the wire is busy.
     fn step(&mut self, tx: &mut TxSide, host: &mut impl Host) -> Result<bool, QueueError> {
+        if tx.cut.is_open() {
+            return Ok(self.segment(tx, host));
+        }
         let Some(ready) = look(tx, host)? else {
             return Ok(false);
         };
         if self.link && !host.wire_ready() {
             return Ok(false);
         }
-        let fits = (ETH_LEN..=FRAME_LIMIT).contains(&ready.len);
-        if self.link && fits {
+        let fits = ready.shape.is_some() || (ETH_LEN..=FRAME_LIMIT).contains(&ready.len);
+        let mut sendable = self.link && fits;
+        if sendable {
             self.gather(tx, ready, host)?;
-            self.edit(ready)?;
+            if let Some(shape) = ready.shape {
+                if tx.cut.open(shape, ready.descs, self.frame) {
+                    self.counters.inc(Global::TxSegmented);
+                    return Ok(self.segment(tx, host));
+                }
+                sendable = false;
+            } else {
+                self.fill_in(ready)?;
+            }
         }
-        for _ in 0..ready.descs {
-            tx.ring.pop();
-        }
-        if !self.link || !fits || self.mac.is_giant(self.frame) {
+        pop(tx, ready.descs);
+        if sendable {
+            self.send(ready.t1, ready.t1.csum() != 0, host);
+        } else {
             self.counters.inc(Global::TxErrors);
-            return Ok(true);
+        }
+        Ok(true)
+    }
+
+    /// Sends the next frame of the packet that is being cut; false if the wire is busy.
+    ///
+    /// The packet's descriptors are used up when its last frame is out.
+    fn segment(&mut self, tx: &mut TxSide, host: &mut impl Host) -> bool {
+        if self.link && !host.wire_ready() {
+            return false;
+        }
+        let t1 = tx.ring.peek(0).map_or(T1(0), |desc| T1(desc[1]));
+        let mut last = true;
+        if self.link {
+            last = tx.cut.next(self.frame);
+            last |= !self.send(t1, true, host);
+        } else {
+            self.counters.inc(Global::TxErrors);
+        }
+        if last {
+            let descs = tx.cut.close();
+            pop(tx, descs);
+        }
+        true
+    }
+
+    /// Inserts the tag, pads and sends the frame; false if it is too long.
+    fn send(&mut self, t1: T1, csum: bool, host: &mut impl Host) -> bool {
+        if t1.vlan() != 0 {
+            let mut tag = [0; VLAN_LEN];
+            tag[..2].copy_from_slice(&ETH_VLAN.to_be_bytes());
+            tag[2..].copy_from_slice(&(t1.vlan_tci() as u16).to_be_bytes());
+            self.frame.splice(12..12, tag);
+        }
+        if self.mac.is_giant(self.frame) {
+            self.counters.inc(Global::TxErrors);
+            return false;
+        }
+        if self.frame.len() < WIRE_MIN {
+            self.frame.resize(WIRE_MIN, 0);
         }
         self.counters.inc(Global::TxFrames);
         self.counters.add(Global::TxBytes, self.frame.len() as u64);
-        if ready.t1.csum() != 0 {
+        if csum {
             self.counters.inc(Global::TxCsum);
         }
         host.send(self.frame);
-        Ok(true)
+        true
     }
 
     /// Reads a packet's bytes.
@@ -111,29 +167,33 @@ impl Transmit<'_> {
         Ok(())
     }
 
-    /// Fills in the checksum and inserts the tag.
-    fn edit(&mut self, ready: Ready) -> Result<(), QueueError> {
-        if ready.t1.csum() != 0 {
-            let at = ready.t2.csum_off() as usize;
-            let start = ready.t2.csum_start() as usize;
-            // The field holds the sum of the pseudo header, so it is summed, too.
-            let covered = self
-                .frame
-                .get(start..)
-                .filter(|bytes| !bytes.is_empty() && at >= start);
-            let sum = covered.map(|bytes| csum::finish(csum::sum(bytes)));
-            match (sum, self.frame.get_mut(at..at + 2)) {
-                (Some(sum), Some(field)) => field.copy_from_slice(&sum.to_be_bytes()),
-                _ => return Err(QueueError::BadTxDesc),
+    /// Fills in the checksum.
+    fn fill_in(&mut self, ready: Ready) -> Result<(), QueueError> {
+        if ready.t1.csum() == 0 {
+            return Ok(());
+        }
+        let at = ready.t2.csum_off() as usize;
+        let start = ready.t2.csum_start() as usize;
+        // The field holds the sum of the pseudo header, so it is summed, too.
+        let covered = self
+            .frame
+            .get(start..)
+            .filter(|bytes| !bytes.is_empty() && at >= start);
+        let sum = covered.map(|bytes| csum::finish(csum::sum(bytes)));
+        match (sum, self.frame.get_mut(at..at + 2)) {
+            (Some(sum), Some(field)) => {
+                field.copy_from_slice(&sum.to_be_bytes());
+                Ok(())
             }
+            _ => Err(QueueError::BadTxDesc),
         }
-        if ready.t1.vlan() != 0 {
-            let mut tag = [0; VLAN_LEN];
-            tag[..2].copy_from_slice(&ETH_VLAN.to_be_bytes());
-            tag[2..].copy_from_slice(&(ready.t1.vlan_tci() as u16).to_be_bytes());
-            self.frame.splice(12..12, tag);
-        }
-        Ok(())
+    }
+}
+
+/// Uses up the descriptors of a packet.
+fn pop(tx: &mut TxSide, descs: usize) {
+    for _ in 0..descs {
+        tx.ring.pop();
     }
 }
 
@@ -154,9 +214,8 @@ fn look(tx: &mut TxSide, host: &impl Host) -> Result<Option<Ready>, QueueError> 
         }
         if at == 0 {
             first = (t1, T2(desc[2]));
-            // Segmentation is not among this device's features.
             let unknown = t1.0 & T1_RESERVED | desc[2] & T2_RESERVED | desc[3];
-            if unknown | t1.tso() | t1.uso() != 0 {
+            if unknown != 0 {
                 return Err(QueueError::BadTxDesc);
             }
         }
@@ -167,6 +226,7 @@ fn look(tx: &mut TxSide, host: &impl Host) -> Result<Option<Ready>, QueueError> 
                 len,
                 t1: first.0,
                 t2: first.1,
+                shape: Shape::new(first.0, first.1, len)?,
             }));
         }
     }

@@ -38,7 +38,7 @@ fn identity_and_sizes() {
     let features = Features(rig.read(FEATURES));
     assert_eq!(
         (features.reassembly(), features.tso(), features.tcb()),
-        (1, 0, 1)
+        (1, 1, 1)
     );
     // Read-only registers stay, unknown ones do not exist.
     for offset in [

@@ -118,12 +118,12 @@ pub(crate) fn descriptors(desc: &Source, opcodes: &Source) -> String {
 pub(crate) fn commands(cmd: &Source) -> String {
     let mut page = Rst::page("Commands", "hw/cmd.rs");
     page.paragraphs(&cmd.about);
-    page.paragraph(&[LEGEND]);
     for e in &cmd.enums {
         page.section(&e.name);
         enumeration(&mut page, e);
     }
     page.section("Words");
+    page.paragraph(&[LEGEND]);
     words_under_names(&mut page, &cmd.words.iter().collect::<Vec<_>>());
     page.section("Constants");
     constants(&mut page, &cmd.consts);

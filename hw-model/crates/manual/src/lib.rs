@@ -4,14 +4,15 @@
 //! counters, the parser's instructions.
 //!
 //! The facts are those that driver and model compile. Tables, such as
-//! [`reflow_hwdef::regs::GLOBAL_REGS`], are read as data; bit fields, enumerations and constants are
-//! read from the source text ([`source`]), whose macros leave it no freedom of form; reset values are
-//! asked of the model.
+//! [`reflow_hwdef::regs::GLOBAL_REGS`], are read as data; bit fields, enumerations and constants
+//! are read from the source text ([`source`]), whose macros leave it no freedom of form; reset
+//! values are asked of the model.
 
 #![forbid(unsafe_code)]
 
 mod counters;
 mod draw;
+mod hostile;
 mod items;
 mod registers;
 mod rst;
@@ -90,6 +91,10 @@ pub fn pages() -> Result<Vec<Page>, String> {
         Page {
             path: "Documentation/hardware/counters.rst",
             text: counters::hardware(),
+        },
+        Page {
+            path: "Documentation/hardware/hostile.rst",
+            text: hostile::page(),
         },
         Page {
             path: "Documentation/networking/reflow-statistics.rst",

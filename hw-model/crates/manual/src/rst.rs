@@ -64,9 +64,16 @@ impl Rst {
         }
     }
 
-    /// Doc comment lines, empty ones between paragraphs; lists keep their lines.
+    /// Doc comment lines with empty ones between paragraphs. `# X` is a section, lists keep their
+    /// lines.
     pub(crate) fn paragraphs(&mut self, lines: &[String]) {
         for part in lines.split(|line| line.trim().is_empty()) {
+            if let [title] = part {
+                if let Some(title) = title.strip_prefix("# ") {
+                    self.section(title);
+                    continue;
+                }
+            }
             if part.first().is_some_and(|line| line.starts_with("* ")) {
                 self.line("");
                 part.iter().for_each(|line| self.line(&inline(line)));

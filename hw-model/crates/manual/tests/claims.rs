@@ -6,13 +6,14 @@ use reflow_manual::root;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+// In the texts `@` stands for what the script looks for: it must not find it in this file.
 const DEVICE: &str = "\
-/// Not a test. Claims: 1.
+/// Not a test. @ 1.
 fn helper() {}
 
 #[cfg(test)]
 mod tests {
-    /// Claims: 1, 2.
+    /// @ 1, 2.
     #[test]
     fn unit() {}
 }
@@ -21,7 +22,7 @@ const INTEGRATION: &str = "\
 proptest! {
     /// Some words.
     ///
-    /// Claims: 2,
+    /// @ 2,
     /// 3.
     #[test]
     fn property(x in 0..3) {}
@@ -68,8 +69,14 @@ impl Project {
             "hw-model/crates/device/Cargo.toml",
             "name = \"reflow-device\"\n",
         );
-        project.put("hw-model/crates/device/src/pm.rs", DEVICE);
-        project.put("hw-model/crates/device/tests/story.rs", INTEGRATION);
+        project.put(
+            "hw-model/crates/device/src/pm.rs",
+            &DEVICE.replace('@', "Claims:"),
+        );
+        project.put(
+            "hw-model/crates/device/tests/story.rs",
+            &INTEGRATION.replace('@', "Claims:"),
+        );
         project.put("tests/vm/cases/tcp.py", CASES);
         project.put("build/test-results.jsonl", RESULTS);
         project.put("Documentation/claims.rst", PAGE);

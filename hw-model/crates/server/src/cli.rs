@@ -2,12 +2,14 @@
 
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::Parser;
+use reflow_device::chaos;
 use reflow_hwdef::regs;
 
 /// The modelled Reflow NIC.
@@ -53,6 +55,9 @@ pub(crate) struct Options {
     /// Keep reading the wire when the packet memory is nearly full, and lose frames
     #[arg(long)]
     pub(crate) no_pause: bool,
+    /// Break promises on purpose: faults as in lengths=0.01,irq-lost; 'help' lists them
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) chaos: Option<chaos::Spec>,
     /// Record what passes over the wire in this pcapng file
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
@@ -153,6 +158,11 @@ fn flows(text: &str) -> Result<usize, String> {
 
 /// Reads the command line. Help goes to stdout; anything wrong is one line on stderr.
 pub(crate) fn parse() -> Result<Command, ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if asks_for_chaos(&arguments) {
+        print!("{}", chaos::Spec::help());
+        return Err(ExitCode::SUCCESS);
+    }
     Command::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             println!("{error}");
@@ -170,6 +180,12 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
             ExitCode::from(2)
         }
     })
+}
+
+/// Whether the list of faults is all that is asked for.
+fn asks_for_chaos(arguments: &[OsString]) -> bool {
+    let pair = |pair: &[OsString]| pair[0] == "--chaos" && pair[1] == "help";
+    arguments.windows(2).any(pair) || arguments.iter().any(|a| a == "--chaos=help")
 }
 
 /// The first paragraph of a message, on one line and without its "error:".

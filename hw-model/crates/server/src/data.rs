@@ -103,7 +103,8 @@ impl DataPath {
             .wire
             .deadline()
             .map(|at| at.saturating_duration_since(Instant::now()));
-        [device, wire].into_iter().flatten().min()
+        let trace = self.trace.as_ref().and_then(Trace::timeout);
+        [device, wire, trace].into_iter().flatten().min()
     }
 
     /// One round: frames in, transfer, frames out. Whether another round would find work.
@@ -113,9 +114,12 @@ impl DataPath {
         let mut nic = shared.lock();
         nic.set_link(self.wire.link());
         self.wire
-            .listening(regs::Ctrl(nic.device.mmio_read(regs::CTRL)).rx() != 0);
+            .listening(regs::Ctrl(nic.device.register(regs::CTRL)).rx() != 0);
         let fed = self.feed(&mut nic, now);
         let more = nic.pump(now);
+        if let Some(trace) = &mut self.trace {
+            nic.device.exits().for_each(|exit| trace.left(exit));
+        }
         self.deadline = nic.next_deadline();
         let fetch = self.outgoing.is_empty();
         if fetch {

@@ -58,7 +58,12 @@ impl Nic {
 
     /// Reads configuration space.
     pub(crate) fn config_read(&self, offset: usize, data: &mut [u8]) {
-        self.config.read(offset, data);
+        if self.device.is_removed() {
+            // What a bus gives when nobody answers.
+            data.fill(0xff);
+        } else {
+            self.config.read(offset, data);
+        }
     }
 
     /// Writes configuration space.

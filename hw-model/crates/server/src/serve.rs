@@ -39,13 +39,18 @@ type End = Result<()>;
 
 /// Serves until a signal comes or a thread fails.
 pub(crate) fn serve(options: &Options) -> Result<()> {
-    let device = Device::new(Config {
+    let config = Config {
         mac: options.mac.0,
         queues: usize::from(options.queues),
         flows: options.flows,
         pm_bytes: options.pm_kib as usize * 1024,
         seed: options.seed,
-    });
+    };
+    let chaos = options.chaos.clone().unwrap_or_default();
+    let mut device = Device::hostile(config, &chaos);
+    if options.trace.is_some() {
+        device.log_exits();
+    }
     let vectors = device.vectors();
     let shared = Arc::new(Shared::new(Nic::new(device, options.mac.0))?);
     let wire = wire::open(&options.wire)?;
@@ -80,6 +85,14 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
     // The data thread brings the trace to its end and removes the wire's socket.
     shared.stop();
     let _ = data.join();
+    for (name, tally) in shared.lock().device.injections() {
+        log::warn!(
+            "chaos: {name} struck {} times of {}, {} spoiled",
+            tally.strikes,
+            tally.chances,
+            tally.spoiled
+        );
+    }
     result
 }
 

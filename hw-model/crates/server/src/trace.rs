@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! A pcapng file of what passes over the wire, each received frame with what the NIC made of it.
+//!
+//! Whether another packet of a flow waits is known only when a packet is transferred to the host, and
+//! the operation code, too, may change until then. So a received frame is held back until it has
+//! left the packet memory, and with it all that came or went later: the file is in the order of the
+//! wire. What waits for longer than [`HOLD`], or has too much behind it, is written without a hint.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -16,8 +22,9 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
 use pcap_file::DataLink;
-use reflow_device::RxOutcome;
+use reflow_device::{Exit, RxOutcome};
 use reflow_hwdef::desc::FLOW_NONE;
+use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::stats;
 
 /// Time stamps count nanoseconds.
@@ -25,10 +32,40 @@ const NANOSECONDS: u8 = 9;
 /// Direction in the flags of a packet.
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
+/// How long a frame is held back until it is known what becomes of it.
+const HOLD: Duration = Duration::from_secs(1);
+/// Most frames that are held back.
+const MAX_HELD: usize = 8192;
+
+/// A frame that is not in the file yet.
+struct Record {
+    time: Duration,
+    frame: Vec<u8>,
+    direction: u32,
+    fate: Fate,
+}
+
+/// What is known about a frame.
+enum Fate {
+    /// All: the comment.
+    Known(String),
+    /// It waits in the packet memory, with the operation code that it got on arrival.
+    Waits {
+        opcode: Opcode,
+        flow: u16,
+        queue: u16,
+    },
+}
 
 /// The file.
 pub(crate) struct Trace {
     writer: PcapNgWriter<BufWriter<File>>,
+    /// What is held back, in the order of the wire.
+    held: VecDeque<Record>,
+    /// Number of the first of them.
+    first: u64,
+    /// For each queue the numbers of the frames that wait in it.
+    waiting: Vec<VecDeque<u64>>,
     /// Whether something was recorded that may not be in the file yet.
     dirty: bool,
     /// Whether writing failed: the trace ends there.
@@ -59,41 +96,137 @@ impl Trace {
             start().with_context(|| format!("cannot write the capture file {}", path.display()))?;
         Ok(Self {
             writer,
+            held: VecDeque::new(),
+            first: 0,
+            waiting: Vec::new(),
             dirty: false,
             broken: false,
         })
     }
 
-    /// Records a frame from the wire, with what became of it as a comment.
+    /// Records a frame from the wire.
     pub(crate) fn received(&mut self, frame: &[u8], outcome: RxOutcome) {
-        self.record(frame, INBOUND, Some(describe(outcome)));
+        let fate = match outcome {
+            RxOutcome::Queued {
+                queue,
+                opcode,
+                flow,
+            } => {
+                let at = usize::from(queue);
+                if self.waiting.len() <= at {
+                    self.waiting.resize_with(at + 1, VecDeque::new);
+                }
+                self.waiting[at].push_back(self.first + self.held.len() as u64);
+                Fate::Waits {
+                    opcode,
+                    flow,
+                    queue,
+                }
+            }
+            RxOutcome::Dropped(why) => {
+                let name = stats::GLOBAL
+                    .get(why as usize)
+                    .map_or("unknown", |c| c.name);
+                Fate::Known(format!("dropped: {name}"))
+            }
+        };
+        self.record(frame, INBOUND, fate);
+    }
+
+    /// A frame that was received has left the packet memory.
+    pub(crate) fn left(&mut self, exit: Exit) {
+        let waiting = self.waiting.get_mut(usize::from(exit.queue));
+        let Some(number) = waiting.and_then(VecDeque::pop_front) else {
+            return;
+        };
+        let held = number
+            .checked_sub(self.first)
+            .and_then(|at| self.held.get_mut(at as usize));
+        // If it is not held any more, it was written without the hint.
+        if let Some(record) = held {
+            if let Fate::Waits {
+                opcode,
+                flow,
+                queue,
+            } = record.fate
+            {
+                let (now, end) = match exit.transferred {
+                    Some(how) => (how.opcode, format!("hint {}", u8::from(how.more))),
+                    None => (opcode, "lost".to_owned()),
+                };
+                record.fate = Fate::Known(describe(opcode, now, flow, queue, &end));
+            }
+        }
     }
 
     /// Records a frame to the wire.
     pub(crate) fn sent(&mut self, frame: &[u8]) {
-        self.record(frame, OUTBOUND, None);
+        self.record(frame, OUTBOUND, Fate::Known("sent".to_owned()));
     }
 
-    /// Brings everything recorded into the file.
+    /// Brings everything that is known into the file.
     pub(crate) fn flush(&mut self) {
+        self.settle(since_epoch());
         if std::mem::take(&mut self.dirty) && !self.broken {
             let result = self.writer.get_mut().flush();
             self.check(result);
         }
     }
 
-    fn record(&mut self, frame: &[u8], direction: u32, comment: Option<String>) {
+    /// How long [`Trace::flush`] can wait.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let oldest = self.held.front()?.time;
+        Some((oldest + HOLD).saturating_sub(since_epoch()))
+    }
+
+    fn record(&mut self, frame: &[u8], direction: u32, fate: Fate) {
+        let time = since_epoch();
+        self.held.push_back(Record {
+            time,
+            frame: frame.to_vec(),
+            direction,
+            fate,
+        });
+        self.settle(time);
+    }
+
+    /// Writes what is known, and what is held back for too long.
+    fn settle(&mut self, now: Duration) {
+        while let Some(record) = self.held.front() {
+            let waits = matches!(record.fate, Fate::Waits { .. });
+            let patience = now < record.time + HOLD && self.held.len() <= MAX_HELD;
+            if waits && patience {
+                break;
+            }
+            self.write_first();
+        }
+    }
+
+    fn write_first(&mut self) {
+        let Some(record) = self.held.pop_front() else {
+            return;
+        };
+        self.first += 1;
         if self.broken {
             return;
         }
-        let mut options = vec![EnhancedPacketOption::Flags(direction)];
-        options.extend(comment.map(|text| EnhancedPacketOption::Comment(Cow::Owned(text))));
+        let comment = match record.fate {
+            Fate::Known(text) => text,
+            Fate::Waits {
+                opcode,
+                flow,
+                queue,
+            } => describe(opcode, opcode, flow, queue, "waits"),
+        };
         let block = EnhancedPacketBlock {
             interface_id: 0,
-            timestamp: since_epoch(),
-            original_len: frame.len() as u32,
-            data: Cow::Borrowed(frame),
-            options,
+            timestamp: record.time,
+            original_len: record.frame.len() as u32,
+            data: Cow::Owned(record.frame),
+            options: vec![
+                EnhancedPacketOption::Flags(record.direction),
+                EnhancedPacketOption::Comment(Cow::Owned(comment)),
+            ],
         };
         let result = self.writer.write_block(&block.into_block());
         self.dirty = true;
@@ -108,28 +241,27 @@ impl Trace {
     }
 }
 
-fn describe(outcome: RxOutcome) -> String {
-    match outcome {
-        RxOutcome::Queued {
-            queue,
-            opcode,
-            flow: FLOW_NONE,
-        } => {
-            format!("{}, no flow, queue {queue}", opcode.name())
+impl Drop for Trace {
+    fn drop(&mut self) {
+        while !self.held.is_empty() {
+            self.write_first();
         }
-        RxOutcome::Queued {
-            queue,
-            opcode,
-            flow,
-        } => {
-            format!("{}, flow {flow}, queue {queue}", opcode.name())
-        }
-        RxOutcome::Dropped(why) => {
-            let name = stats::GLOBAL
-                .get(why as usize)
-                .map_or("dropped", |c| c.name);
-            format!("dropped: {name}")
-        }
+        self.flush();
+    }
+}
+
+/// The comment of a frame that was stored.
+fn describe(arrived: Opcode, now: Opcode, flow: u16, queue: u16, end: &str) -> String {
+    let flow = match flow {
+        FLOW_NONE => "no flow".to_owned(),
+        flow => format!("flow {flow}"),
+    };
+    let name = now.name();
+    if arrived == now {
+        format!("{name}, {flow}, queue {queue}, {end}")
+    } else {
+        let arrived = arrived.name();
+        format!("{name} (arrived as {arrived}), {flow}, queue {queue}, {end}")
     }
 }
 

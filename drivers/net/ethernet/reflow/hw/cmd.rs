@@ -8,8 +8,8 @@
 //! multiple of eight; a block that is shorter than what is to be read or written is refused. Entry
 //! and block are read once.
 //!
-//! The ring stops when an entry is not in accessible memory or CMD_TAIL runs ahead of it by more than
-//! its size; CMD_SIZE then reads 0, and the event of a command is raised.
+//! The ring stops when an entry is not in accessible memory or CMD_TAIL runs ahead of it by more
+//! than its size; CMD_SIZE then reads 0, and the event of a command is raised.
 //!
 //! # Steering
 //!
@@ -24,30 +24,30 @@
 //! FLOW_SIZE. Blocks pin at most half of the flow database.
 //!
 //! Every packet of the flow that has a right checksum says in its completion whether the block
-//! applied (`summary`). It applies to data whose sequence number is the expected one, and to packets
-//! without data there. It does not apply to, and is stale after: data elsewhere, SYN, FIN without
-//! data, RST, URG, data that the list cannot take, and packets that re-assembly does not take. A
-//! packet without data elsewhere leaves it as it is. In-order data with FIN is the last that it
-//! applies to. It is stale, too, when its queue stops or packets of it are lost. While it is stale it
-//! applies to nothing until it is set again, but still steers.
+//! applied (`summary`). It applies to data whose sequence number is the expected one, and to
+//! packets without data there. It does not apply to, and is stale after: data elsewhere, SYN, FIN
+//! without data, RST, URG, data that the list cannot take, and packets that re-assembly does not
+//! take. A packet without data elsewhere leaves it as it is. In-order data with FIN is the last
+//! that it applies to. It is stale, too, when its queue stops or packets of it are lost. While it
+//! is stale it applies to nothing until it is set again, but still steers.
 //!
-//! Setting a block for a key that has one replaces it; its counts begin anew. Data that waited to be
-//! placed for the block before is transferred as "small", with a summary of 2: once TcbSet or TcbDel
-//! is done, the device has no part in the old list.
+//! Setting a block for a key that has one replaces it; its counts begin anew. Data that waited to
+//! be placed for the block before is transferred as "small", with a summary of 2: once TcbSet or
+//! TcbDel is done, the device has no part in the old list.
 //!
 //! # Placement
 //!
-//! Data that a block with `place` applies to has operation code "placed". The byte of sequence number
-//! `base` + n is byte n % 4096 of page n / 4096 of the list. In the completion, `rb_id` and `rb2_id`
-//! are indices in the list, and nothing is released. The header is in a cell, whatever
+//! Data that a block with `place` applies to has operation code "placed". The byte of sequence
+//! number `base` + n is byte n % 4096 of page n / 4096 of the list. In the completion, `rb_id` and
+//! `rb2_id` are indices in the list, and nothing is released. The header is in a cell, whatever
 //! FLOW_CFG.suppress says. A packet that does not wholly fit in the list is not placed.
 //!
-//! With `pdu`, `base` is the sequence number of a PDU's first byte and must be the expected one. The
-//! data behind each PDU's header starts on the next page of the list that holds none yet; a PDU
-//! without data takes none. The bytes of PDU headers go to the header cell, behind the `hdr_len` bytes
-//! of the packet's own headers, in their order: as many as `data_len` is more than what is in pages.
-//! A PDU that does not wholly fit in the rest of the list, or a packet with more PDU headers than the
-//! cell takes, is not placed.
+//! With `pdu`, `base` is the sequence number of a PDU's first byte and must be the expected one.
+//! The data behind each PDU's header starts on the next page of the list that holds none yet; a PDU
+//! without data takes none. The bytes of PDU headers go to the header cell, behind the `hdr_len`
+//! bytes of the packet's own headers, in their order: as many as `data_len` is more than what is in
+//! pages. A PDU that does not wholly fit in the rest of the list, or a packet with more PDU headers
+//! than the cell takes, is not placed.
 
 /// 64-bit words of an entry.
 pub const CMD_WORDS: usize = 8;
@@ -73,8 +73,8 @@ pub enum Command {
     RuleSet = 4,
     /// Remove steering rule `index`.
     RuleDel = 5,
-    /// Set hash context `index` (block of [`RSS_WORDS`]), 1 to [`RSS_CONTEXTS`]; context 0 is that of
-    /// the registers.
+    /// Set hash context `index` (block of [`RSS_WORDS`]), 1 to [`RSS_CONTEXTS`]; context 0 is that
+    /// of the registers.
     RssSet = 6,
     /// Remove hash context `index`.
     RssDel = 7,

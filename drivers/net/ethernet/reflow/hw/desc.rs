@@ -20,6 +20,8 @@ pub const TX_DESC_SIZE: usize = 32;
 pub const BUF_DESC_SIZE: usize = 16;
 /// Most descriptors of one packet to send.
 pub const TX_MAX_DESCS: usize = 20;
+/// Most payload bytes of one packet that is to be cut into segments.
+pub const TX_MAX_PAYLOAD: usize = 65536;
 
 /// What a completion is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,15 +177,16 @@ bitfields! {
     17:17 eop, with_eop;
     /// Fill in the checksum at csum_off, summed from csum_start to the end.
     18:18 csum, with_csum;
-    /// Cut into segments: TCP.
+    /// Cut into segments: TCP. Sequence numbers, lengths, IPv4 ids and all checksums become those
+    /// of each segment, whatever csum says; FIN and PSH are on the last only, CWR on the first.
     19:19 tso, with_tso;
-    /// Cut into segments: UDP.
+    /// Cut into segments: UDP. Not together with tso.
     20:20 uso, with_uso;
     /// Insert the VLAN tag.
     21:21 vlan, with_vlan;
-    /// Segments of a TSO packet keep the IPv4 id of the first.
+    /// Segments keep the IPv4 id of the packet; else it counts up from that.
     22:22 fixed_id, with_fixed_id;
-    /// Payload bytes of a segment.
+    /// Payload bytes of a segment, of the last one what is left; at least one.
     47:32 mss, with_mss;
     /// VLAN tag control information to insert.
     63:48 vlan_tci, with_vlan_tci;
@@ -191,6 +194,13 @@ bitfields! {
 
 bitfields! {
     /// Word 2 of a packet's first transmit descriptor. Word 3 is reserved and zero.
+    ///
+    /// Of a packet to be cut: `l3_off` is at least 14 and `l4_off` 20 more; `hdr_len` ends the TCP
+    /// header, so it is at least 20 more again, or the UDP header, exactly 8 more; what follows are
+    /// at most [`TX_MAX_PAYLOAD`] bytes. Other offsets stop the queue. If the bytes at these
+    /// offsets are not such headers (IPv4 with options or without, IPv6 with hop-by-hop and
+    /// destination options or without, then TCP or UDP), the packet is dropped and counted as an
+    /// error.
     pub struct T2(u64);
     /// Where the checksum starts, from the start of the packet.
     15:0 csum_start, with_csum_start;

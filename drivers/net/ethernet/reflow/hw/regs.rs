@@ -97,7 +97,8 @@ registers! {
     PARSER_CRC[1; 4] @ 0x0098 Ro = 0;
     /// Which headers are hashed, see RssCtrl.
     RSS_CTRL[1; 4] @ 0x00a0 Rw = 0;
-    /// Random early discard: the levels of a band, see RedLevels.
+    /// Random early discard: the levels of a band, see RedLevels. Where bands overlap, the one with
+    /// the lowest number counts. TCP packets with SYN, FIN or RST or without data are exempt.
     RED_LEVELS[4; 4] @ 0x00c0 Rw = 0;
     /// Random early discard: the probability of a band in 1/65536; 65536 and more are certain.
     RED_PROB[4; 4] @ 0x00d0 Rw = 0;
@@ -274,6 +275,11 @@ bitfields! {
     31:16 high, with_high;
 }
 
+/// Shortest PDU whose data starts on a fresh page, in bytes.
+pub const PDU_MIN: u64 = 4096;
+/// Longest PDU whose data starts on a fresh page; a length beyond is taken for a mistake.
+pub const PDU_MAX: u64 = 1 << 20;
+
 /// Bands of random early discard.
 pub const RED_BANDS: usize = 4;
 
@@ -303,7 +309,12 @@ bitfields! {
     3:3 fresh_page, with_fresh_page;
     /// Split headers from data where there is no flow, too.
     4:4 split_all, with_split_all;
-    /// Session framing that the parser program finds: each PDU's data start on a fresh page.
+    /// Session framing, where the parser program tells of it: from a connection's set-up on the
+    /// device follows its PDUs. The data of a PDU of 4096 bytes to 1 MiB starts at offset 0 of a
+    /// fresh re-assembly buffer and goes on without gaps, over all its packets and aggregates and
+    /// whatever fresh_page says. PDU headers, and data of shorter or longer PDUs, stand behind what
+    /// came before. No data in order is "small" because of PSH or FIN. A packet out of order ends
+    /// the PDU's contiguity; the next PDU whose header comes has its pages again.
     5:5 session, with_session;
 }
 

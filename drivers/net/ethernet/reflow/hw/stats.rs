@@ -139,6 +139,8 @@ counters! {
     TcbNotApplied = "hw_tcb_not_applied";
     #[doc = "PDUs that started on a fresh page."]
     SessionPdus = "hw_session_pdus";
+    #[doc = "Session headers whose length is beyond measure."]
+    SessionInsane = "hw_session_insane";
     #[doc = "Commands carried out."]
     Commands = "hw_commands";
     #[doc = "Commands refused."]

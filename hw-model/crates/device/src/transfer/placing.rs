@@ -22,8 +22,8 @@ pub(super) fn summary(c: &Control, opcode: Opcode) -> Summary {
 }
 
 impl Transfer<'_> {
-    /// The operation code of a packet now that it is to be transferred: a list that the host has set
-    /// anew or taken back since it came is no place any more.
+    /// The operation code of a packet now that it is to be transferred: a list that the host has
+    /// set anew or taken back since it came is no place any more.
     pub(super) fn settle_placed(&self, rx: &RxSide, c: &Control) -> Opcode {
         let cell = rx.header_limit().unwrap_or(0);
         let fits = c.hdr_len + c.tcb.inline <= cell;

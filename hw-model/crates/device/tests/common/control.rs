@@ -4,6 +4,7 @@
 
 use super::driver::Piece;
 use super::{FakeHost, Rig, Tcp};
+use reflow_hwdef::cmd::CMD_SIZE;
 use reflow_hwdef::cmd::*;
 use reflow_hwdef::index::Index;
 use reflow_hwdef::regs::*;
@@ -59,7 +60,14 @@ impl Commands {
     }
 
     /// Queues a command with its block's address; tells the address of its entry.
-    pub fn queue(&mut self, host: &FakeHost, command: u8, index: u32, addr: u64, len: usize) -> u64 {
+    pub fn queue(
+        &mut self,
+        host: &FakeHost,
+        command: u8,
+        index: u32,
+        addr: u64,
+        len: usize,
+    ) -> u64 {
         self.tag = (self.tag + 1) & 0xffff;
         let head = Cmd0(0)
             .with_command(command.into())
@@ -266,7 +274,10 @@ impl List {
     /// The bytes of a piece of data.
     pub fn piece(&self, host: &FakeHost, piece: &Piece) -> Vec<u8> {
         assert!(piece.off + piece.len <= 4096);
-        host.get(self.pages[usize::from(piece.rb)] + piece.off as u64, piece.len)
+        host.get(
+            self.pages[usize::from(piece.rb)] + piece.off as u64,
+            piece.len,
+        )
     }
 
     /// All bytes.

@@ -252,10 +252,15 @@ impl QueueDriver {
         self.write(dev, host, Q_DB, db.0);
     }
 
-    fn next_completion(&mut self, host: &FakeHost) -> Option<Completion> {
-        let slot = self.cq_cons.slot(self.setup.log2_cq) as u64;
+    /// The completion at an index, be it there or not.
+    pub fn completion_at(&self, host: &FakeHost, index: Index) -> Completion {
+        let slot = index.slot(self.setup.log2_cq) as u64;
         let words = std::array::from_fn(|i| host.get_u64(self.cq + slot * 64 + i as u64 * 8));
-        let done = Completion::from_words(words);
+        Completion::from_words(words)
+    }
+
+    fn next_completion(&mut self, host: &FakeHost) -> Option<Completion> {
+        let done = self.completion_at(host, self.cq_cons);
         let generation = u64::from(self.cq_cons.generation(self.setup.log2_cq));
         if done.c0.generation() != generation {
             return None;

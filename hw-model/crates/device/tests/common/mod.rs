@@ -33,6 +33,9 @@ pub struct Setup {
     pub ram: usize,
     /// Which of the shipped parser programs is at work.
     pub program: &'static str,
+    pub seed: u64,
+    /// Faults of the device.
+    pub chaos: &'static str,
 }
 
 impl Default for Setup {
@@ -50,6 +53,8 @@ impl Default for Setup {
             max_frame: 9014,
             ram: 8 << 20,
             program: "default",
+            seed: 1,
+            chaos: "",
         }
     }
 }
@@ -64,13 +69,17 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(setup: Setup) -> Self {
-        let mut dev = Device::new(Config {
+        let config = Config {
             mac: frames::DEV_MAC,
             queues: setup.queues,
             flows: setup.flows,
             pm_bytes: setup.pm_bytes,
-            seed: 1,
-        });
+            seed: setup.seed,
+        };
+        let mut dev = match setup.chaos {
+            "" => Device::new(config),
+            spec => Device::hostile(config, &spec.parse().unwrap()),
+        };
         dev.set_link(true);
         let mut host = FakeHost::new(setup.ram);
         for (offset, value) in [

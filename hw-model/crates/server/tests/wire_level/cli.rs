@@ -39,6 +39,9 @@ fn bad_options() {
         ("--seed", "-1"),
         ("--pm-kib", "1"),
         ("--wire", "carrier-pigeon"),
+        ("--chaos", "lenghts=0.1"),
+        ("--chaos", "lost=2"),
+        ("--chaos", ""),
         ("--no-such-option", "1"),
     ] {
         let mut args = serve.to_vec();
@@ -88,7 +91,20 @@ fn unusable_paths() {
 /// Help is what was asked for, so it goes to stdout.
 #[test]
 fn help() {
-    for args in [&["--help"][..], &["serve", "--help"], &["--version"]] {
+    let faults: [&[&str]; 2] = [&["serve", "--chaos", "help"], &["serve", "--chaos=help"]];
+    for args in faults {
+        let text = String::from_utf8(run(args).stdout).unwrap();
+        for fault in ["lengths", "irq-storm", "removed"] {
+            assert!(text.contains(&format!("  {fault} ")), "{text}");
+        }
+    }
+    for args in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["--version"],
+        faults[0],
+        faults[1],
+    ] {
         let output = run(args);
         assert!(output.status.success());
         assert!(output.stderr.is_empty());

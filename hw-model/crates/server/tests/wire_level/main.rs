@@ -3,6 +3,7 @@
 //! Wire-level tests: the real server between a vfio-user client and a peer on the wire, both of
 //! which are this test. No virtual machine is involved.
 
+mod chaos;
 mod cli;
 mod driver;
 mod function;
@@ -10,5 +11,6 @@ mod hostile;
 mod lifecycle;
 mod peer;
 mod rig;
+mod status;
 mod traffic;
 mod wires;

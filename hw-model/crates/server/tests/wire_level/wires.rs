@@ -14,7 +14,7 @@ use reflow_hwdef::regs;
 use tempfile::TempDir;
 
 use crate::driver::Driver;
-use crate::peer::{plain, Peer};
+use crate::peer::{plain, tcp, Peer, ACK, PSH};
 use crate::rig::{until, until_exists, Nic};
 
 fn until_link(driver: &mut Driver, up: bool) {
@@ -156,7 +156,7 @@ fn capture_files() {
     }
     driver.transmit(0, &plain(123, 7));
     until("the frame is in the file", || {
-        (packets(&nic.path("out")) == [(plain(123, 7), 2, String::new())]).then_some(())
+        (packets(&nic.path("out")) == [(plain(123, 7), 2, "sent".to_owned())]).then_some(())
     });
     assert_eq!(nic.counter("hw_rx_disabled"), 0);
 }
@@ -176,8 +176,10 @@ fn loopback() {
     }
 }
 
-/// The trace has every frame, its direction, and what the NIC made of it; it is whole when the
-/// server ends.
+/// The trace has every frame in the order of the wire, its direction, and what the NIC made of it; it
+/// is whole when the server ends.
+///
+/// Claims: 21, 37
 #[test]
 fn trace() {
     let nic = Nic::start("listen:unix:@/wire", &["--trace", "@/trace"]);
@@ -188,16 +190,64 @@ fn trace() {
         (nic.counter("hw_rx_disabled") == 1).then_some(())
     });
     let mut driver = Driver::attach(&nic);
+    driver.merge();
     driver.start();
     peer.send(&[plain(70, 2)]);
     driver.next(0);
     driver.transmit(0, &plain(80, 3));
     peer.receive();
+    let segments: Vec<Vec<u8>> = [(0, ACK), (500, ACK), (1000, PSH)]
+        .map(|(seq, flags)| tcp(4000, seq, flags, &[5; 500]))
+        .into();
+    peer.send(&segments);
+    for _ in 0..3 {
+        driver.next(0);
+    }
+    // No buffer is left of those that the next one would need.
+    driver.write(regs::QUEUE_BASE + regs::Q_CTRL, 0);
+    driver.start_queue(0);
+    peer.send(&[plain(90, 4)]);
+    until("it waits", || {
+        (nic.status()["queues"][0]["waiting"] == 1).then_some(())
+    });
+    driver.transmit(0, &plain(100, 5));
+    peer.receive();
+    driver.write(regs::RESET, 1);
+    driver.start();
+    peer.send(&[plain(110, 6)]);
+    driver.next(0);
     let (_, dir) = nic.terminate();
+    let flow = "flow 0, queue 0";
     let expected = [
         (plain(60, 1), 1, "dropped: hw_rx_disabled".to_owned()),
-        (plain(70, 2), 1, "no_assist, no flow, queue 0".to_owned()),
-        (plain(80, 3), 2, String::new()),
+        (plain(70, 2), 1, "no_assist, no flow, queue 0, hint 0".to_owned()),
+        (plain(80, 3), 2, "sent".to_owned()),
+        (segments[0].clone(), 1, format!("start, {flow}, hint 1")),
+        (segments[1].clone(), 1, format!("append, {flow}, hint 1")),
+        (segments[2].clone(), 1, format!("append_close, {flow}, hint 0")),
+        (plain(90, 4), 1, "no_assist, no flow, queue 0, lost".to_owned()),
+        (plain(100, 5), 2, "sent".to_owned()),
+        (plain(110, 6), 1, "no_assist, no flow, queue 0, hint 0".to_owned()),
     ];
     assert_eq!(packets(&dir.path().join("trace")), expected);
+}
+
+/// A frame whose fate is open for long is in the file all the same, and so are later ones.
+#[test]
+fn trace_of_a_queue_that_is_stuck() {
+    let nic = Nic::start("listen:unix:@/wire", &["--trace", "@/trace"]);
+    let mut peer = Peer::connect(&nic.path("wire"));
+    let mut driver = Driver::attach(&nic);
+    driver.start_queue(0);
+    driver.start_device();
+    peer.send(&[plain(90, 1)]);
+    until("it waits", || {
+        (nic.status()["queues"][0]["waiting"] == 1).then_some(())
+    });
+    driver.transmit(0, &plain(100, 2));
+    until("both are in the file", || {
+        let seen = packets(&nic.path("trace"));
+        let comments: Vec<&str> = seen.iter().map(|packet| packet.2.as_str()).collect();
+        (comments == ["no_assist, no flow, queue 0, waits", "sent"]).then_some(())
+    });
 }

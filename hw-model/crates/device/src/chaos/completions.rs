@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Faults of completions.
+
+use super::dice::Dice;
+use super::{Chaos, Fault};
+use crate::host::{Host, MemError};
+use crate::queue::RxSide;
+use crate::transfer::Transfer;
+use reflow_hwdef::desc::{Completion, CompletionKind, COMPLETION_WORDS, FLOW_NONE};
+use reflow_hwdef::opcode::Opcode;
+
+/// Values of a 16-bit field.
+const FIELD: u64 = 1 << 16;
+
+/// A field of a completion, by getter and setter.
+type Field = (fn(&Completion) -> u64, fn(&mut Completion, u64));
+
+macro_rules! field {
+    ($word:ident, $get:ident, $set:ident) => {
+        (
+            |done: &Completion| done.$word.$get(),
+            |done: &mut Completion, value| done.$word = done.$word.$set(value),
+        )
+    };
+}
+
+const HB_ID: Field = field!(c2, hb_id, with_hb_id);
+const HB_OFF: Field = field!(c2, hb_off, with_hb_off);
+const HDR_LEN: Field = field!(c2, hdr_len, with_hdr_len);
+const NB_ID: Field = field!(c2, nb_id, with_nb_id);
+const NB_OFF: Field = field!(c4, nb_off, with_nb_off);
+const NB_LEN: Field = field!(c4, nb_len, with_nb_len);
+const RB_ID: Field = field!(c3, rb_id, with_rb_id);
+const RB_OFF: Field = field!(c3, rb_off, with_rb_off);
+const RB_LEN: Field = field!(c3, rb_len, with_rb_len);
+const RB2_ID: Field = field!(c3, rb2_id, with_rb2_id);
+const RB2_LEN: Field = field!(c4, rb2_len, with_rb2_len);
+
+fn is_packet(done: &Completion) -> bool {
+    done.c0.kind() == CompletionKind::Packet as u64
+}
+
+/// The fields that name buffers in use.
+fn ids(done: &Completion) -> Vec<Field> {
+    let c0 = done.c0;
+    let candidates = [
+        (c0.hb(), HB_ID),
+        (c0.nb() | c0.sb(), NB_ID),
+        (c0.rb() | c0.rel_rb(), RB_ID),
+        (c0.rb2(), RB2_ID),
+    ];
+    used(&candidates)
+}
+
+/// The fields that say where bytes are, and how many.
+fn spans(done: &Completion) -> Vec<Field> {
+    let c0 = done.c0;
+    let candidates = [
+        (c0.hb(), HB_OFF),
+        (c0.hb(), HDR_LEN),
+        (c0.nb() | c0.sb(), NB_OFF),
+        (c0.nb() | c0.sb(), NB_LEN),
+        (c0.rb(), RB_OFF),
+        (c0.rb(), RB_LEN),
+        (c0.rb2(), RB2_LEN),
+    ];
+    used(&candidates)
+}
+
+fn used(candidates: &[(u64, Field)]) -> Vec<Field> {
+    let used = candidates.iter().filter(|(used, _)| *used != 0);
+    used.map(|&(_, field)| field).collect()
+}
+
+/// Gives one of the fields another value: as often a near one, which may be believable, as any.
+fn spoil(done: &mut Completion, fields: &[Field], dice: &mut Dice) {
+    let Some((get, set)) = fields.get(dice.below(fields.len() as u64) as usize) else {
+        return;
+    };
+    let old = get(done);
+    let near = old.wrapping_add(dice.below(64)).wrapping_sub(32) % FIELD;
+    let value = if dice.below(2) == 0 && near != old {
+        Some(near)
+    } else {
+        dice.other(old, FIELD)
+    };
+    set(done, value.unwrap_or(0));
+}
+
+impl Chaos {
+    /// Spoils the completions of a packet, or the release of a page. The ring has room for `room`.
+    fn spoil_completions(&self, done: &mut Vec<Completion>, flows: usize, room: usize) {
+        let mut state = self.state();
+        let mut one = |fault, fits: &dyn Fn(&Completion) -> bool, spoil: &dyn Fn(&mut _, &mut _)| {
+            let candidates = done.iter().filter(|c| fits(c)).count() as u64;
+            if candidates == 0 {
+                return;
+            }
+            if let Some(injector) = state.strike(fault) {
+                let nth = injector.dice.below(candidates) as usize;
+                if let Some(c) = done.iter_mut().filter(|c| fits(c)).nth(nth) {
+                    spoil(c, &mut injector.dice);
+                }
+            }
+        };
+        let flows = flows as u64;
+        let (has_id, has_span) = (|c: &_| !ids(c).is_empty(), |c: &_| !spans(c).is_empty());
+        let has_other = |_: &_| flows > 1;
+        one(Fault::Buffers, &has_id, &|c, dice| spoil(c, &ids(c), dice));
+        one(Fault::Lengths, &has_span, &|c, dice| {
+            spoil(c, &spans(c), dice);
+        });
+        one(Fault::OpcodeUnknown, &is_packet, &|c, dice| {
+            let first = Opcode::COUNT as u64;
+            c.c0 = c.c0.with_opcode(first + dice.below(16 - first));
+        });
+        one(Fault::OpcodeWrong, &is_packet, &|c, dice| {
+            let other = dice.other(c.c0.opcode(), Opcode::COUNT as u64);
+            c.c0 = c.c0.with_opcode(other.unwrap_or(0));
+        });
+        one(Fault::FlowRange, &|_| true, &|c, dice| {
+            c.c0 = c.c0.with_flow(flows + dice.below(u64::from(FLOW_NONE) - flows));
+        });
+        one(Fault::FlowOther, &has_other, &|c, dice| {
+            c.c0 = c.c0.with_flow(dice.other(c.c0.flow(), flows).unwrap_or(0));
+        });
+        one(Fault::Random, &|_| true, &|c, dice| {
+            let words: [u64; COMPLETION_WORDS] = std::array::from_fn(|_| dice.bits());
+            *c = Completion::from_words(words);
+            c.c0 = c.c0.with_generation(0);
+        });
+        // The ring takes this bit as "not what it should be".
+        one(Fault::Generation, &|_| true, &|c, _| {
+            c.c0 = c.c0.with_generation(1);
+        });
+        if done.len() * 2 <= room && state.strike(Fault::Duplicate).is_some() {
+            done.extend_from_within(..);
+        }
+        if state.strike(Fault::Lost).is_some() {
+            done.clear();
+        }
+        state.packets += 1;
+    }
+}
+
+impl Transfer<'_> {
+    /// Writes the completions that were put together, or, in hostile mode, what is made of them.
+    pub(crate) fn publish(&mut self, rx: &mut RxSide, host: &impl Host) -> Result<(), MemError> {
+        let done = &mut self.scratch.completions;
+        if let Some(chaos) = self.chaos {
+            chaos.spoil_completions(done, self.fdb.size(), rx.cq.free());
+        }
+        rx.cq.publish(host, done)
+    }
+}

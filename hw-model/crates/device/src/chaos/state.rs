@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The faults of a device, shared by the places where they strike.
+
+use super::dice::Injector;
+use super::{Fault, Spec, Tally};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Time between two interrupts of a storm.
+const STORM_NS: u64 = 10_000;
+
+/// All faults.
+#[derive(Debug)]
+pub(super) struct State {
+    injectors: Vec<Injector>,
+    /// Packets transferred and sent so far.
+    pub(super) packets: u64,
+    pub(super) now: u64,
+    /// Registers read all ones.
+    removed: bool,
+    link_down: bool,
+    storm: bool,
+}
+
+/// What changed with time.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Change {
+    /// The link seems to have gone or come.
+    pub(super) link: bool,
+    /// The device is back after it was gone.
+    pub(super) back: bool,
+    /// Vectors to raise for no reason.
+    pub(super) spurious: Option<u64>,
+    /// The same of a storm.
+    pub(super) storm: Option<u64>,
+}
+
+impl State {
+    /// An injector if the fault is wished for.
+    pub(super) fn get(&mut self, fault: Fault) -> Option<&mut Injector> {
+        self.injectors.iter_mut().find(|i| i.fault() == fault)
+    }
+
+    /// The injector of a fault that strikes now; counts what it spoils.
+    pub(super) fn strike(&mut self, fault: Fault) -> Option<&mut Injector> {
+        let packets = self.packets;
+        let injector = self.get(fault)?;
+        if !injector.strikes(packets) {
+            return None;
+        }
+        injector.tally.spoiled += 1;
+        Some(injector)
+    }
+
+    /// Whether a fault that lasts is at work; counts what it spoils.
+    pub(super) fn lasting(&mut self, fault: Fault) -> bool {
+        let on = self.begun(fault);
+        self.spoil(fault, on);
+        on
+    }
+
+    /// Whether a fault that lasts is at work.
+    fn begun(&mut self, fault: Fault) -> bool {
+        let (packets, now) = (self.packets, self.now);
+        self.get(fault).is_some_and(|i| i.lasts(packets, now))
+    }
+
+    fn spoil(&mut self, fault: Fault, on: bool) {
+        if let Some(injector) = self.get(fault).filter(|_| on) {
+            injector.tally.spoiled += 1;
+        }
+    }
+
+    /// Time goes on, and a turn of work begins. A device that is gone does nothing else.
+    pub(super) fn turn(&mut self, now: u64, vectors: u64) -> Change {
+        self.now = self.now.max(now);
+        let mut change = Change::default();
+        let removed = self.begun(Fault::Removed);
+        change.back = self.removed && !removed;
+        self.removed = removed;
+        if removed {
+            return change;
+        }
+        let down = self.begun(Fault::LinkFlap);
+        change.link = down != self.link_down;
+        self.spoil(Fault::LinkFlap, change.link);
+        self.link_down = down;
+        let spurious = self.strike(Fault::IrqSpurious);
+        change.spurious = spurious.map(|injector| injector.dice.below(vectors));
+        self.storm = self.lasting(Fault::IrqStorm);
+        if let Some(injector) = self.get(Fault::IrqStorm) {
+            let turn = injector.tally.spoiled % vectors.max(1);
+            change.storm = self.storm.then_some(turn);
+        }
+        change
+    }
+}
+
+/// The faults of a device that has any.
+#[derive(Clone, Debug)]
+pub(crate) struct Chaos(Arc<Mutex<State>>);
+
+impl Chaos {
+    /// The faults of a spec; `None` if it has none.
+    pub(crate) fn new(spec: &Spec, seed: u64) -> Option<Self> {
+        let injectors: Vec<_> = spec
+            .wishes
+            .iter()
+            .map(|&wish| Injector::new(wish, seed))
+            .collect();
+        (!injectors.is_empty()).then(|| {
+            Self(Arc::new(Mutex::new(State {
+                injectors,
+                packets: 0,
+                now: 0,
+                removed: false,
+                link_down: false,
+                storm: false,
+            })))
+        })
+    }
+
+    /// The state. Nothing panics while it is held.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the device is gone.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.state().removed
+    }
+
+    /// A register is read: whether it reads all ones.
+    pub(crate) fn hides_registers(&self) -> bool {
+        let mut state = self.state();
+        let removed = state.removed;
+        state.spoil(Fault::Removed, removed);
+        removed
+    }
+
+    /// Whether the link seems to be down.
+    pub(crate) fn hides_link(&self) -> bool {
+        self.state().link_down
+    }
+
+    /// When the device wants to be pumped on behalf of its faults.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let state = self.state();
+        let storm = state.storm.then(|| state.now.saturating_add(STORM_NS));
+        let ends = state.injectors.iter().map(|i| i.deadline(state.now));
+        ends.chain([storm]).flatten().min()
+    }
+
+    /// What each fault did so far.
+    pub(crate) fn tallies(&self) -> Vec<(Fault, Tally)> {
+        let state = self.state();
+        let injectors = state.injectors.iter();
+        injectors.map(|i| (i.fault(), i.tally)).collect()
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The device from outside, for those who watch it: nothing here has an effect on it, or is seen by
+//! a driver.
+
+use crate::buffers::BufferRing;
+use crate::device::Device;
+use crate::parser::Program;
+use reflow_hwdef::cmd::{FLOW_WORDS, RULE_MAX, TCB_WORDS};
+use reflow_hwdef::regs::BufKind;
+
+/// A ring that the driver fills.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RingState {
+    /// Its size.
+    pub entries: usize,
+    /// What the device may still take.
+    pub available: usize,
+}
+
+/// The completion ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CompletionState {
+    /// Its size.
+    pub entries: usize,
+    /// Completions written and not consumed.
+    pub unseen: usize,
+}
+
+/// The transmit ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TxState {
+    /// Its size.
+    pub entries: usize,
+    /// Descriptors that were given and not sent.
+    pub available: usize,
+    /// Index that was written back last.
+    pub head: u32,
+}
+
+/// The rings of a queue pair; those of a half that is off are absent.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct QueueState {
+    /// Completions.
+    pub completion: Option<CompletionState>,
+    /// Buffers, by [`BufKind`]; absent for a kind that the driver does not use.
+    pub buffers: [Option<RingState>; BufKind::COUNT],
+    /// Transmission.
+    pub tx: Option<TxState>,
+    /// Packets that wait in the packet memory.
+    pub waiting: usize,
+}
+
+impl Device {
+    /// Highest level of the packet memory since it was cleared.
+    #[must_use]
+    pub fn pm_high(&self) -> usize {
+        self.pm.high()
+    }
+
+    /// Entries of the flow database in all, as the driver sized it.
+    #[must_use]
+    pub fn flow_entries(&self) -> usize {
+        self.fdb.size()
+    }
+
+    /// The entry of a flow number, as a dump has it; `None` if it is not in use.
+    #[must_use]
+    pub fn flow(&self, flow: u16) -> Option<[u64; FLOW_WORDS]> {
+        self.fdb.describe(flow, self.now)
+    }
+
+    /// The host control block of a flow, as the host reads it back; `None` if it has none.
+    #[must_use]
+    pub fn control_block(&self, flow: u16) -> Option<[u64; TCB_WORDS]> {
+        self.tcbs.read_back(flow)
+    }
+
+    /// Which steering rules are set.
+    pub fn rules(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..RULE_MAX).filter(|&index| self.spread.has_rule(index))
+    }
+
+    /// The parser program that is at work.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// What a register holds, be the device gone or not.
+    #[must_use]
+    pub fn register(&self, offset: usize) -> u32 {
+        self.read_register(offset)
+    }
+
+    /// The rings of a queue pair.
+    #[must_use]
+    pub fn queue_state(&self, queue: usize) -> QueueState {
+        let mut state = QueueState::default();
+        let Some(pair) = self.queues.get(queue) else {
+            return state;
+        };
+        state.waiting = self.pm.waiting(queue);
+        if let Some(rx) = &pair.rx {
+            state.completion = Some(CompletionState {
+                entries: rx.cq.entries(),
+                unseen: rx.cq.unseen().into(),
+            });
+            let whole = |ring: &BufferRing| RingState {
+                entries: ring.entries(),
+                available: ring.available(),
+            };
+            state.buffers[BufKind::Header as usize] = rx.header.as_ref().map(|c| whole(&c.ring));
+            state.buffers[BufKind::Reasm as usize] = rx.reasm.as_ref().map(whole);
+            state.buffers[BufKind::Packet as usize] = Some(whole(&rx.packet));
+            state.buffers[BufKind::Small as usize] = rx.small.as_ref().map(|c| whole(&c.ring));
+        }
+        state.tx = pair.tx.as_ref().map(|tx| TxState {
+            entries: tx.ring.entries(),
+            available: tx.ring.available(),
+            head: tx.written.raw(),
+        });
+        state
+    }
+}
