@@ -32,7 +32,7 @@ def statistics(rig):
             per_queue(rig, before, direction, what)
     per_queue(rig, before, "rx", "skbs")
     opcodes(rig, before)
-    rig.ping(PEER, 4, "-q", "-c", "5", "-i", "0.02", "-W", "3")
+    rig.echo(PEER, 4, count=5)
     after = read(rig)
     grown = sum(per_queue(rig, after, "rx", "packets")) - sum(per_queue(rig, before, "rx", "packets"))
     check(grown >= 5, f"five echoes moved the queues' counters by {grown}")
@@ -84,7 +84,7 @@ def nonsense_is_refused(rig):
     for size in ("0", "1", "4000000"):
         rig.run(DUT, "ethtool", "-G", rig.device, "rx", size, may_fail=True)
         rings(rig)
-    rig.ping(PEER, 4, "-q", "-c", "2", "-i", "0.05", "-W", "3")
+    rig.echo(PEER, 4, count=2)
 
 
 @case(limit=20)
@@ -93,6 +93,6 @@ def checksum_offload_switch(rig):
     rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "rx", "on", "tx", "on")
     rig.run(DUT, "ethtool", "-K", rig.device, "rx", "off", "tx", "off")
     for side in (DUT, PEER):
-        rig.ping(side, 6, "-q", "-c", "2", "-i", "0.05", "-W", "3", "-s", "1000")
+        rig.echo(side, 6, count=2, size=1000)
     bulk(rig, PEER, 4, size=1 << 19)
     bulk(rig, DUT, 4, size=1 << 19)

@@ -5,7 +5,7 @@ import time
 
 from guest.frames import LOCAL_EXPERIMENT, ethernet
 from guest.harness import case, check, equal
-from guest.net import ADDRESS, DUT, PEER
+from guest.net import DUT, PEER
 
 OTHER = "02:00:5e:10:00:77"
 BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -105,13 +105,13 @@ def address_change(rig):
     rig.defer(assign, rig.mac)
     assign(OTHER)
     equal("the address reported", rig.link(DUT)["address"], OTHER)
-    rig.ping(PEER, 4, "-q", "-c", "2", "-i", "0.05", "-W", "3")
+    rig.echo(PEER, 4, count=2)
     with rig.raw(DUT, LOCAL_EXPERIMENT) as sniffer, rig.raw(PEER) as wire:
         for dst, mark in ((rig.mac, b"old address"), (OTHER, b"new address")):
             wire.send(ethernet(dst, rig.peer_mac, LOCAL_EXPERIMENT, mark))
         equal("the first frame received", sniffer.recv(100)[14:25], b"new address")
     assign(rig.mac)
-    rig.ping(PEER, 6, "-q", "-c", "2", "-i", "0.05", "-W", "3")
+    rig.echo(PEER, 6, count=2)
 
 
 @case(limit=10)
@@ -126,7 +126,7 @@ def bad_address_is_refused(rig):
 @case(limit=15)
 def silence(rig):
     """Nothing arrives that nobody sent."""
-    rig.ping(PEER, 4, "-q", "-c", "1", "-W", "3", to=ADDRESS[DUT, 4])
+    rig.echo(PEER, 4)
     time.sleep(0.3)
     before = (rig.totals(DUT)["rx_packets"], rig.totals(PEER)["tx_packets"])
     time.sleep(1.5)

@@ -86,7 +86,7 @@ def no_assist(rig):
         with rig.raw(PEER) as wire:
             for _ in range(10):
                 wire.send(ethernet(rig.mac, rig.peer_mac, LOCAL_EXPERIMENT, bytes(100)))
-        rig.ping(PEER, 4, "-q", "-c", "1", "-W", "3")
+        rig.echo(PEER, 4)
     codes, _ = _opcodes_of(rig, others)
     check(codes["no_assist"] >= 20 + 12 + 10, f"packets without assistance: {codes}")
     equal("of them taken for TCP", sum(codes.values()) - codes["no_assist"], 0)
@@ -112,7 +112,7 @@ def every_packet_has_an_opcode(rig):
     def mixed():
         bulk(rig, PEER, 4, flows=4, size=1 << 17)
         datagrams(rig, PEER, 6, [100] * 20)
-        rig.ping(PEER, 4, "-q", "-c", "5", "-i", "0.02", "-W", "3")
+        rig.echo(PEER, 4, count=5)
     codes, stats = _opcodes_of(rig, mixed)
     equal("packets over all operation codes", sum(codes.values()),
           sum(per_queue(rig, stats, "rx", "packets")))

@@ -14,8 +14,8 @@ def _down(rig):
 
 
 def _answers(rig):
-    rig.ping(PEER, 4, "-q", "-c", "1", "-W", "5")
-    rig.ping(PEER, 6, "-q", "-c", "1", "-W", "5")
+    rig.echo(PEER, 4)
+    rig.echo(PEER, 6)
 
 
 @case(limit=20)
@@ -50,9 +50,7 @@ def down_means_silent(rig):
     rig.defer(rig.bring_up)
     _down(rig)
     before = rig.totals(DUT)
-    done = rig.run(PEER, "ping", "-4", "-n", "-c", "3", "-i", "0.1", "-W", "1", "192.0.2.1",
-                   may_fail=True)
-    check(done.returncode != 0, "an interface that is down answers echoes")
+    check(not rig.answers(limit=1), "an interface that is down answers echoes")
     after = rig.totals(DUT)
     equal("frames received while down", after["rx_packets"] - before["rx_packets"], 0)
     equal("frames sent while down", after["tx_packets"] - before["tx_packets"], 0)

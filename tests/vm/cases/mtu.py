@@ -12,7 +12,7 @@ def _works(rig, mtu, size):
     rig.set_mtu(mtu)
     for side in (DUT, PEER):
         # The largest echo that fits must go through whole, in both directions.
-        rig.ping(side, 4, "-q", "-c", "2", "-i", "0.05", "-W", "3", "-M", "do", "-s", str(mtu - 28))
+        rig.echo(side, 4, count=2, size=mtu - 28, whole=True)
         bulk(rig, side, 4, size=size, limit=12)
     if mtu >= 1280:
         bulk(rig, PEER, 6, size=size, limit=12)
@@ -64,7 +64,7 @@ def impossible_is_refused(rig):
         done = rig.run(DUT, "ip", "link", "set", rig.device, "mtu", str(mtu), may_fail=True)
         check(done.returncode != 0, f"MTU {mtu} was accepted")
     until("the MTU to be 1500", lambda: rig.link(DUT)["mtu"] == 1500, limit=0)
-    rig.ping(PEER, 4, "-q", "-c", "1", "-W", "3")
+    rig.echo(PEER, 4)
 
 
 @case(limit=15)
@@ -87,4 +87,4 @@ def giants_are_counted(rig):
     except Failed:
         if rig.is_reflow:
             raise
-    rig.ping(PEER, 4, "-q", "-c", "2", "-i", "0.05", "-W", "3")
+    rig.echo(PEER, 4, count=2)

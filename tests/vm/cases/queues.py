@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Every queue is used, and every packet is accounted for."""
 
+import random
 import time
 
 from guest.counters import (HANDED_OVER, ON_WIRE, change, device_drops, need_reflow, per_queue,
                             read)
 from guest.frames import IPV4, UDP, ethernet, ipv4, udp
-from guest.harness import case, check, equal, settle, until
+from guest.harness import Failed, case, check, equal, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.traffic import bulk, datagrams
 
@@ -62,6 +63,42 @@ def every_vector_and_cpu(rig):
         check(active, "no interrupt was raised")
 
 
+def _exchange(rig, out, sink, count, dice):
+    """Send `count` datagrams with short gaps; return how long the last one was under way."""
+    for number in range(count):
+        out.send(number.to_bytes(4, "big") + bytes(dice.randrange(0, 200)))
+        time.sleep(dice.choice((0, 0, 0.001, 0.004, 0.01)))
+    sent = time.monotonic()
+    for number in range(count):
+        try:
+            got = sink.recv(2000)
+        except TimeoutError:
+            stats = {name: value for name, value in read(rig).items() if value}
+            raise Failed(f"datagram {number + 1} of {count} did not come within a second; "
+                         f"then: {stats}") from None
+        equal("the datagram received", int.from_bytes(got[:4], "big"), number)
+    return time.monotonic() - sent
+
+
+@case(claims=(27, 40), limit=40)
+def no_packet_is_forgotten(rig):
+    """A few packets, then silence, 300 times: none waits for the next packet's alert."""
+    dice = random.Random(7)
+    slow = []
+    for version in (4, 6):
+        with rig.socket(PEER, FAMILY[version], socket.SOCK_DGRAM) as out, \
+                rig.socket(DUT, FAMILY[version], socket.SOCK_DGRAM) as sink:
+            sink.bind((ADDRESS[DUT, version], 0))
+            sink.settimeout(1)
+            out.connect(sink.getsockname()[:2])
+            for _ in range(150):
+                took = _exchange(rig, out, sink, dice.randrange(1, 6), dice)
+                if took > 0.5:
+                    slow.append(round(took, 3))
+                time.sleep(dice.choice((0, 0.002, 0.01, 0.03)))
+    check(not slow, f"rounds that took longer than half a second: {slow}")
+
+
 @case(claims=(8,), limit=20)
 def gentle_accounting(rig):
     """At a gentle pace: frames sent by the partner = packets received, to the frame."""
@@ -69,7 +106,7 @@ def gentle_accounting(rig):
     back = rig.totals(DUT)["tx_packets"], rig.totals(PEER)["rx_packets"]
     datagrams(rig, PEER, 4, [100 + n for n in range(200)])
     datagrams(rig, DUT, 4, [100 + n for n in range(200)])
-    rig.ping(PEER, 4, "-q", "-c", "20", "-i", "0.01", "-W", "3")
+    rig.echo(PEER, 4, count=20)
 
     def difference():
         return (rig.totals(PEER)["tx_packets"] - sent - (rig.totals(DUT)["rx_packets"] - got),
@@ -103,10 +140,11 @@ def burst_accounting(rig):
     sent, got, lost = rig.totals(PEER)["tx_packets"], rig.totals(DUT)["rx_packets"], _drops(rig)
     _burst(rig, 4000)
 
-    def missing():
-        return (rig.totals(PEER)["tx_packets"] - sent - (rig.totals(DUT)["rx_packets"] - got)
-                - (_drops(rig) - lost))
-    until("sent = received + counted drops", lambda: missing() == 0, limit=6, interval=0.2)
+    def off():
+        seen = {"sent": rig.totals(PEER)["tx_packets"] - sent,
+                "received": rig.totals(DUT)["rx_packets"] - got, "dropped": _drops(rig) - lost}
+        return None if seen["sent"] == seen["received"] + seen["dropped"] else seen
+    settle("sent = received + counted drops", off, limit=6)
     check(rig.totals(PEER)["tx_packets"] - sent >= 4000, "the partner did not send all frames")
 
 

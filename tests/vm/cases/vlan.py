@@ -30,8 +30,7 @@ def echo(rig):
     """Echoes of full size through a VLAN, both families and directions."""
     _tagged(rig)
     for side, version, size in ((DUT, 4, 1472), (PEER, 4, 1472), (DUT, 6, 1452), (PEER, 6, 1452)):
-        rig.ping(side, version, "-q", "-c", "2", "-i", "0.05", "-W", "3", "-M", "do",
-                 "-s", str(size))
+        rig.echo(side, version, count=2, size=size, whole=True)
 
 
 @case(claims=(2,), limit=30)
@@ -47,9 +46,9 @@ def bulk(rig):
 def beside_untagged(rig):
     """Tagged and untagged flows run at once and do not mix."""
     _tagged(rig)
-    tagged = traffic.InBackground(traffic.bulk, rig, PEER, 4, flows=4, size=1 << 19)
-    ADDRESS.update(OUTER)
-    traffic.bulk(rig, PEER, 4, flows=4, size=1 << 19)
+    tagged = traffic.InBackground(traffic.bulk, rig, PEER, 4, flows=4, size=1 << 19,
+                                  address=TAGGED)
+    traffic.bulk(rig, PEER, 4, flows=4, size=1 << 19, address=OUTER)
     tagged.finish(20)
 
 

@@ -7,6 +7,7 @@ make a socket or to start a command, and back.
 """
 
 import fcntl
+import functools
 import json
 import os
 import socket
@@ -14,6 +15,7 @@ import struct
 import subprocess
 import time
 
+from guest.echo import echoes
 from guest.harness import Failed, Waiting, check, until
 
 DUT, PEER = "dut", "peer"
@@ -86,6 +88,8 @@ class Rig:
         found = until("the link partner's interface",
                       lambda: self._interface(lambda path: self._mac_of(path) == self.peer_mac))
         self._ip_lines(f"link set {found} netns peer name {PEER_DEVICE}")
+        for side in (DUT, PEER):
+            self._sysctl(side, "ipv4/ping_group_range", "0 2147483647")
         self._quiet_ipv6(PEER, "default", PEER_DEVICE)
         self._quiet_ipv6(DUT, "default")
         self.run(PEER, "ethtool", "-K", PEER_DEVICE, "rx", "off", "tx", "off",
@@ -216,9 +220,14 @@ class Rig:
         """Wait until frames really come through; some links come up twice."""
         self.wait_carrier(DUT)
         self.wait_carrier(PEER)
-        words = ("ping", "-4", "-n", "-q", "-c", "1", "-W", "1", ADDRESS[DUT, 4])
-        until("the link to carry frames",
-              lambda: self.run(PEER, *words, may_fail=True).returncode == 0, limit)
+        until("the link to carry frames", lambda: self.answers(limit=0.5), limit)
+
+    def answers(self, limit):
+        """Return whether the device answers the partner's echo in time."""
+        try:
+            return bool(self.echo(PEER, 4, limit=limit))
+        except Failed:
+            return False
 
     def interrupts(self):
         """Return {interrupt name: [count per CPU]} of the device's vectors."""
@@ -258,11 +267,10 @@ class Rig:
         made.settimeout(2 * Waiting.scale)
         return made
 
-    def ping(self, side, version, *words, to=None, limit=30):
-        """Ping the other end; return what ping printed."""
+    def echo(self, side, version, **how):
+        """Have the other end answer echoes; return the round trips. See guest.echo."""
         other = PEER if side == DUT else DUT
-        return self.run(side, "ping", f"-{version}", "-n", *words,
-                        to or ADDRESS[other, version], limit=limit)
+        return echoes(functools.partial(self.socket, side), ADDRESS[other, version], version, **how)
 
     def set_mtu(self, mtu):
         """Set the MTU of both ends; the case's end sets it back."""
@@ -319,12 +327,13 @@ class Rig:
 
     def _quiet_ipv6(self, side, *devices):
         """No solicitations of its own, so that the wire is silent when we are."""
-        with self.inside[side]:
-            for device in devices:
-                for key in ("accept_ra", "accept_dad", "router_solicitations"):
-                    with open(f"/proc/sys/net/ipv6/conf/{device}/{key}", "w",
-                              encoding="ascii") as knob:
-                        knob.write("0")
+        for device in devices:
+            for key in ("accept_ra", "accept_dad", "router_solicitations"):
+                self._sysctl(side, f"ipv6/conf/{device}/{key}", "0")
+
+    def _sysctl(self, side, name, value):
+        with self.inside[side], open(f"/proc/sys/net/{name}", "w", encoding="ascii") as knob:
+            knob.write(value)
 
     @staticmethod
     def _interface(wanted):

@@ -75,7 +75,7 @@ class Transfer:
 class _Bulk:
     """The event loop behind `bulk`: both ends of all flows in one thread."""
 
-    def __init__(self, rig, sender, version, flows, size, first):
+    def __init__(self, rig, sender, version, flows, size, first, address):
         receiver = DUT if sender == PEER else PEER
         family = FAMILY[version]
         self.flows = [Flow(first + n, size) for n in range(flows)]
@@ -83,11 +83,11 @@ class _Bulk:
         self.selector = selectors.DefaultSelector()
         self.listener = rig.socket(receiver, family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((ADDRESS[receiver, version], 0))
+        self.listener.bind((address[receiver, version], 0))
         self.listener.listen(flows)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
-        target = (ADDRESS[receiver, version], self.listener.getsockname()[1])
+        target = self.listener.getsockname()[:2]
         for flow in self.flows:
             self._connect(rig.socket(sender, family, socket.SOCK_STREAM), target, flow)
 
@@ -151,15 +151,16 @@ class _Bulk:
         self.selector.close()
 
 
-def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, first=0):
+def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, first=0, address=None):
     """Send `size` bytes over each flow from `sender`; contents must be equal.
 
-    The content depends on the flow's number, counted from `first`.
+    The content depends on the flow's number, counted from `first`. `address`
+    takes the place of the usual addresses.
     """
     limit *= Waiting.scale
     other = DUT if sender == PEER else PEER
     with Waiting(f"{flows} TCP flows of {size} bytes over IPv{version} from {sender} to {other}"):
-        loop = _Bulk(rig, sender, version, flows, size, first)
+        loop = _Bulk(rig, sender, version, flows, size, first, address or ADDRESS)
         try:
             result = Transfer(loop.flows, loop.run(limit))
         finally:

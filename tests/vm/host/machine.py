@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 
+from guest.harness import TROUBLE
 from host import accel, qemu
 
 TAIL = 12
@@ -52,13 +53,17 @@ class _Pump(threading.Thread):
         self.stream, self.lines, self.stamp = stream, lines, stamp
         self.log = open(path, "a", encoding="utf-8", errors="replace")
         self.tail = collections.deque(maxlen=TAIL)
+        self.alarm = []
         self.begun = time.monotonic()
         self.start()
 
     def run(self):
         for raw in self.stream:
             line = raw.decode(errors="replace").rstrip("\r\n")
-            self.tail.append(line)
+            if "BIOS-e820" not in line:
+                self.tail.append(line)
+            if (self.alarm or TROUBLE.search(line)) and len(self.alarm) < TAIL:
+                self.alarm.append(line)
             when = f"{time.monotonic() - self.begun:8.3f} " if self.stamp else ""
             self.log.write(f"{when}{line}\n")
             self.log.flush()
@@ -147,8 +152,13 @@ class Machine:
             pump = self.pumps.get(name)
             if pump is None:
                 continue
-            text.append(f"last lines of the {title} ({pump.log.name}):")
-            text += [f"  {line}" for line in pump.tail] or ["  (none)"]
+            where = os.path.relpath(pump.log.name, qemu.PROJECT)
+            if pump.alarm:
+                text.append(f"trouble on the {title} ({where}):")
+                text += [f"  {line}" for line in pump.alarm]
+            else:
+                text.append(f"last lines of the {title} ({where}):")
+                text += [f"  {line}" for line in pump.tail] or ["  (none)"]
         return "\n".join(text)
 
     def stop(self):

@@ -83,7 +83,7 @@ def _qemu_options(options, sockets):
     words = ["-object", memory, "-machine", "q35,sata=off,smbus=off,memory-backend=ram"]
     if options.accel == accel.TCG:
         # No more CPU than the guest needs: what it does not have, it does not set up.
-        words += ["-accel", "tcg,thread=multi", "-cpu", "Nehalem,+rdrand,+rdseed"]
+        words += ["-accel", "tcg,thread=multi", "-cpu", "Nehalem,+rdrand,+rdseed,+sha-ni"]
     words += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
               "-device", "virtio-9p-pci,fsdev=root,mount_tag=reflow.root"]
     words += DUTS[options.dut].device(sockets)
