@@ -3,7 +3,7 @@
 
 import re
 
-from guest.counters import need_reflow, opcodes, per_queue, read
+from guest.counters import change, need_reflow, opcodes, per_queue, read
 from guest.harness import case, check, equal
 from guest.net import DUT, PEER
 from guest.traffic import bulk
@@ -34,7 +34,7 @@ def statistics(rig):
     opcodes(rig, before)
     rig.echo(PEER, 4, count=5)
     after = read(rig)
-    grown = sum(per_queue(rig, after, "rx", "packets")) - sum(per_queue(rig, before, "rx", "packets"))
+    grown = sum(per_queue(rig, change(before, after), "rx", "packets"))
     check(grown >= 5, f"five echoes moved the queues' counters by {grown}")
 
 

@@ -169,7 +169,8 @@ def _attempt(entry, rig):
         return "fail", str(why)
     except Exception as why:  # a bug of the case is a failed case, not the end
         where = traceback.extract_tb(why.__traceback__)[-1]
-        return "fail", f"{type(why).__name__}: {why} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})"
+        place = f"{os.path.basename(where.filename)}:{where.lineno}"
+        return "fail", f"{type(why).__name__}: {why} ({place})"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()

@@ -270,7 +270,8 @@ class Rig:
     def echo(self, side, version, **how):
         """Have the other end answer echoes; return the round trips. See guest.echo."""
         other = PEER if side == DUT else DUT
-        return echoes(functools.partial(self.socket, side), ADDRESS[other, version], version, **how)
+        make = functools.partial(self.socket, side)
+        return echoes(make, ADDRESS[other, version], version, **how)
 
     def set_mtu(self, mtu):
         """Set the MTU of both ends; the case's end sets it back."""

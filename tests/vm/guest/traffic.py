@@ -217,7 +217,8 @@ class InBackground:
     def finish(self, limit):
         """Return the result, or raise what went wrong."""
         self.thread.join(limit * Waiting.scale)
-        check(not self.thread.is_alive(), f"the traffic in the background did not end within {limit} s")
+        check(not self.thread.is_alive(),
+              f"the traffic in the background did not end within {limit} s")
         if self.trouble:
             raise self.trouble
         return self.result

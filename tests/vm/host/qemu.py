@@ -37,7 +37,8 @@ class Dut:
         if self.model is None:
             socket = {"type": "unix", "path": f"{sockets}/dev.sock"}
             return ["-device", json.dumps({"driver": "vfio-user-pci", "socket": socket})]
-        return ["-netdev", "hubport,id=dut,hubid=1", "-device", f"{self.model},netdev=dut,mac={MAC}"]
+        return ["-netdev", "hubport,id=dut,hubid=1",
+                "-device", f"{self.model},netdev=dut,mac={MAC}"]
 
     def partner(self, sockets):
         """Return the backend of the link partner: the other end of the wire."""
