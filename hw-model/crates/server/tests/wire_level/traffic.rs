@@ -71,7 +71,7 @@ fn transmits() {
 /// Segments of one connection that come together: header and data apart, data gapless in a buffer
 /// of the flow's own, later headers left out, the hint telling that more waits.
 ///
-/// Claims: 1, 10, 18, 20, 21, 23, 33, 37, 42, 47, 56, 57, 58, 59, 62
+/// Claims: 1, 10, 18, 20, 21, 23, 33, 37, 42, 47, 53, 56, 57, 58, 59, 62
 #[test]
 fn reassembles() {
     let (_nic, mut peer, mut driver) = start(&[]);
