@@ -250,7 +250,8 @@ class Rig:
     def join(self, member, group):
         """Join an Ethernet multicast group for as long as the packet socket is open."""
         index = socket.if_nametoindex(self.device)
-        request = struct.pack("iHH8s", index, PACKET_MR_MULTICAST, 6, bytes.fromhex(group.replace(":", "")))
+        address = bytes.fromhex(group.replace(":", ""))
+        request = struct.pack("iHH8s", index, PACKET_MR_MULTICAST, 6, address)
         member.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
 
     def socket(self, side, family, kind, proto=0):

@@ -155,7 +155,11 @@ impl Spec {
             };
             let default = format!("{}{lasts}", info.chance);
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {:<15} {} (default: {default})", info.name, info.doc);
+            let _ = writeln!(
+                text,
+                "  {:<15} {} (default: {default})",
+                info.name, info.doc
+            );
         }
         text
     }
@@ -223,7 +227,10 @@ fn limit(wish: &mut Wish, name: &str, value: Option<&str>) -> Result<(), String>
         "after" => wish.after = number.into(),
         "count" => wish.count = number.into(),
         _ if wish.fault.info().lasts == Lasts::Not => {
-            return Err(format!("{} does not last, so it has no ms=", wish.fault.name()));
+            return Err(format!(
+                "{} does not last, so it has no ms=",
+                wish.fault.name()
+            ));
         }
         _ => wish.ms = Some(number),
     }

@@ -93,7 +93,7 @@ impl Framing {
         self.place(&mut walk, seq, data.len());
         while let Some(&byte) = self.next_byte(seq, data) {
             if session.covers(self.have) {
-                self.len = self.len << 8 | u64::from(byte);
+                self.len = (self.len << 8) | u64::from(byte);
             }
             self.have += 1;
             self.at = self.at.wrapping_add(1);

@@ -6,8 +6,8 @@
 //! a queue whose driver sleeps does not hold up the others.
 
 use crate::exits::ExitLog;
-use crate::spread::Hash;
 use crate::parser::Session;
+use crate::spread::Hash;
 use crate::tcb::Mark;
 use reflow_hwdef::isa::Kind;
 use reflow_hwdef::opcode::Opcode;
@@ -174,9 +174,7 @@ impl PacketMemory {
     /// Packets that wait in a queue.
     pub(crate) fn waiting(&self, queue: usize) -> usize {
         let items = self.fifos[queue].iter();
-        items
-            .filter(|item| matches!(item, Item::Packet(_)))
-            .count()
+        items.filter(|item| matches!(item, Item::Packet(_))).count()
     }
 
     /// Whether the level is the sum of the packets that wait.

@@ -171,7 +171,9 @@ impl CompletionRing {
             let mut words = completion.to_words();
             words[0] = completion
                 .c0
-                .with_generation(completion.c0.generation() ^ u64::from(index.generation(self.log2)))
+                .with_generation(
+                    completion.c0.generation() ^ u64::from(index.generation(self.log2)),
+                )
                 .0;
             let mut bytes = [0; COMPLETION_SIZE];
             for (b, word) in bytes.chunks_exact_mut(8).zip(words) {

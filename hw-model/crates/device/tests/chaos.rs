@@ -114,7 +114,10 @@ fn completions_are_spoiled_as_specified() {
             .zip(&wrong)
             .filter(|(right, wrong)| right != wrong)
             .inspect(|(right, wrong)| {
-                assert!(differs_in(mask, right, wrong), "{spec}: {right:?} {wrong:?}");
+                assert!(
+                    differs_in(mask, right, wrong),
+                    "{spec}: {right:?} {wrong:?}"
+                );
                 assert!(check(wrong), "{spec}: {wrong:?}");
             })
             .count();
@@ -264,7 +267,10 @@ fn writes_are_cut() {
     let mut rig = rig("dma-partial=1", SEED);
     let cut = completions_of(&mut rig, 20);
     assert_eq!(cut.len(), right.len());
-    assert!(cut.iter().zip(&right).all(|(cut, right)| cut.c0 == right.c0));
+    assert!(cut
+        .iter()
+        .zip(&right)
+        .all(|(cut, right)| cut.c0 == right.c0));
     let differ = cut.iter().zip(&right).filter(|(cut, right)| cut != right);
     // Few were cut behind all that is not zero.
     assert!(differ.count() > right.len() / 2);
@@ -320,7 +326,10 @@ fn the_device_is_removed() {
     rig.write(RESET, 1);
     rig.arrive(&frames::arp());
     send(&mut rig);
-    assert_eq!((rig.host.wire.len(), rig.host.interrupts.len()), (0, raised));
+    assert_eq!(
+        (rig.host.wire.len(), rig.host.interrupts.len()),
+        (0, raised)
+    );
     assert_eq!(tally(&rig, "removed").spoiled, 2);
 
     let back = rig.dev.next_deadline().expect("it comes back");

@@ -411,8 +411,8 @@ fn too_many_headers_for_a_cell() {
     }
 }
 
-/// A packet that takes more completions than the ring has is lost: the block is stale, and what came
-/// behind it has its own place still.
+/// A packet that takes more completions than the ring has is lost: the block is stale, and what
+/// came behind it has its own place still.
 #[test]
 fn a_placed_packet_that_can_never_fit() {
     let mut rig = Rig::new(Setup {

@@ -379,3 +379,96 @@ proptest! {
         }
     }
 }
+
+/// What may happen to a connection whose PDUs are followed.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A packet, after so many bytes that are lost, or come again if negative.
+    Packet {
+        gap: i32,
+        len: usize,
+        flags: u8,
+    },
+    Drain,
+    Wait(u64),
+    Configure(u32),
+    Restart,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let gap = prop_oneof![8 => Just(0), 1 => 1..5000, 1 => -3000..0];
+    let flags =
+        prop_oneof![9 => Just(ACK), 2 => Just(ACK | PSH), 1 => Just(SYN), 1 => Just(ACK | FIN)];
+    prop_oneof![
+        20 => (gap, 0..3000_usize, flags)
+            .prop_map(|(gap, len, flags)| Event::Packet { gap, len, flags }),
+        4 => Just(Event::Drain),
+        1 => (0..3_000_000_u64).prop_map(Event::Wait),
+        1 => (0..64_u32).prop_map(Event::Configure),
+        1 => Just(Event::Restart),
+    ]
+}
+
+fn happen(rig: &mut Rig, event: &Event, at: &mut usize, stream: &[u8]) {
+    match *event {
+        Event::Packet { gap, len, flags } => {
+            *at = at.saturating_add_signed(gap as isize).min(stream.len());
+            let end = stream.len().min(*at + len);
+            let data = if flags == SYN { &[] } else { &stream[*at..end] };
+            rig.arrive(&frame(&segment(*at, data).flags(flags)));
+            *at += data.len();
+        }
+        Event::Drain => {
+            rig.drain();
+        }
+        Event::Wait(ns) => rig.now += ns,
+        Event::Configure(cfg) => rig.write(FLOW_CFG, cfg | 1),
+        Event::Restart => {
+            let Rig {
+                dev, host, queues, ..
+            } = rig;
+            queues[0].switch_off(dev, host);
+            queues[0].switch_on(dev, host);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever happens, the driver's double finds every page given back once and with data of one
+    /// flow, and at the end no flow keeps one and every frame is accounted for.
+    #[test]
+    fn pages_are_accounted_for(
+        lens in proptest::collection::vec(prop_oneof![0..50_usize, 4000..9000_usize], 1..20),
+        events in proptest::collection::vec(any_event(), 1..150),
+    ) {
+        let mut queue = QueueSetup { log2_cq: 4, ..QueueSetup::default() };
+        let shape = &mut queue.shapes[BufKind::Reasm as usize];
+        (shape.log2_entries, shape.posted, shape.log2_size) = (4, 16, 11);
+        let mut rig = Rig::new(Setup {
+            program: "session",
+            flow_cfg: usual().with_session(1),
+            queue,
+            ..Setup::default()
+        });
+        set_up(&mut rig);
+        let (stream, _) = pdus(&lens);
+        let mut at = 0;
+        for event in &events {
+            happen(&mut rig, event, &mut at, &stream);
+        }
+        rig.write(FLOW_CFG, FlowCfg(0).with_batching(1).0);
+        for _ in 0..200 {
+            rig.now += 200_000;
+            rig.drain();
+            if rig.dev.pm_level() == 0 && rig.dev.flows_in_use() == 0 {
+                break;
+            }
+        }
+        rig.drain();
+        prop_assert_eq!((rig.dev.pm_level(), rig.dev.flows_in_use()), (0, 0));
+        prop_assert_eq!(rig.queues[0].kept_by_flows(), 0);
+        rig.assert_accounted(0);
+    }
+}

@@ -277,9 +277,8 @@ mod tests {
     #[test]
     fn keys_are_read_as_their_ends() {
         let mut v4 = vec![192, 0, 2, 1, 198, 51, 100, 2];
-        let text = |source: &str, destination: &str| {
-            Some([source.to_owned(), destination.to_owned()])
-        };
+        let text =
+            |source: &str, destination: &str| Some([source.to_owned(), destination.to_owned()]);
         assert_eq!(ends(&v4, false), text("192.0.2.1", "198.51.100.2"));
         v4.extend([0x14, 0x51, 0, 80]);
         assert_eq!(ends(&v4, false), text("192.0.2.1:5201", "198.51.100.2:80"));

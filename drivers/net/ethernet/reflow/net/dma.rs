@@ -65,13 +65,10 @@ impl DmaDevice {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] when the mapping fails, [`EINVAL`] when there is no such fragment.
+    /// [`ENOMEM`] when the mapping fails or there is no such fragment.
     pub(crate) fn map_frag(&self, skb: &TxSkb, i: u16) -> Result<Mapping> {
-        if i >= skb.nr_frags() {
-            return Err(EINVAL);
-        }
         let mut len = 0;
-        // SAFETY: As in `map_head`; `i` is below the number of fragments.
+        // SAFETY: As in `map_head`; the helper checks `i`.
         let addr =
             unsafe { bindings::skb_map_frag(self.as_raw(), skb.as_raw(), i.into(), &mut len) };
         self.checked(addr, len)

@@ -201,8 +201,11 @@ dma_addr_t reflow_rust_helper_skb_map_frag(struct device *dev,
 					   const struct sk_buff *skb, u32 i,
 					   u32 *len)
 {
-	const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	const skb_frag_t *frag = &shinfo->frags[i];
 
+	if (unlikely(i >= shinfo->nr_frags))
+		return DMA_MAPPING_ERROR;
 	*len = skb_frag_size(frag);
 	return skb_frag_dma_map(dev, frag, 0, *len, DMA_TO_DEVICE);
 }

@@ -56,10 +56,7 @@ pub(crate) mod tx_gso {
 /// # Invariants
 ///
 /// The pointer is a valid packet that this object owns.
-pub(crate) struct TxSkb {
-    skb: NonNull<bindings::sk_buff>,
-    nr_frags: u16,
-}
+pub(crate) struct TxSkb(NonNull<bindings::sk_buff>);
 
 // SAFETY: The object owns the packet, and a packet may be sent and freed on any CPU.
 unsafe impl Send for TxSkb {}
@@ -72,13 +69,11 @@ impl TxSkb {
     /// `skb` is a valid packet that the caller gives up.
     pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
         // INVARIANT: By the safety requirement.
-        let mut this = Self { skb, nr_frags: 0 };
-        this.nr_frags = this.info().nr_frags;
-        this
+        Self(skb)
     }
 
     pub(super) fn as_raw(&self) -> *const bindings::sk_buff {
-        self.skb.as_ptr()
+        self.0.as_ptr()
     }
 
     /// Lengths and offload requests.
@@ -90,28 +85,23 @@ impl TxSkb {
         info
     }
 
-    /// Number of page fragments.
-    pub(crate) fn nr_frags(&self) -> u16 {
-        self.nr_frags
-    }
-
     /// Ends a packet that was sent.
     pub(crate) fn consume(self, cx: &PollContext<'_>) {
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: The packet is owned and given up; the budget is that of the running poll.
-        unsafe { bindings::napi_consume_skb(this.skb.as_ptr(), cx.raw_budget()) };
+        unsafe { bindings::napi_consume_skb(this.0.as_ptr(), cx.raw_budget()) };
     }
 
     /// Ends a packet that was not sent.
     pub(crate) fn drop_with(self, reason: DropReason) {
         let this = core::mem::ManuallyDrop::new(self);
-        free(this.skb, reason);
+        free(this.0, reason);
     }
 }
 
 impl Drop for TxSkb {
     fn drop(&mut self) {
-        free(self.skb, DropReason::NotReady);
+        free(self.0, DropReason::NotReady);
     }
 }
 

@@ -92,18 +92,19 @@ impl Chaos {
     /// Spoils the completions of a packet, or the release of a page. The ring has room for `room`.
     fn spoil_completions(&self, done: &mut Vec<Completion>, flows: usize, room: usize) {
         let mut state = self.state();
-        let mut one = |fault, fits: &dyn Fn(&Completion) -> bool, spoil: &dyn Fn(&mut _, &mut _)| {
-            let candidates = done.iter().filter(|c| fits(c)).count() as u64;
-            if candidates == 0 {
-                return;
-            }
-            if let Some(injector) = state.strike(fault) {
-                let nth = injector.dice.below(candidates) as usize;
-                if let Some(c) = done.iter_mut().filter(|c| fits(c)).nth(nth) {
-                    spoil(c, &mut injector.dice);
+        let mut one =
+            |fault, fits: &dyn Fn(&Completion) -> bool, spoil: &dyn Fn(&mut _, &mut _)| {
+                let candidates = done.iter().filter(|c| fits(c)).count() as u64;
+                if candidates == 0 {
+                    return;
                 }
-            }
-        };
+                if let Some(injector) = state.strike(fault) {
+                    let nth = injector.dice.below(candidates) as usize;
+                    if let Some(c) = done.iter_mut().filter(|c| fits(c)).nth(nth) {
+                        spoil(c, &mut injector.dice);
+                    }
+                }
+            };
         let flows = flows as u64;
         let (has_id, has_span) = (|c: &_| !ids(c).is_empty(), |c: &_| !spans(c).is_empty());
         let has_other = |_: &_| flows > 1;
@@ -120,7 +121,8 @@ impl Chaos {
             c.c0 = c.c0.with_opcode(other.unwrap_or(0));
         });
         one(Fault::FlowRange, &|_| true, &|c, dice| {
-            c.c0 = c.c0.with_flow(flows + dice.below(u64::from(FLOW_NONE) - flows));
+            c.c0 =
+                c.c0.with_flow(flows + dice.below(u64::from(FLOW_NONE) - flows));
         });
         one(Fault::FlowOther, &has_other, &|c, dice| {
             c.c0 = c.c0.with_flow(dice.other(c.c0.flow(), flows).unwrap_or(0));

@@ -65,7 +65,14 @@ fn of_an_idle_device() {
     for queue in queues {
         assert_eq!((&queue["rx"], &queue["tx"]), (&json!(false), &json!(false)));
         assert_eq!(keys(&queue["counters"]).len(), stats::QUEUE.len());
-        for ring in ["completion", "header", "reasm", "packet", "small", "transmit"] {
+        for ring in [
+            "completion",
+            "header",
+            "reasm",
+            "packet",
+            "small",
+            "transmit",
+        ] {
             assert_eq!(queue[ring], Value::Null, "{ring}");
         }
     }
@@ -108,7 +115,14 @@ fn of_packets_that_wait() {
     let source = flow["source"].as_str().unwrap();
     assert!(source.ends_with(":4000"), "{source}");
     assert!(flow["destination"].as_str().unwrap().contains(':'));
-    let said = ["expected", "queue", "open", "waiting", "vlan", "control_block"];
+    let said = [
+        "expected",
+        "queue",
+        "open",
+        "waiting",
+        "vlan",
+        "control_block",
+    ];
     let said = said.map(|key| flow[key].clone());
     let expected = [
         json!(3000),

@@ -220,14 +220,30 @@ fn trace() {
     let flow = "flow 0, queue 0";
     let expected = [
         (plain(60, 1), 1, "dropped: hw_rx_disabled".to_owned()),
-        (plain(70, 2), 1, "no_assist, no flow, queue 0, hint 0".to_owned()),
+        (
+            plain(70, 2),
+            1,
+            "no_assist, no flow, queue 0, hint 0".to_owned(),
+        ),
         (plain(80, 3), 2, "sent".to_owned()),
         (segments[0].clone(), 1, format!("start, {flow}, hint 1")),
         (segments[1].clone(), 1, format!("append, {flow}, hint 1")),
-        (segments[2].clone(), 1, format!("append_close, {flow}, hint 0")),
-        (plain(90, 4), 1, "no_assist, no flow, queue 0, lost".to_owned()),
+        (
+            segments[2].clone(),
+            1,
+            format!("append_close, {flow}, hint 0"),
+        ),
+        (
+            plain(90, 4),
+            1,
+            "no_assist, no flow, queue 0, lost".to_owned(),
+        ),
         (plain(100, 5), 2, "sent".to_owned()),
-        (plain(110, 6), 1, "no_assist, no flow, queue 0, hint 0".to_owned()),
+        (
+            plain(110, 6),
+            1,
+            "no_assist, no flow, queue 0, hint 0".to_owned(),
+        ),
     ];
     assert_eq!(packets(&dir.path().join("trace")), expected);
 }
