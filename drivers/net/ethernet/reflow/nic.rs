@@ -380,9 +380,11 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     }
 
     fn stats64(&self, s: &mut Stats64) {
+        // What the device counts may be anything: sums wrap.
+        let sum = |counts: &[u64]| counts.iter().fold(0, |a: u64, b| a.wrapping_add(*b));
         for c in &self.counters {
             s.rx_packets += c.rx.packets.read();
-            s.rx_bytes += c.rx.bytes.read();
+            s.rx_bytes = sum(&[s.rx_bytes, c.rx.bytes.read()]);
             s.tx_packets += c.tx_done.packets.read();
             s.tx_bytes += c.tx_done.bytes.read();
             s.rx_dropped +=
@@ -390,13 +392,13 @@ impl<'bound> netdev::Operations for Nic<'bound> {
             s.tx_dropped += c.tx_queued.drop_map.read() + c.tx_queued.drop_full.read();
         }
         for queue in 0..self.caps.queues() as usize {
-            s.rx_missed_errors += self.hw.queue(queue, HwQueue::Missed);
+            let missed = self.hw.queue(queue, HwQueue::Missed);
+            s.rx_missed_errors = sum(&[s.rx_missed_errors, missed]);
         }
         let hw = |which| self.hw.global(which);
         s.rx_over_errors = hw(Global::RxPmOverflow).saturating_sub(s.rx_missed_errors);
-        s.rx_length_errors = hw(Global::RxRunts) + hw(Global::RxGiants);
-        s.rx_crc_errors = 0;
-        s.rx_errors = s.rx_length_errors + hw(Global::RxDmaErrors);
+        s.rx_length_errors = sum(&[hw(Global::RxRunts), hw(Global::RxGiants)]);
+        s.rx_errors = sum(&[s.rx_length_errors, hw(Global::RxDmaErrors)]);
         s.tx_errors = hw(Global::TxErrors);
         s.multicast = hw(Global::RxMulticast);
     }

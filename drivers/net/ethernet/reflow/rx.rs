@@ -101,8 +101,9 @@ enum Partial {
     Whole(RxSkb),
     /// A split packet outside any aggregate.
     Split(RxSkb),
-    /// A packet of a flow's aggregate.
-    Flow,
+    /// A packet of a flow's aggregate: how many bytes of it were named, and whether it was counted
+    /// as dropped.
+    Flow(u32, bool),
     /// The rest of a packet whose beginning was dropped.
     Dropped,
 }
@@ -427,6 +428,10 @@ impl<'bound> Receiver<'bound> {
     ) {
         let (header, data, data2) = parts;
         let before = core::mem::replace(&mut self.partial, Partial::None);
+        let (mut bytes, mut dropped) = match before {
+            Partial::Flow(bytes, dropped) => (bytes, dropped),
+            _ => (0, false),
+        };
         if let (Partial::None, Opcode::Start | Opcode::CloseStart) = (&before, p.opcode) {
             let skb = match header {
                 Some(span) => copy_cell(cx, &self.header, &span),
@@ -434,6 +439,7 @@ impl<'bound> Receiver<'bound> {
             };
             if let Err(e) = &skb {
                 count_drop(count, e);
+                dropped = true;
             }
             let meta = flows::meta(c, self.queue, &self.settings);
             self.flows.start(flow, skb.ok(), c, meta);
@@ -441,7 +447,12 @@ impl<'bound> Receiver<'bound> {
         if let Some(span) = &header {
             self.header.used(span);
         }
+        for span in [&data, &data2].into_iter().flatten() {
+            bytes = bytes.saturating_add(span.len.into());
+        }
         let put = match self.flows.skb(cx, flow, c) {
+            // Length by length the data must be what the device says the packet has.
+            Ok(_) if !p.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
             Ok(skb) => put_data(&mut self.reasm, skb, [data, data2]),
             Err(Refused::NoMem) => Err(Dropped::NoMem),
             Err(Refused::Orphan) => Err(Dropped::Orphan),
@@ -449,17 +460,17 @@ impl<'bound> Receiver<'bound> {
         };
         release_data(&mut self.reasm, cx, [data, data2]);
         if let Err(e) = put {
-            // The packet that started the aggregate was counted when it was lost.
-            if !matches!(p.opcode, Opcode::Start | Opcode::CloseStart) && !p.cont {
+            if !dropped {
                 count_drop(count, &e);
+                dropped = true;
             }
             count.drop_orphan.add(self.flows.spoil(flow).into());
         }
         if p.cont {
-            self.partial = Partial::Flow;
+            self.partial = Partial::Flow(bytes, dropped);
             return;
         }
-        self.flows.appended(flow, c);
+        self.flows.appended(flow, c, bytes);
         if p.opcode == Opcode::AppendClose || !p.more {
             self.flows.close(cx, flow, count);
         }

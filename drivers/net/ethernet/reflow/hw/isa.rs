@@ -5,14 +5,16 @@
 //! The parser has a *header memory* (the first [`HEADER_MEMORY`] bytes of the frame), a cursor into
 //! it, a register R, and outputs. Each instruction loads the big-endian 16-bit word at `cursor +
 //! load`, masks it, and compares it with a value. On success it performs its output operation,
-//! moves the cursor forward by `ok_adv` (plus R if asked to) and goes to `ok_next`; on failure it moves
-//! by `fail_adv` and goes to `fail_next`. It starts at instruction 0 with the cursor at byte 0, R = 0.
+//! moves the cursor forward by `ok_adv` (plus R if asked to) and goes to `ok_next`; on failure it
+//! moves by `fail_adv` and goes to `fail_next`. It starts at instruction 0 with the cursor at byte
+//! 0, R = 0.
 //!
 //! A position is *inside* if it lies in the header memory, in the frame and, once `End` was output,
 //! before the end of the IP packet: padding is never read. The parser gives up, and the packet gets
 //! no assist, when a word or the subject of an output is not inside, when the flow key is full,
-//! when `End` comes before `L3` or `Session` before `HdrEnd`, and after [`MAX_STEPS`] steps. What was
-//! output until then stays valid: a hash can be computed from the key of a packet that was refused.
+//! when `End` comes before `L3` or `Session` before `HdrEnd`, and after [`MAX_STEPS`] steps. What
+//! was output until then stays valid: a hash can be computed from the key of a packet that was
+//! refused.
 
 /// Bytes of a frame that the parser sees.
 pub const HEADER_MEMORY: usize = 256;

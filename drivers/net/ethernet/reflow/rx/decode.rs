@@ -396,7 +396,7 @@ mod tests {
             let Ok(Event::Packet(p)) = decode(&Completion::from_words(words), 4096) else {
                 continue;
             };
-            assert!(p.flow.map_or(true, |f| f < 4096));
+            assert!(p.flow.is_none_or(|f| f < 4096));
             let spans = match p.place {
                 Place::Small(s) | Place::Full(s) => [Some(s), None, None],
                 Place::Split(a, b, c) => [a, b, c],

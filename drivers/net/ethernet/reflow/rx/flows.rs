@@ -228,9 +228,9 @@ impl Flows {
         Ok(())
     }
 
-    /// Takes note of a packet whose data were put into the flow's socket buffer.
+    /// Takes note of a packet of which so many bytes were put into the flow's socket buffer.
     #[inline]
-    pub(super) fn appended(&mut self, flow: u16, c: &Completion) {
+    pub(super) fn appended(&mut self, flow: u16, c: &Completion, bytes: u32) {
         if let Some(place) = self.places.get_mut(usize::from(flow)) {
             let agg = &mut place.agg;
             if agg.segs != 0 {
@@ -238,8 +238,9 @@ impl Flows {
             } else if agg.advanced {
                 agg.flags = c.c0.tcp_flags() as u8 & LATER_FLAGS;
             }
-            agg.segs += 1;
-            agg.bytes += c.c5.data_len() as u32;
+            // A device could go on for ever; a packet that long has no header that fits it.
+            agg.segs = agg.segs.saturating_add(1);
+            agg.bytes = agg.bytes.saturating_add(bytes);
             agg.meta.gso_size = c.c5.seg_size() as u16;
             if c.c0.fixed_id() != 0 {
                 agg.meta.flags |= rx_flags::FIXED_ID;

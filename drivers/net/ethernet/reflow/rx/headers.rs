@@ -72,7 +72,7 @@ fn get16(bytes: &[u8], at: usize) -> Result<u16, Malformed> {
 }
 
 /// The IP and TCP parts of a header, once their offsets are known to be inside.
-fn parts<'a>(head: &'a mut [u8], at: Layout) -> Result<(&'a mut [u8], &'a mut [u8]), Malformed> {
+fn parts(head: &mut [u8], at: Layout) -> Result<(&mut [u8], &mut [u8]), Malformed> {
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
     let min = if at.v6 { IP6_MIN } else { IP4_MIN };
     if l4 < l3 + min || head.len() < l4 + TCP_MIN {
@@ -90,14 +90,15 @@ fn ip4_checksum(ip: &mut [u8]) -> Result<(), Malformed> {
 
 /// Writes the IP length for `payload` bytes behind the header, and the sum that it is part of.
 fn set_length(ip: &mut [u8], tcp_len: usize, payload: u32, v6: bool) -> Result<u32, Malformed> {
-    let segment = u32::try_from(tcp_len).map_err(|_| Malformed)? + payload;
+    let tcp_len = u32::try_from(tcp_len).map_err(|_| Malformed)?;
+    let segment = tcp_len.checked_add(payload).ok_or(Malformed)?;
     let extra = u32::try_from(ip.len()).map_err(|_| Malformed)?;
+    let total = segment.checked_add(extra).ok_or(Malformed)?;
     let addrs = if v6 {
-        let behind = segment + extra - IP6_MIN as u32;
+        let behind = total.checked_sub(IP6_MIN as u32).ok_or(Malformed)?;
         put16(ip, IP6_LEN, u16::try_from(behind).map_err(|_| Malformed)?)?;
         ip.get(IP6_ADDRS..IP6_MIN)
     } else {
-        let total = segment + extra;
         put16(ip, IP4_LEN, u16::try_from(total).map_err(|_| Malformed)?)?;
         ip4_checksum(ip)?;
         ip.get(IP4_ADDRS..IP4_MIN)
@@ -208,6 +209,7 @@ mod tests {
     fn too_long_or_misplaced_is_refused() {
         let mut h = v4_header();
         assert_eq!(finish(&mut h, V4, 65_535, 0), Err(Malformed));
+        assert_eq!(finish(&mut h, V4, u32::MAX, 0), Err(Malformed));
         for at in [
             Layout { l4: 33, ..V4 },
             Layout { l4: 60, ..V4 },
