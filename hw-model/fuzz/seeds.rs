@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Writes the fuzzer's first inputs: makes a folder for each target in the one that REFLOW_SEEDS names.
+//! Writes the fuzzer's first inputs: makes a folder for each target in the one that REFLOW_SEEDS
+//! names.
 //!
 //! Made anew each time, they follow every change of a format; and no binary files are kept. In form
 //! it is a target, too: instrumented code links with nothing else.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A host whose memory is the fuzzer's input: what the device reads twice may differ, and any access
-//! may fail.
+//! A host whose memory is the fuzzer's input: what the device reads twice may differ, and any
+//! access may fail.
 
 use crate::input::Input;
 use reflow_device::{Host, MemError};

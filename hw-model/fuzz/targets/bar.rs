@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Registers read and written in any order, among frames and pumps, by a guest that also scribbles in
-//! its memory. The device neither panics nor gets stuck, and a reset makes it as good as new.
+//! Registers read and written in any order, among frames and pumps, by a guest that also scribbles
+//! in its memory. The device neither panics nor gets stuck, and a reset makes it as good as new.
 
 #![no_main]
 

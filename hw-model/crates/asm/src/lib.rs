@@ -9,7 +9,8 @@
 //! [LABEL:] [at N [& MASK] [if COMPARISON]] [do OUTPUT] [-> LABEL] [adv N] [else -> LABEL [adv N]]
 //! ```
 //!
-//! * `at N` loads the word N bytes behind the cursor; without it nothing is loaded, and the word is 0.
+//! * `at N` loads the word N bytes behind the cursor; without it nothing is loaded, and the word is
+//!   0.
 //! * `& MASK` and `if == V`, `if != V`, `if < V`, `if > V` compare; without `if` the instruction
 //!   succeeds.
 //! * `do OUTPUT` is done on success. `word` stands for the whole word, whatever the mask.
@@ -38,8 +39,8 @@
 //! * `const NAME = VALUE` names a number, for use in the lines below it. Numbers are written `42`,
 //!   `0x2a` or `0b10_1010`.
 //! * `include "FILE"` stands for the lines of another file, in the folder of this one.
-//! * `replace LABEL` takes the instruction of that label out; the lines from there to `end` take its
-//!   place, and one of them should have its label.
+//! * `replace LABEL` takes the instruction of that label out; the lines from there to `end` take
+//!   its place, and one of them should have its label.
 //! * `raw W W W W` is an instruction by its words, for what text cannot say.
 //!
 //! A program is verified once it is assembled, as driver and device do before they run it.

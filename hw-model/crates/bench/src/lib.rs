@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A device under load: frames of many TCP connections, and a driver's double that does no more than
-//! to give buffers back.
+//! A device under load: frames of many TCP connections, and a driver's double that does no more
+//! than to give buffers back.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Bulk data of many TCP connections, one packet of each in turn: nothing that belongs together comes
-//! together.
+//! Bulk data of many TCP connections, one packet of each in turn: nothing that belongs together
+//! comes together.
 
 use crate::{BATCH, DEV_MAC};
 

@@ -22,7 +22,8 @@ use std::str::FromStr;
 enum Lasts {
     /// It is over at once.
     Not,
-    /// For so many milliseconds, unless told otherwise; 0 is for ever. Then there is as long a rest.
+    /// For so many milliseconds, unless told otherwise; 0 is for ever. Then there is as long a
+    /// rest.
     Ms(u32),
 }
 

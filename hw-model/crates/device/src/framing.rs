@@ -3,9 +3,9 @@
 //! Session framing: follows the messages of a connection through its byte stream.
 //!
 //! A message (PDU) is a header with a length field, and data. The parser program tells how to read
-//! the header, the connection's set-up where the first one begins, and each length where the next one
-//! does. The data of a long PDU starts on a page of its own, so that the host finds it contiguous
-//! from a page's start, whatever the segments' sizes. The rules are told in
+//! the header, the connection's set-up where the first one begins, and each length where the next
+//! one does. The data of a long PDU starts on a page of its own, so that the host finds it
+//! contiguous from a page's start, whatever the segments' sizes. The rules are told in
 //! [`FlowCfg`](reflow_hwdef::regs::FlowCfg).
 
 use crate::merge::SYN;

@@ -8,9 +8,9 @@
 //! ([`spread`]). When buffers are there it is moved to host memory ([`transfer`]) in the manner of
 //! its operation code, with a hint whether another packet of its flow waits ([`fm`]).
 //!
-//! The host asks for more than registers can say by commands ([`cmd`]): steering rules ([`rules`]) and
-//! hash contexts, and control blocks ([`tcb`]) of connections whose data it wants at a place of its
-//! own ([`placement`]).
+//! The host asks for more than registers can say by commands ([`cmd`]): steering rules ([`rules`])
+//! and hash contexts, and control blocks ([`tcb`]) of connections whose data it wants at a place of
+//! its own ([`placement`]).
 //!
 //! The library has no threads, clocks or sockets. Its surroundings are a trait, [`Host`]; time is
 //! passed in. The same calls always have the same outcome. Nothing that the guest writes, to

@@ -17,8 +17,8 @@ pub const KEY_MAX: usize = toeplitz::KEY_MAX;
 
 /// A session header that the program recognised by its connection.
 ///
-/// It stands at the start of each message, wherever in the byte stream that is: the parser tells how
-/// to read it, the flow manager where the next one begins.
+/// It stands at the start of each message, wherever in the byte stream that is: the parser tells
+/// how to read it, the flow manager where the next one begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Session {
     /// Bytes of the session header.

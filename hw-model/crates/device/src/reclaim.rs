@@ -2,10 +2,10 @@
 
 //! Taking partly filled pages back from flows.
 //!
-//! Each flow may keep a page that its next data goes to. A driver has only so many pages, so a queue
-//! could wait for ever for one while other flows keep theirs. Once it has waited for a while, pages
-//! go back to the driver: of idle flows first, and if there are none, of busy ones, whose next data
-//! then goes to a fresh page.
+//! Each flow may keep a page that its next data goes to. A driver has only so many pages, so a
+//! queue could wait for ever for one while other flows keep theirs. Once it has waited for a while,
+//! pages go back to the driver: of idle flows first, and if there are none, of busy ones, whose
+//! next data then goes to a fresh page.
 
 use crate::host::Host;
 use crate::queue::RxSide;
@@ -18,7 +18,8 @@ const PATIENCE_NS: u64 = 100_000;
 const PAGES: usize = 8;
 
 impl Transfer<'_> {
-    /// The first packet of the queue waits for a page: takes some back if it has waited long enough.
+    /// The first packet of the queue waits for a page: takes some back if it has waited long
+    /// enough.
     pub(crate) fn reclaim(&mut self, rx: &mut RxSide, host: &impl Host) -> Step {
         match rx.reclaim_at {
             Some(at) if self.now >= at => {}

@@ -46,7 +46,8 @@ enum Manner {
     Small,
     /// The whole packet to packet buffers of full size.
     Whole,
-    /// Data to a re-assembly buffer, its flow's or the queue's own; the header to a cell or nowhere.
+    /// Data to a re-assembly buffer, its flow's or the queue's own; the header to a cell or
+    /// nowhere.
     Split { header: bool, own: bool },
     /// Data to the page list of the flow's control block, the header to a cell.
     Place,

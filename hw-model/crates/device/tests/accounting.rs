@@ -13,8 +13,8 @@ use reflow_device::RxOutcome;
 use reflow_hwdef::regs::*;
 use reflow_hwdef::stats::{self, Global, Queue};
 
-/// The packet memory is accounted to the byte; what does not fit is dropped and counted, and counted
-/// as missed if the queue waits for buffers.
+/// The packet memory is accounted to the byte; what does not fit is dropped and counted, and
+/// counted as missed if the queue waits for buffers.
 ///
 /// Claims: 8, 21.
 #[test]
@@ -275,8 +275,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever happens: the driver's double finds every buffer given back at most once, every page
-    /// with data of one flow, data without gaps, and operation codes that make sense; at the end all
-    /// frames are accounted for and no flow keeps a page.
+    /// with data of one flow, data without gaps, and operation codes that make sense; at the end
+    /// all frames are accounted for and no flow keeps a page.
     ///
     /// Claims: 8, 13, 18, 33, 58.
     #[test]

@@ -65,7 +65,8 @@ fn packets_of_a_flow_share_its_number() {
     assert!(rig.drain().iter().all(|d| d.opcode != Opcode::OutOfOrder));
 }
 
-/// Source and destination make the key: the other direction is another flow, and so is another port.
+/// Source and destination make the key: the other direction is another flow, and so is another
+/// port.
 ///
 /// Claims: 5, 6, 7.
 #[test]
@@ -191,7 +192,8 @@ fn resizing() {
 }
 
 /// A flow stays with its queue while packets of it wait; then it moves, and its page goes back to
-/// the queue that it came from. Whether one waits is searched for by the key of the packet that comes.
+/// the queue that it came from. Whether one waits is searched for by the key of the packet that
+/// comes.
 ///
 /// Claims: 20, 21, 22, 38, 45.
 #[test]

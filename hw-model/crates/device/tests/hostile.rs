@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A hostile guest: whatever it writes to registers and to its memory, the device neither panics nor
-//! loses count.
+//! A hostile guest: whatever it writes to registers and to its memory, the device neither panics
+//! nor loses count.
 
 mod common;
 
@@ -167,8 +167,8 @@ proptest! {
         rig.assert_accounted(0);
     }
 
-    /// A verified program of any instructions cannot lead the device astray: what is merged is still
-    /// what the walk over the headers finds.
+    /// A verified program of any instructions cannot lead the device astray: what is merged is
+    /// still what the walk over the headers finds.
     #[test]
     fn any_program(
         changes in proptest::collection::vec((0..40_usize, 0..4_usize, any::<u32>(), 0..32_u32), 1..6),

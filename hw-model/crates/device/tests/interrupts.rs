@@ -88,7 +88,8 @@ fn moderation() {
     assert_eq!(rig.host.interrupts, [0, 0]);
 }
 
-/// Events of the control plane have a vector of their own, which fires once for each time it is armed.
+/// Events of the control plane have a vector of their own, which fires once for each time it is
+/// armed.
 #[test]
 fn events() {
     let mut rig = Rig::usual();

@@ -319,7 +319,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// However a frame is cut into parts and however full the ring is, the frame on the wire is the
-    /// frame that was given, padded if it is short, and the ring's indices wrap around without a hitch.
+    /// frame that was given, padded if it is short, and the ring's indices wrap around without a
+    /// hitch.
     #[test]
     fn frames_sent_are_frames_given(
         cuts in proptest::collection::vec((14..1500_usize, 1..20_usize, 0..5_usize), 1..60),

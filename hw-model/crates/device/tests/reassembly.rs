@@ -137,8 +137,8 @@ fn long_packets_are_chains() {
     assert_eq!(got[2].whole, common::frames::udp(1, false, &[3; 5000]));
 }
 
-/// A packet that takes more completions than the ring has is lost and counted; the flow goes on with
-/// an aggregate that the driver can tell from the broken one.
+/// A packet that takes more completions than the ring has is lost and counted; the flow goes on
+/// with an aggregate that the driver can tell from the broken one.
 #[test]
 fn what_can_never_fit_is_lost_and_nothing_is_stuck() {
     let mut queue = QueueSetup {
@@ -164,7 +164,8 @@ fn what_can_never_fit_is_lost_and_nothing_is_stuck() {
     rig.assert_accounted(0);
 }
 
-/// The end of a flow gives its page back: on the completion if that names the page, else on its own.
+/// The end of a flow gives its page back: on the completion if that names the page, else on its
+/// own.
 ///
 /// Claims: 50.
 #[test]
@@ -244,8 +245,8 @@ fn a_header_longer_than_a_cell_gets_no_assist() {
     assert_eq!(rig.opcode(&short.build()), Opcode::Start);
 }
 
-/// Flows keep partly filled pages; a queue that waits for one takes them back, so that a driver with
-/// few pages is not stuck.
+/// Flows keep partly filled pages; a queue that waits for one takes them back, so that a driver
+/// with few pages is not stuck.
 #[test]
 fn pages_are_reclaimed_when_the_driver_has_no_more() {
     let mut queue = QueueSetup::default();

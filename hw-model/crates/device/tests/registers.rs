@@ -139,8 +139,8 @@ fn programs_are_updateable() {
     assert_eq!(rig.opcode(&data(2, 21)), Opcode::Append);
 }
 
-/// Another program, another set of protocols: with the one that looks into tunnels, they are merged;
-/// with the one that leaves a port alone, that port is.
+/// Another program, another set of protocols: with the one that looks into tunnels, they are
+/// merged; with the one that leaves a port alone, that port is.
 ///
 /// Claims: 2, 3, 34.
 #[test]

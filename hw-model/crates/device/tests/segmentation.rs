@@ -111,8 +111,8 @@ fn unpadded(frame: &[u8]) -> &[u8] {
     &frame[..ip + len]
 }
 
-/// Frames come to another device of this kind, whose driver and stack merge them; cut again they are
-/// what came, and the data is in order.
+/// Frames come to another device of this kind, whose driver and stack merge them; cut again they
+/// are what came, and the data is in order.
 fn round_trip(frames: &[Vec<u8>], payload: &[u8], max_frame: u32) {
     let mut rig = Rig::new(Setup {
         max_frame,
@@ -182,8 +182,9 @@ fn any_case() -> impl Strategy<Value = Case> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Segments of a TCP packet are what an independent library makes of them, byte for byte, however
-    /// the wire takes them; and what a device of this kind makes of them is the packet again.
+    /// Segments of a TCP packet are what an independent library makes of them, byte for byte,
+    /// however the wire takes them; and what a device of this kind makes of them is the packet
+    /// again.
     #[test]
     fn tcp_segments_are_right_and_go_round(
         case in any_case(),
@@ -319,7 +320,8 @@ fn a_packet_cut_in_two_by_a_busy_wire_goes_on() {
     assert_eq!(rig.count(Global::TxErrors), 0);
 }
 
-/// A packet whose frames are too long is lost as a whole; one that the link is lost under, its rest.
+/// A packet whose frames are too long is lost as a whole; one that the link is lost under, its
+/// rest.
 #[test]
 fn packets_that_cannot_be_sent_are_counted_once() {
     let mut rig = Rig::usual();

@@ -167,8 +167,8 @@ fn pdus_lie_on_pages_of_their_own() {
     }
 }
 
-/// Headers and the data of short PDUs stand behind what came before; long ones in between have their
-/// pages all the same.
+/// Headers and the data of short PDUs stand behind what came before; long ones in between have
+/// their pages all the same.
 ///
 /// Claims: 41.
 #[test]
@@ -234,8 +234,8 @@ fn a_length_beyond_measure() {
     assert_eq!(rig.count(Global::SessionPdus), 0);
 }
 
-/// A packet is lost in the middle of a PDU: the rest is placed as it comes, and from the next PDU on
-/// all is well again.
+/// A packet is lost in the middle of a PDU: the rest is placed as it comes, and from the next PDU
+/// on all is well again.
 ///
 /// Claims: 41.
 #[test]
@@ -295,8 +295,8 @@ fn a_push_is_no_reason_to_leave_the_pages() {
     assert_eq!(rig.queues[0].kept_by_flows(), 0);
 }
 
-/// Connections that the program does not name, those whose set-up was not seen, and all of them with
-/// the switch off are placed as ever.
+/// Connections that the program does not name, those whose set-up was not seen, and all of them
+/// with the switch off are placed as ever.
 #[test]
 fn others_are_placed_as_ever() {
     assert_eq!(Features(Rig::usual().read(FEATURES)).session(), 1);

@@ -51,7 +51,7 @@ fn the_entry_is_there_before_the_data() {
             let first = isn.wrapping_add(1);
             let key = Block::expecting(&syn).key.to_vec();
             assert_eq!(expected(&mut rig, &mut commands), [(0, first, key)]);
-            // An acknowledgement changes nothing.
+            // An acknowledgment changes nothing.
             rig.arrive(&Tcp::data(3, first, 0).build());
             assert_eq!(rig.opcode(&Tcp::data(3, first, 100).build()), Opcode::Start);
             rig.drain();

@@ -62,7 +62,8 @@ fn one_header_crosses_the_bus_for_each_aggregate() {
     assert_eq!(with_header.count(), 6);
 }
 
-/// Without suppression every header crosses the bus and is in a cell, and what is merged is the same.
+/// Without suppression every header crosses the bus and is in a cell, and what is merged is the
+/// same.
 ///
 /// Claims: 13, 18, 33.
 #[test]
@@ -82,8 +83,8 @@ fn without_suppression_every_header_crosses_the_bus() {
     }
 }
 
-/// With fresh_page each aggregate starts at offset 0 of a page and straddles into the next ones; its
-/// last page comes back with its last data.
+/// With fresh_page each aggregate starts at offset 0 of a page and straddles into the next ones;
+/// its last page comes back with its last data.
 ///
 /// Claims: 18.
 #[test]
@@ -112,7 +113,8 @@ fn is_small(rig: &mut Rig, len: usize) -> bool {
     got[0].first.c0.sb() == 1
 }
 
-/// The limit of the small class is exact, may be moved while packets come, and never exceeds a cell.
+/// The limit of the small class is exact, may be moved while packets come, and never exceeds a
+/// cell.
 ///
 /// Claims: 19.
 #[test]

@@ -95,7 +95,9 @@ impl Flow {
 
 /// Bytes that depend on their place in the stream.
 fn payload(seq: u32, len: usize) -> Vec<u8> {
-    (0..len as u32).map(|i| (seq.wrapping_add(i) % 251) as u8).collect()
+    (0..len as u32)
+        .map(|i| (seq.wrapping_add(i) % 251) as u8)
+        .collect()
 }
 
 /// Segments a packet as the stack does: flags of the end only on the last segment, ids counting

@@ -178,7 +178,8 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// Removes every range within `len` bytes from `start`, and unmaps its memory before it returns.
+    /// Removes every range within `len` bytes from `start`, and unmaps its memory before it
+    /// returns.
     ///
     /// # Errors
     ///

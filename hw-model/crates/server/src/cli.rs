@@ -21,6 +21,8 @@ pub(crate) enum Command {
 }
 
 /// Options of `serve`.
+// Brackets in a help text are no links.
+#[allow(rustdoc::broken_intra_doc_links)]
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// vfio-user socket to listen on

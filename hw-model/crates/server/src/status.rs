@@ -17,7 +17,8 @@
 //! | `packet_memory` | `size`, `level`, `high` (highest level) in bytes |
 //! | `red` | a list of the bands: `low`, `high` in bytes, `probability` in 1/65536 |
 //! | `parser` | `name` of the program if it is one that is shipped, `crc`, `instructions` |
-//! | `flow_database` | `size`, `used`, `entries` (the first [`MAX_ENTRIES`]), `more` (whether there are further ones) |
+//! | `flow_database` | `size`, `used`, `entries` (the first [`MAX_ENTRIES`]), `more` (whether there
+//! are further ones) |
 //! | `rules` | indices of the steering rules that are set |
 //! | `counters` | the device's counters by their name in the statistics block |
 //! | `queues` | a list of the queue pairs |
@@ -28,9 +29,9 @@
 //! number), `queue`, `open` (an aggregate is), `waiting` (packets are), `age_us` (since its last
 //! packet), and `control_block` with `applied`, `not_applied`, `placed` (bytes) and `stale`.
 //!
-//! A queue has `rx` and `tx` (whether each half runs), `error`, `waiting` (packets), its `counters`,
-//! and its rings: `completion` with `entries` and `unseen`; `header`, `reasm`, `packet` and `small`
-//! with `entries` and `available`; `transmit` with `entries`, `available` and `head`.
+//! A queue has `rx` and `tx` (whether each half runs), `error`, `waiting` (packets), its
+//! `counters`, and its rings: `completion` with `entries` and `unseen`; `header`, `reasm`, `packet`
+//! and `small` with `entries` and `available`; `transmit` with `entries`, `available` and `head`.
 
 use std::fmt::Write as _;
 use std::io::Write;

@@ -2,10 +2,11 @@
 
 //! A pcapng file of what passes over the wire, each received frame with what the NIC made of it.
 //!
-//! Whether another packet of a flow waits is known only when a packet is transferred to the host, and
-//! the operation code, too, may change until then. So a received frame is held back until it has
-//! left the packet memory, and with it all that came or went later: the file is in the order of the
-//! wire. What waits for longer than [`HOLD`], or has too much behind it, is written without a hint.
+//! Whether another packet of a flow waits is known only when a packet is transferred to the host,
+//! and the operation code, too, may change until then. So a received frame is held back until it
+//! has left the packet memory, and with it all that came or went later: the file is in the order of
+//! the wire. What waits for longer than [`HOLD`], or has too much behind it, is written without a
+//! hint.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;

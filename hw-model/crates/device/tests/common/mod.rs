@@ -188,8 +188,8 @@ impl Rig {
         self.dev.counters().global(which)
     }
 
-    /// Every frame is accounted for: those that came are those that went or are counted as lost, and
-    /// `waiting` of them.
+    /// Every frame is accounted for: those that came are those that went or are counted as lost,
+    /// and `waiting` of them.
     pub fn assert_accounted(&self, waiting: u64) {
         let gone: u64 = [
             Global::RxRunts,

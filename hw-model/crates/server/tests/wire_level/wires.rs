@@ -176,8 +176,8 @@ fn loopback() {
     }
 }
 
-/// The trace has every frame in the order of the wire, its direction, and what the NIC made of it; it
-/// is whole when the server ends.
+/// The trace has every frame in the order of the wire, its direction, and what the NIC made of it;
+/// it is whole when the server ends.
 ///
 /// Claims: 21, 37
 #[test]
