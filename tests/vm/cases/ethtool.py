@@ -75,6 +75,29 @@ def coalescing(rig):
     check(match and int(match[1]) <= 1000, f"rx-usecs is {match and match[1]}")
 
 
+def _interrupts_of(rig, *setting):
+    """Return how many interrupts a stream takes with interrupts moderated so."""
+    rig.run(DUT, "ethtool", "-C", rig.device, *setting)
+    before = read(rig)["hw_interrupts"]
+    bulk(rig, PEER, 4, size=1 << 20)
+    return read(rig)["hw_interrupts"] - before
+
+
+@case(claims=(27, 40), limit=30)
+def moderation(rig):
+    """Interrupts that may wait are fewer; adaptive ones do not wait for nothing."""
+    need_reflow(rig)
+    rig.defer(rig.run, DUT, "ethtool", "-C", rig.device, "rx-usecs", "8", "rx-frames", "32",
+              "adaptive-rx", "off")
+    at_once = _interrupts_of(rig, "rx-usecs", "0", "rx-frames", "1", "adaptive-rx", "off")
+    patient = _interrupts_of(rig, "rx-usecs", "3000", "rx-frames", "0")
+    check(patient < at_once, f"{patient} interrupts when they may wait, {at_once} when not")
+    adaptive = _interrupts_of(rig, "adaptive-rx", "on")
+    check(adaptive > patient, f"{adaptive} adaptive interrupts, {patient} that only wait")
+    done = rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "70000", may_fail=True)
+    check(done.returncode != 0, "a wait of 70 ms was accepted")
+
+
 @case(limit=10)
 def nonsense_is_refused(rig):
     """Settings that make no sense are refused, or made sense of, and the link works on."""

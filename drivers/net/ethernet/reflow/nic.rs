@@ -83,6 +83,7 @@ pub(crate) const VLAN_FEATURES: u64 =
 const COALESCE: Coalesce = Coalesce {
     rx_usecs: 8,
     rx_frames: 32,
+    adaptive: false,
 };
 
 /// A device and its driver's state, from probe to unbind.
@@ -101,8 +102,8 @@ pub(crate) struct Nic<'bound> {
     flows: usize,
     /// Shadow of RX_MODE; written under the instance lock.
     rx_mode: Atomic<u32>,
-    /// Microseconds and packets of interrupt moderation; written under the instance lock.
-    coalesce: [Atomic<u32>; 2],
+    /// Interrupt moderation: microseconds, packets, adaptive; written under the instance lock.
+    coalesce: [Atomic<u32>; 3],
 }
 
 impl<'bound> Nic<'bound> {
@@ -149,6 +150,7 @@ impl<'bound> Nic<'bound> {
             coalesce: [
                 Atomic::new(COALESCE.rx_usecs),
                 Atomic::new(COALESCE.rx_frames),
+                Atomic::new(COALESCE.adaptive.into()),
             ],
             mmio,
         };
@@ -164,16 +166,18 @@ impl<'bound> Nic<'bound> {
 
     /// Interrupt moderation in force.
     pub(crate) fn moderation(&self) -> Coalesce {
-        let [usecs, frames] = &self.coalesce;
+        let [usecs, frames, adaptive] = &self.coalesce;
         Coalesce {
             rx_usecs: usecs.load(Relaxed),
             rx_frames: frames.load(Relaxed),
+            adaptive: adaptive.load(Relaxed) != 0,
         }
     }
 
     /// Sets interrupt moderation, now and for when the interface comes up.
     pub(crate) fn set_moderation(&self, to: Coalesce) {
-        let [usecs, frames] = &self.coalesce;
+        let [usecs, frames, adaptive] = &self.coalesce;
+        adaptive.store(to.adaptive.into(), Relaxed);
         usecs.store(to.rx_usecs, Relaxed);
         frames.store(to.rx_frames, Relaxed);
         for queue in 0..self.counters.len() {

@@ -74,7 +74,8 @@ impl Drop for Switch<'_> {
 pub(crate) fn set_coalesce(mmio: &Mmio<'_>, queue: usize, to: Coalesce) {
     let itr = QueueItr(0)
         .with_usecs(to.rx_usecs)
-        .with_packets(to.rx_frames);
+        .with_packets(to.rx_frames)
+        .with_adaptive(to.adaptive.into());
     mmio.write(queue_reg(queue, regs::Q_ITR), itr.0);
 }
 

@@ -419,7 +419,7 @@ impl Device {
         let q = &mut self.queues[queue];
         let unseen = q.unseen();
         q.irq.news(unseen, self.now);
-        if q.irq.fire(self.now) {
+        if q.irq.fire(self.now, self.pm.waiting(queue) == 0) {
             let vector = q.irq.vector;
             self.raise(vector, host);
         }

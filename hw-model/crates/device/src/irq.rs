@@ -43,11 +43,13 @@ impl Irq {
         self.since = self.latest;
     }
 
-    /// Whether an interrupt is due; it then is no longer asked for.
-    pub(crate) fn fire(&mut self, now: u64) -> bool {
+    /// Whether an interrupt is due; it then is no longer asked for. `idle`: nothing follows soon.
+    pub(crate) fn fire(&mut self, now: u64, idle: bool) -> bool {
         let due = self.armed && self.unseen > 0 && {
             let packets = self.itr.packets();
-            (packets != 0 && self.unseen >= packets) || now >= self.time()
+            (packets != 0 && self.unseen >= packets)
+                || (idle && self.itr.adaptive() != 0)
+                || now >= self.time()
         };
         if due {
             self.armed = false;
@@ -84,13 +86,13 @@ mod tests {
     fn fires_once_for_each_time_it_is_asked() {
         let mut irq = irq(0, 0);
         irq.news(1, 5);
-        assert!(!irq.fire(5));
+        assert!(!irq.fire(5, ON));
         irq.arm(ON);
-        assert!(irq.fire(5));
+        assert!(irq.fire(5, ON));
         irq.news(2, 6);
-        assert!(!irq.fire(6));
+        assert!(!irq.fire(6, ON));
         irq.arm(ON);
-        assert!(irq.fire(6));
+        assert!(irq.fire(6, ON));
     }
 
     /// Claims: 27, 40.
@@ -99,16 +101,30 @@ mod tests {
         let mut irq = irq(10, 3);
         irq.arm(ON);
         irq.news(1, 1000);
-        assert!(!irq.fire(1000));
+        assert!(!irq.fire(1000, ON));
         assert_eq!(irq.deadline(), Some(11_000));
         irq.news(2, 5000);
-        assert!(!irq.fire(10_999));
+        assert!(!irq.fire(10_999, ON));
         assert_eq!(irq.deadline(), Some(11_000));
-        assert!(irq.fire(11_000));
+        assert!(irq.fire(11_000, ON));
         assert_eq!(irq.deadline(), None);
         irq.seen(0);
         irq.arm(ON);
         irq.news(3, 13_000);
-        assert!(irq.fire(13_000));
+        assert!(irq.fire(13_000, ON));
+    }
+
+    /// Claims: 27, 37, 40.
+    #[test]
+    fn adaptive_moderation_waits_only_while_more_waits() {
+        let mut irq = irq(10, 0);
+        irq.itr = irq.itr.with_adaptive(1);
+        irq.arm(ON);
+        irq.news(1, 1000);
+        assert!(!irq.fire(1000, false));
+        assert!(irq.fire(1000, true));
+        irq.arm(ON);
+        irq.news(2, 2000);
+        assert!(irq.fire(12_000, false), "time still counts");
     }
 }

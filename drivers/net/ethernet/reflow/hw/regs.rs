@@ -394,12 +394,15 @@ bitfields! {
 }
 
 bitfields! {
-    /// Value of [`Q_ITR`]. The interrupt of an armed queue fires when either is reached.
+    /// Value of [`Q_ITR`]. The interrupt of an armed queue fires when any of these says so.
     pub struct QueueItr(u32);
     /// Microseconds after the first event that it waits at most.
     15:0 usecs, with_usecs;
     /// Completions after which it fires at once; 0 is no such limit.
     23:16 packets, with_packets;
+    /// Adaptive: it fires at once, too, when no packet waits for this queue in the packet memory.
+    /// A lone packet waits for nothing then, while a burst still comes with one interrupt.
+    24:24 adaptive, with_adaptive;
 }
 
 bitfields! {

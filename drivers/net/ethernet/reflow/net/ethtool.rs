@@ -45,6 +45,8 @@ pub(crate) struct Coalesce {
     pub(crate) rx_usecs: u32,
     /// Packets after which it comes at once.
     pub(crate) rx_frames: u32,
+    /// It comes at once when the device has nothing more for the queue.
+    pub(crate) adaptive: bool,
 }
 
 /// The part of a driver that answers `ethtool`.
@@ -123,7 +125,8 @@ pub(super) struct Adapter<T>(PhantomData<T>);
 impl<T: device::Operations> Adapter<T> {
     pub(super) const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
         supported_coalesce_params: bindings::ETHTOOL_COALESCE_RX_USECS
-            | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES,
+            | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES
+            | bindings::ETHTOOL_COALESCE_USE_ADAPTIVE_RX,
         get_drvinfo: Some(Self::get_drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
         get_sset_count: Some(Self::get_sset_count),
@@ -256,6 +259,7 @@ impl<T: device::Operations> Adapter<T> {
         let now = ops.coalesce();
         coalesce.rx_coalesce_usecs = now.rx_usecs;
         coalesce.rx_max_coalesced_frames = now.rx_frames;
+        coalesce.use_adaptive_rx_coalesce = now.adaptive.into();
         0
     }
 
@@ -274,6 +278,7 @@ impl<T: device::Operations> Adapter<T> {
             ops.set_coalesce(Coalesce {
                 rx_usecs: coalesce.rx_coalesce_usecs,
                 rx_frames: coalesce.rx_max_coalesced_frames,
+                adaptive: coalesce.use_adaptive_rx_coalesce != 0,
             })
             .map(|()| 0)
         })
