@@ -42,7 +42,8 @@ module: $(if $(KDIR),,toolbox)
 	$(Q)$(KBUILD) modules
 
 model: toolbox
-	$(Q)cd hw-model && ../$(TOOLBOX) run cargo build --release --locked
+	$(Q)cd hw-model && ../$(TOOLBOX) run cargo build --release --locked \
+		-p reflow-server -p reflow-asm
 	$(Q)mkdir -p build/bin
 	$(Q)$(TOOLBOX) run bash -c 'cd "$$CARGO_TARGET_DIR/release" && \
 		install -C -t $(CURDIR)/build/bin $(MODEL_BINARIES)'
