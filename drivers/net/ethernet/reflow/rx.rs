@@ -53,10 +53,12 @@ use decode::{
     Packet,
     Place,
     Span,
+    BUF_SIZE,
     CELL_SIZE, //
 };
 use flows::{
     Flows,
+    Need,
     Refused, //
 };
 use kernel::{
@@ -450,7 +452,11 @@ impl<'bound> Receiver<'bound> {
         for span in [&data, &data2].into_iter().flatten() {
             bytes = bytes.saturating_add(span.len.into());
         }
-        let put = match self.flows.skb(cx, flow, c) {
+        let need = match before {
+            Partial::None => need(c, p, data, data2),
+            _ => Need::default(),
+        };
+        let put = match self.flows.skb(cx, flow, c, &need, count) {
             // Length by length the data must be what the device says the packet has.
             Ok(_) if !p.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
             Ok(skb) => put_data(&mut self.reasm, skb, [data, data2]),
@@ -470,7 +476,8 @@ impl<'bound> Receiver<'bound> {
             self.partial = Partial::Flow(bytes, dropped);
             return;
         }
-        self.flows.appended(flow, c, bytes);
+        let last = data2.as_ref().or(data.as_ref());
+        self.flows.appended(flow, c, bytes, last);
         if p.opcode == Opcode::AppendClose || !p.more {
             self.flows.close(cx, flow, count);
         }
@@ -481,6 +488,21 @@ impl<'bound> Receiver<'bound> {
     fn submit(&self, cx: &PollContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
         count.skbs.add(1);
         skb.submit(cx, &flows::meta(c, self.queue, &self.settings));
+    }
+}
+
+/// What a packet of an aggregate, whose first completion this is, needs of its socket buffer.
+#[inline]
+fn need(c: &Completion, p: &Packet, data: Option<Span>, data2: Option<Span>) -> Need {
+    let frags = if p.cont {
+        // The 16-bit length in pages, and one that it begins in the middle of.
+        c.c5.data_len() as u32 / BUF_SIZE + 2
+    } else {
+        1 + u32::from(data2.is_some())
+    };
+    Need {
+        frags,
+        at: data.map(|span| (span.id, span.off)),
     }
 }
 

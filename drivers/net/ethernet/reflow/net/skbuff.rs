@@ -133,7 +133,11 @@ pub(crate) mod rx_flags {
 /// # Invariants
 ///
 /// The pointer is a valid packet that this object owns and nobody else sees.
-pub(crate) struct RxSkb(NonNull<bindings::sk_buff>);
+pub(crate) struct RxSkb {
+    skb: NonNull<bindings::sk_buff>,
+    /// Fragments that it has, at most `MAX_SKB_FRAGS`.
+    frags: u32,
+}
 
 // SAFETY: The object owns the packet, which is bound to no CPU.
 unsafe impl Send for RxSkb {}
@@ -145,12 +149,15 @@ impl RxSkb {
         // SAFETY: The context proves that its NAPI instance is running on this CPU.
         let skb = unsafe { bindings::napi_alloc_skb(cx.napi(), len) };
         // INVARIANT: A fresh packet, owned by nobody else.
-        NonNull::new(skb).map(Self)
+        Some(Self {
+            skb: NonNull::new(skb)?,
+            frags: 0,
+        })
     }
 
     fn has_tailroom(&self, len: u32) -> bool {
         // SAFETY: The packet is valid by the type invariant.
-        let room = unsafe { bindings::skb_tailroom(self.0.as_ptr()) };
+        let room = unsafe { bindings::skb_tailroom(self.skb.as_ptr()) };
         len <= room
     }
 
@@ -167,7 +174,7 @@ impl RxSkb {
         }
         // SAFETY: `src` has `len` bytes and the packet has room for them. The C function copies
         // bytes whatever the device writes meanwhile.
-        unsafe { bindings::skb_put_data(self.0.as_ptr(), src.cast(), len.into()) };
+        unsafe { bindings::skb_put_data(self.skb.as_ptr(), src.cast(), len.into()) };
         Ok(())
     }
 
@@ -182,7 +189,7 @@ impl RxSkb {
             return Err(EINVAL);
         }
         // SAFETY: The packet has room for the bytes.
-        unsafe { bindings::skb_put_data(self.0.as_ptr(), bytes.as_ptr().cast(), len) };
+        unsafe { bindings::skb_put_data(self.skb.as_ptr(), bytes.as_ptr().cast(), len) };
         Ok(())
     }
 
@@ -199,7 +206,7 @@ impl RxSkb {
         // alive as long as the page.
         unsafe {
             bindings::rx_copy_page(
-                self.0.as_ptr(),
+                self.skb.as_ptr(),
                 page.pool(),
                 page.as_raw(),
                 off.into(),
@@ -223,7 +230,7 @@ impl RxSkb {
         // SAFETY: The bytes lie in the page, which holds at least one reference to give away.
         let taken = unsafe {
             bindings::rx_add_frag(
-                self.0.as_ptr(),
+                self.skb.as_ptr(),
                 page.pool(),
                 page.as_raw(),
                 off.into(),
@@ -234,10 +241,17 @@ impl RxSkb {
             0 => Ok(()),
             1 => {
                 page.gave_ref();
+                self.frags += 1;
                 Ok(())
             }
             _ => Err(ENOSPC),
         }
+    }
+
+    /// How many more fragments fit, not counting bytes that go on where the last one ends.
+    #[inline]
+    pub(crate) fn frag_room(&self) -> u32 {
+        bindings::MAX_SKB_FRAGS.saturating_sub(self.frags)
     }
 
     /// The linear part.
@@ -245,7 +259,7 @@ impl RxSkb {
     pub(crate) fn head_mut(&mut self) -> &mut [u8] {
         let mut len = 0;
         // SAFETY: The packet is valid and exclusively owned by the type invariant.
-        let head = unsafe { bindings::skb_head(self.0.as_ptr(), &mut len) };
+        let head = unsafe { bindings::skb_head(self.skb.as_ptr(), &mut len) };
         // SAFETY: The linear part is `len` bytes long, all written by one of the `put` functions,
         // and borrowed with the packet.
         unsafe { core::slice::from_raw_parts_mut(head, len as usize) }
@@ -257,12 +271,12 @@ impl RxSkb {
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: The packet is owned and given up; the context proves that its NAPI instance is
         // running on this CPU.
-        unsafe { bindings::rx_submit(cx.napi(), this.0.as_ptr(), meta) };
+        unsafe { bindings::rx_submit(cx.napi(), this.skb.as_ptr(), meta) };
     }
 }
 
 impl Drop for RxSkb {
     fn drop(&mut self) {
-        free(self.0, DropReason::HardwareLie);
+        free(self.skb, DropReason::HardwareLie);
     }
 }

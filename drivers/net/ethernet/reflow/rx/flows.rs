@@ -9,7 +9,10 @@
 //! for what it still appends.
 
 use super::{
-    decode::CELL_SIZE,
+    decode::{
+        Span,
+        CELL_SIZE, //
+    },
     headers::{
         self,
         Layout, //
@@ -48,6 +51,8 @@ struct Aggregate {
     flags: u8,
     /// The header was advanced: its checksum is not that of the packet.
     advanced: bool,
+    /// Buffer and offset where the data so far end.
+    tail: Option<(u16, u16)>,
 }
 
 /// A header kept for data that the device still appends to an aggregate that has gone up.
@@ -85,6 +90,15 @@ pub(super) struct Flows {
     places: KVVec<Place>,
     /// Flows opened in this poll, some of them closed again.
     open: KVec<u16>,
+}
+
+/// What the next packet needs of its flow's socket buffer.
+#[derive(Default)]
+pub(super) struct Need {
+    /// Fragments at most; 0 for a packet that was begun.
+    pub(super) frags: u32,
+    /// Buffer and offset where its data begin.
+    pub(super) at: Option<(u16, u16)>,
 }
 
 /// Why data could not be appended.
@@ -191,7 +205,12 @@ impl Flows {
         cx: &PollContext<'_>,
         flow: u16,
         c: &Completion,
+        need: &Need,
+        count: &counters::Rx,
     ) -> Result<&mut RxSkb, Refused> {
+        if let Some(place) = self.places.get_mut(usize::from(flow)) {
+            place.make_room(cx, need, count);
+        }
         if let Some(Place {
             state: State::Parked(_),
             ..
@@ -230,7 +249,7 @@ impl Flows {
 
     /// Takes note of a packet of which so many bytes were put into the flow's socket buffer.
     #[inline]
-    pub(super) fn appended(&mut self, flow: u16, c: &Completion, bytes: u32) {
+    pub(super) fn appended(&mut self, flow: u16, c: &Completion, bytes: u32, last: Option<&Span>) {
         if let Some(place) = self.places.get_mut(usize::from(flow)) {
             let agg = &mut place.agg;
             if agg.segs != 0 {
@@ -239,6 +258,7 @@ impl Flows {
                 agg.flags = c.c0.tcp_flags() as u8 & LATER_FLAGS;
             }
             // A device could go on for ever; a packet that long has no header that fits it.
+            agg.tail = last.map(|span| (span.id, span.off + span.len));
             agg.segs = agg.segs.saturating_add(1);
             agg.bytes = agg.bytes.saturating_add(bytes);
             agg.meta.gso_size = c.c5.seg_size() as u16;
@@ -293,6 +313,23 @@ impl Flows {
 }
 
 impl Place {
+    /// Hands up what there is if the next packet's fragments would not fit behind it.
+    ///
+    /// That happens when the device, short of pages, took back one that was not full.
+    #[inline]
+    fn make_room(&mut self, cx: &PollContext<'_>, need: &Need, count: &counters::Rx) {
+        let State::Open(skb) = &self.state else {
+            return;
+        };
+        let goes_on = self.agg.tail.is_some() && self.agg.tail == need.at;
+        if need.frags <= skb.frag_room() + u32::from(goes_on) || self.agg.segs == 0 {
+            return;
+        }
+        if let State::Open(skb) = core::mem::replace(&mut self.state, State::Idle) {
+            self.park(cx, skb, count);
+        }
+    }
+
     /// Hands the socket buffer up and keeps its header, made to fit what comes next.
     fn park(&mut self, cx: &PollContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
         count.parked.add(1);
