@@ -268,14 +268,20 @@ impl XmitContext<'_> {
 
 /// The queues while the interface is up.
 struct Running<T: Operations> {
-    vectors: KVec<Vector<T::Poll>>,
+    /// Touched under the instance lock only, while `start_xmit` may be reading `tx`.
+    vectors: UnsafeCell<KVec<Vector<T::Poll>>>,
     tx: KVec<UnsafeCell<T::Tx>>,
 }
 
 impl<T: Operations> Running<T> {
     /// Stops all polls and interrupts.
-    fn halt(&mut self) {
-        for vector in &mut self.vectors {
+    ///
+    /// # Safety
+    ///
+    /// The instance lock is held.
+    unsafe fn halt(&self) {
+        // SAFETY: By the safety requirement this is the only reference to the vectors.
+        for vector in unsafe { &mut *self.vectors.get() } {
             vector.stop();
         }
     }
@@ -446,9 +452,13 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
                 // SAFETY: The queue exists and is stopped.
                 unsafe { bindings::netdev_tx_reset_subqueue(dev, queue) };
             }
-            let mut running = Running { vectors, tx };
+            let running = Running {
+                vectors: UnsafeCell::new(vectors),
+                tx,
+            };
             if let Err(e) = this.ops.start(device) {
-                running.halt();
+                // SAFETY: The instance lock is held.
+                unsafe { running.halt() };
                 this.ops.stop(device);
                 return Err(e);
             }
@@ -469,8 +479,11 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         // SAFETY: The core passes a device of ours, alive for the call.
         let (this, device) = unsafe { (&*private_of::<T>(dev), Device::from_raw(dev)) };
         // First those who could wake a transmit queue.
-        // SAFETY: Only vectors are borrowed; `start_xmit` reads `tx` only.
-        unsafe { halt_vectors(this.running.get()) };
+        // SAFETY: What is inside changes under the instance lock only, which is held.
+        if let Some(running) = unsafe { &*this.running.get() } {
+            // SAFETY: The instance lock is held.
+            unsafe { running.halt() };
+        }
         // SAFETY: The device is valid. After these two nobody is in `start_xmit`, and nobody gets
         // in before `open` starts the queues again.
         unsafe {
@@ -638,22 +651,6 @@ impl<T: Operations> Drop for Registration<'_, T> {
         unsafe { bindings::unregister_netdev(self.dev.as_ptr()) };
         // SAFETY: Not registered any more.
         unsafe { Self::free(self.dev) };
-    }
-}
-
-/// Stops the vectors of a device whose transmit sides may still be in use.
-///
-/// # Safety
-///
-/// `running` is valid, and nobody else touches its vectors.
-unsafe fn halt_vectors<T: Operations>(running: *mut Option<Running<T>>) {
-    // SAFETY: Whether there is something inside changes under the instance lock only.
-    if let Some(running) = unsafe { &*running } {
-        let vectors = core::ptr::addr_of!(running.vectors).cast_mut();
-        // SAFETY: By the safety requirement this is the only reference to the vectors.
-        for vector in unsafe { &mut *vectors } {
-            vector.stop();
-        }
     }
 }
 
