@@ -11,7 +11,6 @@ use crate::{
             Ctrl,
             Event,
             Features,
-            FlowCfg,
             RssCtrl,
             RxMode,
             Status, //
@@ -55,6 +54,10 @@ use crate::{
         Queue, //
     },
     rx,
+    tuning::{
+        Switch,
+        Tuning, //
+    },
     tx, //
 };
 use kernel::{
@@ -96,6 +99,8 @@ pub(crate) struct Nic<'bound> {
     /// The driver's counters, one entry a queue.
     pub(crate) counters: KVec<Arc<counters::Queue>>,
     settings: Arc<rx::Settings>,
+    /// What the flow machinery does.
+    pub(crate) tuning: Tuning<'bound>,
     caps: Caps,
     /// What the optional parts of the device are.
     features: Features,
@@ -143,6 +148,7 @@ impl<'bound> Nic<'bound> {
                 },
                 GFP_KERNEL,
             )?,
+            tuning: Tuning::new(&mmio)?,
             caps,
             features: Features(mmio.read(regs::FEATURES)),
             flows: flows as usize,
@@ -214,12 +220,8 @@ impl<'bound> Nic<'bound> {
     }
 
     fn apply_features(&self, on: u64) {
-        let merge = u32::from(on & features::GRO_HW != 0);
-        let cfg = FlowCfg(0)
-            .with_reassembly(merge)
-            .with_batching(merge)
-            .with_suppress(merge);
-        self.mmio.write(regs::FLOW_CFG, cfg.0);
+        let merge = on & features::GRO_HW != 0;
+        self.tuning.set(Switch::Merge, merge);
         self.settings
             .csum
             .store(on & features::RXCSUM != 0, Relaxed);

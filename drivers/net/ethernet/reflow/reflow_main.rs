@@ -32,6 +32,8 @@ mod queue;
 #[forbid(unsafe_code)]
 mod rx;
 #[forbid(unsafe_code)]
+mod tuning;
+#[forbid(unsafe_code)]
 mod tx;
 
 kernel::module_pci_driver! {
