@@ -3,6 +3,7 @@
 //! The duties of a network device: up and down, addresses, filters, features, totals.
 
 use crate::{
+    cmd::Commands,
     counters,
     hw::{
         regs::{
@@ -98,6 +99,8 @@ pub(crate) struct Nic<'bound> {
     pub(crate) hw: hw_stats::Block<'bound>,
     /// The driver's counters, one entry a queue.
     pub(crate) counters: KVec<Arc<counters::Queue>>,
+    /// Commands to the device, from probe to unbind.
+    pub(crate) cmd: Commands<'bound>,
     settings: Arc<rx::Settings>,
     /// What the flow machinery does.
     pub(crate) tuning: Tuning<'bound>,
@@ -136,8 +139,10 @@ impl<'bound> Nic<'bound> {
                 GFP_KERNEL,
             )?;
         }
+        let features = Features(mmio.read(regs::FEATURES));
         let this = Self {
             dev,
+            cmd: Commands::new(dev, &mmio, features.cmd() != 0)?,
             hw: hw_stats::Block::new(dev, &mmio, caps.queues() as usize)?,
             dma: Arc::new(dma, GFP_KERNEL)?,
             counters,
@@ -150,7 +155,7 @@ impl<'bound> Nic<'bound> {
             )?,
             tuning: Tuning::new(&mmio)?,
             caps,
-            features: Features(mmio.read(regs::FEATURES)),
+            features,
             flows: flows as usize,
             rx_mode: Atomic::new(RxMode(0).with_broadcast(1).0),
             coalesce: [
@@ -162,7 +167,19 @@ impl<'bound> Nic<'bound> {
         };
         this.apply_features(this.switchable());
         this.spread();
+        this.self_test();
         Ok(this)
+    }
+
+    /// Has the device test itself, and reports what is wrong.
+    fn self_test(&self) {
+        match self.cmd.self_test() {
+            Ok(failures) if failures.0 != 0 => {
+                dev_warn!(self.dev, "self-test failed: {:#x}\n", failures.0);
+            }
+            Ok(_) | Err(EOPNOTSUPP) => {}
+            Err(e) => dev_warn!(self.dev, "no answer to a self-test ({})\n", e.to_errno()),
+        }
     }
 
     /// The registers.

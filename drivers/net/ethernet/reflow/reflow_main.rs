@@ -4,12 +4,16 @@
 //!
 //! * [`driver`] binds to the PCI function, [`nic`] has the duties of a network device, [`ethtool`]
 //!   answers the tool of that name.
+//! * [`cmd`] asks the device what registers cannot say.
 //! * [`queue`] is a queue pair: [`rx`] is the way in, [`tx`] the way out.
 //! * [`hw`] has the facts that the device's model compiles, too; [`mmio`] reaches the registers.
 //! * [`net`] has the safe abstractions over the networking core, with nearly all `unsafe`.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[allow(dead_code)]
+#[forbid(unsafe_code)]
+mod cmd;
 #[forbid(unsafe_code)]
 mod counters;
 mod driver;

@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command ring: requests of the control plane that the device answers.
+//!
+//! One command is under way at a time. Whoever asks sleeps until the device has answered, which
+//! takes it well under a millisecond as a rule; a device that has not after a second is given up on
+//! for this command, and the ring starts anew. All functions may sleep, and none trusts what the
+//! device says: answers are checked to be about the command that was asked, and to be in range.
+
+use crate::{
+    hw::{
+        cmd::{
+            self,
+            Cmd0,
+            Cmd7,
+            CmdStatus,
+            Command,
+            TestFailures,
+            CMD_WORDS,
+            F0,
+            F6,
+            FLOW_WORDS,
+            KEY_WORDS,
+            R0,
+            RSS_WORDS,
+            RULE_WORDS,
+            T0,
+            T6,
+            T8,
+            TCB_WORDS,
+            X0, //
+        },
+        index::Index,
+        regs::{
+            self,
+            RSS_ENTRIES, //
+        },
+        toeplitz::SECRET_LEN, //
+    },
+    mmio::{
+        Mmio,
+        GONE, //
+    },
+    net::dma::Words, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        barrier,
+        Arc,
+        Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+/// Entries of the ring, as a power of two. One is in use at a time.
+const LOG2_ENTRIES: u32 = 3;
+/// Words of the block of arguments, as a power of two: a page.
+const LOG2_BLOCK: u32 = 9;
+/// Flows that one command dumps.
+const FLOWS_AT_ONCE: usize = (1 << LOG2_BLOCK) / FLOW_WORDS;
+/// Bytes of a flow key, of which the last ones may be unused.
+pub(crate) const KEY_LEN: usize = 8 * KEY_WORDS;
+
+/// The device is given up on after this.
+const TIMEOUT: Delta = Delta::from_millis(1000);
+/// First pause between two looks for the answer, in microseconds; it doubles up to [`MAX_PAUSE`].
+const MIN_PAUSE: i64 = 10;
+/// Longest pause, in microseconds.
+const MAX_PAUSE: i64 = 1280;
+
+/// A flow key: source address, destination address, source port, destination port, all in network
+/// byte order; 12 bytes with IPv4, 36 with IPv6, then zeros.
+pub(crate) type Key = [u8; KEY_LEN];
+
+/// A host control block.
+#[derive(Clone, Copy)]
+pub(crate) struct Tcb {
+    /// What it is about and where data go.
+    pub(crate) head: T0,
+    /// Key of the connection, of `head.key_len()` bytes.
+    pub(crate) key: Key,
+    /// Sequence number, and what the device reports.
+    pub(crate) seq: T6,
+    /// Bus address of the page list.
+    pub(crate) list: u64,
+    /// Length of the page list and the sequence number that it begins with.
+    pub(crate) list_len: T8,
+    /// Packets that it applied to. Read only.
+    pub(crate) applied: u64,
+    /// Packets that it did not apply to. Read only.
+    pub(crate) not_applied: u64,
+    /// Bytes placed in the list. Read only.
+    pub(crate) placed: u64,
+}
+
+impl Tcb {
+    fn words(&self) -> [u64; TCB_WORDS] {
+        let mut words = [0; TCB_WORDS];
+        words[0] = self.head.0;
+        put_bytes(&mut words[cmd::TCB_KEY..], &self.key);
+        words[cmd::TCB_SEQ] = self.seq.0;
+        words[cmd::TCB_LIST] = self.list;
+        words[cmd::TCB_LIST_LEN] = self.list_len.0;
+        words
+    }
+
+    fn from_words(words: &[u64; TCB_WORDS]) -> Self {
+        Self {
+            head: T0(words[0]),
+            key: key_of(&words[cmd::TCB_KEY..]),
+            seq: T6(words[cmd::TCB_SEQ]),
+            list: words[cmd::TCB_LIST],
+            list_len: T8(words[cmd::TCB_LIST_LEN]),
+            applied: words[cmd::TCB_APPLIED],
+            not_applied: words[cmd::TCB_NOT_APPLIED],
+            placed: words[cmd::TCB_PLACED],
+        }
+    }
+}
+
+/// A steering rule: what is done with packets whose key is `key` wherever `mask` has ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// Which protocols it matches, and what happens.
+    pub(crate) head: R0,
+    /// Key to match.
+    pub(crate) key: Key,
+    /// Bits of the key that count.
+    pub(crate) mask: Key,
+}
+
+impl Rule {
+    fn words(&self) -> [u64; RULE_WORDS] {
+        let mut words = [0; RULE_WORDS];
+        words[0] = self.head.0;
+        put_bytes(&mut words[cmd::RULE_KEY..], &self.key);
+        put_bytes(&mut words[cmd::RULE_MASK..], &self.mask);
+        words
+    }
+}
+
+/// A hash context.
+pub(crate) struct Context {
+    /// Which headers are hashed.
+    pub(crate) head: X0,
+    /// Secret key.
+    pub(crate) secret: [u8; SECRET_LEN],
+    /// Queue for each value of the hash's low bits.
+    pub(crate) table: [u8; RSS_ENTRIES],
+}
+
+impl Context {
+    fn words(&self) -> [u64; RSS_WORDS] {
+        let mut words = [0; RSS_WORDS];
+        words[0] = self.head.0;
+        put_bytes(&mut words[cmd::RSS_SECRET..], &self.secret);
+        put_bytes(&mut words[cmd::RSS_TABLE_WORD..], &self.table);
+        words
+    }
+}
+
+/// An entry of the flow database.
+pub(crate) struct Flow {
+    /// Flow number, state and queue.
+    pub(crate) head: F0,
+    /// Key of the flow, of `head.key_len()` bytes.
+    pub(crate) key: Key,
+    /// Sequence number of the next data.
+    pub(crate) expected: u32,
+    /// Microseconds since its last packet.
+    pub(crate) idle: u64,
+}
+
+/// Puts bytes into words, the first byte in the low bits.
+fn put_bytes(words: &mut [u64], bytes: &[u8]) {
+    for (word, from) in words.iter_mut().zip(bytes.chunks(8)) {
+        let mut le = [0; 8];
+        for (to, byte) in le.iter_mut().zip(from) {
+            *to = *byte;
+        }
+        *word = u64::from_le_bytes(le);
+    }
+}
+
+/// The key at the beginning of `words`.
+fn key_of(words: &[u64]) -> Key {
+    let mut key = [0; KEY_LEN];
+    for (to, word) in key.chunks_mut(8).zip(words) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    key
+}
+
+/// The ring and the block that its commands have their arguments in.
+struct Ring<'bound> {
+    dev: &'bound device::Device<Bound>,
+    mmio: Arc<Mmio<'bound>>,
+    entries: Words,
+    block: Words,
+    next: Index,
+    /// The device has the command ring at all.
+    present: bool,
+    running: bool,
+}
+
+impl Ring<'_> {
+    /// Starts the ring with nothing in it.
+    fn start(&mut self) -> Result {
+        self.stop();
+        for word in 0..CMD_WORDS << LOG2_ENTRIES {
+            self.entries.write(word, 0);
+        }
+        self.next = Index::ZERO;
+        self.mmio
+            .write_addr(regs::CMD_LO, regs::CMD_HI, self.entries.dma_address());
+        self.mmio.write(regs::CMD_SIZE, LOG2_ENTRIES);
+        if self.mmio.read(regs::CMD_SIZE) != LOG2_ENTRIES {
+            return Err(EIO);
+        }
+        self.running = true;
+        Ok(())
+    }
+
+    /// Stops the ring; the device has no part in the memory any more.
+    fn stop(&mut self) {
+        self.running = false;
+        self.mmio.write(regs::CMD_SIZE, 0);
+        // The read returns when the device has done its last access to memory.
+        self.mmio.read(regs::CMD_SIZE);
+    }
+
+    /// Waits for the answer in the entry whose first word is `at`.
+    fn wait(&self, at: usize) -> Result<Cmd7> {
+        let begin = Instant::<Monotonic>::now();
+        let mut pause = MIN_PAUSE;
+        loop {
+            let answer = Cmd7(self.entries.read(at + CMD_WORDS - 1));
+            if answer.done() != 0 {
+                // The block was written before the answer.
+                barrier::dma_mb(barrier::Read);
+                return Ok(answer);
+            }
+            if pause >= MAX_PAUSE {
+                match self.mmio.read(regs::CMD_SIZE) {
+                    GONE => return Err(ENODEV),
+                    LOG2_ENTRIES => {}
+                    _ => return Err(EIO),
+                }
+                if begin.elapsed() >= TIMEOUT {
+                    return Err(ETIMEDOUT);
+                }
+            }
+            fsleep(Delta::from_micros(pause));
+            pause = (2 * pause).min(MAX_PAUSE);
+        }
+    }
+
+    /// Has the device carry out a command whose block is filled in; returns the answer's value.
+    fn run(&mut self, command: Command, index: u32, words: usize) -> Result<u32> {
+        if !self.present {
+            return Err(EOPNOTSUPP);
+        }
+        if !self.running {
+            self.start()?;
+        }
+        let at = self.next.slot(LOG2_ENTRIES) * CMD_WORDS;
+        let tag = u64::from(self.next.raw());
+        let head = Cmd0(0)
+            .with_command(command as u64)
+            .with_tag(tag)
+            .with_index(index.into());
+        self.entries.write(at, head.0);
+        self.entries.write(at + 1, self.block.dma_address());
+        self.entries.write(at + 2, 8 * words as u64);
+        self.entries.write(at + CMD_WORDS - 1, 0);
+        self.next = self.next.add(1);
+        // The write to a register comes after those to memory.
+        self.mmio.write(regs::CMD_TAIL, self.next.raw());
+        let answer = self.wait(at).and_then(|answer| {
+            if answer.tag() != tag {
+                return Err(EIO);
+            }
+            Ok(answer)
+        });
+        match answer {
+            Ok(answer) => status(answer),
+            Err(e) => {
+                dev_err!(
+                    self.dev,
+                    "command {} of {} was not answered ({}); the command ring starts anew\n",
+                    command as u8,
+                    index,
+                    e.to_errno()
+                );
+                self.stop();
+                Err(e)
+            }
+        }
+    }
+}
+
+/// The value of an answer, or the error that it reports.
+fn status(answer: Cmd7) -> Result<u32> {
+    Err(match CmdStatus::from_raw(answer.status() as u8) {
+        Some(CmdStatus::Ok) => return Ok(answer.value() as u32),
+        Some(CmdStatus::Unknown) => EOPNOTSUPP,
+        Some(CmdStatus::BadArgument) => EINVAL,
+        Some(CmdStatus::NoSpace) => ENOSPC,
+        Some(CmdStatus::NotFound) => ENOENT,
+        Some(CmdStatus::BadAddress) | None => EIO,
+    })
+}
+
+impl Drop for Ring<'_> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The command ring of a device. Commands of several callers are carried out one after the other.
+///
+/// Each may fail with [`EOPNOTSUPP`] if the device has no such command, [`ETIMEDOUT`] or [`EIO`] if
+/// it does not answer or answers nonsense, [`ENODEV`] if it has gone, and may sleep.
+pub(crate) struct Commands<'bound> {
+    ring: Pin<KBox<Mutex<Ring<'bound>>>>,
+}
+
+impl<'bound> Commands<'bound> {
+    /// Prepares the ring of a device, which has one if `present` says so. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(
+        dev: &'bound device::Device<Bound>,
+        mmio: &Arc<Mmio<'bound>>,
+        present: bool,
+    ) -> Result<Self> {
+        let ring = Ring {
+            dev,
+            mmio: mmio.clone(),
+            entries: Words::new(dev, LOG2_ENTRIES + CMD_WORDS.ilog2())?,
+            block: Words::new(dev, LOG2_BLOCK)?,
+            next: Index::ZERO,
+            present,
+            running: false,
+        };
+        Ok(Self {
+            ring: KBox::pin_init(new_mutex!(ring, "reflow::cmd"), GFP_KERNEL)?,
+        })
+    }
+
+    /// A command without a block.
+    fn plain(&self, command: Command, index: u32) -> Result<u32> {
+        self.ring.lock().run(command, index, 0)
+    }
+
+    /// A command whose block the device reads.
+    fn give(&self, command: Command, index: u32, words: &[u64]) -> Result<u32> {
+        let mut ring = self.ring.lock();
+        for (i, &word) in words.iter().enumerate() {
+            ring.block.write(i, word);
+        }
+        ring.run(command, index, words.len())
+    }
+
+    /// A command whose block the device writes.
+    fn take<const N: usize>(&self, command: Command, index: u32) -> Result<[u64; N]> {
+        let mut ring = self.ring.lock();
+        ring.run(command, index, N)?;
+        Ok(core::array::from_fn(|i| ring.block.read(i)))
+    }
+
+    /// Does nothing: the device answers.
+    ///
+    /// # Errors
+    ///
+    /// As for all commands.
+    pub(crate) fn nop(&self) -> Result {
+        self.plain(Command::Nop, 0).map(|_| ())
+    }
+
+    /// Hands a control block to the device, in place of the one that its key had; returns its flow
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the block makes no sense, [`ENOSPC`] if the device takes no more of them.
+    pub(crate) fn tcb_set(&self, tcb: &Tcb) -> Result<u16> {
+        let flow = self.give(Command::TcbSet, 0, &tcb.words())?;
+        flow.try_into().map_err(|_| EIO)
+    }
+
+    /// Reads the control block of a flow number back.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOENT`] if it has none.
+    pub(crate) fn tcb_get(&self, flow: u16) -> Result<Tcb> {
+        let words = self.take(Command::TcbGet, flow.into())?;
+        Ok(Tcb::from_words(&words))
+    }
+
+    /// Takes the control block of a flow number back. When this returns, the device writes to the
+    /// pages of its list no more.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOENT`] if it has none.
+    pub(crate) fn tcb_del(&self, flow: u16) -> Result {
+        self.plain(Command::TcbDel, flow.into()).map(|_| ())
+    }
+
+    /// Sets steering rule `index`; of several that match the lowest wins.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if there is no such rule or queue, [`ENOENT`] if there is no such hash context.
+    pub(crate) fn rule_set(&self, index: u32, rule: &Rule) -> Result {
+        self.give(Command::RuleSet, index, &rule.words())
+            .map(|_| ())
+    }
+
+    /// Removes steering rule `index`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOENT`] if it is not set.
+    pub(crate) fn rule_del(&self, index: u32) -> Result {
+        self.plain(Command::RuleDel, index).map(|_| ())
+    }
+
+    /// Sets hash context `index`, from 1 on.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if there is no such context, or no such queue as the table names.
+    pub(crate) fn rss_set(&self, index: u32, context: &Context) -> Result {
+        self.give(Command::RssSet, index, &context.words())
+            .map(|_| ())
+    }
+
+    /// Removes hash context `index`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOENT`] if it is not set.
+    pub(crate) fn rss_del(&self, index: u32) -> Result {
+        self.plain(Command::RssDel, index).map(|_| ())
+    }
+
+    /// Adds entries of the flow database to `out`, in the order of their numbers, from number
+    /// `from` on. Returns the number to go on from, if there may be more.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn flow_dump(&self, from: u16, out: &mut KVec<Flow>) -> Result<Option<u16>> {
+        out.reserve(FLOWS_AT_ONCE, GFP_KERNEL)?;
+        let mut ring = self.ring.lock();
+        let count = ring.run(Command::FlowDump, from.into(), FLOWS_AT_ONCE * FLOW_WORDS)?;
+        let count = usize::try_from(count)?;
+        if count > FLOWS_AT_ONCE {
+            return Err(EIO);
+        }
+        let mut next = Some(from);
+        for i in 0..count {
+            let words: [u64; FLOW_WORDS] =
+                core::array::from_fn(|w| ring.block.read(i * FLOW_WORDS + w));
+            let flow = Flow {
+                head: F0(words[0]),
+                key: key_of(&words[cmd::FLOW_KEY..]),
+                expected: F6(words[6]).expected() as u32,
+                idle: words[7],
+            };
+            let number = flow.head.flow() as u16;
+            if next.is_none_or(|next| number < next) {
+                return Err(EIO);
+            }
+            next = number.checked_add(1);
+            out.push(flow, GFP_KERNEL)?;
+        }
+        Ok(if count == FLOWS_AT_ONCE { next } else { None })
+    }
+
+    /// Has the device test its memories and its parser.
+    ///
+    /// # Errors
+    ///
+    /// As for all commands.
+    pub(crate) fn self_test(&self) -> Result<TestFailures> {
+        self.plain(Command::SelfTest, 0).map(TestFailures)
+    }
+
+    /// The device's clock, in nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// As for all commands.
+    pub(crate) fn clock_get(&self) -> Result<u64> {
+        let [now] = self.take(Command::ClockGet, 0)?;
+        Ok(now)
+    }
+}
