@@ -40,7 +40,10 @@ use crate::{
             NapiRef,
             PollContext, //
         },
-        page_pool::PagePool,
+        page_pool::{
+            Contents,
+            PagePool, //
+        },
         skbuff::RxSkb, //
     }, //
 };
@@ -160,9 +163,9 @@ impl<'bound> Receiver<'bound> {
         s.mmio.write(reg(regs::CQ_SIZE), LOG2_COMPLETIONS);
         let cells = |kind, log2| Cells::new(s.dev, s.mmio, queue, kind, log2);
         // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
-        let pages = |kind, log2: u32, kept: usize| {
+        let pages = |kind, contents, log2: u32, kept: usize| {
             let ids = u16::try_from((1 << log2) + kept + 1)?;
-            let pool = PagePool::new(s.dma, s.netdev, ids.into())?;
+            let pool = PagePool::new(s.dma, s.netdev, s.queue, contents, ids.into())?;
             Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
         };
         Ok(Self {
@@ -170,8 +173,8 @@ impl<'bound> Receiver<'bound> {
             next: Index::ZERO,
             header: cells(BufKind::Header, LOG2_HEADER)?,
             small: cells(BufKind::Small, LOG2_SMALL)?,
-            reasm: pages(BufKind::Reasm, LOG2_REASM, s.flows)?,
-            packet: pages(BufKind::Packet, LOG2_PACKET, 0)?,
+            reasm: pages(BufKind::Reasm, Contents::Payload, LOG2_REASM, s.flows)?,
+            packet: pages(BufKind::Packet, Contents::Headers, LOG2_PACKET, 0)?,
             flows: Flows::new(s.flows)?,
             partial: Partial::None,
             queue: s.queue,

@@ -58,7 +58,7 @@ impl DmaDevice {
     pub(crate) fn map_head(&self, skb: &TxSkb, len: u32) -> Result<Mapping> {
         // SAFETY: The device is valid by `ARef`, the packet by its type.
         let addr = unsafe { bindings::skb_map_head(self.as_raw(), skb.as_raw()) };
-        self.checked(addr, len)
+        self.checked(addr, len, false)
     }
 
     /// Maps fragment `i` of a packet.
@@ -67,23 +67,33 @@ impl DmaDevice {
     ///
     /// [`ENOMEM`] when the mapping fails or there is no such fragment.
     pub(crate) fn map_frag(&self, skb: &TxSkb, i: u16) -> Result<Mapping> {
-        let mut len = 0;
+        let (mut len, mut foreign) = (0, false);
         // SAFETY: As in `map_head`; the helper checks `i`.
-        let addr =
-            unsafe { bindings::skb_map_frag(self.as_raw(), skb.as_raw(), i.into(), &mut len) };
-        self.checked(addr, len)
+        let addr = unsafe {
+            bindings::skb_map_frag(
+                self.as_raw(),
+                skb.as_raw(),
+                i.into(),
+                &mut len,
+                &mut foreign,
+            )
+        };
+        self.checked(addr, len, foreign)
     }
 
-    fn checked(&self, addr: bindings::dma_addr_t, len: u32) -> Result<Mapping> {
+    fn checked(&self, addr: bindings::dma_addr_t, len: u32, foreign: bool) -> Result<Mapping> {
         // SAFETY: The device is valid by `ARef`.
         if unsafe { bindings::dma_mapping_error(self.as_raw(), addr) } != 0 {
             return Err(ENOMEM);
         }
-        Ok(Mapping { addr, len })
+        Ok(Mapping { addr, len, foreign })
     }
 
     /// Ends a mapping that this device made.
     pub(crate) fn unmap(&self, mapping: Mapping) {
+        if mapping.foreign {
+            return;
+        }
         // SAFETY: A `Mapping` comes from `checked` only and is given up here, so it is live and is
         // ended once. A driver has one DMA device.
         unsafe { bindings::dma_unmap_tx(self.as_raw(), mapping.addr, mapping.len) };
@@ -95,6 +105,8 @@ impl DmaDevice {
 pub(crate) struct Mapping {
     addr: bindings::dma_addr_t,
     len: u32,
+    /// Whoever lent the memory to the stack has mapped it, and ends that.
+    foreign: bool,
 }
 
 impl Mapping {

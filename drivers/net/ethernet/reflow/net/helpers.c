@@ -27,6 +27,7 @@ void reflow_rust_helper_netdev_setup(struct net_device *dev,
 	dev->max_mtu = config->max_mtu;
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 	dev->request_ops_lock = true;
+	dev->netmem_tx = NETMEM_TX_DMA;
 	netif_set_affinity_auto(dev);
 	netif_carrier_off(dev);
 	netif_tx_stop_all_queues(dev);
@@ -196,10 +197,13 @@ dma_addr_t reflow_rust_helper_skb_map_head(struct device *dev,
 	return dma_map_single(dev, skb->data, skb_headlen(skb), DMA_TO_DEVICE);
 }
 
-/* Maps fragment @i, whose length goes to @len. */
+/*
+ * Maps fragment @i, whose length goes to @len. @foreign says that the memory is
+ * not the kernel's: whoever gave it to the stack has mapped it and unmaps it.
+ */
 dma_addr_t reflow_rust_helper_skb_map_frag(struct device *dev,
 					   const struct sk_buff *skb, u32 i,
-					   u32 *len)
+					   u32 *len, bool *foreign)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
 	const skb_frag_t *frag = &shinfo->frags[i];
@@ -207,6 +211,7 @@ dma_addr_t reflow_rust_helper_skb_map_frag(struct device *dev,
 	if (unlikely(i >= shinfo->nr_frags))
 		return DMA_MAPPING_ERROR;
 	*len = skb_frag_size(frag);
+	*foreign = skb_frag_is_net_iov(frag);
 	return skb_frag_dma_map(dev, frag, 0, *len, DMA_TO_DEVICE);
 }
 
@@ -222,48 +227,49 @@ int reflow_rust_helper_dma_mapping_error(struct device *dev, dma_addr_t addr)
 }
 
 /*
- * Allocates a page whose reference count is @bias, so that parts of it can be
- * handed out without touching the count.
+ * Allocates memory of a page's size whose reference count is @bias, so that
+ * parts of it can be handed out without touching the count.
  */
-struct page *reflow_rust_helper_pp_alloc(struct page_pool *pool, long bias,
-					 bool may_sleep, dma_addr_t *addr)
+netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, long bias,
+				       bool may_sleep, dma_addr_t *addr)
 {
 	gfp_t gfp = may_sleep ? GFP_KERNEL : GFP_ATOMIC;
-	struct page *page;
+	netmem_ref netmem;
 
-	page = page_pool_alloc_pages(pool, gfp | __GFP_NOWARN);
-	if (!page)
-		return NULL;
-	page_pool_fragment_page(page, bias);
-	*addr = page_pool_get_dma_addr(page);
-	return page;
+	netmem = page_pool_alloc_netmems(pool, gfp | __GFP_NOWARN);
+	if (!netmem)
+		return 0;
+	page_pool_fragment_netmem(netmem, bias);
+	*addr = page_pool_get_dma_addr_netmem(netmem);
+	return netmem;
 }
 
 /* Gives @refs references back. @direct: in the NAPI context of the pool. */
-void reflow_rust_helper_pp_release(struct page_pool *pool, struct page *page,
+void reflow_rust_helper_pp_release(struct page_pool *pool, netmem_ref netmem,
 				   long refs, bool direct)
 {
-	if (page_pool_unref_page(page, refs) == 0)
-		page_pool_put_unrefed_page(pool, page, -1, direct);
+	if (page_pool_unref_netmem(netmem, refs) == 0)
+		page_pool_put_unrefed_netmem(pool, netmem, -1, direct);
 }
 
 /*
- * Puts bytes of a received page behind what the packet holds, growing its last
- * fragment where the bytes follow that. Returns how many page references that
- * took (0 or 1), or a negative errno when the packet has no room.
+ * Puts received bytes behind what the packet holds, growing its last fragment
+ * where the bytes follow that in the same page. Returns how many references
+ * that took (0 or 1), or a negative errno when the packet has no room. The
+ * bytes themselves are not looked at: the CPU may not be able to.
  */
 int reflow_rust_helper_rx_add_frag(struct sk_buff *skb,
 				   const struct page_pool *pool,
-				   struct page *page, u32 offset, u32 len)
+				   netmem_ref netmem, u32 offset, u32 len)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	unsigned int n = shinfo->nr_frags;
 
-	page_pool_dma_sync_for_cpu(pool, page, offset, len);
+	page_pool_dma_sync_netmem_for_cpu(pool, netmem, offset, len);
 	if (n) {
 		skb_frag_t *last = &shinfo->frags[n - 1];
 
-		if (skb_frag_page(last) == page &&
+		if (skb_frag_netmem(last) == netmem &&
 		    skb_frag_off(last) + skb_frag_size(last) == offset) {
 			skb_frag_size_add(last, len);
 			skb->len += len;
@@ -274,17 +280,25 @@ int reflow_rust_helper_rx_add_frag(struct sk_buff *skb,
 	if (unlikely(n >= MAX_SKB_FRAGS))
 		return -ENOSPC;
 	skb_mark_for_recycle(skb);
-	skb_add_rx_frag(skb, n, page, offset, len, PAGE_SIZE);
+	skb_add_rx_frag_netmem(skb, n, netmem, offset, len, PAGE_SIZE);
 	return 1;
 }
 
-/* Copies bytes of a received page to the end of the packet's linear part. */
-void reflow_rust_helper_rx_copy_page(struct sk_buff *skb,
+/*
+ * Copies received bytes to the end of the packet's linear part. Returns false
+ * if the CPU cannot read them.
+ */
+bool reflow_rust_helper_rx_copy_page(struct sk_buff *skb,
 				     const struct page_pool *pool,
-				     struct page *page, u32 offset, u32 len)
+				     netmem_ref netmem, u32 offset, u32 len)
 {
-	page_pool_dma_sync_for_cpu(pool, page, offset, len);
-	skb_put_data(skb, page_address(page) + offset, len);
+	const u8 *data = netmem_address(netmem);
+
+	if (unlikely(!data))
+		return false;
+	page_pool_dma_sync_netmem_for_cpu(pool, netmem, offset, len);
+	skb_put_data(skb, data + offset, len);
+	return true;
 }
 
 void reflow_rust_helper_skb_put_data(struct sk_buff *skb, const void *data,

@@ -5,6 +5,11 @@
 //! A page is allocated with a large reference count, of which the driver owns all. Each fragment
 //! of a packet takes one; when the device is done with the page the driver gives back the rest at
 //! once. So sharing a page among packets costs no atomic operation.
+//!
+//! What is called a page here may be a piece of memory that the kernel has no page for: user space
+//! can have a queue receive into memory of its own or of another device. It has references and a
+//! bus address like a page, but may not be readable by the CPU. Only a pool made for
+//! [`Contents::Payload`] hands out such memory, and only copying asks whether it can be read.
 
 use super::{
     bindings,
@@ -14,7 +19,10 @@ use super::{
         PollContext, //
     }, //
 };
-use core::ptr::NonNull;
+use core::{
+    num::NonZero,
+    ptr::NonNull, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -28,6 +36,16 @@ pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
 /// References of a fresh page: more than fragments of one byte could take.
 const BIAS: isize = 1 << 16;
+
+/// What the device writes to the pages of a pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Contents {
+    /// Anything: the driver may look into them.
+    Headers,
+    /// Payload only, which nobody looks into before the application does. If user space has bound
+    /// memory of its own to the queue, that is what the pool hands out.
+    Payload,
+}
 
 /// A pool of pages, mapped for the device to write to.
 ///
@@ -43,12 +61,23 @@ unsafe impl Send for PagePool {}
 unsafe impl Sync for PagePool {}
 
 impl PagePool {
-    /// Creates a pool for about `size` pages in use. May sleep.
+    /// Creates a pool of receive queue `queue` for about `size` pages in use. May sleep.
+    ///
+    /// The instance lock is held: user space binds memory to queues under it.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`], or what `page_pool_create` says.
-    pub(crate) fn new(dev: &DmaDevice, netdev: &super::Device, size: u32) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        dev: &DmaDevice,
+        netdev: &super::Device,
+        queue: u16,
+        contents: Contents,
+        size: u32,
+    ) -> Result<Arc<Self>> {
+        // SAFETY: The device is valid; the core checks the number of the queue.
+        let bound = contents == Contents::Payload
+            && unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
         let mut params = bindings::page_pool_params::default();
         {
             let fast = &mut params.__bindgen_anon_1;
@@ -66,7 +95,11 @@ impl PagePool {
             // SAFETY: As above.
             let slow = unsafe { &mut slow.slow };
             slow.netdev = netdev.as_raw();
+            slow.queue_idx = queue.into();
             slow.flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
+            if bound {
+                slow.flags |= bindings::PP_FLAG_ALLOW_UNREADABLE_NETMEM;
+            }
         }
         // SAFETY: The parameters are valid for the call.
         let pool = unsafe { bindings::page_pool_create(&params) };
@@ -99,10 +132,10 @@ impl PagePool {
         let mut addr = 0;
         // SAFETY: The pool is live; the caller is its only user now, either in its NAPI context or
         // before there is one.
-        let page = unsafe { bindings::pp_alloc(this.0.as_ptr(), BIAS, may_sleep, &mut addr) };
+        let netmem = unsafe { bindings::pp_alloc(this.0.as_ptr(), BIAS, may_sleep, &mut addr) };
         // INVARIANT: The page has `BIAS` references, all ours.
         Some(PoolPage {
-            page: NonNull::new(page)?,
+            netmem: NonZero::new(netmem)?,
             pool: this.into(),
             addr,
             refs: BIAS,
@@ -118,13 +151,13 @@ impl Drop for PagePool {
     }
 }
 
-/// A page of a pool, which the device may write to.
+/// A page of a pool, which the device may write to; the CPU may be unable to read it.
 ///
 /// # Invariants
 ///
 /// The page belongs to `pool`, and `refs` of its references are owned by this object.
 pub(crate) struct PoolPage {
-    page: NonNull<bindings::page>,
+    netmem: NonZero<bindings::netmem_ref>,
     pool: Arc<PagePool>,
     addr: bindings::dma_addr_t,
     refs: isize,
@@ -139,8 +172,8 @@ impl PoolPage {
         self.addr
     }
 
-    pub(super) fn as_raw(&self) -> *mut bindings::page {
-        self.page.as_ptr()
+    pub(super) fn as_raw(&self) -> bindings::netmem_ref {
+        self.netmem.get()
     }
 
     pub(super) fn pool(&self) -> *mut bindings::page_pool {

@@ -197,14 +197,15 @@ impl RxSkb {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if the bytes are not inside the page or do not fit; nothing is copied then.
+    /// [`EINVAL`] if the bytes are not inside the page or do not fit, [`EFAULT`] if the CPU cannot
+    /// read them; nothing is copied then.
     pub(crate) fn put_page(&mut self, page: &PoolPage, off: u16, len: u16) -> Result {
         if !page.contains(off, len) || !self.has_tailroom(len.into()) {
             return Err(EINVAL);
         }
         // SAFETY: The bytes lie in the page, the packet has room for them, and the page's pool is
         // alive as long as the page.
-        unsafe {
+        let copied = unsafe {
             bindings::rx_copy_page(
                 self.skb.as_ptr(),
                 page.pool(),
@@ -213,7 +214,11 @@ impl RxSkb {
                 len.into(),
             )
         };
-        Ok(())
+        if copied {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
     }
 
     /// Appends bytes of a page as a fragment, without copying.
