@@ -318,6 +318,7 @@ fn status(answer: Cmd7) -> Result<u32> {
         Some(CmdStatus::BadArgument) => EINVAL,
         Some(CmdStatus::NoSpace) => ENOSPC,
         Some(CmdStatus::NotFound) => ENOENT,
+        Some(CmdStatus::Busy) => EBUSY,
         Some(CmdStatus::BadAddress) | None => EIO,
     })
 }
@@ -396,7 +397,8 @@ impl<'bound> Commands<'bound> {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if the block makes no sense, [`ENOSPC`] if the device takes no more of them.
+    /// [`EINVAL`] if the block makes no sense, [`ENOSPC`] if the device takes no more of them,
+    /// [`EBUSY`] if it cannot join the flow at this moment.
     pub(crate) fn tcb_set(&self, tcb: &Tcb) -> Result<u16> {
         let flow = self.give(Command::TcbSet, 0, &tcb.words())?;
         flow.try_into().map_err(|_| EIO)

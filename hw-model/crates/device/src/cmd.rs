@@ -4,11 +4,12 @@
 //! command. What each does is told in [`reflow_hwdef::cmd`].
 
 use crate::device::Device;
+use crate::fdb::FlowKey;
 use crate::host::{Host, MemError};
 use crate::rings::check_ring;
-use crate::tcb::Setting;
+use crate::tcb::{Joint, Setting};
 use reflow_hwdef::cmd::{
-    Cmd0, Cmd7, CmdStatus, Command, CMD_SIZE, CMD_WORDS, FLOW_WORDS, RSS_WORDS, RULE_WORDS,
+    Cmd0, Cmd7, CmdStatus, Command, CMD_SIZE, CMD_WORDS, FLOW_WORDS, RSS_WORDS, RULE_WORDS, T0,
     TCB_WORDS,
 };
 use reflow_hwdef::index::Index;
@@ -217,14 +218,17 @@ impl Device {
     /// Takes a control block, and an entry for its flow. Claims: 24, 25.
     fn set_tcb(&mut self, args: Args, host: &impl Host) -> Result<u32, CmdStatus> {
         let block = args.read::<TCB_WORDS>(host)?;
-        let setting = Setting::new(block, self.queues.len(), |addr, count| {
+        let read_list = |addr, count| {
             if addr % 8 != 0 {
                 return Err(CmdStatus::BadArgument);
             }
             let mut pages = vec![0; count];
             read_words(host, addr, &mut pages).map_err(|_| CmdStatus::BadAddress)?;
             Ok(pages)
-        })?;
+        };
+        let framed = T0(block[0]).pdu() != 0;
+        let queues = self.queues.len();
+        let setting = Setting::new(block, queues, |key| self.joint(key, framed), read_list)?;
         let known = self.fdb.lookup(&setting.key);
         if !known.is_some_and(|flow| self.tcbs.has(flow)) && !self.tcbs.has_room() {
             return Err(CmdStatus::NoSpace);
@@ -236,6 +240,24 @@ impl Device {
         self.fdb.pin(flow);
         self.tcbs.set(flow, setting);
         Ok(flow.into())
+    }
+
+    /// Where the device has come to in a flow, if it knows it.
+    fn joint(&self, key: &FlowKey, framed: bool) -> Result<Option<Joint>, CmdStatus> {
+        let Some((flow, expected, busy)) = self.fdb.position(key) else {
+            return Ok(None);
+        };
+        let inside = if framed {
+            // The messages are followed as far as packets were transferred.
+            if busy {
+                return Err(CmdStatus::Busy);
+            }
+            let framing = self.reasm.framing(flow);
+            framing.inside(expected).map_err(|_| CmdStatus::Busy)?
+        } else {
+            None
+        };
+        Ok(Some(Joint { expected, inside }))
     }
 
     /// Makes the entry of a flow that no packet has made yet.

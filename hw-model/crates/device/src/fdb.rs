@@ -174,6 +174,13 @@ impl FlowDb {
         self.index.get(key).copied()
     }
 
+    /// A flow's number, the sequence number that it expects, and whether packets of it wait.
+    pub(crate) fn position(&self, key: &FlowKey) -> Option<(u16, u32, bool)> {
+        let flow = self.lookup(key)?;
+        let entry = self.entries.get(usize::from(flow))?;
+        Some((flow, entry.expected, entry.busy))
+    }
+
     /// The entry of a flow number.
     pub(crate) fn entry(&mut self, flow: u16) -> Option<&mut Entry> {
         self.entries

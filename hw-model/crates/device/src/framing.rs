@@ -10,6 +10,7 @@
 
 use crate::merge::SYN;
 use crate::parser::Session;
+use crate::placement::Inside;
 use crate::pm::Packet;
 use crate::transfer::Transfer;
 use reflow_hwdef::regs::{PDU_MAX, PDU_MIN};
@@ -40,6 +41,10 @@ impl Starts {
     }
 }
 
+/// No place in a PDU's data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unknown;
+
 /// Where a connection is in its messages.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Framing {
@@ -51,6 +56,8 @@ pub(crate) struct Framing {
     have: u8,
     /// Its length field, as far as it has come.
     len: u64,
+    /// Sequence number of the first byte of data of the PDU before it.
+    start: u32,
     /// Where the data of a long PDU starts that has not come yet.
     due: Option<u32>,
     /// How far the data of a long PDU has been placed on pages of its own, and where it ends.
@@ -79,6 +86,25 @@ impl Framing {
             synced: true,
             at,
             ..Self::default()
+        }
+    }
+
+    /// Where in a PDU's data the byte behind all that came is; `None` if messages are not followed.
+    ///
+    /// # Errors
+    ///
+    /// It is inside of a PDU's header, or one is missing.
+    pub(crate) fn inside(&self, seq: u32) -> Result<Option<Inside>, Unknown> {
+        let left = self.at.wrapping_sub(seq);
+        if !self.synced {
+            Ok(None)
+        } else if self.have != 0 || left >= 1 << 31 {
+            Err(Unknown)
+        } else {
+            Ok(Some(Inside {
+                done: seq.wrapping_sub(self.start).into(),
+                left: left.into(),
+            }))
         }
     }
 
@@ -126,6 +152,7 @@ impl Framing {
         let len = std::mem::take(&mut self.len);
         self.have = 0;
         let start = self.at;
+        self.start = start;
         match u32::try_from(len) {
             // Beyond half of all sequence numbers, ahead and behind are one.
             Ok(len) if len < 1 << 31 => self.at = start.wrapping_add(len),

@@ -40,6 +40,15 @@ struct Cursor {
     have: usize,
 }
 
+/// A place in the middle of a PDU's data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Inside {
+    /// Data of the PDU before it.
+    pub(crate) done: u64,
+    /// Data of the PDU behind it.
+    pub(crate) left: u64,
+}
+
 /// A list of pages that is being filled.
 #[derive(Debug)]
 pub(crate) struct Placement {
@@ -86,6 +95,22 @@ impl Placement {
                 have: 0,
             },
         })
+    }
+
+    /// Begins in the middle of a PDU; `None` if the rest of that does not fit.
+    ///
+    /// Without framing there are no PDUs to be in the middle of.
+    pub(crate) fn go_on(&mut self, inside: Inside) -> Option<()> {
+        if self.framing.is_none() || inside.left == 0 {
+            return Some(());
+        }
+        let at = inside.done % PAGE;
+        if at + inside.left > self.capacity() {
+            return None;
+        }
+        self.cursor.at = at;
+        self.cursor.left = inside.left;
+        Some(())
     }
 
     /// Bus address of a page.

@@ -9,7 +9,7 @@
 use crate::fdb::FlowKey;
 use crate::headers::Tcp;
 use crate::merge::{FIN, RST, SYN, URG};
-use crate::placement::{Placement, Run};
+use crate::placement::{Inside, Placement, Run};
 use reflow_hwdef::cmd::{
     CmdStatus, T0, T6, T8, TCB_APPLIED, TCB_KEY, TCB_LIST, TCB_LIST_LEN, TCB_MAX, TCB_NOT_APPLIED,
     TCB_PLACED, TCB_SEQ, TCB_WORDS,
@@ -18,7 +18,7 @@ use reflow_hwdef::isa::Kind;
 use std::collections::VecDeque;
 
 /// Bits of word 0 that no field names.
-const T0_RESERVED: u64 = (0x3 << 62) | 0xe000;
+const T0_RESERVED: u64 = (0x3 << 62) | 0xc000;
 
 /// Whether the block of a packet's flow applied to it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -57,6 +57,15 @@ impl Mark {
     };
 }
 
+/// Where the device has come to in a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Joint {
+    /// Sequence number of the next data.
+    pub(crate) expected: u32,
+    /// Where in a PDU that is, if it is known.
+    pub(crate) inside: Option<Inside>,
+}
+
 /// A block as the host wrote it, checked.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -71,12 +80,14 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Checks a block; `read_list` reads the page list.
+    /// Checks a block; `join` tells where the device has come to in a flow that it knows, and
+    /// `read_list` reads the page list.
     ///
     /// Claims: 25.
     pub(crate) fn new(
         words: [u64; TCB_WORDS],
         queues: usize,
+        join: impl FnOnce(&FlowKey) -> Result<Option<Joint>, CmdStatus>,
         read_list: impl FnOnce(u64, usize) -> Result<Vec<u64>, CmdStatus>,
     ) -> Result<Self, CmdStatus> {
         let t0 = T0(words[0]);
@@ -94,23 +105,32 @@ impl Setting {
             .with_ipv6((t0.v6() != 0).into())
             .with_tcp(1);
         let vlan = (t0.vlan() != 0).then_some(t0.vlan_tci() as u16);
-        let expected = T6(words[TCB_SEQ]).expected() as u32;
+        let bytes = key_bytes(&words[TCB_KEY..TCB_SEQ]);
+        let key = FlowKey::of(&bytes[..key_len as usize], kind, vlan);
+        let joint = if t0.join() != 0 { join(&key)? } else { None };
+        let mut expected = T6(words[TCB_SEQ]).expected() as u32;
         let mut words = words;
+        if let Some(joint) = joint {
+            expected = joint.expected;
+            words[TCB_LIST_LEN] = T8(words[TCB_LIST_LEN]).with_base(expected.into()).0;
+        }
         words[TCB_SEQ] = 0;
         words[TCB_LIST_LEN + 1..].fill(0);
         let placement = if t0.place() != 0 {
             let t8 = T8(words[TCB_LIST_LEN]);
             let start = expected.wrapping_sub(t8.base() as u32);
-            let placement = Placement::new(t0, t8.pages() as usize, start, |count| {
+            let mut placement = Placement::new(t0, t8.pages() as usize, start, |count| {
                 read_list(words[TCB_LIST], count)
             })?;
+            if let Some(inside) = joint.and_then(|joint| joint.inside) {
+                placement.go_on(inside).ok_or(CmdStatus::Busy)?;
+            }
             Some(placement)
         } else {
             None
         };
-        let bytes = key_bytes(&words[TCB_KEY..TCB_SEQ]);
         Ok(Self {
-            key: FlowKey::of(&bytes[..key_len as usize], kind, vlan),
+            key,
             queue: (t0.steer() != 0).then_some(queue),
             expected,
             placement,

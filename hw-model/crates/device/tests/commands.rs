@@ -205,7 +205,7 @@ fn bad_arguments_are_refused() {
             t0(good.t0.with_steer(1).with_queue(2)),
             CmdStatus::BadArgument,
         ),
-        (t0(T0(good.t0.0 | (1 << 13))), CmdStatus::BadArgument),
+        (t0(T0(good.t0.0 | (1 << 14))), CmdStatus::BadArgument),
         (t0(T0(good.t0.0 | (1 << 63))), CmdStatus::BadArgument),
         (t0(good.t0.with_pdu(1)), CmdStatus::BadArgument),
         (t8(&placed, T8(0)), CmdStatus::BadArgument),

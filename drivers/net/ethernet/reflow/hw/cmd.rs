@@ -31,6 +31,14 @@
 //! that it applies to. It is stale, too, when its queue stops or packets of it are lost. While it
 //! is stale it applies to nothing until it is set again, but still steers.
 //!
+//! With `join`, a block begins where the device is: if the flow has an entry, `expected` and `base`
+//! are what that expects, whatever the words say. So a block can be set in the middle of a stream
+//! without knowing what comes next, and one that is stale can be set again. With `pdu`, too, and if
+//! the device follows the connection's messages (FLOW_CFG.session), the block begins in the middle
+//! of a PDU where the stream does, as far behind the start of the first page as the PDU's data is
+//! behind the start of a page. Busy: packets of the flow wait, the stream is inside of a PDU's header
+//! or one is missing, or the rest of the PDU does not fit in the list; nothing changes.
+//!
 //! Setting a block for a key that has one replaces it; its counts begin anew. Data that waited to
 //! be placed for the block before is transferred as "small", with a summary of 2: once TcbSet or
 //! TcbDel is done, the device has no part in the old list.
@@ -123,6 +131,8 @@ pub enum CmdStatus {
     NotFound = 4,
     /// The block is not in accessible memory.
     BadAddress = 5,
+    /// Not at this moment.
+    Busy = 6,
 }
 
 impl CmdStatus {
@@ -135,6 +145,7 @@ impl CmdStatus {
             3 => Self::NoSpace,
             4 => Self::NotFound,
             5 => Self::BadAddress,
+            6 => Self::Busy,
             _ => return None,
         })
     }
@@ -217,6 +228,8 @@ bitfields! {
     11:11 pdu, with_pdu;
     /// A VLAN tag belongs to the key.
     12:12 vlan, with_vlan;
+    /// Begin where the device has come to in the flow, if it knows it.
+    13:13 join, with_join;
     /// Queue.
     31:16 queue, with_queue;
     /// Tag control information, if `vlan`.
