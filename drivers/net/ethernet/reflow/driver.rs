@@ -3,12 +3,9 @@
 //! Binding to the PCI function.
 
 use crate::{
-    hw::{
-        programs,
-        regs::{
-            self,
-            Caps, //
-        }, //
+    hw::regs::{
+        self,
+        Caps, //
     },
     mmio::Mmio,
     net::{
@@ -23,7 +20,7 @@ use crate::{
         self,
         Nic, //
     },
-    parser, //
+    parser::Parser, //
 };
 use kernel::{
     device::{
@@ -120,10 +117,10 @@ fn probe<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
         GFP_KERNEL,
     )?;
     mmio.write(regs::EVENT_VECTOR, queues);
-    let program = programs::PROGRAMS.first().ok_or(ENOENT)?;
-    parser::load(dev, &mmio, program)?;
+    let parser = Parser::new(&mmio)?;
+    parser.load_first(dev)?;
 
-    let nic = Nic::new(dev, mmio, dma, queues as usize)?;
+    let nic = Nic::new(dev, mmio, dma, parser, queues as usize)?;
     let offered = nic.switchable();
     let config = Config {
         hw_features: offered,

@@ -8,8 +8,10 @@
 
 mod bindings;
 pub(crate) mod device;
+pub(crate) mod devlink;
 pub(crate) mod dma;
 pub(crate) mod ethtool;
+pub(crate) mod extack;
 pub(crate) mod napi;
 pub(crate) mod page_pool;
 pub(crate) mod skbuff;

@@ -39,6 +39,7 @@ use crate::{
         },
         dma::DmaDevice,
         ethtool::Coalesce,
+        extack::Extack,
         skbuff::{
             TxInfo,
             TxSkb, //
@@ -49,6 +50,7 @@ use crate::{
             TxQueue, //
         }, //
     },
+    parser::Parser,
     queue::{
         self,
         Doorbell,
@@ -78,6 +80,10 @@ use kernel::{
 
 /// Bytes of an Ethernet header and two VLAN tags less the one that does not count.
 const FRAME_OVERHEAD: u32 = netdev::ETH_HLEN + 4;
+/// Fewest entries of the flow database that can be set.
+const FLOWS_MIN: u32 = 16;
+/// Most entries of the flow database that the driver works with, as a power of two.
+const LOG2_FLOWS_MAX: u32 = 12;
 /// Largest payload of a frame.
 pub(crate) const MAX_MTU: u32 = 9600;
 /// Features that VLAN interfaces on top inherit.
@@ -104,10 +110,13 @@ pub(crate) struct Nic<'bound> {
     settings: Arc<rx::Settings>,
     /// What the flow machinery does.
     pub(crate) tuning: Tuning<'bound>,
+    /// The header parser.
+    pub(crate) parser: Parser<'bound>,
     caps: Caps,
     /// What the optional parts of the device are.
     features: Features,
-    flows: usize,
+    /// Entries of the flow database; written under the instance lock, while down.
+    flows: Atomic<usize>,
     /// Shadow of RX_MODE; written under the instance lock.
     rx_mode: Atomic<u32>,
     /// Interrupt moderation: microseconds, packets, adaptive; written under the instance lock.
@@ -124,11 +133,12 @@ impl<'bound> Nic<'bound> {
         dev: &'bound device::Device<Bound>,
         mmio: Arc<Mmio<'bound>>,
         dma: DmaDevice,
+        parser: Parser<'bound>,
         queues: usize,
     ) -> Result<Self> {
         let caps = Caps(mmio.read(regs::CAPS));
         let flows = mmio.read(regs::FLOW_SIZE);
-        if !flows.is_power_of_two() || flows > 1 << 12 {
+        if !flows.is_power_of_two() || flows > 1 << LOG2_FLOWS_MAX {
             dev_err!(dev, "device reports a flow database of {} entries\n", flows);
             return Err(ENODEV);
         }
@@ -154,9 +164,10 @@ impl<'bound> Nic<'bound> {
                 GFP_KERNEL,
             )?,
             tuning: Tuning::new(&mmio)?,
+            parser,
             caps,
             features,
-            flows: flows as usize,
+            flows: Atomic::new(flows as usize),
             rx_mode: Atomic::new(RxMode(0).with_broadcast(1).0),
             coalesce: [
                 Atomic::new(COALESCE.rx_usecs),
@@ -185,6 +196,42 @@ impl<'bound> Nic<'bound> {
     /// The registers.
     pub(crate) fn mmio(&self) -> &Mmio<'bound> {
         &self.mmio
+    }
+
+    /// The bus device.
+    pub(crate) fn dev(&self) -> &device::Device<Bound> {
+        self.dev
+    }
+
+    /// Entries of the flow database.
+    pub(crate) fn flows(&self) -> usize {
+        self.flows.load(Relaxed)
+    }
+
+    /// Changes the number of entries of the flow database, which the device forgets. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] for a size that the device does not have, [`EBUSY`] while the interface is up,
+    /// with the reason said.
+    pub(crate) fn set_flows(&self, dev: &Device, to: u32, ack: &mut Extack<'_>) -> Result {
+        let most = 1 << self.caps.log2_flows().min(LOG2_FLOWS_MAX);
+        if !to.is_power_of_two() || !(FLOWS_MIN..=most).contains(&to) {
+            ack.say_fmt(fmt!("must be a power of two, {FLOWS_MIN} to {most}"));
+            return Err(EINVAL);
+        }
+        let done = dev.while_down(|| {
+            self.mmio.write(regs::FLOW_SIZE, to);
+            if self.mmio.read(regs::FLOW_SIZE) != to {
+                return Err(EIO);
+            }
+            self.flows.store(to as usize, Relaxed);
+            Ok(())
+        });
+        if done == Err(EBUSY) {
+            ack.say(c"take the interface down first");
+        }
+        done
     }
 
     /// Interrupt moderation in force.
@@ -288,7 +335,7 @@ impl<'bound> Nic<'bound> {
             netdev: dev,
             mmio: &self.mmio,
             queue: i.try_into()?,
-            flows: self.flows,
+            flows: self.flows(),
             settings: &self.settings,
             counters,
         })?;

@@ -1,58 +1,187 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Loading the header parser's program.
+//! The header parser's program: which one is at work, and putting another one there.
+//!
+//! A program comes from a file ([`image`]) or with the driver ([`programs`]). It is verified here
+//! and once more by the device, which changes over between two packets; a program that one of them
+//! refuses leaves the old one at work.
 
 use crate::{
     hw::{
-        programs::Program,
+        image::{
+            self,
+            ImageError, //
+        },
+        isa,
+        programs,
         regs::{
             self,
             ParserStatus, //
         },
-        verify, //
+        verify::{
+            self,
+            Refusal, //
+        }, //
     },
-    mmio::Mmio, //
+    mmio::Mmio,
+    net::devlink::Text, //
 };
 use kernel::{
     device::{
         self,
         Bound, //
     },
-    prelude::*, //
+    firmware::Firmware,
+    fmt,
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
 };
 
-/// Verifies a program and puts it to work. The device changes over between two packets.
-///
-/// # Errors
-///
-/// [`EINVAL`] if the program is refused, by the verifier here or by the device; the old one
-/// goes on.
-pub(crate) fn load(dev: &device::Device<Bound>, mmio: &Mmio<'_>, program: &Program) -> Result {
-    if let Err(r) = verify::verify(program.words) {
-        dev_err!(
-            dev,
-            "parser program \"{}\" refused at instruction {}: {}\n",
-            program.name,
-            r.at,
-            r.reason.text()
-        );
-        return Err(EINVAL);
+/// The file that is looked for when the driver binds to a device.
+const FILE: &CStr = c"reflow/parser.rfw";
+
+/// Why a program was not put to work.
+pub(crate) enum NotLoaded {
+    /// The file is none that holds a program.
+    Image(ImageError),
+    /// No program of this name comes with the driver.
+    Unknown,
+    /// The verifier refused it.
+    Verifier(Refusal),
+    /// The device refused it: at which instruction, and its code.
+    Device(u32, u32),
+    /// No memory to look at it.
+    Memory,
+}
+
+impl fmt::Display for NotLoaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(e) => f.write_str(e.text()),
+            Self::Unknown => {
+                f.write_str("no such program; there are")?;
+                for program in programs::PROGRAMS {
+                    write!(f, " {}", program.name)?;
+                }
+                Ok(())
+            }
+            Self::Verifier(r) => write!(f, "instruction {}: {}", r.at, r.reason.text()),
+            Self::Device(at, code) => {
+                write!(f, "the device refused instruction {at} with code {code}")
+            }
+            Self::Memory => f.write_str("no memory"),
+        }
     }
-    for (i, &word) in program.words.iter().enumerate() {
-        mmio.write_at(regs::PARSER_RAM, i, word);
+}
+
+impl From<NotLoaded> for Error {
+    fn from(why: NotLoaded) -> Self {
+        match why {
+            NotLoaded::Memory => ENOMEM,
+            _ => EINVAL,
+        }
     }
-    let len = program.words.len() / crate::hw::isa::INSTR_WORDS;
-    mmio.write(regs::PARSER_COMMIT, u32::try_from(len)?);
-    let status = ParserStatus(mmio.read(regs::PARSER_STATUS));
-    if status.error() != 0 || status.len() != u32::try_from(len)? {
-        dev_err!(
-            dev,
-            "device refused parser program \"{}\" at instruction {}, code {}\n",
-            program.name,
-            status.at(),
-            status.error()
-        );
-        return Err(EINVAL);
+}
+
+/// The header parser of a device.
+pub(crate) struct Parser<'bound> {
+    mmio: Arc<Mmio<'bound>>,
+    /// Name of the program at work. Locked while another one takes its place.
+    name: Pin<KBox<Mutex<Text>>>,
+}
+
+impl<'bound> Parser<'bound> {
+    /// The parser of a device that has been reset, without a program. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(mmio: &Arc<Mmio<'bound>>) -> Result<Self> {
+        Ok(Self {
+            mmio: mmio.clone(),
+            name: KBox::pin_init(new_mutex!(Text::new(fmt!(""))), GFP_KERNEL)?,
+        })
     }
-    Ok(())
+
+    /// Loads the first program: that of the file, if there is a good one, else the default. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the device refuses the default program, [`ENOMEM`].
+    pub(crate) fn load_first(&self, dev: &device::Device<Bound>) -> Result {
+        if let Ok(file) = Firmware::request_nowarn(FILE, dev) {
+            match self.load_image(file.data()) {
+                Ok(()) => return Ok(()),
+                Err(why) => dev_warn!(dev, "{} not loaded: {}\n", FILE, why),
+            }
+        }
+        let program = programs::PROGRAMS.first().ok_or(ENOENT)?;
+        self.load(program.name, program.words).map_err(|why| {
+            dev_err!(dev, "parser program {}: {}\n", program.name, why);
+            why.into()
+        })
+    }
+
+    /// Puts the program in a file to work. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub(crate) fn load_image(&self, file: &[u8]) -> Result<(), NotLoaded> {
+        let image = image::parse(file).map_err(NotLoaded::Image)?;
+        let mut words = KVec::new();
+        for word in image.words() {
+            words
+                .push(word, GFP_KERNEL)
+                .map_err(|_| NotLoaded::Memory)?;
+        }
+        self.load(image.name, &words)
+    }
+
+    /// Puts a program to work that comes with the driver. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub(crate) fn load_named(&self, name: &str) -> Result<(), NotLoaded> {
+        let mut shipped = programs::PROGRAMS.iter();
+        let program = shipped.find(|p| p.name == name).ok_or(NotLoaded::Unknown)?;
+        self.load(program.name, program.words)
+    }
+
+    fn load(&self, name: &str, words: &[u32]) -> Result<(), NotLoaded> {
+        verify::verify(words).map_err(NotLoaded::Verifier)?;
+        let len = (words.len() / isa::INSTR_WORDS) as u32;
+        let mut now = self.name.lock();
+        for (i, &word) in words.iter().enumerate() {
+            self.mmio.write_at(regs::PARSER_RAM, i, word);
+        }
+        self.mmio.write(regs::PARSER_COMMIT, len);
+        let status = ParserStatus(self.mmio.read(regs::PARSER_STATUS));
+        if status.error() != 0 || status.len() != len {
+            return Err(NotLoaded::Device(status.at(), status.error()));
+        }
+        *now = Text::new(fmt!("{name}"));
+        Ok(())
+    }
+
+    /// Name of the program at work. May sleep.
+    pub(crate) fn name(&self) -> Text {
+        *self.name.lock()
+    }
+
+    /// CRC-32 of the program at work, from the device.
+    pub(crate) fn crc(&self) -> u32 {
+        self.mmio.read(regs::PARSER_CRC)
+    }
+
+    /// Instructions of the program at work, from the device.
+    pub(crate) fn len(&self) -> u32 {
+        ParserStatus(self.mmio.read(regs::PARSER_STATUS)).len()
+    }
 }

@@ -30,9 +30,13 @@ mod net;
 #[forbid(unsafe_code)]
 mod nic;
 #[forbid(unsafe_code)]
+mod params;
+#[forbid(unsafe_code)]
 mod parser;
 #[forbid(unsafe_code)]
 mod queue;
+#[forbid(unsafe_code)]
+mod red;
 #[forbid(unsafe_code)]
 mod rx;
 #[forbid(unsafe_code)]

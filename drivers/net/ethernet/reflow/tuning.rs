@@ -10,8 +10,10 @@ use crate::{
         self,
         FlowCfg, //
     },
-    mmio::Mmio, //
+    mmio::Mmio,
+    red::Band, //
 };
+use core::ops::RangeInclusive;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -42,6 +44,42 @@ impl Switch {
     }
 }
 
+/// Something that the flow machinery goes by.
+#[derive(Clone, Copy)]
+pub(crate) enum Number {
+    /// TCP data of fewer bytes are never merged.
+    DataThreshold,
+    /// Longest aggregate, as the length of its IP packet in bytes.
+    AggregateMax,
+    /// A flow that saw no packet for so many microseconds is forgotten; 0 means never.
+    FlowAge,
+}
+
+impl Number {
+    /// How many there are.
+    const COUNT: usize = 3;
+    /// All of them, each at the place of its number.
+    const ALL: [Self; Self::COUNT] = [Self::DataThreshold, Self::AggregateMax, Self::FlowAge];
+
+    const fn register(self) -> usize {
+        match self {
+            Self::DataThreshold => regs::DATA_THRESH,
+            Self::AggregateMax => regs::AGG_MAX,
+            Self::FlowAge => regs::FLOW_AGE_US,
+        }
+    }
+
+    /// What may be set.
+    pub(crate) const fn range(self) -> RangeInclusive<u32> {
+        match self {
+            Self::DataThreshold => 0..=0xffff,
+            // Longer ones need headers that say more than 16 bits of length.
+            Self::AggregateMax => 576..=0xffff,
+            Self::FlowAge => 0..=u32::MAX,
+        }
+    }
+}
+
 /// What is on from the start.
 const DEFAULT: u32 = Switch::Suppress.bit();
 
@@ -61,8 +99,15 @@ fn compose(on: u32) -> FlowCfg {
 /// The settings of the flow machinery.
 pub(crate) struct Tuning<'bound> {
     mmio: Arc<Mmio<'bound>>,
+    wanted: Pin<KBox<Mutex<Wanted>>>,
+}
+
+/// What users and features want.
+struct Wanted {
     /// The switches that are on, as bits.
-    on: Pin<KBox<Mutex<u32>>>,
+    on: u32,
+    numbers: [u32; Number::COUNT],
+    red: [Band; regs::RED_BANDS],
 }
 
 impl<'bound> Tuning<'bound> {
@@ -72,15 +117,20 @@ impl<'bound> Tuning<'bound> {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new(mmio: &Arc<Mmio<'bound>>) -> Result<Self> {
+        let wanted = Wanted {
+            on: DEFAULT,
+            numbers: Number::ALL.map(|number| mmio.read(number.register())),
+            red: [Band::default(); regs::RED_BANDS],
+        };
         Ok(Self {
             mmio: mmio.clone(),
-            on: KBox::pin_init(new_mutex!(DEFAULT), GFP_KERNEL)?,
+            wanted: KBox::pin_init(new_mutex!(wanted), GFP_KERNEL)?,
         })
     }
 
     /// Whether `switch` is on. May sleep.
     pub(crate) fn is(&self, switch: Switch) -> bool {
-        *self.on.lock() & switch.bit() != 0
+        self.wanted.lock().on & switch.bit() != 0
     }
 
     /// Turns `switch` on or off. May sleep.
@@ -88,12 +138,50 @@ impl<'bound> Tuning<'bound> {
     /// It takes effect between two packets, and while an aggregate is open: who reads completions
     /// goes by what they say, not by the switch.
     pub(crate) fn set(&self, switch: Switch, to: bool) {
-        let mut on = self.on.lock();
+        let mut wanted = self.wanted.lock();
         if to {
-            *on |= switch.bit();
+            wanted.on |= switch.bit();
         } else {
-            *on &= !switch.bit();
+            wanted.on &= !switch.bit();
         }
-        self.mmio.write(regs::FLOW_CFG, compose(*on).0);
+        self.mmio.write(regs::FLOW_CFG, compose(wanted.on).0);
+    }
+
+    /// The value of `number`. May sleep.
+    pub(crate) fn number(&self, number: Number) -> u32 {
+        let [threshold, max, age] = self.wanted.lock().numbers;
+        match number {
+            Number::DataThreshold => threshold,
+            Number::AggregateMax => max,
+            Number::FlowAge => age,
+        }
+    }
+
+    /// Sets `number`, from the next packet on. May sleep.
+    pub(crate) fn set_number(&self, number: Number, to: u32) {
+        let mut wanted = self.wanted.lock();
+        if let Some(n) = wanted.numbers.get_mut(number as usize) {
+            *n = to;
+        }
+        self.mmio.write(number.register(), to);
+    }
+
+    /// A band of random early discard. May sleep.
+    pub(crate) fn red(&self, band: usize) -> Band {
+        let wanted = self.wanted.lock();
+        wanted.red.get(band).copied().unwrap_or_default()
+    }
+
+    /// Sets a band of random early discard, from the next packet on. May sleep.
+    pub(crate) fn set_red(&self, band: usize, to: Band) {
+        let mut wanted = self.wanted.lock();
+        if let Some(b) = wanted.red.get_mut(band) {
+            *b = to;
+            let (levels, probability) = to.registers();
+            // No lot is drawn with the levels of one and the probability of the other.
+            self.mmio.write_at(regs::RED_PROB, band, 0);
+            self.mmio.write_at(regs::RED_LEVELS, band, levels);
+            self.mmio.write_at(regs::RED_PROB, band, probability);
+        }
     }
 }

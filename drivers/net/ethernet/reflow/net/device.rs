@@ -15,6 +15,10 @@
 
 use super::{
     bindings,
+    devlink::{
+        self,
+        Devlink, //
+    },
     ethtool,
     napi::{
         Poll,
@@ -104,7 +108,7 @@ pub(crate) struct QueuePair<T: Operations> {
 
 /// A driver of network devices.
 pub(crate) trait Operations:
-    ethtool::Operations + stats::Queues + Send + Sync + Sized
+    devlink::Operations + ethtool::Operations + stats::Queues + Send + Sync + Sized
 {
     /// Transmit side of a queue.
     type Tx: Send;
@@ -225,6 +229,22 @@ impl Device {
         }
     }
 
+    /// Does what must not be done while the interface is up. May sleep; without the instance lock.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if it is up, or what `change` says.
+    pub(crate) fn while_down(&self, change: impl FnOnce() -> Result) -> Result {
+        // SAFETY: The device is valid; the lock is given back below.
+        unsafe { bindings::netdev_lock(self.as_raw()) };
+        // SAFETY: A plain word of a valid device, which the lock keeps as it is.
+        let up = unsafe { (*self.as_raw()).flags } & bindings::net_device_flags_IFF_UP != 0;
+        let done = if up { Err(EBUSY) } else { change() };
+        // SAFETY: Locked above.
+        unsafe { bindings::netdev_unlock(self.as_raw()) };
+        done
+    }
+
     /// Whether the wire was last said to be connected.
     pub(crate) fn carrier(&self) -> bool {
         // SAFETY: The device is valid.
@@ -308,6 +328,7 @@ pub(crate) type Config = bindings::rnet_config;
 pub(crate) struct Registration<'bound, T: Operations + 'bound> {
     dev: NonNull<bindings::net_device>,
     event_irq: Option<u32>,
+    devlink: Devlink<T>,
     _bound: PhantomData<(&'bound (), T)>,
 }
 
@@ -348,6 +369,10 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         ops: T,
     ) -> Result<Self> {
         let parent: &device::Device<Bound> = parent.as_ref();
+        // CAST: `device::Device` is a transparent wrapper of `struct device`.
+        let parent = core::ptr::from_ref(parent).cast_mut().cast();
+        // SAFETY: The device is bound and outlives this object, of which the instance is a part.
+        let devlink = unsafe { Devlink::new(parent)? };
         let event: IrqRequest<'_> = irqs.index(config.queues as usize)?.into();
         let event_irq = event.irq();
         let private = KBox::new(
@@ -370,11 +395,10 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         // SAFETY: The device is fresh; the tables are constants that live for ever; the parent
         // outlives the device. The private area has room for the pointer.
         unsafe {
-            // CAST: `device::Device` is a transparent wrapper of `struct device`.
-            let parent = core::ptr::from_ref(parent).cast_mut().cast();
             bindings::netdev_setup(dev.as_ptr(), parent, config);
             (*dev.as_ptr()).netdev_ops = &Self::NETDEV_OPS;
             (*dev.as_ptr()).ethtool_ops = &ethtool::Adapter::<T>::OPS;
+            (*dev.as_ptr()).devlink_port = devlink.port();
             (*dev.as_ptr()).stat_ops = &stats::Adapter::<T>::OPS;
             bindings::netdev_priv(dev.as_ptr())
                 .cast::<*mut Private<'_, T>>()
@@ -390,6 +414,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         let mut this = Self {
             dev,
             event_irq: None,
+            devlink,
             _bound: PhantomData,
         };
         // SAFETY: The device lives until the interrupt is freed; its name is part of it.
@@ -406,6 +431,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         // INVARIANT: Requested just now.
         this.event_irq = Some(event_irq);
         this.ops().registered(this.device());
+        // SAFETY: Registered, and withdrawn from devlink before that ends.
+        unsafe { this.devlink.publish(dev)? };
         Ok(this)
     }
 
@@ -642,6 +669,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
 
 impl<T: Operations> Drop for Registration<'_, T> {
     fn drop(&mut self) {
+        self.devlink.withdraw();
         if let Some(irq) = self.event_irq {
             // SAFETY: Requested with this argument, by the type invariant.
             unsafe { bindings::free_irq(irq, self.dev.as_ptr().cast()) };

@@ -367,3 +367,22 @@ u32 reflow_rust_helper_num_online_cpus(void)
 {
 	return num_online_cpus();
 }
+
+/* devlink: instance and port, see net/devlink.rs */
+
+struct devlink *reflow_rust_helper_devlink_alloc(const struct devlink_ops *ops,
+						 size_t priv_size,
+						 struct device *dev)
+{
+	return devlink_alloc(ops, priv_size, dev);
+}
+
+void reflow_rust_helper_netdev_lock(struct net_device *dev)
+{
+	netdev_lock(dev);
+}
+
+void reflow_rust_helper_netdev_unlock(struct net_device *dev)
+{
+	netdev_unlock(dev);
+}
