@@ -253,6 +253,7 @@ impl Device {
             cfg: FlowCfg(self.file.get(regs::FLOW_CFG)),
             agg_max: self.file.get(regs::AGG_MAX).min(0xffff) as usize,
             data_thresh: self.file.get(regs::DATA_THRESH) as usize,
+            split_thresh: self.file.get(regs::SPLIT_THRESH) as usize,
         }
     }
 
@@ -357,7 +358,7 @@ impl Device {
 
     /// One queue's turn to receive; true if it could go on.
     fn pump_rx(&mut self, queue: usize, host: &impl Host) -> bool {
-        let cfg = self.limits().cfg;
+        let limits = self.limits();
         let small_max = self.file.get(regs::SMALL_MAX) as usize;
         let Some(rx) = self.queues[queue].rx.as_mut() else {
             return false;
@@ -371,7 +372,8 @@ impl Device {
             counters: &mut self.counters,
             scratch: &mut self.scratch,
             chaos: self.chaos.as_ref(),
-            cfg,
+            cfg: limits.cfg,
+            split_thresh: limits.split_thresh,
             small_max,
             queue,
             now: self.now,

@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) agg_max: usize,
     /// Fewer bytes of data than this are not merged.
     pub(crate) data_thresh: usize,
+    /// Packets up to so many bytes stay whole.
+    pub(crate) split_thresh: usize,
 }
 
 /// What the manager decides about a packet.
@@ -74,6 +76,8 @@ pub(crate) struct Manager<'a> {
     pub(crate) limits: Limits,
     /// The messages of the packet's connection are followed.
     pub(crate) session: bool,
+    /// Length of the packet as stored.
+    pub(crate) stored_len: usize,
     /// The time.
     pub(crate) now: u64,
     /// The packet's queue.
@@ -169,7 +173,8 @@ impl Manager<'_> {
     fn data(&mut self, key: FlowKey, flow: Option<u16>, seg: &Segment<'_>) -> Decision {
         let tcp = seg.tcp;
         let ends = tcp.flags & FIN != 0;
-        let at_once = tcp.flags & (PSH | FIN) != 0 || tcp.len < self.limits.data_thresh;
+        let tiny = tcp.len < self.limits.data_thresh || self.stored_len <= self.limits.split_thresh;
+        let at_once = tcp.flags & (PSH | FIN) != 0 || tiny;
         let next = Some(tcp.seq.wrapping_add(tcp.len as u32));
         let mut decision = Decision::of(Opcode::Small, flow.unwrap_or(FLOW_NONE));
         match flow.and_then(|flow| self.fdb.entry(flow)) {
@@ -182,7 +187,7 @@ impl Manager<'_> {
                 decision.opcode = Opcode::OutOfOrder;
                 self.touch(&mut decision, next, ends);
             }
-            Some(_) if tcp.len < self.limits.data_thresh => self.touch(&mut decision, next, ends),
+            Some(_) if tiny => self.touch(&mut decision, next, ends),
             Some(_) => self.in_order(&mut decision, seg, at_once),
             // Released at once: an entry would serve no one.
             None if at_once => {}

@@ -205,6 +205,7 @@ impl Device {
             counters: &mut self.counters,
             limits,
             session: limits.cfg.session() != 0 && arrival.parsed.session.is_some(),
+            stored_len: arrival.stored_len(),
             now: self.now,
             queue,
         }

@@ -65,6 +65,8 @@ struct Plan {
     give_back: Option<Place>,
     /// The page that the data ends in is given back with it.
     close_page: bool,
+    /// The data has pages of its own, whatever its flow or the queue has.
+    apart: bool,
     /// Where the data starts.
     place: Option<Place>,
     /// What the data is to the messages of its connection.
@@ -93,6 +95,8 @@ pub(crate) struct Transfer<'a> {
     pub(crate) chaos: Option<&'a Chaos>,
     /// Value of FLOW_CFG.
     pub(crate) cfg: FlowCfg,
+    /// Longest packet that is not split.
+    pub(crate) split_thresh: usize,
     /// Longest packet for the small class.
     pub(crate) small_max: usize,
     /// Number of the queue.
@@ -166,10 +170,15 @@ impl Transfer<'_> {
         let page = self.reasm.place(c.flow);
         let walk = self.walk(packet, matches!(manner, Manner::Split { own: false, .. }));
         let (mut place, mut give_back, mut close_page) = (None, None, false);
+        let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
+        let fresh = self.cfg.fresh_page() != 0;
+        let mut apart = false;
         match manner {
+            Manner::Split { own: true, .. } if fresh && c.data_len >= size => {
+                (apart, close_page) = (true, true);
+            }
             Manner::Split { own: true, .. } => place = rx.own,
             Manner::Split { own: false, .. } => {
-                let fresh = self.cfg.fresh_page() != 0;
                 let starts = matches!(opcode, Opcode::Start | Opcode::CloseStart);
                 if (fresh && starts && !walk.inside) || walk.starts.as_slice().first() == Some(&0) {
                     give_back = page;
@@ -191,7 +200,6 @@ impl Transfer<'_> {
                 (n, n)
             }
             Manner::Split { .. } => {
-                let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
                 let (fresh, pieces) = needed(place, size, c.data_len, walk.starts.as_slice());
                 (fresh, pieces.div_ceil(2))
             }
@@ -204,6 +212,7 @@ impl Transfer<'_> {
             manner,
             give_back,
             close_page,
+            apart,
             place,
             walk,
             buffers,
@@ -220,15 +229,29 @@ impl Transfer<'_> {
             .is_some_and(|cells| len <= self.small_max.min(cells.cell()));
         let whole = if small { Manner::Small } else { Manner::Whole };
         let can_split = c.data_len > 0 && rx.header_limit().is_some_and(|limit| c.hdr_len <= limit);
+        let split_all = self.cfg.split_all() != 0;
+        let stays_whole = len <= self.split_thresh
+            || match opcode {
+                Opcode::NoAssist | Opcode::Control => {
+                    !split_all || !c.l3_ok || c.l4_ok != Some(true)
+                }
+                _ => small && !split_all,
+            };
         match opcode {
-            Opcode::NoAssist | Opcode::NoData | Opcode::Control => whole,
+            Opcode::NoData => whole,
             Opcode::Placed => Manner::Place,
             _ if !can_split => whole,
-            Opcode::Small | Opcode::OutOfOrder if small && self.cfg.split_all() == 0 => whole,
-            Opcode::Small | Opcode::OutOfOrder => Manner::Split {
-                header: true,
-                own: true,
-            },
+            Opcode::NoAssist | Opcode::Control | Opcode::Small | Opcode::OutOfOrder
+                if stays_whole =>
+            {
+                whole
+            }
+            Opcode::NoAssist | Opcode::Control | Opcode::Small | Opcode::OutOfOrder => {
+                Manner::Split {
+                    header: true,
+                    own: true,
+                }
+            }
             Opcode::Start | Opcode::CloseStart => Manner::Split {
                 header: true,
                 own: false,
@@ -478,7 +501,9 @@ impl Transfer<'_> {
                 piece.last = true;
             }
         }
-        if own {
+        if plan.apart {
+            // Nothing goes on behind it.
+        } else if own {
             rx.own = place;
         } else {
             self.reasm.set_place(c.flow, place);

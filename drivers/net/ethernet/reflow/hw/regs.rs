@@ -76,6 +76,9 @@ registers! {
     DATA_THRESH[1; 4] @ 0x0060 Rw = 1;
     /// Whole packets up to this many bytes go to the small class of packet buffers.
     SMALL_MAX[1; 4] @ 0x0064 Rw = 256;
+    /// Packets up to this many bytes are neither split nor merged (operation code "small"); what
+    /// a host control block places is, all the same.
+    SPLIT_THRESH[1; 4] @ 0x0068 Rw = 0;
     /// Size of the packet memory, in bytes.
     PM_SIZE[1; 4] @ 0x0070 Ro = 0;
     /// Bytes in the packet memory now.
@@ -305,9 +308,12 @@ bitfields! {
     1:1 batching, with_batching;
     /// Suppress the headers of appended packets. Off: each has its header in a cell.
     2:2 suppress, with_suppress;
-    /// Start each aggregate on a fresh page.
+    /// Start each aggregate on a fresh page, and data of a page and more that is not merged.
     3:3 fresh_page, with_fresh_page;
-    /// Split headers from data where there is no flow, too.
+    /// Split headers from data in all packets with TCP data and right checksums: where there is no
+    /// flow, where the connection begins or ends, and where the packet would fit the small class,
+    /// too. Headers that are longer than a cell, and packets that the parser program does not
+    /// select, leave the packet whole.
     4:4 split_all, with_split_all;
     /// Session framing, where the parser program tells of it: from a connection's set-up on the
     /// device follows its PDUs. The data of a PDU of 4096 bytes to 1 MiB starts at offset 0 of a
