@@ -76,8 +76,7 @@ impl PagePool {
         size: u32,
     ) -> Result<Arc<Self>> {
         // SAFETY: The device is valid; the core checks the number of the queue.
-        let bound = contents == Contents::Payload
-            && unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
+        let bound = unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
         let mut params = bindings::page_pool_params::default();
         {
             let fast = &mut params.__bindgen_anon_1;
@@ -97,7 +96,7 @@ impl PagePool {
             slow.netdev = netdev.as_raw();
             slow.queue_idx = queue.into();
             slow.flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
-            if bound {
+            if bound && contents == Contents::Payload {
                 slow.flags |= bindings::PP_FLAG_ALLOW_UNREADABLE_NETMEM;
             }
         }
