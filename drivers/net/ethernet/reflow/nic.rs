@@ -12,7 +12,6 @@ use crate::{
             Ctrl,
             Event,
             Features,
-            RssCtrl,
             RxMode,
             Status, //
         },
@@ -57,6 +56,7 @@ use crate::{
         Queue, //
     },
     rx,
+    steering::Steering,
     tuning::{
         Switch,
         Tuning, //
@@ -107,6 +107,8 @@ pub(crate) struct Nic<'bound> {
     pub(crate) counters: KVec<Arc<counters::Queue>>,
     /// Commands to the device, from probe to unbind.
     pub(crate) cmd: Commands<'bound>,
+    /// Which queue packets go to.
+    pub(crate) steering: Steering,
     settings: Arc<rx::Settings>,
     /// What the flow machinery does.
     pub(crate) tuning: Tuning<'bound>,
@@ -153,6 +155,7 @@ impl<'bound> Nic<'bound> {
         let this = Self {
             dev,
             cmd: Commands::new(dev, &mmio, features.cmd() != 0)?,
+            steering: Steering::new(queues as u32)?,
             hw: hw_stats::Block::new(dev, &mmio, caps.queues() as usize)?,
             dma: Arc::new(dma, GFP_KERNEL)?,
             counters,
@@ -177,7 +180,6 @@ impl<'bound> Nic<'bound> {
             mmio,
         };
         this.apply_features(this.switchable());
-        this.spread();
         this.self_test();
         Ok(this)
     }
@@ -275,6 +277,7 @@ impl<'bound> Nic<'bound> {
             (f.reassembly(), features::GRO_HW),
             (f.vlan_strip(), features::VLAN_RX),
             (f.vlan_insert(), features::VLAN_TX),
+            (f.cmd(), features::NTUPLE),
         ] {
             if has != 0 {
                 on |= feature;
@@ -300,30 +303,6 @@ impl<'bound> Nic<'bound> {
     fn set_mode(&self, mode: RxMode) {
         self.rx_mode.store(mode.0, Relaxed);
         self.mmio.write(regs::RX_MODE, mode.0);
-    }
-
-    /// Spreads flows over the queues by hash, evenly.
-    fn spread(&self) {
-        let mut key = [0; crate::hw::toeplitz::SECRET_LEN];
-        netdev::rss_key_fill(&mut key);
-        for (i, word) in key.chunks_exact(4).enumerate() {
-            if let &[a, b, c, d] = word {
-                let value = u32::from_le_bytes([a, b, c, d]);
-                self.mmio.write_at(regs::RSS_KEY, i, value);
-            }
-        }
-        for (i, queue) in (0..self.counters.len() as u32)
-            .cycle()
-            .take(regs::RSS_ENTRIES)
-            .enumerate()
-        {
-            self.mmio.write_at(regs::RSS_TABLE, i, queue);
-        }
-        let on = RssCtrl(0)
-            .with_enable(1)
-            .with_tcp_ports(1)
-            .with_udp_ports(1);
-        self.mmio.write(regs::RSS_CTRL, on.0);
     }
 
     fn open_queue(&self, dev: &Device, i: usize) -> Result<QueuePair<Self>> {
@@ -423,6 +402,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
 
     fn start(&self, dev: &Device) -> Result {
         self.set_max_frame(dev.mtu());
+        self.steer(dev, dev.rx_queues());
         let on = Ctrl(0).with_rx(1).with_tx(1);
         self.mmio.write(regs::CTRL, on.0);
         let arm = regs::QueueDoorbell(0).with_arm(1);
@@ -518,8 +498,9 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         self.update_link(dev);
     }
 
-    fn set_features(&self, _dev: &Device, features: u64) -> Result {
-        self.apply_features(features);
+    fn set_features(&self, _dev: &Device, on: u64) -> Result {
+        self.enable_rules(on & features::NTUPLE != 0)?;
+        self.apply_features(on);
         Ok(())
     }
 }

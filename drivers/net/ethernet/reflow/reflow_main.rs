@@ -5,6 +5,7 @@
 //! * [`driver`] binds to the PCI function, [`nic`] has the duties of a network device, [`ethtool`]
 //!   answers the tool of that name.
 //! * [`cmd`] asks the device what registers cannot say.
+//! * [`steering`] decides which queue packets go to.
 //! * [`queue`] is a queue pair: [`rx`] is the way in, [`tx`] the way out.
 //! * [`hw`] has the facts that the device's model compiles, too; [`mmio`] reaches the registers.
 //! * [`net`] has the safe abstractions over the networking core, with nearly all `unsafe`.
@@ -39,6 +40,8 @@ mod queue;
 mod red;
 #[forbid(unsafe_code)]
 mod rx;
+#[forbid(unsafe_code)]
+mod steering;
 #[forbid(unsafe_code)]
 mod tuning;
 #[forbid(unsafe_code)]

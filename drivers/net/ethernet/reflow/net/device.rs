@@ -77,6 +77,8 @@ pub(crate) mod features {
         bindings::NETIF_F_TSO | bindings::NETIF_F_TSO6 | bindings::NETIF_F_TSO_ECN;
     /// Segmentation of UDP.
     pub(crate) const USO: u64 = bindings::NETIF_F_GSO_UDP_L4;
+    /// Rules of the user that say where packets go.
+    pub(crate) const NTUPLE: u64 = bindings::NETIF_F_NTUPLE;
     /// VLAN tags inserted on transmit.
     pub(crate) const VLAN_TX: u64 = bindings::NETIF_F_HW_VLAN_CTAG_TX;
     /// VLAN tags removed on receive.
@@ -108,7 +110,14 @@ pub(crate) struct QueuePair<T: Operations> {
 
 /// A driver of network devices.
 pub(crate) trait Operations:
-    devlink::Operations + ethtool::Operations + stats::Queues + Send + Sync + Sized
+    devlink::Operations
+    + ethtool::Operations
+    + ethtool::rxfh::Operations
+    + ethtool::rxnfc::Operations
+    + stats::Queues
+    + Send
+    + Sync
+    + Sized
 {
     /// Transmit side of a queue.
     type Tx: Send;
@@ -215,6 +224,18 @@ impl Device {
     pub(crate) fn mtu(&self) -> u32 {
         // SAFETY: The device is valid.
         unsafe { bindings::netdev_mtu(self.as_raw()) }
+    }
+
+    /// Receive queues in use.
+    pub(crate) fn rx_queues(&self) -> u32 {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netdev_rx_queues(self.as_raw()) }
+    }
+
+    /// Whether the user set the indirection table of context 0.
+    pub(crate) fn rxfh_configured(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
     }
 
     /// Says whether the wire is connected.

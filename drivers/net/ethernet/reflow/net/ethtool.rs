@@ -4,6 +4,9 @@
 //!
 //! All operations run in process context with the instance lock held, and may sleep.
 
+pub(crate) mod rxfh;
+pub(crate) mod rxnfc;
+
 use super::{
     bindings,
     device, //
@@ -136,6 +139,20 @@ impl<T: device::Operations> Adapter<T> {
         get_ringparam: Some(Self::get_ringparam),
         get_coalesce: Some(Self::get_coalesce),
         set_coalesce: Some(Self::set_coalesce),
+        _bitfield_1: bindings::__BindgenBitfieldUnit::new(rxfh::FLAGS),
+        rxfh_max_num_contexts: T::CONTEXTS + 1,
+        get_rx_ring_count: Some(rxfh::Adapter::<T>::get_rx_ring_count),
+        get_rxfh_key_size: Some(rxfh::Adapter::<T>::get_rxfh_key_size),
+        get_rxfh_indir_size: Some(rxfh::Adapter::<T>::get_rxfh_indir_size),
+        get_rxfh: Some(rxfh::Adapter::<T>::get_rxfh),
+        set_rxfh: Some(rxfh::Adapter::<T>::set_rxfh),
+        create_rxfh_context: Some(rxfh::Adapter::<T>::create_rxfh_context),
+        modify_rxfh_context: Some(rxfh::Adapter::<T>::modify_rxfh_context),
+        remove_rxfh_context: Some(rxfh::Adapter::<T>::remove_rxfh_context),
+        get_rxfh_fields: Some(rxfh::Adapter::<T>::get_rxfh_fields),
+        set_rxfh_fields: Some(rxfh::Adapter::<T>::set_rxfh_fields),
+        get_rxnfc: Some(rxnfc::Adapter::<T>::get_rxnfc),
+        set_rxnfc: Some(rxnfc::Adapter::<T>::set_rxnfc),
         ..pin_init::zeroed()
     };
 

@@ -386,3 +386,18 @@ void reflow_rust_helper_netdev_unlock(struct net_device *dev)
 {
 	netdev_unlock(dev);
 }
+
+u32 reflow_rust_helper_netdev_rx_queues(const struct net_device *dev)
+{
+	return READ_ONCE(dev->real_num_rx_queues);
+}
+
+u32 *reflow_rust_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx)
+{
+	return ethtool_rxfh_context_indir(ctx);
+}
+
+u8 *reflow_rust_helper_ethtool_rxfh_context_key(struct ethtool_rxfh_context *ctx)
+{
+	return ethtool_rxfh_context_key(ctx);
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rules that say where packets go, `ethtool -n` and `-N`.
+//!
+//! All operations run in process context with the instance lock held, and may sleep.
+
+use super::super::{
+    bindings,
+    device::{
+        ops_of,
+        Device, //
+    }, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
+
+/// Most bytes of addresses and ports together.
+pub(crate) const KEY_MAX: usize = 36;
+
+/// Transport protocol that a rule is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proto {
+    /// Any.
+    Any,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What becomes of packets that match.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// They are dropped.
+    Drop,
+    /// They go to a queue.
+    Queue(u32),
+    /// A hash context chooses the queue.
+    Context(u32),
+}
+
+/// A rule, as hardware wants it.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule {
+    /// IPv6, else IPv4.
+    pub(crate) v6: bool,
+    /// Transport protocol.
+    pub(crate) proto: Proto,
+    /// Source address, destination address, source port, destination port, in network byte order:
+    /// 12 bytes with IPv4, 36 with IPv6, then zeros. Zero where the mask is.
+    pub(crate) key: [u8; KEY_MAX],
+    /// Bits of the key that packets must have.
+    pub(crate) mask: [u8; KEY_MAX],
+    /// What becomes of packets that match.
+    pub(crate) action: Action,
+}
+
+impl Rule {
+    /// Whether both match the same packets.
+    pub(crate) fn same_match(&self, other: &Self) -> bool {
+        (self.v6, self.proto, self.key, self.mask) == (other.v6, other.proto, other.key, other.mask)
+    }
+}
+
+/// A rule, as the user gave it.
+#[derive(Clone, Copy)]
+pub(crate) struct Spec {
+    raw: bindings::ethtool_rx_flow_spec,
+    context: u32,
+}
+
+impl Spec {
+    /// What the rule says to hardware.
+    ///
+    /// # Errors
+    ///
+    /// [`EOPNOTSUPP`] for what is neither an address nor a port of IPv4 or IPv6, TCP, UDP or any;
+    /// [`EINVAL`] for a nonsensical action.
+    fn rule(&self) -> Result<Rule> {
+        // SAFETY: The unions are plain bytes, all of them initialised by the core.
+        let (value, mask) = unsafe { (self.raw.h_u.hdata, self.raw.m_u.hdata) };
+        let (v6, proto) = match self.raw.flow_type & !bindings::FLOW_RSS {
+            bindings::TCP_V4_FLOW => (false, Proto::Tcp),
+            bindings::UDP_V4_FLOW => (false, Proto::Udp),
+            bindings::IPV4_USER_FLOW => (false, user_proto(value[PROTO4], mask[PROTO4])?),
+            bindings::TCP_V6_FLOW => (true, Proto::Tcp),
+            bindings::UDP_V6_FLOW => (true, Proto::Udp),
+            bindings::IPV6_USER_FLOW => (true, user_proto(value[PROTO6], mask[PROTO6])?),
+            _ => return Err(EOPNOTSUPP),
+        };
+        // The specifications of all these begin with addresses and ports, or the four bytes where
+        // ports would be, and go on with the type of service.
+        let addrs = if v6 { 32 } else { 8 };
+        let len = addrs + 4;
+        if mask[len] != 0 || proto == Proto::Any && mask[addrs..len] != [0; 4] {
+            return Err(EOPNOTSUPP);
+        }
+        let mut rule = Rule {
+            v6,
+            proto,
+            key: [0; KEY_MAX],
+            mask: [0; KEY_MAX],
+            action: self.action()?,
+        };
+        for i in 0..len {
+            rule.mask[i] = mask[i];
+            rule.key[i] = value[i] & mask[i];
+        }
+        Ok(rule)
+    }
+
+    fn action(&self) -> Result<Action> {
+        let cookie = self.raw.ring_cookie;
+        let spread = self.raw.flow_type & bindings::FLOW_RSS != 0;
+        match (cookie, spread) {
+            (DROP, false) => Ok(Action::Drop),
+            (WAKE, _) => Err(EOPNOTSUPP),
+            (0, true) => Ok(Action::Context(self.context)),
+            (_, true) => Err(EINVAL),
+            // The upper half may name a virtual function, of which there are none.
+            (_, false) => cookie.try_into().map(Action::Queue).map_err(|_| EINVAL),
+        }
+    }
+}
+
+/// Where in the specification of a rule for any protocol the protocol's number is, with IPv4.
+const PROTO4: usize = core::mem::offset_of!(bindings::ethtool_usrip4_spec, proto);
+/// The same with IPv6.
+const PROTO6: usize = core::mem::offset_of!(bindings::ethtool_usrip6_spec, l4_proto);
+/// Action to drop.
+const DROP: u64 = bindings::RX_CLS_FLOW_DISC as i64 as u64;
+/// Action to wake the machine.
+const WAKE: u64 = bindings::RX_CLS_FLOW_WAKE as i64 as u64;
+
+/// The protocol of a rule that need not name one.
+fn user_proto(value: u8, mask: u8) -> Result<Proto> {
+    match (mask, u32::from(value)) {
+        (0, _) => Ok(Proto::Any),
+        (u8::MAX, bindings::IPPROTO_TCP) => Ok(Proto::Tcp),
+        (u8::MAX, bindings::IPPROTO_UDP) => Ok(Proto::Udp),
+        _ => Err(EOPNOTSUPP),
+    }
+}
+
+/// Where a rule is to go; of several that match the lowest location wins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// At this location, in the place of the rule there.
+    At(u32),
+    /// At any location.
+    Any,
+    /// Before all others.
+    First,
+    /// Behind all others.
+    Last,
+}
+
+/// The part of a driver that takes rules.
+pub(crate) trait Operations {
+    /// Locations that rules have: 0 up to below this.
+    const RULES: u32;
+
+    /// Tells the locations of all rules, in their order.
+    fn rule_locations(&self, each: &mut dyn FnMut(u32));
+
+    /// The rule at a location.
+    fn rule(&self, location: u32) -> Option<Spec>;
+
+    /// Sets a rule; returns its location.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if there is no such location or queue, [`ENOENT`] if there is no such context,
+    /// [`ENOSPC`] if there is no room at such a place, [`EOPNOTSUPP`] if rules are off.
+    fn set_rule(&self, dev: &Device, place: Place, rule: &Rule, spec: &Spec) -> Result<u32>;
+
+    /// Removes the rule at a location.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOENT`] if there is none.
+    fn remove_rule(&self, location: u32) -> Result;
+}
+
+/// The callbacks for a driver.
+pub(super) struct Adapter<T>(PhantomData<T>);
+
+impl<T: super::super::device::Operations> Adapter<T> {
+    /// Lists the locations of all rules.
+    ///
+    /// # Safety
+    ///
+    /// `locs` is valid for `info.rule_cnt` elements, of which the core has set the number.
+    unsafe fn list(ops: &T, info: &mut bindings::ethtool_rxnfc, locs: *mut u32) -> Result<i32> {
+        // SAFETY: The core sets this member of the union.
+        let room = unsafe { info.__bindgen_anon_1.rule_cnt };
+        let mut count = 0;
+        ops.rule_locations(&mut |location| {
+            if count < room {
+                // SAFETY: By the safety requirement there is room.
+                unsafe { locs.add(count as usize).write(location) };
+            }
+            count += 1;
+        });
+        if count > room {
+            return Err(EMSGSIZE);
+        }
+        info.data = T::RULES.into();
+        info.__bindgen_anon_1.rule_cnt = count;
+        Ok(0)
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_rxnfc`.
+    pub(super) unsafe extern "C" fn get_rxnfc(
+        dev: *mut bindings::net_device,
+        info: *mut bindings::ethtool_rxnfc,
+        locs: *mut u32,
+    ) -> i32 {
+        // SAFETY: The core passes a device of ours and a structure to fill in.
+        let (ops, info) = unsafe { (ops_of::<T>(dev), &mut *info) };
+        from_result(|| match info.cmd {
+            bindings::ETHTOOL_GRXCLSRLCNT => {
+                let mut count = 0;
+                ops.rule_locations(&mut |_| count += 1);
+                info.__bindgen_anon_1.rule_cnt = count;
+                info.data = (T::RULES | bindings::RX_CLS_LOC_SPECIAL).into();
+                Ok(0)
+            }
+            bindings::ETHTOOL_GRXCLSRULE => {
+                let location = info.fs.location;
+                let spec = ops.rule(location).ok_or(ENOENT)?;
+                info.data = T::RULES.into();
+                info.fs = spec.raw;
+                info.fs.location = location;
+                if info.fs.flow_type & bindings::FLOW_RSS != 0 {
+                    info.__bindgen_anon_1.rss_context = spec.context;
+                }
+                Ok(0)
+            }
+            // SAFETY: The core made room for as many locations as the structure says.
+            bindings::ETHTOOL_GRXCLSRLALL => unsafe { Self::list(ops, info, locs) },
+            _ => Err(EOPNOTSUPP),
+        })
+    }
+
+    fn insert(ops: &T, dev: &Device, info: &mut bindings::ethtool_rxnfc) -> Result<i32> {
+        let spec = Spec {
+            raw: info.fs,
+            context: if info.fs.flow_type & bindings::FLOW_RSS != 0 {
+                // SAFETY: The core sets this member of the union for a rule with this flag.
+                unsafe { info.__bindgen_anon_1.rss_context }
+            } else {
+                0
+            },
+        };
+        let place = match info.fs.location {
+            bindings::RX_CLS_LOC_ANY => Place::Any,
+            bindings::RX_CLS_LOC_FIRST => Place::First,
+            bindings::RX_CLS_LOC_LAST => Place::Last,
+            location if location < T::RULES => Place::At(location),
+            _ => return Err(EINVAL),
+        };
+        info.fs.location = ops.set_rule(dev, place, &spec.rule()?, &spec)?;
+        Ok(0)
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.set_rxnfc`.
+    pub(super) unsafe extern "C" fn set_rxnfc(
+        dev: *mut bindings::net_device,
+        info: *mut bindings::ethtool_rxnfc,
+    ) -> i32 {
+        // SAFETY: The core passes a device of ours and a filled-in structure, which it takes back.
+        let (ops, device, info) = unsafe { (ops_of::<T>(dev), Device::from_raw(dev), &mut *info) };
+        from_result(|| match info.cmd {
+            bindings::ETHTOOL_SRXCLSRLINS => Self::insert(ops, device, info),
+            bindings::ETHTOOL_SRXCLSRLDEL => ops.remove_rule(info.fs.location).map(|()| 0),
+            _ => Err(EOPNOTSUPP),
+        })
+    }
+}

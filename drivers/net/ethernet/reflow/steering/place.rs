@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Free places in a table of 64 rules, of which bit n of a word says whether place n is taken.
+
+/// The lowest free place.
+pub(crate) fn lowest(taken: u64) -> Option<u32> {
+    Some(taken.trailing_ones()).filter(|&at| at < u64::BITS)
+}
+
+/// The place right before all that are taken; the last one if none is.
+pub(crate) fn before_all(taken: u64) -> Option<u32> {
+    taken.trailing_zeros().checked_sub(1)
+}
+
+/// The place right behind all that are taken; the first one if none is.
+pub(crate) fn behind_all(taken: u64) -> Option<u32> {
+    Some(u64::BITS - taken.leading_zeros()).filter(|&at| at < u64::BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_table_has_room_everywhere() {
+        assert_eq!(lowest(0), Some(0));
+        assert_eq!(before_all(0), Some(63));
+        assert_eq!(behind_all(0), Some(0));
+    }
+
+    #[test]
+    fn a_full_table_has_room_nowhere() {
+        assert_eq!(lowest(u64::MAX), None);
+        assert_eq!(before_all(u64::MAX), None);
+        assert_eq!(behind_all(u64::MAX), None);
+    }
+
+    #[test]
+    fn places_are_beside_those_that_are_taken() {
+        let taken = 1 << 5 | 1 << 7 | 0b11;
+        assert_eq!(lowest(taken), Some(2));
+        assert_eq!(before_all(taken), None);
+        assert_eq!(before_all(taken & !0b11), Some(4));
+        assert_eq!(behind_all(taken), Some(8));
+        assert_eq!(behind_all(1 << 63), None);
+        assert_eq!(before_all(1 << 63), Some(62));
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rules of the user: where packets of some addresses and ports go.
+//!
+//! A rule's location is its number in the device, where of several that match the lowest wins.
+
+use super::place;
+use super::State;
+use crate::{
+    cmd,
+    hw::cmd::{
+        R0,
+        RULE_MAX, //
+    },
+    net::{
+        ethtool::rxnfc::{
+            Action,
+            Operations,
+            Place,
+            Proto,
+            Rule,
+            Spec, //
+        },
+        Device, //
+    },
+    nic::Nic, //
+};
+use kernel::prelude::*;
+
+/// A rule, as the user gave it and as the device wants it.
+pub(super) struct Entry {
+    rule: Rule,
+    spec: Spec,
+}
+
+impl Entry {
+    /// The rule as the device's command wants it.
+    pub(super) fn command(&self) -> cmd::Rule {
+        let Rule {
+            v6,
+            proto,
+            key,
+            mask,
+            action,
+        } = self.rule;
+        let head = R0(0)
+            .with_v6(v6.into())
+            .with_tcp((proto == Proto::Tcp).into())
+            .with_udp((proto == Proto::Udp).into());
+        let head = match action {
+            Action::Drop => head.with_drop(1),
+            Action::Queue(queue) => head.with_target(queue.into()),
+            Action::Context(context) => head.with_context(1).with_target(context.into()),
+        };
+        cmd::Rule {
+            head,
+            key: padded(&key),
+            mask: padded(&mask),
+        }
+    }
+}
+
+/// Fills a key up with zeros.
+fn padded(bytes: &[u8]) -> cmd::Key {
+    let mut key = [0; cmd::KEY_LEN];
+    for (to, from) in key.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    key
+}
+
+impl State {
+    /// One bit for each location that has a rule.
+    fn taken(&self) -> u64 {
+        let rules = self.rules.iter().enumerate();
+        rules.fold(0, |bits, (i, rule)| bits | u64::from(rule.is_some()) << i)
+    }
+
+    /// The location for a new rule.
+    fn locate(&self, place: Place, rule: &Rule) -> Result<u32> {
+        let taken = self.taken();
+        let same =
+            |entry: &Option<KBox<Entry>>| entry.as_ref().is_some_and(|e| e.rule.same_match(rule));
+        match place {
+            Place::At(location) => Some(location),
+            // A second rule for the same packets would never be asked: it replaces the first.
+            Place::Any => match self.rules.iter().position(same) {
+                Some(location) => location.try_into().ok(),
+                None => place::lowest(taken),
+            },
+            Place::First => place::before_all(taken),
+            Place::Last => place::behind_all(taken),
+        }
+        .ok_or(ENOSPC)
+    }
+}
+
+impl Nic<'_> {
+    /// Switches rules on, or off with the loss of all of them.
+    ///
+    /// # Errors
+    ///
+    /// What the device says; rules are as they were, then.
+    pub(crate) fn enable_rules(&self, on: bool) -> Result {
+        let mut state = self.steering.state.lock();
+        if !on {
+            for (location, entry) in (0..).zip(state.rules.iter_mut()) {
+                if entry.is_some() {
+                    self.forget_rule(location)?;
+                    *entry = None;
+                }
+            }
+        }
+        state.rules_on = on;
+        Ok(())
+    }
+
+    /// Has the device forget a rule, which it may have done by a reset.
+    fn forget_rule(&self, location: u32) -> Result {
+        match self.cmd.rule_del(location) {
+            Ok(()) | Err(ENOENT) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Operations for Nic<'_> {
+    const RULES: u32 = RULE_MAX as u32;
+
+    fn rule_locations(&self, each: &mut dyn FnMut(u32)) {
+        let state = self.steering.state.lock();
+        for (location, entry) in (0..).zip(&state.rules) {
+            if entry.is_some() {
+                each(location);
+            }
+        }
+    }
+
+    fn rule(&self, location: u32) -> Option<Spec> {
+        let state = self.steering.state.lock();
+        let entry = state.rules.get(location as usize)?.as_ref()?;
+        Some(entry.spec)
+    }
+
+    fn set_rule(&self, dev: &Device, place: Place, rule: &Rule, spec: &Spec) -> Result<u32> {
+        if matches!(rule.action, Action::Queue(queue) if queue >= dev.rx_queues()) {
+            return Err(EINVAL);
+        }
+        let entry = KBox::new(
+            Entry {
+                rule: *rule,
+                spec: *spec,
+            },
+            GFP_KERNEL,
+        )?;
+        let mut state = self.steering.state.lock();
+        if !state.rules_on {
+            return Err(EOPNOTSUPP);
+        }
+        let location = state.locate(place, rule)?;
+        self.cmd.rule_set(location, &entry.command())?;
+        let slot = state.rules.get_mut(location as usize).ok_or(EINVAL)?;
+        *slot = Some(entry);
+        Ok(location)
+    }
+
+    fn remove_rule(&self, location: u32) -> Result {
+        let mut state = self.steering.state.lock();
+        let slot = state.rules.get_mut(location as usize).ok_or(ENOENT)?;
+        if slot.is_none() {
+            return Err(ENOENT);
+        }
+        self.forget_rule(location)?;
+        *slot = None;
+        Ok(())
+    }
+}
