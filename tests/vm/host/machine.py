@@ -35,8 +35,10 @@ class Options:
         self.cpus = self.queues = 4
         self.memory = 1024
         self.chaos = self.trace = self.seed = None
-        self.append, self.qemu = [], []
+        self.append, self.qemu, self.model_arguments = [], [], []
         self.accel = None
+        self.cpu_model = "Nehalem,+rdrand,+rdseed,+sha-ni"
+        self.wire = None  # a socket at which a link partner outside of QEMU listens
         self.scale = float(os.environ.get("REFLOW_TEST_SCALE", "1"))
         self.__dict__.update(given)
         self.accel = self.accel or accel.probe()

@@ -32,13 +32,15 @@ class Dut:
         self.model = model
         self.module = module and os.path.join(PROJECT, module)
 
-    def device(self, sockets):
-        """Return the QEMU arguments of the device."""
+    def device(self, sockets, wire=None):
+        """Return the QEMU arguments of the device, on a `wire` that leads out of QEMU or not."""
         if self.model is None:
             socket = {"type": "unix", "path": f"{sockets}/dev.sock"}
             return ["-device", json.dumps({"driver": "vfio-user-pci", "socket": socket})]
-        return ["-netdev", "hubport,id=dut,hubid=1",
-                "-device", f"{self.model},netdev=dut,mac={MAC}"]
+        backend = "hubport,id=dut,hubid=1"
+        if wire:
+            backend = f"stream,id=dut,server=off,addr.type=unix,addr.path={wire}"
+        return ["-netdev", backend, "-device", f"{self.model},netdev=dut,mac={MAC}"]
 
     def partner(self, sockets):
         """Return the backend of the link partner: the other end of the wire."""
@@ -61,14 +63,15 @@ def model_command(options, sockets):
     """Return how the model of the device is started, or None where QEMU has it."""
     if DUTS[options.dut].model is not None:
         return None
+    wire = f"stream:unix:{options.wire}" if options.wire else f"listen:unix:{sockets}/wire.sock"
     words = [os.path.join(PROJECT, "build/bin/reflow-hw"), "serve",
-             "--socket", f"{sockets}/dev.sock", "--wire", f"listen:unix:{sockets}/wire.sock",
+             "--socket", f"{sockets}/dev.sock", "--wire", wire,
              "--mac", MAC, "--queues", str(options.queues)]
     for flag in ("chaos", "trace", "seed"):
         value = getattr(options, flag)
         if value:
             words += [f"--{flag}", str(value)]
-    return words
+    return words + options.model_arguments
 
 
 def guest_python(run_dir, *words):
@@ -84,10 +87,12 @@ def _qemu_options(options, sockets):
     words = ["-object", memory, "-machine", "q35,sata=off,smbus=off,memory-backend=ram"]
     if options.accel == accel.TCG:
         # No more CPU than the guest needs: what it does not have, it does not set up.
-        words += ["-accel", "tcg,thread=multi", "-cpu", "Nehalem,+rdrand,+rdseed,+sha-ni"]
+        words += ["-accel", "tcg,thread=multi", "-cpu", options.cpu_model]
     words += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
               "-device", "virtio-9p-pci,fsdev=root,mount_tag=reflow.root"]
-    words += DUTS[options.dut].device(sockets)
+    words += DUTS[options.dut].device(sockets, options.wire)
+    if options.wire:
+        return words + options.qemu
     plain = "".join(f",{name}=off" for name in PLAIN)
     words += ["-netdev", DUTS[options.dut].partner(sockets), "-device",
               f"virtio-net-pci,netdev=peer,mac={PEER_MAC},romfile={plain}"]

@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The guest's side of the benchmark: guest.sh RUN_DIR DRIVER MODULE MAC PEER_MAC
+# SETTINGS, workloads on standard input, one a line: LABEL and what sink is to
+# be told. Prints "ready", and for each workload "begin LABEL", what sink says,
+# and "end LABEL STATUS".
+set -u
+run_dir=$1 driver=$2 module=$3 mac=$4 peer_mac=$5 settings=$6
+bench=$(dirname "$0")/../../build/bench
+
+if [ -n "$module" ]; then insmod "$module"; else modprobe "$driver"; fi || exit 1
+for _ in $(seq 50); do
+	dev=$(grep -l "$mac" /sys/class/net/*/address) && break
+	sleep 0.1
+done
+dev=${dev#/sys/class/net/} dev=${dev%/address}
+sysctl -q -w "net.ipv6.conf.$dev.disable_ipv6=1" net.ipv4.tcp_rmem="4096 1048576 1048576" net.ipv4.tcp_mem="150000 200000 250000" \
+	net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096 net.ipv4.tcp_syncookies=0 \
+	kernel.sched_rt_runtime_us=-1 kernel.kptr_restrict=0
+ip link set "$dev" up
+ip addr add 192.0.2.1/24 dev "$dev"
+ip neigh replace 192.0.2.2 lladdr "$peer_mac" dev "$dev" nud permanent
+[ -z "$settings" ] || eval "$settings"
+for _ in $(seq 50); do
+	[ "$(cat "/sys/class/net/$dev/carrier")" = 1 ] && break
+	sleep 0.1
+done
+ulimit -n 4096
+cat /proc/kallsyms >"$run_dir/kallsyms"
+"$bench/sink" symbols
+echo ready
+while read -r label what; do
+	echo "begin $label"
+	# shellcheck disable=SC2086
+	"$bench/sink" ${what/IFINDEX/$(cat "/sys/class/net/$dev/ifindex")}
+	echo "end $label $?"
+	{
+		ethtool -S "$dev" | grep -v ': 0$'
+		nstat -s 2>/dev/null || cat /proc/net/netstat /proc/net/snmp /proc/net/softnet_stat
+	} >"$run_dir/$label.counters"
+done <"$run_dir/workloads"
