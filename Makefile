@@ -35,7 +35,7 @@ KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(DRIVER) CONFIG_RE
 
 MODEL_BINARIES := reflow-hw reflow-asm
 
-.PHONY: all module model toolbox demo test shell claims fuzz bench-model lint clean help
+.PHONY: all module model toolbox demo test shell claims fuzz bench bench-model lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
@@ -66,6 +66,17 @@ claims: toolbox
 fuzz: toolbox
 	$(Q)scripts/fuzz --seconds $(or $(SECONDS),60)
 
+# BENCH="--dut reflow --dut igb" measures a peer, too; see scripts/bench --help.
+bench: all sender
+	$(Q)scripts/bench $(BENCH)
+
+.PHONY: sender
+sender: toolbox
+	$(Q)cd hw-model && ../$(TOOLBOX) run cargo build --release --locked --quiet -p reflow-sender
+	$(Q)mkdir -p build/bench
+	$(Q)$(TOOLBOX) run bash -c 'install -C -t $(CURDIR)/build/bench \
+		"$$CARGO_TARGET_DIR/release/reflow-sender"'
+
 bench-model: toolbox
 	$(Q)cd hw-model && ../$(TOOLBOX) run cargo bench --locked --quiet -p reflow-bench -- --quiet
 
@@ -88,6 +99,7 @@ help:
 	@echo 'make shell      a shell in a virtual machine that has the device'
 	@echo 'make claims     which tests prove which claim, and how they ended last'
 	@echo 'make fuzz       fuzz the device model, SECONDS=60 for each of its targets'
+	@echo 'make bench      instructions of the guest per packet received (BENCH="--dut igb" and more)'
 	@echo 'make bench-model  how fast the device model is, as a table'
 	@echo 'make lint       clippy, rustfmt, checkpatch, shellcheck, licences, unsafe boundary'
 	@echo 'make toolbox    prepare the tools (the others do so by themselves)'

@@ -165,9 +165,11 @@ static void tcp(const char *pattern, long flows, struct meter *m)
 {
 	struct linger hard = { .l_onoff = 1 };
 	struct timeval patience = { .tv_sec = 5 };
-	int fds[MAX_FLOWS], listener = listen_tcp();
+	int fds[MAX_FLOWS], listener = listen_tcp(), room = flows > 64 ? 1 << 15 : 1 << 17;
 	uint64_t bytes;
 
+	/* What is not read yet must be little beside what is measured. */
+	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	if (flows < 1 || flows > MAX_FLOWS)
 		errx(2, "1 to %d flows", MAX_FLOWS);
 	setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));

@@ -25,7 +25,7 @@ WORKLOADS = {
     "bulk8": ("bulk 8 8 24", True),
     "mix16": ("mix 16 8 24", True),
     "mix64": ("mix 64 8 24", True),
-    "mix1000": ("mix 1000 64 64", True),
+    "mix1000": ("mix 1000 32 64", True),
     "udp-drop": ("drop IFINDEX 4096 16384", False),
     "udp-sink": ("udp 4096 8192", False),
 }
@@ -63,6 +63,10 @@ def build():
         subprocess.run(flags + words, check=True)
 
 
+# What a NIC needs to get so that it loses nothing.
+SETTINGS = {"igb": "ethtool -G $dev rx 4096", "e1000e": "ethtool -G $dev rx 4096"}
+
+
 class Window:
     """What was counted between two marks."""
 
@@ -85,7 +89,7 @@ class Bench(Machine):
         self.names = [name for name in WORKLOADS
                       if not arguments.workload or name in arguments.workload]
         self.runs = arguments.runs
-        self.settings = arguments.set
+        self.settings = "; ".join(filter(None, [SETTINGS.get(dut), arguments.set]))
         self.sender = None
         profile = ",profile=on" if arguments.profile else ""
         options.qemu = ["-plugin", f"{BUILT}/counter.so,symbols={self.path('kallsyms')},"
