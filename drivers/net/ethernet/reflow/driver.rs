@@ -20,7 +20,8 @@ use crate::{
         self,
         Nic, //
     },
-    parser::Parser, //
+    parser::Parser,
+    setup::Setup, //
 };
 use kernel::{
     device::{
@@ -132,7 +133,7 @@ fn probe<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
     };
     // SAFETY: The registration goes into the driver's data, which the PCI core drops when the
     // device is unbound, that is before `'bound` ends; nobody can take it out of there.
-    let netdev = unsafe { Registration::new(pdev, irqs, &config, nic)? };
+    let netdev = unsafe { Registration::new(pdev, irqs, &config, Setup::new(queues), nic)? };
     Ok(Data {
         _netdev: netdev,
         _reset: reset,

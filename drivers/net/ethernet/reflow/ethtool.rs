@@ -14,12 +14,9 @@ use crate::{
     net::ethtool::{
         Coalesce,
         Operations,
-        Rings,
         StatVisitor, //
     },
-    nic::Nic,
-    rx,
-    tx, //
+    nic::Nic, //
 };
 use kernel::{
     fmt::{
@@ -34,8 +31,6 @@ use kernel::{
 const MAX_USECS: u32 = 0xffff;
 /// Most packets that an interrupt waits for.
 const MAX_FRAMES: u32 = 0xff;
-/// Header cells of a buffer.
-const CELLS: u32 = 16;
 
 impl Operations for Nic<'_> {
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -69,20 +64,6 @@ impl Operations for Nic<'_> {
         for (i, info) in stats::GLOBAL.iter().enumerate() {
             v.stat(fmt!("{}", info.name), self.hw.global_at(i));
         }
-    }
-
-    fn channels(&self) -> u32 {
-        self.counters.len() as u32
-    }
-
-    fn rings(&self) -> (Rings, Rings) {
-        let now = Rings {
-            rx: 1 << rx::LOG2_COMPLETIONS,
-            rx_mini: CELLS << rx::LOG2_HEADER,
-            rx_jumbo: 1 << rx::LOG2_REASM,
-            tx: 1 << tx::LOG2_RING,
-        };
-        (now, now)
     }
 
     fn coalesce(&self) -> Coalesce {

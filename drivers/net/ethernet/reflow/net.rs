@@ -14,6 +14,7 @@ pub(crate) mod ethtool;
 pub(crate) mod extack;
 pub(crate) mod napi;
 pub(crate) mod page_pool;
+mod queue_mgmt;
 pub(crate) mod skbuff;
 pub(crate) mod spsc;
 pub(crate) mod stats;

@@ -39,6 +39,7 @@ use crate::{
         dma::DmaDevice,
         ethtool::Coalesce,
         extack::Extack,
+        napi::NapiRef,
         skbuff::{
             TxInfo,
             TxSkb, //
@@ -56,6 +57,7 @@ use crate::{
         Queue, //
     },
     rx,
+    setup::Setup,
     steering::Steering,
     tuning::{
         Switch,
@@ -305,23 +307,28 @@ impl<'bound> Nic<'bound> {
         self.mmio.write(regs::RX_MODE, mode.0);
     }
 
-    fn open_queue(&self, dev: &Device, i: usize) -> Result<QueuePair<Self>> {
-        let counters = self.counters.get(i).ok_or(EINVAL)?;
-        let (ring, cleaner) = tx::new(self.dev, &self.dma, &self.mmio, i, counters)?;
-        let receiver = rx::Receiver::new(&rx::Setup {
+    fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<rx::Receiver<'bound>> {
+        rx::Receiver::new(&rx::Parts {
             dev: self.dev,
             dma: &self.dma,
             netdev: dev,
             mmio: &self.mmio,
             queue: i.try_into()?,
+            rings: setup.rings,
             flows: self.flows(),
             settings: &self.settings,
-            counters,
-        })?;
-        queue::set_coalesce(&self.mmio, i, self.moderation());
+            counters: self.counters.get(i).ok_or(EINVAL)?,
+        })
+    }
+
+    fn open_queue(&self, dev: &Device, setup: &Setup, i: usize) -> Result<QueuePair<Self>> {
+        let counters = self.counters.get(i).ok_or(EINVAL)?;
+        let log2 = setup.rings.tx;
+        let (ring, cleaner) = tx::new(self.dev, &self.dma, &self.mmio, i, log2, counters)?;
+        let receiver = self.receiver(dev, setup, i)?;
         Ok(QueuePair {
             tx: ring,
-            poll: Queue::new(&self.mmio, i, receiver, cleaner, counters.clone())?,
+            poll: Queue::new(&self.mmio, i, receiver, cleaner, counters.clone()),
             shared: Doorbell::new(&self.mmio, i),
         })
     }
@@ -389,36 +396,60 @@ impl Queues for Nic<'_> {
 }
 
 impl<'bound> netdev::Operations for Nic<'bound> {
+    type Setup = Setup;
     type Tx = tx::Ring<'bound>;
     type Poll = Queue<'bound>;
+    type Rx = rx::Receiver<'bound>;
 
-    fn open(&self, dev: &Device) -> Result<KVec<QueuePair<Self>>> {
-        let mut pairs = KVec::with_capacity(self.counters.len(), GFP_KERNEL)?;
-        for i in 0..self.counters.len() {
-            pairs.push(self.open_queue(dev, i)?, GFP_KERNEL)?;
+    fn open(&self, dev: &Device, setup: &Setup) -> Result<KVec<QueuePair<Self>>> {
+        let queues = setup.queues as usize;
+        let mut pairs = KVec::with_capacity(queues, GFP_KERNEL)?;
+        for i in 0..queues {
+            pairs.push(self.open_queue(dev, setup, i)?, GFP_KERNEL)?;
         }
         Ok(pairs)
     }
 
-    fn start(&self, dev: &Device) -> Result {
+    fn start_queue(&self, queue: usize, tx: &mut Self::Tx, poll: &mut Self::Poll) -> Result {
+        queue::set_coalesce(&self.mmio, queue, self.moderation());
+        poll.start(tx)
+    }
+
+    fn stop_queue(&self, _queue: usize, poll: &mut Self::Poll) {
+        poll.stop();
+    }
+
+    fn start(&self, dev: &Device, setup: &Setup) {
         self.set_max_frame(dev.mtu());
-        self.steer(dev, dev.rx_queues());
+        self.steer(dev, setup.queues);
         let on = Ctrl(0).with_rx(1).with_tx(1);
         self.mmio.write(regs::CTRL, on.0);
         let arm = regs::QueueDoorbell(0).with_arm(1);
-        for queue in 0..self.counters.len() {
+        for queue in 0..setup.queues as usize {
             self.mmio.write(queue_reg(queue, regs::Q_DB), arm.0);
         }
-        Ok(())
     }
 
     fn stop(&self, _dev: &Device) {
         self.mmio.write(regs::CTRL, 0);
-        for queue in 0..self.counters.len() {
-            self.mmio.write(queue_reg(queue, regs::Q_CTRL), 0);
-        }
-        // The read returns when the device has done its last access to memory.
-        self.mmio.read(regs::STATUS);
+    }
+
+    fn rx_alloc(&self, dev: &Device, setup: &Setup, queue: usize) -> Result<Self::Rx> {
+        self.receiver(dev, setup, queue)
+    }
+
+    fn rx_install(
+        &self,
+        _queue: usize,
+        poll: &mut Self::Poll,
+        rx: Self::Rx,
+        napi: NapiRef<'_>,
+    ) -> Result {
+        poll.rx_install(rx, napi)
+    }
+
+    fn rx_remove(&self, _queue: usize, poll: &mut Self::Poll) -> Option<Self::Rx> {
+        poll.rx_remove()
     }
 
     fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb) {

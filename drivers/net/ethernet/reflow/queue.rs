@@ -8,7 +8,8 @@ use crate::{
         self,
         QueueCtrl,
         QueueDoorbell,
-        QueueItr, //
+        QueueItr,
+        QueueStatus, //
     },
     mmio::{
         queue_reg,
@@ -51,7 +52,8 @@ impl<'bound> Doorbell<'bound> {
 pub(crate) struct Queue<'bound> {
     /// Declared first: dropped first, before the memory that the device may access.
     switch: Switch<'bound>,
-    rx: rx::Receiver<'bound>,
+    /// `None` while the receive memory is being exchanged.
+    rx: Option<rx::Receiver<'bound>>,
     tx: tx::Cleaner,
     counters: Arc<counters::Queue>,
 }
@@ -60,13 +62,28 @@ pub(crate) struct Queue<'bound> {
 struct Switch<'bound> {
     mmio: Arc<Mmio<'bound>>,
     queue: usize,
+    on: QueueCtrl,
+}
+
+impl Switch<'_> {
+    /// Sets the switches, and returns when the device has stopped what is off now.
+    fn set(&mut self, on: QueueCtrl) -> QueueStatus {
+        self.mmio.write(queue_reg(self.queue, regs::Q_CTRL), on.0);
+        self.on = on;
+        // The read returns when the device has done its last access to memory.
+        QueueStatus(self.mmio.read(queue_reg(self.queue, regs::Q_STATUS)))
+    }
+
+    fn off(&mut self) {
+        if self.on.0 != 0 {
+            self.set(QueueCtrl(0));
+        }
+    }
 }
 
 impl Drop for Switch<'_> {
     fn drop(&mut self) {
-        self.mmio.write(queue_reg(self.queue, regs::Q_CTRL), 0);
-        // The read returns when the device has done its last access to memory.
-        self.mmio.read(queue_reg(self.queue, regs::Q_STATUS));
+        self.off();
     }
 }
 
@@ -80,38 +97,86 @@ pub(crate) fn set_coalesce(mmio: &Mmio<'_>, queue: usize, to: Coalesce) {
 }
 
 impl<'bound> Queue<'bound> {
-    /// Switches queue pair `queue` on, whose rings the device knows, and gives it buffers.
-    ///
-    /// Nothing moves yet: the device's master switches are off.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`] without memory for buffers, [`EIO`] if the device refuses the configuration.
+    /// Queue pair `queue`, switched off.
     pub(crate) fn new(
         mmio: &Arc<Mmio<'bound>>,
         queue: usize,
-        mut rx: rx::Receiver<'bound>,
+        rx: rx::Receiver<'bound>,
         tx: tx::Cleaner,
         counters: Arc<counters::Queue>,
-    ) -> Result<Self> {
-        mmio.write(queue_reg(queue, regs::Q_VECTOR), u32::try_from(queue)?);
-        let on = QueueCtrl(0).with_rx(1).with_tx(1);
-        mmio.write(queue_reg(queue, regs::Q_CTRL), on.0);
-        let switch = Switch {
-            mmio: mmio.clone(),
-            queue,
-        };
-        let status = regs::QueueStatus(mmio.read(queue_reg(queue, regs::Q_STATUS)));
-        if status.error() != 0 || status.rx() == 0 || status.tx() == 0 {
-            return Err(EIO);
-        }
-        rx.fill()?;
-        Ok(Self {
-            switch,
-            rx,
+    ) -> Self {
+        Self {
+            switch: Switch {
+                mmio: mmio.clone(),
+                queue,
+                on: QueueCtrl(0),
+            },
+            rx: Some(rx),
             tx,
             counters,
-        })
+        }
+    }
+
+    /// Tells the device of all memory, switches the pair on and gives the device its buffers.
+    ///
+    /// Nothing moves as long as the device's master switches are off.
+    ///
+    /// # Errors
+    ///
+    /// [`EIO`] if the device refuses the configuration.
+    pub(crate) fn start(&mut self, ring: &tx::Ring<'_>) -> Result {
+        let mmio = &self.switch.mmio;
+        let queue = self.switch.queue;
+        ring.program();
+        mmio.write(queue_reg(queue, regs::Q_VECTOR), u32::try_from(queue)?);
+        if let Some(rx) = &self.rx {
+            rx.program();
+        }
+        let on = QueueCtrl(0).with_rx(self.rx.is_some().into()).with_tx(1);
+        let status = self.switch.set(on);
+        if status.error() != 0 || status.rx() != on.rx() || status.tx() != on.tx() {
+            self.switch.off();
+            return Err(EIO);
+        }
+        if let Some(rx) = &mut self.rx {
+            rx.launch();
+        }
+        Ok(())
+    }
+
+    /// Switches the pair off; the device does not access its memory after this.
+    pub(crate) fn stop(&mut self) {
+        self.switch.off();
+    }
+
+    /// Switches the receive side off and takes its memory; transmit goes on.
+    pub(crate) fn rx_remove(&mut self) -> Option<rx::Receiver<'bound>> {
+        self.switch.set(self.switch.on.with_rx(0));
+        let mut rx = self.rx.take()?;
+        rx.detach();
+        Some(rx)
+    }
+
+    /// Receives into other memory, once the old was removed.
+    ///
+    /// # Errors
+    ///
+    /// [`EIO`] if the device refuses the configuration, [`EBUSY`] if there is memory already.
+    pub(crate) fn rx_install(&mut self, mut rx: rx::Receiver<'bound>, napi: NapiRef<'_>) -> Result {
+        if self.rx.is_some() {
+            return Err(EBUSY);
+        }
+        rx.attached(napi);
+        rx.program();
+        let status = self.switch.set(self.switch.on.with_rx(1));
+        if status.rx() == 0 {
+            self.switch.set(self.switch.on.with_rx(0));
+            rx.detach();
+            return Err(EIO);
+        }
+        rx.launch();
+        self.rx = Some(rx);
+        Ok(())
     }
 }
 
@@ -119,18 +184,22 @@ impl<'bound> Poll for Queue<'bound> {
     type Shared = Doorbell<'bound>;
 
     fn attached(&mut self, napi: NapiRef<'_>) {
-        self.rx.attached(napi);
+        if let Some(rx) = &mut self.rx {
+            rx.attached(napi);
+        }
     }
 
     fn poll(&mut self, shared: &Self::Shared, cx: &mut PollContext<'_>) -> Outcome {
-        let _ = &self.switch;
         let seen = self.tx.poll(cx);
-        let (work, empty) = self.rx.poll(cx, cx.budget());
         self.counters.rx.polls.add(1);
-        let done = QueueDoorbell(0)
-            .with_cq_cons(self.rx.consumed().raw())
-            .with_tx_seen(seen.raw());
-        let again = cx.budget() != 0 && (!empty || self.rx.is_starving());
+        let mut done = QueueDoorbell(0).with_tx_seen(seen.raw());
+        let (mut work, mut again) = (0, false);
+        if let Some(rx) = &mut self.rx {
+            let empty;
+            (work, empty) = rx.poll(cx, cx.budget());
+            again = cx.budget() != 0 && (!empty || rx.is_starving());
+            done = done.with_cq_cons(rx.consumed().raw());
+        }
         if again || cx.budget() == 0 {
             // Free the completions; the interrupt is not wanted yet.
             shared.mmio.write(shared.reg, done.0);

@@ -41,6 +41,8 @@ mod red;
 #[forbid(unsafe_code)]
 mod rx;
 #[forbid(unsafe_code)]
+mod setup;
+#[forbid(unsafe_code)]
 mod steering;
 #[forbid(unsafe_code)]
 mod tuning;

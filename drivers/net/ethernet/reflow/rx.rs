@@ -45,7 +45,8 @@ use crate::{
             PagePool, //
         },
         skbuff::RxSkb, //
-    }, //
+    },
+    setup::RingSizes, //
 };
 use buffers::{
     Cells,
@@ -77,16 +78,8 @@ use kernel::{
     }, //
 };
 
-/// Entries of the completion ring, as a power of two.
-pub(crate) const LOG2_COMPLETIONS: u32 = 11;
-/// Re-assembly pages with the device, as a power of two.
-pub(crate) const LOG2_REASM: u32 = 9;
-/// Packet pages with the device, as a power of two.
-const LOG2_PACKET: u32 = 8;
-/// Header buffers of 16 cells each, as a power of two.
-pub(crate) const LOG2_HEADER: u32 = 6;
-/// Small-packet buffers of 16 cells each, as a power of two.
-const LOG2_SMALL: u32 = 6;
+/// Cells of a header buffer or small-packet buffer.
+pub(crate) const CELLS_PER_BUFFER: u32 = BUF_SIZE / CELL_SIZE;
 /// Bytes of a long packet that go to the linear part when the device did not find its headers.
 const PULL: u16 = 128;
 
@@ -116,6 +109,7 @@ enum Partial {
 /// The receive side of a queue.
 pub(crate) struct Receiver<'bound> {
     ring: Words,
+    log2: u32,
     next: Index,
     header: Cells<'bound>,
     small: Cells<'bound>,
@@ -124,12 +118,13 @@ pub(crate) struct Receiver<'bound> {
     flows: Flows,
     partial: Partial,
     queue: u16,
+    mmio: Arc<Mmio<'bound>>,
     settings: Arc<Settings>,
     counters: Arc<counters::Queue>,
 }
 
 /// What a receiver is made from.
-pub(crate) struct Setup<'a, 'bound> {
+pub(crate) struct Parts<'a, 'bound> {
     /// The bus device.
     pub(crate) dev: &'a device::Device<Bound>,
     /// The same, for mappings.
@@ -140,6 +135,8 @@ pub(crate) struct Setup<'a, 'bound> {
     pub(crate) mmio: &'a Arc<Mmio<'bound>>,
     /// Number of the queue.
     pub(crate) queue: u16,
+    /// Sizes of its rings.
+    pub(crate) rings: RingSizes,
     /// Size of the device's flow database.
     pub(crate) flows: usize,
     /// User settings.
@@ -149,18 +146,14 @@ pub(crate) struct Setup<'a, 'bound> {
 }
 
 impl<'bound> Receiver<'bound> {
-    /// Makes the rings and tells the device where they are. May sleep.
+    /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`].
-    pub(crate) fn new(s: &Setup<'_, 'bound>) -> Result<Self> {
+    pub(crate) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
         let queue = usize::from(s.queue);
-        let reg = |r| queue_reg(queue, r);
-        let ring = Words::new(s.dev, LOG2_COMPLETIONS + COMPLETION_WORDS.ilog2())?;
-        s.mmio
-            .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), ring.dma_address());
-        s.mmio.write(reg(regs::CQ_SIZE), LOG2_COMPLETIONS);
+        let sizes = &s.rings;
         let cells = |kind, log2| Cells::new(s.dev, s.mmio, queue, kind, log2);
         // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
         let pages = |kind, contents, log2: u32, kept: usize| {
@@ -169,30 +162,41 @@ impl<'bound> Receiver<'bound> {
             Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
         };
         Ok(Self {
-            ring,
+            ring: Words::new(s.dev, sizes.completions + COMPLETION_WORDS.ilog2())?,
+            log2: sizes.completions,
             next: Index::ZERO,
-            header: cells(BufKind::Header, LOG2_HEADER)?,
-            small: cells(BufKind::Small, LOG2_SMALL)?,
-            reasm: pages(BufKind::Reasm, Contents::Payload, LOG2_REASM, s.flows)?,
-            packet: pages(BufKind::Packet, Contents::Headers, LOG2_PACKET, 0)?,
+            header: cells(BufKind::Header, sizes.header)?,
+            small: cells(BufKind::Small, sizes.small())?,
+            reasm: pages(BufKind::Reasm, Contents::Payload, sizes.reasm, s.flows)?,
+            packet: pages(BufKind::Packet, Contents::Headers, sizes.packet(), 0)?,
             flows: Flows::new(s.flows)?,
             partial: Partial::None,
             queue: s.queue,
+            mmio: s.mmio.clone(),
             settings: s.settings.clone(),
             counters: s.counters.clone(),
         })
     }
 
+    /// Tells the device where the rings are. It takes note when the queue is switched on, which can
+    /// be done once with these rings.
+    pub(crate) fn program(&self) {
+        let reg = |r| queue_reg(usize::from(self.queue), r);
+        self.mmio
+            .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), self.ring.dma_address());
+        self.mmio.write(reg(regs::CQ_SIZE), self.log2);
+        self.header.program();
+        self.small.program();
+        self.reasm.program();
+        self.packet.program();
+    }
+
     /// Gives the device its first buffers. The queue must have been switched on just now.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`].
-    pub(crate) fn fill(&mut self) -> Result {
-        self.header.fill();
-        self.small.fill();
-        self.reasm.fill()?;
-        self.packet.fill()
+    pub(crate) fn launch(&mut self) {
+        self.header.launch();
+        self.small.launch();
+        self.reasm.launch();
+        self.packet.launch();
     }
 
     /// Lets the pools recycle in the context of the queue's NAPI instance.
@@ -201,12 +205,18 @@ impl<'bound> Receiver<'bound> {
         self.packet.pool().attach(napi);
     }
 
+    /// Takes the pools out of that context: the receiver will be dropped while NAPI goes on.
+    pub(crate) fn detach(&mut self) {
+        self.reasm.pool().detach();
+        self.packet.pool().detach();
+    }
+
     /// The completion at the ring's head, if the device has written it.
     #[inline]
     fn completion(&mut self) -> Option<Completion> {
-        let at = self.next.slot(LOG2_COMPLETIONS) * COMPLETION_WORDS;
+        let at = self.next.slot(self.log2) * COMPLETION_WORDS;
         let c0 = C0(self.ring.read(at));
-        if (c0.generation() != 0) != self.next.generation(LOG2_COMPLETIONS) {
+        if (c0.generation() != 0) != self.next.generation(self.log2) {
             return None;
         }
         // The device wrote the other words before the one that has the generation.

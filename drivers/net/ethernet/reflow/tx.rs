@@ -49,8 +49,6 @@ use kernel::{
     }, //
 };
 
-/// Entries of the ring, as a power of two.
-pub(crate) const LOG2_RING: u32 = 9;
 /// Most descriptors of one packet: its linear part and 17 fragments.
 const MAX_DESCS: u32 = 18;
 /// The queue stops when fewer places are free.
@@ -94,13 +92,16 @@ impl OnWire {
 /// The side of `ndo_start_xmit`.
 pub(crate) struct Ring<'bound> {
     desc: Arc<Words>,
+    log2: u32,
+    /// Bus address of the word that the device writes its index to; the memory is the cleaner's.
+    write_back: u64,
+    queue: usize,
     slots: spsc::Producer<Slot>,
     tail: Index,
     /// Tail that the device was last told.
     rung: Index,
     dma: Arc<DmaDevice>,
     mmio: Arc<Mmio<'bound>>,
-    tail_reg: usize,
     counters: Arc<counters::Queue>,
 }
 
@@ -116,7 +117,8 @@ pub(crate) struct Cleaner {
     counters: Arc<counters::Queue>,
 }
 
-/// Makes both sides of queue `queue` and tells the device where its memory is. May sleep.
+/// Makes both sides of queue `queue` with a ring of `2^log2` descriptors; the device does not hear
+/// of it. May sleep.
 ///
 /// # Errors
 ///
@@ -126,28 +128,22 @@ pub(crate) fn new<'bound>(
     dma: &Arc<DmaDevice>,
     mmio: &Arc<Mmio<'bound>>,
     queue: usize,
+    log2: u32,
     counters: &Arc<counters::Queue>,
 ) -> Result<(Ring<'bound>, Cleaner)> {
-    let desc = Arc::new(Words::new(dev, LOG2_RING + 2)?, GFP_KERNEL)?;
+    let desc = Arc::new(Words::new(dev, log2 + 2)?, GFP_KERNEL)?;
     let write_back = Words::new(dev, 0)?;
-    let (producer, consumer) = spsc::channel(LOG2_RING)?;
-    let reg = |r| queue_reg(queue, r);
-
-    mmio.write_addr(reg(regs::TX_LO), reg(regs::TX_HI), desc.dma_address());
-    mmio.write(reg(regs::TX_SIZE), LOG2_RING);
-    mmio.write_addr(
-        reg(regs::TX_WB_LO),
-        reg(regs::TX_WB_HI),
-        write_back.dma_address(),
-    );
+    let (producer, consumer) = spsc::channel(log2)?;
     let ring = Ring {
         desc: desc.clone(),
+        log2,
+        write_back: write_back.dma_address(),
+        queue,
         slots: producer,
         tail: Index::ZERO,
         rung: Index::ZERO,
         dma: dma.clone(),
         mmio: mmio.clone(),
-        tail_reg: reg(regs::TX_TAIL),
         counters: counters.clone(),
     };
     let cleaner = Cleaner {
@@ -243,6 +239,16 @@ fn describe(info: &TxInfo) -> (T1, T2) {
 }
 
 impl Ring<'_> {
+    /// Tells the device where the ring is. It takes note when the queue is switched on, which can
+    /// be done once with this ring.
+    pub(crate) fn program(&self) {
+        let reg = |r| queue_reg(self.queue, r);
+        let mmio = &self.mmio;
+        mmio.write_addr(reg(regs::TX_LO), reg(regs::TX_HI), self.desc.dma_address());
+        mmio.write(reg(regs::TX_SIZE), self.log2);
+        mmio.write_addr(reg(regs::TX_WB_LO), reg(regs::TX_WB_HI), self.write_back);
+    }
+
     /// Sends a packet.
     pub(crate) fn xmit(&mut self, cx: &XmitContext<'_>, skb: TxSkb) {
         let info = skb.info();
@@ -290,7 +296,7 @@ impl Ring<'_> {
     }
 
     fn write_desc(&self, mapping: &Mapping, info: &TxInfo, sop: bool, eop: bool) {
-        let at = self.tail.slot(LOG2_RING) * WORDS_PER_DESC;
+        let at = self.tail.slot(self.log2) * WORDS_PER_DESC;
         let (w1, w2) = if sop { describe(info) } else { (T1(0), T2(0)) };
         let w1 = w1
             .with_len(mapping.len().into())
@@ -327,7 +333,8 @@ impl Ring<'_> {
     fn ring_doorbell(&mut self) {
         if self.rung != self.tail {
             // The register write is ordered after the descriptors.
-            self.mmio.write(self.tail_reg, self.tail.raw());
+            self.mmio
+                .write(queue_reg(self.queue, regs::TX_TAIL), self.tail.raw());
             self.rung = self.tail;
             self.counters.tx_queued.doorbells.add(1);
         }

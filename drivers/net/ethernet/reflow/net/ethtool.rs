@@ -9,7 +9,15 @@ pub(crate) mod rxnfc;
 
 use super::{
     bindings,
-    device, //
+    device::{
+        self,
+        queues,
+        Setup, //
+    },
+    extack::{
+        Extack,
+        Refused, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -52,6 +60,35 @@ pub(crate) struct Coalesce {
     pub(crate) adaptive: bool,
 }
 
+/// What a setup of queues says of sizes and numbers, and how the user's wishes change it.
+///
+/// Pure: a plan is carried out by [`queues::reconfigure`].
+pub(crate) trait Plan: Sized {
+    /// Sizes of rings.
+    fn rings(&self) -> Rings;
+
+    /// Largest sizes of rings.
+    fn max_rings(&self) -> Rings;
+
+    /// The setup with rings of these sizes or, where the device cannot have them, the next larger.
+    /// None is above the largest.
+    ///
+    /// # Errors
+    ///
+    /// A refusal if a size makes no sense.
+    fn with_rings(&self, rings: &Rings) -> Result<Self, Refused>;
+
+    /// Most queue pairs.
+    fn max_channels(&self) -> u32;
+
+    /// The setup with so many queue pairs, at least one and not more than the most.
+    ///
+    /// # Errors
+    ///
+    /// A refusal if that does not go.
+    fn with_channels(&self, queues: u32) -> Result<Self, Refused>;
+}
+
 /// The part of a driver that answers `ethtool`.
 pub(crate) trait Operations {
     /// Writes the firmware's version.
@@ -63,12 +100,6 @@ pub(crate) trait Operations {
 
     /// Shows the visitor each statistic, always the same ones in the same order.
     fn visit_stats(&self, visitor: &mut dyn StatVisitor);
-
-    /// Queue pairs.
-    fn channels(&self) -> u32;
-
-    /// Sizes of rings: those in force and the largest.
-    fn rings(&self) -> (Rings, Rings);
 
     /// Interrupt moderation in force.
     fn coalesce(&self) -> Coalesce;
@@ -130,13 +161,18 @@ impl<T: device::Operations> Adapter<T> {
         supported_coalesce_params: bindings::ETHTOOL_COALESCE_RX_USECS
             | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES
             | bindings::ETHTOOL_COALESCE_USE_ADAPTIVE_RX,
+        // The instance lock is held for all, rtnl besides where the core's functions want it.
+        op_needs_rtnl: bindings::ETHTOOL_OP_NEEDS_RTNL_SCHANNELS
+            | bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK,
         get_drvinfo: Some(Self::get_drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
         get_sset_count: Some(Self::get_sset_count),
         get_strings: Some(Self::get_strings),
         get_ethtool_stats: Some(Self::get_ethtool_stats),
         get_channels: Some(Self::get_channels),
+        set_channels: Some(Self::set_channels),
         get_ringparam: Some(Self::get_ringparam),
+        set_ringparam: Some(Self::set_ringparam),
         get_coalesce: Some(Self::get_coalesce),
         set_coalesce: Some(Self::set_coalesce),
         _bitfield_1: bindings::__BindgenBitfieldUnit::new(rxfh::FLAGS),
@@ -165,6 +201,17 @@ impl<T: device::Operations> Adapter<T> {
     {
         // SAFETY: By the safety requirement.
         unsafe { device::ops_of(dev) }
+    }
+
+    /// # Safety
+    ///
+    /// As for `ops`; the instance lock is held, and nothing is reconfigured during `'a`.
+    unsafe fn setup<'a>(dev: *mut bindings::net_device) -> &'a T::Setup
+    where
+        T: 'a,
+    {
+        // SAFETY: By the safety requirement.
+        unsafe { queues::setup_of::<T>(dev) }
     }
 
     fn count(ops: &T) -> usize {
@@ -235,9 +282,28 @@ impl<T: device::Operations> Adapter<T> {
         channels: *mut bindings::ethtool_channels,
     ) {
         // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (ops, channels) = unsafe { (Self::ops(dev), &mut *channels) };
-        channels.max_combined = ops.channels();
-        channels.combined_count = ops.channels();
+        let (setup, channels) = unsafe { (Self::setup(dev), &mut *channels) };
+        channels.max_combined = setup.max_channels();
+        channels.combined_count = setup.queues();
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.set_channels`: rtnl held, too.
+    unsafe extern "C" fn set_channels(
+        dev: *mut bindings::net_device,
+        channels: *mut bindings::ethtool_channels,
+    ) -> i32 {
+        // SAFETY: The core passes a device of ours and a filled-in structure.
+        let (setup, channels) = unsafe { (Self::setup(dev), &*channels) };
+        from_result(|| {
+            let new = setup.with_channels(channels.combined_count);
+            // SAFETY: There is nowhere to put a sentence.
+            let mut nowhere = unsafe { Extack::from_raw(core::ptr::null_mut()) };
+            let new = new.map_err(|no| no.tell(&mut nowhere))?;
+            // SAFETY: The core passes a device of ours, with both locks held.
+            unsafe { queues::reconfigure::<T>(dev, new).map(|()| 0) }
+        })
     }
 
     /// # Safety
@@ -250,8 +316,8 @@ impl<T: device::Operations> Adapter<T> {
         _ack: *mut bindings::netlink_ext_ack,
     ) {
         // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (ops, ring) = unsafe { (Self::ops(dev), &mut *ring) };
-        let (now, max) = ops.rings();
+        let (setup, ring) = unsafe { (Self::setup(dev), &mut *ring) };
+        let (now, max) = (setup.rings(), setup.max_rings());
         ring.rx_pending = now.rx;
         ring.rx_mini_pending = now.rx_mini;
         ring.rx_jumbo_pending = now.rx_jumbo;
@@ -260,6 +326,31 @@ impl<T: device::Operations> Adapter<T> {
         ring.rx_mini_max_pending = max.rx_mini;
         ring.rx_jumbo_max_pending = max.rx_jumbo;
         ring.tx_max_pending = max.tx;
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.set_ringparam`.
+    unsafe extern "C" fn set_ringparam(
+        dev: *mut bindings::net_device,
+        ring: *mut bindings::ethtool_ringparam,
+        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        ack: *mut bindings::netlink_ext_ack,
+    ) -> i32 {
+        // SAFETY: The core passes a device of ours and filled-in structures.
+        let (setup, ring, mut ack) = unsafe { (Self::setup(dev), &*ring, Extack::from_raw(ack)) };
+        from_result(|| {
+            let rings = Rings {
+                rx: ring.rx_pending,
+                rx_mini: ring.rx_mini_pending,
+                rx_jumbo: ring.rx_jumbo_pending,
+                tx: ring.tx_pending,
+            };
+            let new = setup.with_rings(&rings).map_err(|no| no.tell(&mut ack))?;
+            // SAFETY: The core passes a device of ours, with the instance lock held; the number of
+            // queues stays.
+            unsafe { queues::reconfigure::<T>(dev, new).map(|()| 0) }
+        })
     }
 
     /// # Safety

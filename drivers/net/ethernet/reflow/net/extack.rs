@@ -58,3 +58,22 @@ impl Extack<'_> {
         ack._msg = ack._msg_buf.as_ptr();
     }
 }
+
+/// A refusal: the error number, and a sentence for the person.
+pub(crate) struct Refused {
+    code: Error,
+    why: &'static CStr,
+}
+
+impl Refused {
+    /// Refuses with `code` because of `why`: what is wrong, and what to do.
+    pub(crate) const fn new(code: Error, why: &'static CStr) -> Self {
+        Self { code, why }
+    }
+
+    /// Passes the sentence on, and returns the error number.
+    pub(super) fn tell(self, extack: &mut Extack<'_>) -> Error {
+        extack.say(self.why);
+        self.code
+    }
+}

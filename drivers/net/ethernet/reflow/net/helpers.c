@@ -104,6 +104,22 @@ bool reflow_rust_helper_napi_schedule_irqoff(struct napi_struct *napi)
 	return true;
 }
 
+/* Has an instance polled soon, from process context. */
+void reflow_rust_helper_napi_kick(struct napi_struct *napi)
+{
+	local_bh_disable();
+	napi_schedule(napi);
+	local_bh_enable();
+}
+
+/* Says that a device is up without queues. */
+void reflow_rust_helper_netdev_lost_queues(struct net_device *dev)
+{
+	netif_carrier_off(dev);
+	netdev_err(dev,
+		   "no queues could be made: take the interface down and up\n");
+}
+
 struct netdev_queue *
 reflow_rust_helper_netdev_get_tx_queue(const struct net_device *dev, u32 index)
 {

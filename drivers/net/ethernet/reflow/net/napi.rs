@@ -127,17 +127,16 @@ struct Inner<P: Poll> {
     name: CString,
 }
 
-/// A NAPI instance and its interrupt, running from creation until [`Vector::stop`].
+/// A NAPI instance and its interrupt, running from [`Vector::start`] until [`Vector::stop`].
 ///
 /// # Invariants
 ///
-/// The instance is registered with its device; while `running` it is enabled and `irq` is requested
-/// with it as argument. `inner` stays where it is.
+/// The instance is registered with its device; while `irq` is set it is enabled and that interrupt
+/// is requested with it as argument. `inner` stays where it is.
 pub(super) struct Vector<P: Poll> {
     inner: Pin<KBox<Inner<P>>>,
-    irq: u32,
+    irq: Option<u32>,
     queue: u32,
-    running: bool,
 }
 
 // SAFETY: Poll state and shared part may be sent; the NAPI structure is bound to no thread.
@@ -146,23 +145,17 @@ unsafe impl<P: Poll> Send for Vector<P> {}
 unsafe impl<P: Poll> Sync for Vector<P> {}
 
 impl<P: Poll> Vector<P> {
-    /// Starts queue pair `queue` of `dev` on interrupt `irq`.
+    /// Makes the instance of queue pair `queue` of `dev`, which does not run yet.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or what requesting the interrupt says.
+    /// [`ENOMEM`].
     ///
     /// # Safety
     ///
-    /// The device's instance lock is held, here and whenever the object is dropped or stopped;
-    /// `irq` stays allocated and the device alive until then; `queue` is one of its queues.
-    pub(super) unsafe fn new(
-        dev: &Device,
-        queue: u32,
-        irq: u32,
-        poll: P,
-        shared: P::Shared,
-    ) -> Result<Self> {
+    /// The device's instance lock is held, here and in all methods and when the object is dropped;
+    /// the device is alive until then; `queue` is one of its queues.
+    pub(super) unsafe fn new(dev: &Device, queue: u32, poll: P, shared: P::Shared) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("{}-{}", dev.name(), queue))?;
         let inner = KBox::pin(
             Inner {
@@ -175,6 +168,8 @@ impl<P: Poll> Vector<P> {
         )?;
         let napi = inner.napi.get();
         // SAFETY: The structure is zeroed and pinned, the lock held by the safety requirement.
+        // Another instance may have the same place in the device's configuration: it is this one's
+        // from when this one is enabled.
         unsafe {
             bindings::netif_napi_add_config_locked(
                 dev.as_raw(),
@@ -183,31 +178,56 @@ impl<P: Poll> Vector<P> {
                 queue as i32,
             )
         };
-        // INVARIANT: Registered and not yet running.
+        // INVARIANT: Registered and not running.
         let mut this = Self {
             inner,
-            irq,
+            irq: None,
             queue,
-            running: false,
         };
-        let napi_ref = NapiRef(NonNull::new(napi).ok_or(EINVAL)?, PhantomData);
-        // SAFETY: The instance is not enabled, so nobody else touches the poll state.
-        unsafe { (*this.inner.poll.get()).attached(napi_ref) };
-        this.start(dev)?;
+        let napi = this.napi_ref();
+        if let Some(poll) = this.poll_mut() {
+            poll.attached(napi);
+        }
         Ok(this)
     }
 
-    fn start(&mut self, dev: &Device) -> Result {
+    /// The instance. The reference is good as long as the object.
+    fn napi_ref<'a>(&self) -> NapiRef<'a> {
+        // CAST: `Opaque` is a transparent wrapper.
+        NapiRef(NonNull::from(&self.inner.napi).cast(), PhantomData)
+    }
+
+    /// What polls work on, while none can run.
+    pub(super) fn poll_mut(&mut self) -> Option<&mut P> {
+        if self.irq.is_some() {
+            return None;
+        }
+        // SAFETY: The instance is not enabled, so nobody else touches the poll state.
+        Some(unsafe { &mut *self.inner.poll.get() })
+    }
+
+    /// Has polls run on interrupt `irq`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What requesting the interrupt says.
+    ///
+    /// # Safety
+    ///
+    /// `irq` stays allocated as long as the object runs, and nothing else runs for this queue.
+    pub(super) unsafe fn start(&mut self, irq: u32) -> Result {
         let napi = self.inner.napi.get();
-        // SAFETY: The instance is registered by the type invariant and the lock is held.
+        // SAFETY: The instance is registered by the type invariant.
+        let dev = unsafe { (*napi).dev };
+        // SAFETY: As above, and the lock is held.
         unsafe {
-            bindings::netif_napi_set_irq_locked(napi, self.irq as i32);
+            bindings::netif_napi_set_irq_locked(napi, irq as i32);
             bindings::napi_enable_locked(napi);
         }
         // SAFETY: The instance lives until the interrupt is freed, and the name as long.
         let ret = unsafe {
             bindings::request_threaded_irq(
-                self.irq,
+                irq,
                 Some(irq_callback),
                 None,
                 0,
@@ -217,45 +237,76 @@ impl<P: Poll> Vector<P> {
         };
         if let Err(e) = to_result(ret) {
             // SAFETY: It was enabled above.
-            unsafe { bindings::napi_disable_locked(napi) };
+            unsafe {
+                bindings::napi_disable_locked(napi);
+                bindings::netif_napi_set_irq_locked(napi, -1);
+            };
             return Err(e);
         }
         // INVARIANT: Enabled, interrupt requested.
-        self.running = true;
+        self.irq = Some(irq);
+        // SAFETY: The queue exists and the lock is held.
+        unsafe { self.link(dev, napi) };
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// `dev` is the device, `napi` its instance or null; the lock is held.
+    unsafe fn link(&self, dev: *mut bindings::net_device, napi: *mut bindings::napi_struct) {
         for kind in [
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
         ] {
-            // SAFETY: The queue exists and the lock is held.
-            unsafe { bindings::netif_queue_set_napi(dev.as_raw(), self.queue, kind, napi) };
+            // SAFETY: By the safety requirement; the queue exists.
+            unsafe { bindings::netif_queue_set_napi(dev, self.queue, kind, napi) };
         }
-        Ok(())
     }
 
     /// Frees the interrupt and waits until no poll runs. May sleep.
     pub(super) fn stop(&mut self) {
-        if !self.running {
+        let Some(irq) = self.irq else {
             return;
-        }
+        };
         let napi = self.inner.napi.get();
-        // SAFETY: The instance is registered by the type invariant.
-        let dev = unsafe { (*napi).dev };
-        for kind in [
-            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
-            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
-        ] {
-            // SAFETY: The queue exists and the lock is held.
-            unsafe { bindings::netif_queue_set_napi(dev, self.queue, kind, core::ptr::null_mut()) };
+        // SAFETY: The instance is registered by the type invariant, and the lock held. The core
+        // lets go of the interrupt, whose affinity it watches.
+        unsafe {
+            self.link((*napi).dev, core::ptr::null_mut());
+            bindings::netif_napi_set_irq_locked(napi, -1);
         }
-        // SAFETY: The instance is registered and the lock held. The core lets go of the interrupt,
-        // whose affinity it watches.
-        unsafe { bindings::netif_napi_set_irq_locked(napi, -1) };
         // SAFETY: The interrupt was requested with this argument, by the type invariant.
-        unsafe { bindings::free_irq(self.irq, napi.cast()) };
+        unsafe { bindings::free_irq(irq, napi.cast()) };
         // SAFETY: The instance is enabled by the type invariant and the lock is held.
         unsafe { bindings::napi_disable_locked(napi) };
         // INVARIANT: Neither enabled nor requested.
-        self.running = false;
+        self.irq = None;
+    }
+
+    /// Runs `f` on the poll state while no poll can run, then has one run. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENETDOWN`] if the instance does not run, or what `f` says.
+    pub(super) fn paused<R>(
+        &mut self,
+        f: impl FnOnce(&mut P, NapiRef<'_>) -> Result<R>,
+    ) -> Result<R> {
+        if self.irq.is_none() {
+            return Err(ENETDOWN);
+        }
+        let napi = self.inner.napi.get();
+        // SAFETY: The instance is enabled by the type invariant and the lock is held.
+        unsafe { bindings::napi_disable_locked(napi) };
+        // SAFETY: The instance is disabled, so nobody else touches the poll state.
+        let out = f(unsafe { &mut *self.inner.poll.get() }, self.napi_ref());
+        // SAFETY: Disabled just now, and the lock is held. An interrupt that came meanwhile was
+        // for nothing, so a poll makes up for it.
+        unsafe {
+            bindings::napi_enable_locked(napi);
+            bindings::napi_kick(napi);
+        }
+        out
     }
 }
 

@@ -115,6 +115,12 @@ impl PagePool {
         unsafe { bindings::page_pool_enable_direct_recycling(self.0.as_ptr(), napi.as_raw()) };
     }
 
+    /// Ends what [`PagePool::attach`] began. The NAPI instance must be held off.
+    pub(crate) fn detach(&self) {
+        // SAFETY: The pool is live; it looks at its NAPI instance, which is, too.
+        unsafe { bindings::page_pool_disable_direct_recycling(self.0.as_ptr()) };
+    }
+
     /// Takes a page. Not in NAPI context: used to fill a ring before it is put to work. May sleep.
     pub(crate) fn alloc_sleeping(self: ArcBorrow<'_, Self>) -> Option<PoolPage> {
         Self::alloc_with(self, true)

@@ -46,7 +46,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Doorbells are rung for so many buffers at once.
+/// Doorbells are rung for so many buffers at once, and for a quarter of a small ring.
 const BATCH: u16 = 8;
 
 /// The descriptor ring that both kinds have.
@@ -55,7 +55,8 @@ struct Ring<'bound> {
     log2: u32,
     tail: Index,
     rung: Index,
-    tail_reg: usize,
+    queue: usize,
+    kind: BufKind,
     mmio: Arc<Mmio<'bound>>,
 }
 
@@ -67,22 +68,40 @@ impl<'bound> Ring<'bound> {
         kind: BufKind,
         log2: u32,
     ) -> Result<Self> {
-        let desc = Words::new(dev, log2 + 1)?;
-        let reg = |r| buf_reg(queue, kind, r);
-        mmio.write_addr(reg(regs::BUF_LO), reg(regs::BUF_HI), desc.dma_address());
-        let cfg = BufCfg(0)
-            .with_log2_entries(log2)
-            .with_log2_size(BUF_SIZE.ilog2())
-            .with_log2_cell(CELL_SIZE.ilog2());
-        mmio.write(reg(regs::BUF_CFG), cfg.0);
         Ok(Self {
-            desc,
+            desc: Words::new(dev, log2 + 1)?,
             log2,
             tail: Index::ZERO,
             rung: Index::ZERO,
-            tail_reg: reg(regs::BUF_TAIL),
+            queue,
+            kind,
             mmio: mmio.clone(),
         })
+    }
+
+    /// Buffers that are worth a doorbell. What the device still has must do for the longest packet,
+    /// or it and we would wait for each other.
+    #[inline]
+    fn batch(&self) -> u16 {
+        BATCH.min(1 << self.log2.saturating_sub(2))
+    }
+
+    fn reg(&self, reg: usize) -> usize {
+        buf_reg(self.queue, self.kind, reg)
+    }
+
+    /// Tells the device where the ring is. It takes note when the queue is switched on.
+    fn program(&self) {
+        self.mmio.write_addr(
+            self.reg(regs::BUF_LO),
+            self.reg(regs::BUF_HI),
+            self.desc.dma_address(),
+        );
+        let cfg = BufCfg(0)
+            .with_log2_entries(self.log2)
+            .with_log2_size(BUF_SIZE.ilog2())
+            .with_log2_cell(CELL_SIZE.ilog2());
+        self.mmio.write(self.reg(regs::BUF_CFG), cfg.0);
     }
 
     #[inline]
@@ -97,9 +116,9 @@ impl<'bound> Ring<'bound> {
     #[inline]
     fn ring(&mut self, now: bool) {
         let new = self.tail.since(self.rung);
-        if new >= BATCH || (now && new != 0) {
+        if new >= self.batch() || (now && new != 0) {
             // The register write is ordered after the descriptors.
-            self.mmio.write(self.tail_reg, self.tail.raw());
+            self.mmio.write(self.reg(regs::BUF_TAIL), self.tail.raw());
             self.rung = self.tail;
         }
     }
@@ -114,7 +133,7 @@ pub(super) struct Cells<'bound> {
 }
 
 impl<'bound> Cells<'bound> {
-    /// Makes a ring of `2^log2` buffers. May sleep.
+    /// Makes a ring of `2^log2` buffers, all posted. May sleep.
     pub(super) fn new(
         dev: &device::Device<Bound>,
         mmio: &Arc<Mmio<'bound>>,
@@ -123,18 +142,24 @@ impl<'bound> Cells<'bound> {
         log2: u32,
     ) -> Result<Self> {
         let count = 1_u16.checked_shl(log2).ok_or(EINVAL)?;
-        Ok(Self {
+        let mut this = Self {
             ring: Ring::new(dev, mmio, queue, kind, log2)?,
             mem: Bytes::new(dev, usize::from(count) * BUF_SIZE as usize)?,
             count,
-        })
+        };
+        for id in 0..this.count {
+            this.post(id);
+        }
+        Ok(this)
     }
 
-    /// Posts all buffers. The queue must have been switched on just now.
-    pub(super) fn fill(&mut self) {
-        for id in 0..self.count {
-            self.post(id);
-        }
+    /// Tells the device where the ring is.
+    pub(super) fn program(&self) {
+        self.ring.program();
+    }
+
+    /// Tells the device of the buffers. The queue must have been switched on just now.
+    pub(super) fn launch(&mut self) {
         self.ring.ring(true);
     }
 
@@ -191,7 +216,11 @@ pub(super) struct Pages<'bound> {
 }
 
 impl<'bound> Pages<'bound> {
-    /// Makes a ring of `2^log2` entries that can have `ids` pages out. May sleep.
+    /// Makes a ring of `2^log2` entries that can have `ids` pages out, and fills it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if there is memory for no page.
     pub(super) fn new(
         dev: &device::Device<Bound>,
         mmio: &Arc<Mmio<'bound>>,
@@ -206,14 +235,26 @@ impl<'bound> Pages<'bound> {
             let next = if id + 1 < ids { Some(id + 1) } else { None };
             entries.push(Entry::Free(next), GFP_KERNEL)?;
         }
-        Ok(Self {
+        let mut this = Self {
             ring: Ring::new(dev, mmio, queue, kind, log2)?,
             pool,
             entries,
             free: Some(0),
             posted: 0,
             starving: false,
-        })
+        };
+        this.fill()?;
+        Ok(this)
+    }
+
+    /// Tells the device where the ring is.
+    pub(super) fn program(&self) {
+        self.ring.program();
+    }
+
+    /// Tells the device of the pages. The queue must have been switched on just now.
+    pub(super) fn launch(&mut self) {
+        self.ring.ring(true);
     }
 
     /// The pool that the pages come from.
@@ -244,12 +285,8 @@ impl<'bound> Pages<'bound> {
         Ok(())
     }
 
-    /// Posts as many pages as there is room for. The queue must have been switched on just now.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`] if there is memory for none.
-    pub(super) fn fill(&mut self) -> Result {
+    /// Posts as many pages as there is room for.
+    fn fill(&mut self) -> Result {
         while self.room() != 0 {
             let Some(page) = self.pool.as_arc_borrow().alloc_sleeping() else {
                 break;
@@ -258,7 +295,6 @@ impl<'bound> Pages<'bound> {
                 break;
             }
         }
-        self.ring.ring(true);
         if self.posted == 0 {
             return Err(ENOMEM);
         }
@@ -272,7 +308,7 @@ impl<'bound> Pages<'bound> {
     /// [`ENOMEM`] if a page could not be allocated; what was posted stays.
     pub(super) fn refill(&mut self, cx: &PollContext<'_>) -> Result {
         let mut done = Ok(());
-        if self.room() >= BATCH {
+        if self.room() >= self.ring.batch() {
             while self.room() != 0 && self.free.is_some() {
                 let Some(page) = self.pool.as_arc_borrow().alloc(cx) else {
                     done = Err(ENOMEM);
@@ -284,7 +320,7 @@ impl<'bound> Pages<'bound> {
                 }
             }
         }
-        self.starving = done.is_err() && self.posted < BATCH;
+        self.starving = done.is_err() && self.posted < self.ring.batch();
         self.ring.ring(self.starving);
         done
     }
