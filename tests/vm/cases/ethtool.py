@@ -104,6 +104,9 @@ def nonsense_is_refused(rig):
     for words in (("-L", "combined", "0"), ("-L", "combined", "5000")):
         done = rig.run(DUT, "ethtool", words[0], rig.device, *words[1:], may_fail=True)
         check(done.returncode != 0, f"`ethtool {' '.join(words)}` was accepted")
+    usual = re.search(r"^RX:\s+(\d+)", _ask(rig, "-g").split("Current")[1], re.M)[1]
+    rig.defer(lambda: rig.run(DUT, "ethtool", "-G", rig.device, "rx", usual,
+                              may_fail=True))
     for size in ("0", "1", "4000000"):
         rig.run(DUT, "ethtool", "-G", rig.device, "rx", size, may_fail=True)
         rings(rig)
