@@ -41,6 +41,13 @@ def ipv4(src, dst, proto, payload, ttl=64, ident=0, fragment=0, broken=False):
     return header(check) + payload
 
 
+def ipv6(src, dst, proto, payload, label=0):
+    """Return an IPv6 packet."""
+    return struct.pack("!IHBB16s16s", 6 << 28 | label, len(payload), proto, 64,
+                       ipaddress.ip_address(src).packed,
+                       ipaddress.ip_address(dst).packed) + payload
+
+
 def _pseudo(src, dst, proto, length):
     src, dst = ipaddress.ip_address(src), ipaddress.ip_address(dst)
     if src.version == 4:
