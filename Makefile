@@ -35,7 +35,7 @@ KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(DRIVER) CONFIG_RE
 
 MODEL_BINARIES := reflow-hw reflow-asm
 
-.PHONY: all module model toolbox demo test shell claims fuzz bench bench-model lint clean help
+.PHONY: all module model toolbox demo test selftests shell claims fuzz bench bench-model lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
@@ -56,6 +56,9 @@ demo: all
 
 test: all
 	$(Q)tests/run
+
+selftests: all
+	$(Q)tests/run --selftests $(if $(T),-k '$(T)')
 
 shell: all
 	$(Q)scripts/shell
@@ -96,6 +99,8 @@ help:
 	@echo 'make model      build/bin/reflow-hw and build/bin/reflow-asm'
 	@echo 'make demo       boot a kernel with the device and watch TCP run through it'
 	@echo 'make test       all tests; the last line is "N passed, N failed"'
+	@echo 'make selftests  the driver tests of the kernel itself, T=queues for one of them,'
+	@echo '                T=gro:test.hw_* for some of its cases'
 	@echo 'make shell      a shell in a virtual machine that has the device'
 	@echo 'make claims     which tests prove which claim, and how they ended last'
 	@echo 'make fuzz       fuzz the device model, SECONDS=60 for each of its targets'

@@ -25,11 +25,15 @@ def all_cases():
 class GuestRun:
     """Runs the named cases; a lost guest costs one case, not the rest."""
 
-    def __init__(self, report, options, names):
+    def __init__(self, report, options, names, claims):
         self.report, self.options = report, options
         self.left = list(names)
-        self.claims = {name: case.claims for name, case in all_cases().items()}
+        self.claims = claims
         self.boots = 0
+
+    def configuration(self):
+        """Return what the guest has to know, besides what every guest has to."""
+        return {"cases": self.left}
 
     def run(self):
         """Boot as often as it takes."""
@@ -37,12 +41,12 @@ class GuestRun:
             self.boots += 1
             before = len(self.left)
             with Machine(self.options) as machine:
-                machine.configure(cases=self.left)
+                machine.configure(**self.configuration())
                 self._one_boot(machine)
             if len(self.left) == before:
                 break
         for name in self.left:
-            self._add(name, FAIL, None, "not run: the guest was lost")
+            self.add(name, FAIL, None, "not run: the guest was lost")
 
     def _one_boot(self, machine):
         current = None
@@ -77,19 +81,20 @@ class GuestRun:
             self._lost(machine, current, str(why), time.monotonic() - begun)
 
     def _booted(self, seconds):
-        self._add("vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}", PASS, seconds)
+        self.add("vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}", PASS, seconds)
 
     def _ended(self, event):
         self.left.remove(event["test"])
-        self._add(event["test"], event["result"], event["seconds"], event["reason"])
+        self.add(event["test"], event["result"], event["seconds"], event["reason"])
 
     def _lost(self, machine, current, why, seconds):
         name = current or ("vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}")
         if current:
             self.left.remove(current)
-        self._add(name, FAIL, seconds, why, machine.path("console.log"))
+        self.add(name, FAIL, seconds, why, machine.path("console.log"))
 
-    def _add(self, name, result, seconds, reason="", log=None):
+    def add(self, name, result, seconds, reason="", log=None):
+        """Report how a case ended."""
         full = name if name.startswith("vm.") else f"vm.{name}"
         text = os.path.join(self.options.run_dir, f"{name}.txt")
         self.report.add(full, result, seconds, reason, self.claims.get(name, ()), "end-to-end",
@@ -104,10 +109,11 @@ def precompile():
 
 def run(report, arguments):
     """Run the cases whose names hold the pattern."""
-    names = [name for name in all_cases() if arguments.pattern in f"vm.{name}"]
-    if not names:
+    claims = {name: case.claims for name, case in all_cases().items()
+              if arguments.pattern in f"vm.{name}"}
+    if not claims:
         return
     options = Options(f"test-{arguments.dut}", dut=arguments.dut, queues=arguments.queues)
     report.note(f"guest: Linux {accel.release()}, {accel.describe(options.accel)}, "
                 f"device {arguments.dut}, {options.cpus} CPUs")
-    GuestRun(report, options, names).run()
+    GuestRun(report, options, list(claims), claims).run()

@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from host import cargo, guests, qemu
+from host import cargo, expected, guests, qemu, selftests
 from host.report import FAIL, PASS, Report
 
 
@@ -18,12 +18,17 @@ def parser():
     made.add_argument("--wire", action="store_true",
                       help="the device server against a vfio-user client")
     made.add_argument("--vm", action="store_true", help="the driver in a guest")
+    made.add_argument("--selftests", action="store_true",
+                      help="the kernel's own driver tests, all of them; the quick ones of them "
+                           "run without a choice, too")
     made.add_argument("-k", dest="pattern", default="", metavar="PATTERN",
-                      help="only tests whose names hold PATTERN")
+                      help="only tests whose names hold PATTERN; PATTERN:GLOB chooses among the "
+                           "cases of one of the kernel's tests")
     made.add_argument("--list", action="store_true", help="list the cases for the guest, and end")
     made.add_argument("--dut", default="reflow", choices=sorted(qemu.DUTS),
                       help="another device in place of ours, to compare with")
     made.add_argument("--queues", type=int, default=4, help="queues of the device (default: 4)")
+    made.add_argument("--selftests-place", help=argparse.SUPPRESS)
     made.add_argument("--build-status", type=int, help=argparse.SUPPRESS)
     made.add_argument("--build-log", help=argparse.SUPPRESS)
     made.add_argument("--build-seconds", type=float, help=argparse.SUPPRESS)
@@ -35,6 +40,8 @@ def list_cases():
     for name, case in guests.all_cases().items():
         claims = ",".join(map(str, case.claims)) or "-"
         print(f"vm.{name}\t{claims}\t{case.about}")
+    for name, entry in expected.load().items():
+        print(f"{name}\t-\t{entry.file}{', quick' if entry.quick else ''}")
 
 
 def _add_build(report, arguments):
@@ -53,7 +60,7 @@ def main():
     if arguments.list:
         list_cases()
         return 0
-    everything = not (arguments.host or arguments.wire or arguments.vm)
+    everything = not (arguments.host or arguments.wire or arguments.vm or arguments.selftests)
     report = Report()
     built = _add_build(report, arguments)
     guests.precompile()
@@ -66,6 +73,8 @@ def main():
             guests.run(report, arguments)
         else:
             report.add("vm.boot", FAIL, reason="not run: there is nothing to run")
+    if built and (arguments.selftests or everything and arguments.dut == "reflow"):
+        selftests.run(report, arguments, quick=not arguments.selftests)
     return report.finish()
 
 

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel's own driver tests in the guest, held against what is expected of them."""
+
+import os
+
+from host import accel, expected
+from host.guests import GuestRun
+from host.machine import Options
+from host.report import FAIL, PASS, SKIP
+
+QUEUES = 16
+MEMORY = 2048   # MiB; zero-copy tests take huge pages
+
+
+class SelftestRun(GuestRun):
+    """Runs the programs as cases; a program's word is not taken for it."""
+
+    def __init__(self, report, options, chosen, place, only):
+        super().__init__(report, options, list(chosen), {})
+        self.chosen, self.place, self.only = chosen, place, only
+        self.totals = {PASS: 0, FAIL: 0, SKIP: 0}
+
+    def configuration(self):
+        """Return what the guest has to know of the programs."""
+        about = {name: {"file": entry.file, "limit": entry.limit, "only": self.only}
+                 for name, entry in self.chosen.items()}
+        return {**super().configuration(), "selftests": about, "place": self.place}
+
+    def add(self, name, result, seconds, reason="", log=None):
+        """Judge what a program has printed, whatever its case came to."""
+        entry = self.chosen.get(name)
+        if entry is None:  # a boot
+            name = name.replace("vm.", "selftests.")
+            self.report.add(name, result, seconds, reason, log=log)
+            return
+        path = os.path.join(self.options.run_dir, f"{name}.tap")
+        verdict = expected.Verdict(entry, path, partial=bool(self.only))
+        for which in self.totals:
+            self.totals[which] += verdict.count(which)
+        complaints = ([reason] if result == FAIL else []) + verdict.complaints
+        self.report.add(name, FAIL if complaints else PASS, seconds, "\n".join(complaints),
+                        log=path if os.path.exists(path) else log)
+        for line in verdict.lines():
+            print(f"     {line}", flush=True)
+
+
+def run(report, arguments, quick=False):
+    """Run the programs whose names hold the pattern, `quick` only those that are."""
+    pattern, _, only = arguments.pattern.partition(":")
+    chosen = {name: entry for name, entry in expected.load().items()
+              if pattern in name and (entry.quick or not quick)}
+    if not chosen:
+        return
+    if not arguments.selftests_place:
+        report.add("selftests.build", FAIL, reason="the kernel's tests could not be prepared")
+        return
+    options = Options("selftests", queues=QUEUES, memory=MEMORY)
+    report.note(f"the kernel's driver tests: Linux {accel.release()}, "
+                f"{accel.describe(options.accel)}, {options.queues} queues")
+    made = SelftestRun(report, options, chosen, arguments.selftests_place,
+                       [only] if only else [])
+    made.run()
+    report.note("their cases: " + ", ".join(f"{count} {what}"
+                                            for what, count in made.totals.items()))
