@@ -7,6 +7,7 @@
 //! rules out.
 
 mod bindings;
+pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod devlink;
 pub(crate) mod dma;
@@ -18,5 +19,6 @@ mod queue_mgmt;
 pub(crate) mod skbuff;
 pub(crate) mod spsc;
 pub(crate) mod stats;
+pub(crate) mod sysfs;
 
 pub(crate) use device::Device;

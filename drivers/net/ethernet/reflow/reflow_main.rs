@@ -31,6 +31,8 @@ mod net;
 #[forbid(unsafe_code)]
 mod nic;
 #[forbid(unsafe_code)]
+mod observe;
+#[forbid(unsafe_code)]
 mod params;
 #[forbid(unsafe_code)]
 mod parser;

@@ -20,6 +20,8 @@ mod hw {
 mod decode;
 #[path = "../../../../drivers/net/ethernet/reflow/rx/headers.rs"]
 mod headers;
+#[path = "../../../../drivers/net/ethernet/reflow/observe/key.rs"]
+mod key;
 #[path = "../../../../drivers/net/ethernet/reflow/steering/place.rs"]
 mod place;
 #[path = "../../../../drivers/net/ethernet/reflow/red.rs"]

@@ -21,6 +21,7 @@
 #include <linux/interrupt.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
+#include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/sysfs.h>
 #include <linux/u64_stats_sync.h>

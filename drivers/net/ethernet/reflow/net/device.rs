@@ -22,6 +22,7 @@ mod registration;
 
 use super::{
     bindings,
+    debugfs,
     devlink,
     ethtool,
     napi::{
@@ -32,7 +33,8 @@ use super::{
         TxInfo,
         TxSkb, //
     },
-    stats, //
+    stats,
+    sysfs, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -106,11 +108,13 @@ pub(crate) trait Setup: ethtool::Plan + Clone + Send {
 
 /// A driver of network devices.
 pub(crate) trait Operations:
-    devlink::Operations
+    debugfs::Operations
+    + devlink::Operations
     + ethtool::Operations
     + ethtool::rxfh::Operations
     + ethtool::rxnfc::Operations
     + stats::Queues
+    + sysfs::Operations
     + Send
     + Sync
     + Sized

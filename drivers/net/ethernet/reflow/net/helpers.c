@@ -417,3 +417,40 @@ u8 *reflow_rust_helper_ethtool_rxfh_context_key(struct ethtool_rxfh_context *ctx
 {
 	return ethtool_rxfh_context_key(ctx);
 }
+
+/* debugfs: a folder for each device in one for all, see net/debugfs.rs */
+
+static DEFINE_MUTEX(rnet_debugfs_lock);
+static struct dentry *rnet_debugfs_root;
+static unsigned int rnet_debugfs_users;
+
+struct dentry *reflow_rust_helper_debugfs_folder_add(struct net_device *dev)
+{
+	guard(mutex)(&rnet_debugfs_lock);
+	if (!rnet_debugfs_users++)
+		rnet_debugfs_root = debugfs_create_dir(KBUILD_MODNAME, NULL);
+	return debugfs_create_dir(dev_name(dev->dev.parent), rnet_debugfs_root);
+}
+
+void reflow_rust_helper_debugfs_folder_remove(struct dentry *folder)
+{
+	guard(mutex)(&rnet_debugfs_lock);
+	debugfs_remove(folder);
+	if (!--rnet_debugfs_users)
+		debugfs_remove(rnet_debugfs_root);
+}
+
+static int rnet_table_show(struct seq_file *seq, void *unused)
+{
+	const struct rnet_table *table = seq->private;
+
+	return table->show(seq, table->dev, table->index);
+}
+DEFINE_SHOW_ATTRIBUTE(rnet_table);
+
+void reflow_rust_helper_debugfs_table_add(struct dentry *folder,
+					  const char *name,
+					  struct rnet_table *table)
+{
+	debugfs_create_file(name, 0400, folder, table, &rnet_table_fops);
+}

@@ -9,6 +9,9 @@
 
 #include <linux/types.h>
 
+struct net_device;
+struct seq_file;
+
 /**
  * struct rnet_config - what the core is to know of a new device
  * @hw_features: features that can be switched
@@ -111,6 +114,18 @@ struct rnet_rx_meta {
 	u16 gso_size;
 	u16 gso_segs;
 	u16 l4_off;
+};
+
+/**
+ * struct rnet_table - a table in debugfs
+ * @show: writes it
+ * @dev: the device that it is about
+ * @index: which of the device's tables
+ */
+struct rnet_table {
+	int (*show)(struct seq_file *seq, struct net_device *dev, u32 index);
+	struct net_device *dev;
+	u32 index;
 };
 
 #endif /* _NET_RUST_HELPERS_H */

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::net::{
     bindings,
+    debugfs::Folder,
     devlink::Devlink,
     ethtool,
     queue_mgmt,
@@ -25,7 +26,8 @@ use crate::net::{
         TxInfo,
         TxSkb, //
     },
-    stats, //
+    stats,
+    sysfs, //
 };
 use core::{
     marker::PhantomData,
@@ -56,6 +58,8 @@ pub(crate) struct Registration<'bound, T: Operations + 'bound> {
     dev: NonNull<bindings::net_device>,
     event_irq: Option<u32>,
     devlink: Devlink<T>,
+    debugfs: Option<Folder<T>>,
+    _sysfs: sysfs::Group<T>,
     _bound: PhantomData<(&'bound (), T)>,
 }
 
@@ -101,6 +105,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         let parent = core::ptr::from_ref(parent).cast_mut().cast();
         // SAFETY: The device is bound and outlives this object, of which the instance is a part.
         let devlink = unsafe { Devlink::new(parent)? };
+        let sysfs = sysfs::Group::<T>::new()?;
         let event: IrqRequest<'_> = irqs.index(config.queues as usize)?.into();
         let event_irq = event.irq();
         let private = KBox::new(Private::new(ops, irqs, setup), GFP_KERNEL)?;
@@ -119,6 +124,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             bindings::netdev_setup(dev.as_ptr(), parent, config);
             (*dev.as_ptr()).netdev_ops = &Self::NETDEV_OPS;
             (*dev.as_ptr()).ethtool_ops = &ethtool::Adapter::<T>::OPS;
+            (*dev.as_ptr()).sysfs_groups[0] = sysfs.as_raw();
             (*dev.as_ptr()).devlink_port = devlink.port();
             (*dev.as_ptr()).stat_ops = &stats::Adapter::<T>::OPS;
             (*dev.as_ptr()).queue_mgmt_ops = &queue_mgmt::Adapter::<T>::OPS;
@@ -137,6 +143,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             dev,
             event_irq: None,
             devlink,
+            debugfs: None,
+            _sysfs: sysfs,
             _bound: PhantomData,
         };
         // SAFETY: The device lives until the interrupt is freed; its name is part of it.
@@ -153,8 +161,11 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         // INVARIANT: Requested just now.
         this.event_irq = Some(event_irq);
         this.ops().registered(this.device());
-        // SAFETY: Registered, and withdrawn from devlink before that ends.
-        unsafe { this.devlink.publish(dev)? };
+        // SAFETY: Registered, and withdrawn from devlink and debugfs before that ends.
+        unsafe {
+            this.debugfs = Some(Folder::new(dev)?);
+            this.devlink.publish(dev)?;
+        }
         Ok(this)
     }
 
@@ -342,6 +353,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
 impl<T: Operations> Drop for Registration<'_, T> {
     fn drop(&mut self) {
         self.devlink.withdraw();
+        self.debugfs = None;
         if let Some(irq) = self.event_irq {
             // SAFETY: Requested with this argument, by the type invariant.
             unsafe { bindings::free_irq(irq, self.dev.as_ptr().cast()) };
