@@ -88,6 +88,8 @@ const FLOWS_MIN: u32 = 16;
 const LOG2_FLOWS_MAX: u32 = 12;
 /// Largest payload of a frame.
 pub(crate) const MAX_MTU: u32 = 9600;
+/// Longest frame.
+pub(crate) const MAX_FRAME: u32 = MAX_MTU + FRAME_OVERHEAD;
 /// Features that VLAN interfaces on top inherit.
 pub(crate) const VLAN_FEATURES: u64 =
     features::SG | features::HW_CSUM | features::TSO | features::USO;
@@ -527,6 +529,14 @@ impl<'bound> netdev::Operations for Nic<'bound> {
             self.report_faults();
         }
         self.update_link(dev);
+    }
+
+    fn fix_features(&self, features: u64) -> u64 {
+        if self.tuning.is(Switch::KeepWhole) {
+            features & !features::GRO_HW
+        } else {
+            features
+        }
     }
 
     fn set_features(&self, _dev: &Device, on: u64) -> Result {

@@ -45,6 +45,8 @@ mod rx;
 #[forbid(unsafe_code)]
 mod setup;
 #[forbid(unsafe_code)]
+mod split;
+#[forbid(unsafe_code)]
 mod steering;
 #[forbid(unsafe_code)]
 mod tuning;

@@ -52,13 +52,13 @@ use buffers::{
     Cells,
     Pages, //
 };
+pub(crate) use decode::CELL_SIZE;
 use decode::{
     Event,
     Packet,
     Place,
     Span,
-    BUF_SIZE,
-    CELL_SIZE, //
+    BUF_SIZE, //
 };
 use flows::{
     Flows,

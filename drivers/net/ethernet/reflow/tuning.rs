@@ -32,8 +32,10 @@ pub(crate) enum Switch {
     Suppress,
     /// Start each aggregate on a fresh page.
     FreshPages,
-    /// Split headers from data where there is no flow, too.
+    /// Split headers from data in all TCP packets, merged or not, so that the data can be mapped.
     SplitAll,
+    /// Leave packets whole. Who wants that must not want them merged.
+    KeepWhole,
     /// Start the data of each session PDU on a fresh page.
     AlignPdus,
 }
@@ -53,26 +55,38 @@ pub(crate) enum Number {
     AggregateMax,
     /// A flow that saw no packet for so many microseconds is forgotten; 0 means never.
     FlowAge,
+    /// Packets up to so many bytes are neither split nor merged.
+    SplitThreshold,
+    /// Whole packets up to so many bytes are put into cells, to be copied.
+    SmallMax,
 }
 
 impl Number {
     /// How many there are.
-    const COUNT: usize = 3;
+    const COUNT: usize = 5;
     /// All of them, each at the place of its number.
-    const ALL: [Self; Self::COUNT] = [Self::DataThreshold, Self::AggregateMax, Self::FlowAge];
+    const ALL: [Self; Self::COUNT] = [
+        Self::DataThreshold,
+        Self::AggregateMax,
+        Self::FlowAge,
+        Self::SplitThreshold,
+        Self::SmallMax,
+    ];
 
     const fn register(self) -> usize {
         match self {
             Self::DataThreshold => regs::DATA_THRESH,
             Self::AggregateMax => regs::AGG_MAX,
             Self::FlowAge => regs::FLOW_AGE_US,
+            Self::SplitThreshold => regs::SPLIT_THRESH,
+            Self::SmallMax => regs::SMALL_MAX,
         }
     }
 
     /// What may be set.
     pub(crate) const fn range(self) -> RangeInclusive<u32> {
         match self {
-            Self::DataThreshold => 0..=0xffff,
+            Self::DataThreshold | Self::SplitThreshold | Self::SmallMax => 0..=0xffff,
             // Longer ones need headers that say more than 16 bits of length.
             Self::AggregateMax => 576..=0xffff,
             Self::FlowAge => 0..=u32::MAX,
@@ -87,12 +101,14 @@ const DEFAULT: u32 = Switch::Suppress.bit();
 fn compose(on: u32) -> FlowCfg {
     let is = |s: Switch| u32::from(on & s.bit() != 0);
     let merge = is(Switch::Merge);
+    let split = is(Switch::SplitAll);
     FlowCfg(0)
-        .with_reassembly(merge)
+        .with_reassembly(merge | split)
         .with_batching(merge)
         .with_suppress(merge & is(Switch::Suppress))
-        .with_fresh_page(is(Switch::FreshPages))
-        .with_split_all(is(Switch::SplitAll))
+        // Who asks for the split wants to map the data, and that goes by whole pages.
+        .with_fresh_page(is(Switch::FreshPages) | split)
+        .with_split_all(split)
         .with_session(is(Switch::AlignPdus))
 }
 
@@ -149,12 +165,8 @@ impl<'bound> Tuning<'bound> {
 
     /// The value of `number`. May sleep.
     pub(crate) fn number(&self, number: Number) -> u32 {
-        let [threshold, max, age] = self.wanted.lock().numbers;
-        match number {
-            Number::DataThreshold => threshold,
-            Number::AggregateMax => max,
-            Number::FlowAge => age,
-        }
+        let numbers = self.wanted.lock().numbers;
+        numbers.get(number as usize).copied().unwrap_or_default()
     }
 
     /// Sets `number`, from the next packet on. May sleep.

@@ -113,6 +113,7 @@ pub(crate) trait Operations:
     + ethtool::Operations
     + ethtool::rxfh::Operations
     + ethtool::rxnfc::Operations
+    + ethtool::split::Operations
     + stats::Queues
     + sysfs::Operations
     + Send
@@ -205,6 +206,9 @@ pub(crate) trait Operations:
 
     /// The event vector fired. In the interrupt's thread, without the instance lock; may sleep.
     fn event(&self, dev: &Device);
+
+    /// Takes out of the features that the user wishes what cannot be now.
+    fn fix_features(&self, features: u64) -> u64;
 
     /// Applies a change of features.
     ///

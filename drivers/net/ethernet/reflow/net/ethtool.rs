@@ -6,6 +6,7 @@
 
 pub(crate) mod rxfh;
 pub(crate) mod rxnfc;
+pub(crate) mod split;
 
 use super::{
     bindings,
@@ -37,7 +38,7 @@ pub(crate) trait StatVisitor {
 }
 
 /// Sizes of rings, in entries.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rings {
     /// Receive completions.
     pub(crate) rx: u32,
@@ -161,8 +162,10 @@ impl<T: device::Operations> Adapter<T> {
         supported_coalesce_params: bindings::ETHTOOL_COALESCE_RX_USECS
             | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES
             | bindings::ETHTOOL_COALESCE_USE_ADAPTIVE_RX,
+        supported_ring_params: split::RING_PARAMS,
         // The instance lock is held for all, rtnl besides where the core's functions want it.
         op_needs_rtnl: bindings::ETHTOOL_OP_NEEDS_RTNL_SCHANNELS
+            | bindings::ETHTOOL_OP_NEEDS_RTNL_SRINGPARAM
             | bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK,
         get_drvinfo: Some(Self::get_drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
@@ -189,6 +192,8 @@ impl<T: device::Operations> Adapter<T> {
         set_rxfh_fields: Some(rxfh::Adapter::<T>::set_rxfh_fields),
         get_rxnfc: Some(rxnfc::Adapter::<T>::get_rxnfc),
         set_rxnfc: Some(rxnfc::Adapter::<T>::set_rxnfc),
+        get_tunable: Some(split::Adapter::<T>::get_tunable),
+        set_tunable: Some(split::Adapter::<T>::set_tunable),
         ..pin_init::zeroed()
     };
 
@@ -312,11 +317,13 @@ impl<T: device::Operations> Adapter<T> {
     unsafe extern "C" fn get_ringparam(
         dev: *mut bindings::net_device,
         ring: *mut bindings::ethtool_ringparam,
-        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        kernel: *mut bindings::kernel_ethtool_ringparam,
         _ack: *mut bindings::netlink_ext_ack,
     ) {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (setup, ring) = unsafe { (Self::setup(dev), &mut *ring) };
+        // SAFETY: The core passes a device of ours and structures to fill in.
+        let (ops, setup, ring, kernel) =
+            unsafe { (Self::ops(dev), Self::setup(dev), &mut *ring, &mut *kernel) };
+        split::Adapter::<T>::show(ops, kernel);
         let (now, max) = (setup.rings(), setup.max_rings());
         ring.rx_pending = now.rx;
         ring.rx_mini_pending = now.rx_mini;
@@ -330,15 +337,16 @@ impl<T: device::Operations> Adapter<T> {
 
     /// # Safety
     ///
-    /// `ethtool_ops.set_ringparam`.
+    /// `ethtool_ops.set_ringparam`: rtnl held, too.
     unsafe extern "C" fn set_ringparam(
         dev: *mut bindings::net_device,
         ring: *mut bindings::ethtool_ringparam,
-        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        kernel: *mut bindings::kernel_ethtool_ringparam,
         ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
         // SAFETY: The core passes a device of ours and filled-in structures.
-        let (setup, ring, mut ack) = unsafe { (Self::setup(dev), &*ring, Extack::from_raw(ack)) };
+        let (setup, ring, kernel, mut ack) =
+            unsafe { (Self::setup(dev), &*ring, &*kernel, Extack::from_raw(ack)) };
         from_result(|| {
             let rings = Rings {
                 rx: ring.rx_pending,
@@ -346,10 +354,15 @@ impl<T: device::Operations> Adapter<T> {
                 rx_jumbo: ring.rx_jumbo_pending,
                 tx: ring.tx_pending,
             };
-            let new = setup.with_rings(&rings).map_err(|no| no.tell(&mut ack))?;
-            // SAFETY: The core passes a device of ours, with the instance lock held; the number of
-            // queues stays.
-            unsafe { queues::reconfigure::<T>(dev, new).map(|()| 0) }
+            if rings != setup.rings() {
+                let new = setup.with_rings(&rings).map_err(|no| no.tell(&mut ack))?;
+                // SAFETY: The core passes a device of ours, with the instance lock held; the
+                // number of queues stays.
+                unsafe { queues::reconfigure::<T>(dev, new)? };
+            }
+            // SAFETY: The core passes a device of ours, with both locks held.
+            unsafe { split::Adapter::<T>::apply(dev, kernel, &mut ack) };
+            Ok(0)
         })
     }
 

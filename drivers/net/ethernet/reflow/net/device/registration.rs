@@ -79,6 +79,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         ndo_set_mac_address: Some(Self::set_mac_address),
         ndo_validate_addr: Some(bindings::eth_validate_addr),
         ndo_change_mtu: Some(Self::change_mtu),
+        ndo_fix_features: Some(Self::fix_features),
         ndo_set_features: Some(Self::set_features),
         ..pin_init::zeroed()
     };
@@ -324,6 +325,17 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             bindings::netdev_store_mtu(dev, new);
         }
         0
+    }
+
+    /// # Safety
+    ///
+    /// `ndo_fix_features`: process context, rtnl and instance lock held.
+    unsafe extern "C" fn fix_features(
+        dev: *mut bindings::net_device,
+        features: bindings::netdev_features_t,
+    ) -> bindings::netdev_features_t {
+        // SAFETY: The core passes a device of ours, alive for the call.
+        unsafe { ops_of::<T>(dev) }.fix_features(features)
     }
 
     /// # Safety

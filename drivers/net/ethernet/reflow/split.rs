@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which packets are split into header and data, and which are copied.
+//!
+//! Merging needs the split, so without a word of the user there is as much of it as merging takes.
+
+use crate::{
+    net::ethtool::split::{
+        Operations,
+        Split, //
+    },
+    nic::{
+        Nic,
+        MAX_FRAME, //
+    },
+    rx::CELL_SIZE,
+    tuning::{
+        Number,
+        Switch, //
+    }, //
+};
+use kernel::prelude::*;
+
+impl Operations for Nic<'_> {
+    const THRESHOLD_MAX: u32 = MAX_FRAME;
+    const COPYBREAK_MAX: u32 = CELL_SIZE;
+
+    fn splits_unasked(&self) -> bool {
+        self.tuning.is(Switch::Merge)
+    }
+
+    fn set_split(&self, split: Split, threshold: u32) -> Option<&'static CStr> {
+        let merging = self.tuning.is(Switch::Merge);
+        self.tuning.set_number(Number::SplitThreshold, threshold);
+        self.tuning.set(Switch::KeepWhole, split == Split::Off);
+        self.tuning.set(Switch::SplitAll, split == Split::On);
+        (merging && split == Split::Off).then_some(
+            c"rx-gro-hw is off while tcp-data-split is: it needs headers apart from data",
+        )
+    }
+
+    fn copybreak(&self) -> u32 {
+        self.tuning.number(Number::SmallMax)
+    }
+
+    fn set_copybreak(&self, to: u32) {
+        self.tuning.set_number(Number::SmallMax, to);
+    }
+}
