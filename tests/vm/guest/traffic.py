@@ -26,17 +26,22 @@ class Source:
         self.number = 0
         self.rest = b""
         self.hash = hashlib.sha256()
+        # Blocks that are sent with one write, and so as one push.
+        self.blocks = 1
+
+    def _block(self):
+        start = (self.number * 97 + self.flow * 31) % BLOCK
+        block = struct.pack("!II", self.flow, self.number) + _PATTERN[start:start + BLOCK - 8]
+        block = block[:self.left]
+        self.hash.update(block)
+        self.left -= len(block)
+        self.number += 1
+        return block
 
     def pending(self):
         """Return bytes that are to be sent next; empty at the end."""
         if not self.rest and self.left:
-            start = (self.number * 97 + self.flow * 31) % BLOCK
-            block = struct.pack("!II", self.flow, self.number) + _PATTERN[start:start + BLOCK - 8]
-            block = block[:self.left]
-            self.hash.update(block)
-            self.rest = memoryview(block)
-            self.left -= len(block)
-            self.number += 1
+            self.rest = memoryview(b"".join(self._block() for _ in range(self.blocks)))
         return self.rest
 
     def sent(self, count):
@@ -72,7 +77,7 @@ class Transfer:
         return self.size / self.seconds / 1e6
 
 
-class _Bulk:
+class Bulk:
     """The event loop behind `bulk`: both ends of all flows in one thread."""
 
     def __init__(self, rig, sender, version, flows, size, first, address):
@@ -84,6 +89,7 @@ class _Bulk:
         self.listener = rig.socket(receiver, family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((address[receiver, version], 0))
+        self.tune_listener(self.listener)
         self.listener.listen(flows)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
@@ -91,8 +97,15 @@ class _Bulk:
         for flow in self.flows:
             self._connect(rig.socket(sender, family, socket.SOCK_STREAM), target, flow)
 
+    def tune(self, sock):
+        """Set options of a sender's socket before it connects."""
+
+    def tune_listener(self, sock):
+        """Set options of the listener, which its connections inherit."""
+
     def _connect(self, sock, target, flow):
         sock.setblocking(False)
+        self.tune(sock)
         status = sock.connect_ex(target)
         if status not in (0, errno.EINPROGRESS):
             raise Failed(f"connecting to {target} failed: {errno.errorcode[status]}")
@@ -105,7 +118,7 @@ class _Bulk:
         sock.setblocking(False)
         flow = self.by_port[address[1]]
         self.selector.register(sock, selectors.EVENT_READ,
-                               lambda: self._receive(sock, flow))
+                               lambda: self.receive(sock, flow))
 
     def _send(self, sock, flow):
         data = flow.source.pending()
@@ -118,13 +131,18 @@ class _Bulk:
         except BlockingIOError:
             pass
 
-    def _receive(self, sock, flow):
+    def receive(self, sock, flow):
+        """Take what has arrived on a connection."""
         data = sock.recv(1 << 18)
         flow.hash.update(data)
         flow.received += len(data)
         if not data:
-            self.selector.unregister(sock)
-            sock.close()
+            self.end(sock)
+
+    def end(self, sock):
+        """Close a connection that is through."""
+        self.selector.unregister(sock)
+        sock.close()
 
     def run(self, limit):
         """Move everything; return the seconds it took."""
@@ -160,7 +178,7 @@ def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, first=0, address
     limit *= Waiting.scale
     other = DUT if sender == PEER else PEER
     with Waiting(f"{flows} TCP flows of {size} bytes over IPv{version} from {sender} to {other}"):
-        loop = _Bulk(rig, sender, version, flows, size, first, address or ADDRESS)
+        loop = Bulk(rig, sender, version, flows, size, first, address or ADDRESS)
         try:
             result = Transfer(loop.flows, loop.run(limit))
         finally:
