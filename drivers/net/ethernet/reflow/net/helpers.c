@@ -53,9 +53,9 @@ void reflow_rust_helper_netif_tx_disable(struct net_device *dev)
 	netif_tx_disable(dev);
 }
 
-void reflow_rust_helper_netif_tx_start_all_queues(struct net_device *dev)
+void reflow_rust_helper_netif_tx_wake_all_queues(struct net_device *dev)
 {
-	netif_tx_start_all_queues(dev);
+	netif_tx_wake_all_queues(dev);
 }
 
 void reflow_rust_helper_netdev_tx_reset_subqueue(const struct net_device *dev,

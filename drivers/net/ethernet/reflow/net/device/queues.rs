@@ -142,7 +142,9 @@ impl<'bound, T: Operations> Private<'bound, T> {
         unsafe { *self.running.get() = Some(running) };
         // SAFETY: The device is valid. The store above is visible to whoever finds a queue started:
         // it takes the queue's lock, and so did nobody since it was stopped.
-        unsafe { bindings::netif_tx_start_all_queues(dev.as_raw()) };
+        // Woken, not just started: packets may be waiting in a queueing discipline that heard of the
+        // queue being stopped.
+        unsafe { bindings::netif_tx_wake_all_queues(dev.as_raw()) };
     }
 
     /// Stops the queues that run, and takes them out.
