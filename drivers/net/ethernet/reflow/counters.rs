@@ -57,6 +57,18 @@ counters! {
     released,
     /// Polls.
     polls,
+    /// Packets that an XDP program passed to the stack.
+    xdp_pass,
+    /// Packets that an XDP program dropped.
+    xdp_drop,
+    /// Packets that an XDP program sent back.
+    xdp_tx,
+    /// Packets that an XDP program redirected.
+    xdp_redirect,
+    /// Packets dropped because an XDP program failed, or what it wanted could not be done.
+    xdp_aborted,
+    /// Packets dropped because an XDP program sent them back and the ring had no room.
+    xdp_tx_full,
 }
 
 counters! {
@@ -70,6 +82,10 @@ counters! {
     stops,
     /// Doorbells rung.
     doorbells,
+    /// Frames that other devices redirected to this one.
+    xdp_xmit,
+    /// Frames that were refused because the ring had no room.
+    xdp_xmit_full,
 }
 
 counters! {

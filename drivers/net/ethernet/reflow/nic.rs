@@ -48,6 +48,10 @@ use crate::{
             Queues,
             RxQueue,
             TxQueue, //
+        },
+        xdp::{
+            self,
+            Holder, //
         }, //
     },
     parser::Parser,
@@ -114,6 +118,8 @@ pub(crate) struct Nic<'bound> {
     /// Which queue packets go to.
     pub(crate) steering: Steering,
     settings: Arc<rx::Settings>,
+    /// The XDP program.
+    program: Arc<Holder>,
     /// What the flow machinery does.
     pub(crate) tuning: Tuning<'bound>,
     /// The header parser.
@@ -163,6 +169,7 @@ impl<'bound> Nic<'bound> {
             hw: hw_stats::Block::new(dev, &mmio, caps.queues() as usize)?,
             dma: Arc::new(dma, GFP_KERNEL)?,
             counters,
+            program: Arc::new(Holder::default(), GFP_KERNEL)?,
             settings: Arc::new(
                 rx::Settings {
                     csum: Atomic::new(false),
@@ -309,8 +316,8 @@ impl<'bound> Nic<'bound> {
         self.mmio.write(regs::RX_MODE, mode.0);
     }
 
-    fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<rx::Receiver<'bound>> {
-        rx::Receiver::new(&rx::Parts {
+    fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<rx::Side<'bound>> {
+        let parts = rx::Parts {
             dev: self.dev,
             dma: &self.dma,
             netdev: dev,
@@ -320,7 +327,9 @@ impl<'bound> Nic<'bound> {
             flows: self.flows(),
             settings: &self.settings,
             counters: self.counters.get(i).ok_or(EINVAL)?,
-        })
+            program: &self.program,
+        };
+        rx::Side::new(&parts, setup.xdp)
     }
 
     fn open_queue(&self, dev: &Device, setup: &Setup, i: usize) -> Result<QueuePair<Self>> {
@@ -397,11 +406,22 @@ impl Queues for Nic<'_> {
     }
 }
 
+impl xdp::Operations for Nic<'_> {
+    const MAX_MTU: u32 = MAX_MTU;
+    const SINGLE_MTU: u32 = rx::xdp::BUF_SIZE - FRAME_OVERHEAD;
+    const SINGLE_MTU_WHY: &'static CStr =
+        c"a program without fragments needs an MTU of 2030 at most: lower it, or use xdp.frags";
+
+    fn xdp_program(&self) -> &Holder {
+        &self.program
+    }
+}
+
 impl<'bound> netdev::Operations for Nic<'bound> {
     type Setup = Setup;
     type Tx = tx::Ring<'bound>;
     type Poll = Queue<'bound>;
-    type Rx = rx::Receiver<'bound>;
+    type Rx = rx::Side<'bound>;
 
     fn open(&self, dev: &Device, setup: &Setup) -> Result<KVec<QueuePair<Self>>> {
         let queues = setup.queues as usize;
@@ -470,9 +490,13 @@ impl<'bound> netdev::Operations for Nic<'bound> {
             s.rx_bytes = sum(&[s.rx_bytes, c.rx.bytes.read()]);
             s.tx_packets += c.tx_done.packets.read();
             s.tx_bytes += c.tx_done.bytes.read();
-            s.rx_dropped +=
-                c.rx.drop_nomem.read() + c.rx.drop_bad_completion.read() + c.rx.drop_orphan.read();
-            s.tx_dropped += c.tx_queued.drop_map.read() + c.tx_queued.drop_full.read();
+            s.rx_dropped += c.rx.drop_nomem.read()
+                + c.rx.drop_bad_completion.read()
+                + c.rx.drop_orphan.read()
+                + c.rx.xdp_aborted.read();
+            s.tx_dropped += c.tx_queued.drop_map.read()
+                + c.tx_queued.drop_full.read()
+                + c.rx.xdp_tx_full.read();
         }
         for queue in 0..self.caps.queues() as usize {
             let missed = self.hw.queue(queue, HwQueue::Missed);
@@ -532,7 +556,8 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     }
 
     fn fix_features(&self, features: u64) -> u64 {
-        if self.tuning.is(Switch::KeepWhole) {
+        // A program is to see every packet as it was on the wire.
+        if self.tuning.is(Switch::KeepWhole) || self.program.is_set() {
             features & !features::GRO_HW
         } else {
             features

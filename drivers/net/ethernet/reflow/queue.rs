@@ -22,6 +22,10 @@ use crate::{
             Outcome,
             Poll,
             PollContext, //
+        },
+        tx_cell::{
+            SharesTx,
+            TxCell, //
         }, //
     },
     rx,
@@ -53,8 +57,10 @@ pub(crate) struct Queue<'bound> {
     /// Declared first: dropped first, before the memory that the device may access.
     switch: Switch<'bound>,
     /// `None` while the receive memory is being exchanged.
-    rx: Option<rx::Receiver<'bound>>,
+    rx: Option<rx::Side<'bound>>,
     tx: tx::Cleaner,
+    /// The other side of the transmit ring.
+    ring: Option<Arc<TxCell<tx::Ring<'bound>>>>,
     counters: Arc<counters::Queue>,
 }
 
@@ -101,7 +107,7 @@ impl<'bound> Queue<'bound> {
     pub(crate) fn new(
         mmio: &Arc<Mmio<'bound>>,
         queue: usize,
-        rx: rx::Receiver<'bound>,
+        rx: rx::Side<'bound>,
         tx: tx::Cleaner,
         counters: Arc<counters::Queue>,
     ) -> Self {
@@ -113,6 +119,7 @@ impl<'bound> Queue<'bound> {
             },
             rx: Some(rx),
             tx,
+            ring: None,
             counters,
         }
     }
@@ -150,7 +157,7 @@ impl<'bound> Queue<'bound> {
     }
 
     /// Switches the receive side off and takes its memory; transmit goes on.
-    pub(crate) fn rx_remove(&mut self) -> Option<rx::Receiver<'bound>> {
+    pub(crate) fn rx_remove(&mut self) -> Option<rx::Side<'bound>> {
         self.switch.set(self.switch.on.with_rx(0));
         let mut rx = self.rx.take()?;
         rx.detach();
@@ -162,11 +169,14 @@ impl<'bound> Queue<'bound> {
     /// # Errors
     ///
     /// [`EIO`] if the device refuses the configuration, [`EBUSY`] if there is memory already.
-    pub(crate) fn rx_install(&mut self, mut rx: rx::Receiver<'bound>, napi: NapiRef<'_>) -> Result {
+    pub(crate) fn rx_install(&mut self, mut rx: rx::Side<'bound>, napi: NapiRef<'_>) -> Result {
         if self.rx.is_some() {
             return Err(EBUSY);
         }
         rx.attached(napi);
+        if let Some(ring) = &self.ring {
+            rx.set_tx(ring);
+        }
         rx.program();
         let status = self.switch.set(self.switch.on.with_rx(1));
         if status.rx() == 0 {
@@ -177,6 +187,15 @@ impl<'bound> Queue<'bound> {
         rx.launch();
         self.rx = Some(rx);
         Ok(())
+    }
+}
+
+impl<'bound> SharesTx<tx::Ring<'bound>> for Queue<'bound> {
+    fn share_tx(&mut self, ring: &Arc<TxCell<tx::Ring<'bound>>>) {
+        if let Some(rx) = &mut self.rx {
+            rx.set_tx(ring);
+        }
+        self.ring = Some(ring.clone());
     }
 }
 
@@ -195,10 +214,10 @@ impl<'bound> Poll for Queue<'bound> {
         let mut done = QueueDoorbell(0).with_tx_seen(seen.raw());
         let (mut work, mut again) = (0, false);
         if let Some(rx) = &mut self.rx {
-            let empty;
-            (work, empty) = rx.poll(cx, cx.budget());
-            again = cx.budget() != 0 && (!empty || rx.is_starving());
-            done = done.with_cq_cons(rx.consumed().raw());
+            let polled = rx.poll(cx, cx.budget());
+            work = polled.work;
+            again = cx.budget() != 0 && polled.again;
+            done = done.with_cq_cons(polled.consumed.raw());
         }
         if again || cx.budget() == 0 {
             // Free the completions; the interrupt is not wanted yet.

@@ -10,32 +10,24 @@ mod buffers;
 mod decode;
 mod flows;
 mod headers;
+mod ring;
+mod side;
+pub(crate) mod xdp;
 
 use crate::{
     counters,
     hw::{
         desc::{
-            Completion,
-            C0,
-            COMPLETION_WORDS, //
+            Completion, //
         },
         index::Index,
         opcode::Opcode,
-        regs::{
-            self,
-            BufKind, //
-        }, //
+        regs::BufKind, //
     },
-    mmio::{
-        queue_reg,
-        Mmio, //
-    },
+    mmio::Mmio,
     net::{
         device::Device,
-        dma::{
-            DmaDevice,
-            Words, //
-        },
+        dma::DmaDevice,
         napi::{
             NapiRef,
             PollContext, //
@@ -44,7 +36,8 @@ use crate::{
             Contents,
             PagePool, //
         },
-        skbuff::RxSkb, //
+        skbuff::RxSkb,
+        xdp::Holder, //
     },
     setup::RingSizes, //
 };
@@ -73,10 +66,11 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::Atomic,
-        barrier,
         Arc, //
     }, //
 };
+use ring::Completions;
+pub(crate) use side::Side;
 
 /// Cells of a header buffer or small-packet buffer.
 pub(crate) const CELLS_PER_BUFFER: u32 = BUF_SIZE / CELL_SIZE;
@@ -108,9 +102,7 @@ enum Partial {
 
 /// The receive side of a queue.
 pub(crate) struct Receiver<'bound> {
-    ring: Words,
-    log2: u32,
-    next: Index,
+    ring: Completions<'bound>,
     header: Cells<'bound>,
     small: Cells<'bound>,
     reasm: Pages<'bound>,
@@ -118,7 +110,6 @@ pub(crate) struct Receiver<'bound> {
     flows: Flows,
     partial: Partial,
     queue: u16,
-    mmio: Arc<Mmio<'bound>>,
     settings: Arc<Settings>,
     counters: Arc<counters::Queue>,
 }
@@ -143,6 +134,8 @@ pub(crate) struct Parts<'a, 'bound> {
     pub(crate) settings: &'a Arc<Settings>,
     /// Counters of the queue.
     pub(crate) counters: &'a Arc<counters::Queue>,
+    /// The XDP program.
+    pub(crate) program: &'a Arc<Holder>,
 }
 
 impl<'bound> Receiver<'bound> {
@@ -162,9 +155,7 @@ impl<'bound> Receiver<'bound> {
             Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
         };
         Ok(Self {
-            ring: Words::new(s.dev, sizes.completions + COMPLETION_WORDS.ilog2())?,
-            log2: sizes.completions,
-            next: Index::ZERO,
+            ring: Completions::new(s)?,
             header: cells(BufKind::Header, sizes.header)?,
             small: cells(BufKind::Small, sizes.small())?,
             reasm: pages(BufKind::Reasm, Contents::Payload, sizes.reasm, s.flows)?,
@@ -172,7 +163,6 @@ impl<'bound> Receiver<'bound> {
             flows: Flows::new(s.flows)?,
             partial: Partial::None,
             queue: s.queue,
-            mmio: s.mmio.clone(),
             settings: s.settings.clone(),
             counters: s.counters.clone(),
         })
@@ -181,10 +171,7 @@ impl<'bound> Receiver<'bound> {
     /// Tells the device where the rings are. It takes note when the queue is switched on, which can
     /// be done once with these rings.
     pub(crate) fn program(&self) {
-        let reg = |r| queue_reg(usize::from(self.queue), r);
-        self.mmio
-            .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), self.ring.dma_address());
-        self.mmio.write(reg(regs::CQ_SIZE), self.log2);
+        self.ring.program();
         self.header.program();
         self.small.program();
         self.reasm.program();
@@ -211,22 +198,6 @@ impl<'bound> Receiver<'bound> {
         self.packet.pool().detach();
     }
 
-    /// The completion at the ring's head, if the device has written it.
-    #[inline]
-    fn completion(&mut self) -> Option<Completion> {
-        let at = self.next.slot(self.log2) * COMPLETION_WORDS;
-        let c0 = C0(self.ring.read(at));
-        if (c0.generation() != 0) != self.next.generation(self.log2) {
-            return None;
-        }
-        // The device wrote the other words before the one that has the generation.
-        barrier::dma_mb(barrier::Read);
-        let word = |i| self.ring.read(at + i);
-        let words = [c0.0, word(1), word(2), word(3), word(4), word(5), 0, 0];
-        self.next = self.next.add(1);
-        Some(Completion::from_words(words))
-    }
-
     /// Receives up to `budget` packets. Returns how many, and whether the ring was emptied.
     pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> (usize, bool) {
         let counters = self.counters.clone();
@@ -234,7 +205,7 @@ impl<'bound> Receiver<'bound> {
         let mut work = 0;
         let mut empty = false;
         while work < budget {
-            let Some(c) = self.completion() else {
+            let Some(c) = self.ring.take() else {
                 empty = true;
                 break;
             };
@@ -270,7 +241,7 @@ impl<'bound> Receiver<'bound> {
 
     /// Index behind the last completion taken.
     pub(crate) fn consumed(&self) -> Index {
-        self.next
+        self.ring.consumed()
     }
 
     /// Takes one completion of a packet.

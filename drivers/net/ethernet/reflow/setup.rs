@@ -13,7 +13,8 @@ use crate::{
             Plan,
             Rings, //
         },
-        extack::Refused, //
+        extack::Refused,
+        xdp, //
     },
     rx::CELLS_PER_BUFFER, //
 };
@@ -54,6 +55,8 @@ pub(crate) struct Setup {
     pub(crate) max_queues: u32,
     /// Rings of each queue.
     pub(crate) rings: RingSizes,
+    /// An XDP program sees packets first.
+    pub(crate) xdp: bool,
 }
 
 impl Setup {
@@ -68,6 +71,7 @@ impl Setup {
                 reasm: 9,
                 tx: 9,
             },
+            xdp: false,
         }
     }
 }
@@ -138,6 +142,15 @@ impl Plan for Setup {
         }
         Ok(Self {
             queues,
+            ..self.clone()
+        })
+    }
+}
+
+impl xdp::Plan for Setup {
+    fn with_xdp(&self, on: bool) -> Result<Self, Refused> {
+        Ok(Self {
+            xdp: on,
             ..self.clone()
         })
     }

@@ -6,6 +6,8 @@
 //! what [`Ring::xmit`] put in, [`Cleaner::poll`] takes out when the device's write-back index has
 //! passed it.
 
+mod frames;
+
 use crate::{
     counters,
     hw::{
@@ -34,7 +36,11 @@ use crate::{
             TxInfo,
             TxSkb, //
         },
-        spsc, //
+        spsc,
+        xdp::{
+            Frame,
+            FrameBulk, //
+        }, //
     }, //
 };
 use kernel::{
@@ -62,7 +68,15 @@ const WORDS_PER_DESC: usize = 4;
 struct Slot {
     mapping: Mapping,
     /// The packet, with its last descriptor, and what it becomes on the wire.
-    end: Option<(TxSkb, OnWire)>,
+    end: Option<(Sent, OnWire)>,
+}
+
+/// What was sent.
+enum Sent {
+    /// A packet of the stack.
+    Skb(TxSkb),
+    /// A frame of an XDP program.
+    Frame(Frame),
 }
 
 /// What a packet becomes on the wire.
@@ -166,13 +180,17 @@ struct Mappings<'a> {
 }
 
 impl<'a> Mappings<'a> {
-    /// Maps a whole packet, or nothing.
-    fn new(dma: &'a DmaDevice, skb: &TxSkb, info: &TxInfo) -> Result<Self> {
-        let mut this = Self {
+    fn empty(dma: &'a DmaDevice) -> Self {
+        Self {
             maps: [const { None }; MAX_DESCS as usize],
             len: 0,
             dma,
-        };
+        }
+    }
+
+    /// Maps a whole packet, or nothing.
+    fn new(dma: &'a DmaDevice, skb: &TxSkb, info: &TxInfo) -> Result<Self> {
+        let mut this = Self::empty(dma);
         if info.head_len != 0 {
             this.push(dma.map_head(skb, info.head_len)?)?;
         }
@@ -261,7 +279,7 @@ impl Ring<'_> {
         let dma = self.dma.clone();
         let wire = OnWire::new(&info);
         match Mappings::new(&dma, &skb, &info) {
-            Ok(mut mappings) => self.put(&mut mappings, skb, &info, wire),
+            Ok(mut mappings) => self.put(&mut mappings, Sent::Skb(skb), &info, wire),
             Err(_) => {
                 self.counters.tx_queued.drop_map.add(1);
                 return self.give_up(cx, skb, DropReason::NoMem);
@@ -275,9 +293,9 @@ impl Ring<'_> {
     }
 
     /// Writes the descriptors and passes their slots on. There is room for all.
-    fn put(&mut self, mappings: &mut Mappings<'_>, skb: TxSkb, info: &TxInfo, wire: OnWire) {
+    fn put(&mut self, mappings: &mut Mappings<'_>, what: Sent, info: &TxInfo, wire: OnWire) {
         let last = mappings.len.wrapping_sub(1);
-        let mut end = Some((skb, wire));
+        let mut end = Some((what, wire));
         for (i, place) in mappings.maps.iter_mut().enumerate().take(last + 1) {
             let Some(mapping) = place.take() else {
                 continue;
@@ -355,24 +373,33 @@ impl Cleaner {
             return self.head;
         }
         // The device wrote the index after it had read the packets.
-        let mut packets = 0;
         let mut wire = OnWire::default();
+        // What the stack is to hear of: it does not know of frames.
+        let (mut packets, mut bytes) = (0, 0);
+        let mut frames = FrameBulk::new(cx);
         for _ in 0..done {
             let Some(slot) = self.slots.pop() else {
                 break;
             };
             self.dma.unmap(slot.mapping);
-            if let Some((skb, was)) = slot.end {
-                packets += 1;
-                wire.frames += was.frames;
-                wire.bytes += was.bytes;
-                skb.consume(cx);
+            let Some((what, was)) = slot.end else {
+                continue;
+            };
+            wire.frames += was.frames;
+            wire.bytes += was.bytes;
+            match what {
+                Sent::Skb(skb) => {
+                    packets += 1;
+                    bytes += was.bytes;
+                    skb.consume(cx);
+                }
+                Sent::Frame(frame) => frame.consume(&mut frames),
             }
         }
         self.head = seen;
         self.counters.tx_done.packets.add(wire.frames.into());
         self.counters.tx_done.bytes.add(wire.bytes.into());
-        self.wake(cx, packets, wire.bytes);
+        self.wake(cx, packets, bytes);
         seen
     }
 
@@ -393,7 +420,8 @@ impl Drop for Cleaner {
         // The device has been stopped: what it did not send is dropped.
         while let Some(slot) = self.slots.pop() {
             self.dma.unmap(slot.mapping);
-            if let Some((skb, _)) = slot.end {
+            // A frame goes back to where it came from when it is dropped.
+            if let Some((Sent::Skb(skb), _)) = slot.end {
                 skb.drop_with(DropReason::NotReady);
             }
         }

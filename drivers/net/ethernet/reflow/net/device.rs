@@ -34,7 +34,9 @@ use super::{
         TxSkb, //
     },
     stats,
-    sysfs, //
+    sysfs,
+    tx_cell::SharesTx,
+    xdp, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -101,7 +103,7 @@ pub(crate) struct QueuePair<T: Operations> {
 }
 
 /// How the queues of a device are made: what the user's settings decide.
-pub(crate) trait Setup: ethtool::Plan + Clone + Send {
+pub(crate) trait Setup: ethtool::Plan + xdp::Plan + Clone + Send {
     /// Queue pairs.
     fn queues(&self) -> u32;
 }
@@ -116,6 +118,7 @@ pub(crate) trait Operations:
     + ethtool::split::Operations
     + stats::Queues
     + sysfs::Operations
+    + xdp::Operations
     + Send
     + Sync
     + Sized
@@ -123,9 +126,9 @@ pub(crate) trait Operations:
     /// How queues are made.
     type Setup: Setup;
     /// Transmit side of a queue.
-    type Tx: Send;
+    type Tx: xdp::Transmit + Send;
     /// What NAPI cleans up for a queue.
-    type Poll: Poll;
+    type Poll: Poll + SharesTx<Self::Tx>;
     /// The receive memory of a queue: rings, buffers and their pools.
     type Rx: Send;
 
@@ -313,13 +316,27 @@ impl Device {
     }
 }
 
-/// Proof that a transmit queue is locked by this CPU, in `ndo_start_xmit`.
+/// Proof that a transmit queue is started, and locked by this CPU.
 pub(crate) struct XmitContext<'a> {
     txq: *mut bindings::netdev_queue,
     _locked: PhantomData<&'a ()>,
 }
 
 impl XmitContext<'_> {
+    /// # Safety
+    ///
+    /// The queue is valid, started, and locked by this CPU for the life of the object.
+    pub(super) unsafe fn new(txq: *mut bindings::netdev_queue) -> Self {
+        Self {
+            txq,
+            _locked: PhantomData,
+        }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::netdev_queue {
+        self.txq
+    }
+
     /// Tells byte queue limits of a packet put on the ring; true if the doorbell is due now.
     #[inline]
     pub(crate) fn sent(&self, bytes: u32) -> bool {

@@ -81,7 +81,12 @@ impl DmaDevice {
         self.checked(addr, len, foreign)
     }
 
-    fn checked(&self, addr: bindings::dma_addr_t, len: u32, foreign: bool) -> Result<Mapping> {
+    pub(super) fn checked(
+        &self,
+        addr: bindings::dma_addr_t,
+        len: u32,
+        foreign: bool,
+    ) -> Result<Mapping> {
         // SAFETY: The device is valid by `ARef`.
         if unsafe { bindings::dma_mapping_error(self.as_raw(), addr) } != 0 {
             return Err(ENOMEM);

@@ -8,6 +8,7 @@
 #define _NET_RUST_HELPERS_H
 
 #include <linux/types.h>
+#include <net/xdp.h>
 
 struct net_device;
 struct seq_file;
@@ -126,6 +127,32 @@ struct rnet_table {
 	int (*show)(struct seq_file *seq, struct net_device *dev, u32 index);
 	struct net_device *dev;
 	u32 index;
+};
+
+/**
+ * struct rnet_xdp_hints - what an XDP program may ask about a packet
+ * @time: when it was received, in ns of the device's clock; 0 if unknown
+ * @hash: flow hash
+ * @rss_type: what the hash covers, of &enum xdp_rss_hash_type; 0 without hash
+ * @vlan_tci: removed VLAN tag, if @vlan
+ * @vlan: a VLAN tag was removed
+ */
+struct rnet_xdp_hints {
+	u64 time;
+	u32 hash;
+	u32 rss_type;
+	u16 vlan_tci;
+	u16 vlan;
+};
+
+/**
+ * struct rnet_xdp_buff - a received packet as XDP programs get it
+ * @xdp: the packet; programs and metadata functions get a pointer to this
+ * @hints: what else is known of it
+ */
+struct rnet_xdp_buff {
+	struct xdp_buff xdp;
+	struct rnet_xdp_hints hints;
 };
 
 #endif /* _NET_RUST_HELPERS_H */

@@ -17,7 +17,8 @@ use super::{
     napi::{
         NapiRef,
         PollContext, //
-    }, //
+    },
+    xdp, //
 };
 use core::{
     num::NonZero,
@@ -45,14 +46,21 @@ pub(crate) enum Contents {
     /// Payload only, which nobody looks into before the application does. If user space has bound
     /// memory of its own to the queue, that is what the pool hands out.
     Payload,
+    /// Packets, each in pages of its own, behind room for XDP. They may be sent from there.
+    Packets,
 }
 
 /// A pool of pages, mapped for the device to write to.
 ///
 /// # Invariants
 ///
-/// The pointer is a live pool, to be destroyed once.
-pub(crate) struct PagePool(NonNull<bindings::page_pool>);
+/// `pool` is a live pool, to be destroyed once. Its pages are not shared among packets if `bias` is
+/// 1, and have nothing in front of `offset` then.
+pub(crate) struct PagePool {
+    pool: NonNull<bindings::page_pool>,
+    bias: isize,
+    offset: u16,
+}
 
 // SAFETY: Destroying a pool, and giving pages back other than directly, is allowed anywhere. What
 // needs the pool's NAPI context asks for it.
@@ -77,6 +85,16 @@ impl PagePool {
     ) -> Result<Arc<Self>> {
         // SAFETY: The device is valid; the core checks the number of the queue.
         let bound = unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
+        let (bias, offset, dma_dir) = match contents {
+            Contents::Headers | Contents::Payload => {
+                (BIAS, 0, bindings::dma_data_direction::DMA_FROM_DEVICE)
+            }
+            Contents::Packets => (
+                1,
+                xdp::HEADROOM,
+                bindings::dma_data_direction::DMA_BIDIRECTIONAL,
+            ),
+        };
         let mut params = bindings::page_pool_params::default();
         {
             let fast = &mut params.__bindgen_anon_1;
@@ -86,8 +104,9 @@ impl PagePool {
             fast.pool_size = size;
             fast.nid = bindings::NUMA_NO_NODE;
             fast.dev = dev.as_raw();
-            fast.dma_dir = bindings::dma_data_direction::DMA_FROM_DEVICE;
-            fast.max_len = PAGE_SIZE as u32;
+            fast.dma_dir = dma_dir;
+            fast.offset = offset.into();
+            fast.max_len = PAGE_SIZE as u32 - u32::from(offset);
         }
         {
             let slow = &mut params.__bindgen_anon_2;
@@ -104,21 +123,34 @@ impl PagePool {
         let pool = unsafe { bindings::page_pool_create(&params) };
         let pool = kernel::error::from_err_ptr(pool)?;
         // INVARIANT: A fresh pool.
-        let pool = Self(NonNull::new(pool).ok_or(ENOMEM)?);
+        let pool = Self {
+            pool: NonNull::new(pool).ok_or(ENOMEM)?,
+            bias,
+            offset,
+        };
         Ok(Arc::new(pool, GFP_KERNEL)?)
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::page_pool {
+        self.pool.as_ptr()
+    }
+
+    /// Bytes that the device may write to each page, as a power of two.
+    pub(crate) fn log2_size(&self) -> u32 {
+        (PAGE_SIZE - usize::from(self.offset)).ilog2()
     }
 
     /// Lets the pool recycle without locks in the context of `napi`.
     pub(crate) fn attach(&self, napi: NapiRef<'_>) {
         // SAFETY: Both are live. The NAPI instance is freed after the pool: its owner drops the
         // driver's poll state, and with it the pool, while the instance still exists.
-        unsafe { bindings::page_pool_enable_direct_recycling(self.0.as_ptr(), napi.as_raw()) };
+        unsafe { bindings::page_pool_enable_direct_recycling(self.as_raw(), napi.as_raw()) };
     }
 
     /// Ends what [`PagePool::attach`] began. The NAPI instance must be held off.
     pub(crate) fn detach(&self) {
         // SAFETY: The pool is live; it looks at its NAPI instance, which is, too.
-        unsafe { bindings::page_pool_disable_direct_recycling(self.0.as_ptr()) };
+        unsafe { bindings::page_pool_disable_direct_recycling(self.as_raw()) };
     }
 
     /// Takes a page. Not in NAPI context: used to fill a ring before it is put to work. May sleep.
@@ -137,13 +169,13 @@ impl PagePool {
         let mut addr = 0;
         // SAFETY: The pool is live; the caller is its only user now, either in its NAPI context or
         // before there is one.
-        let netmem = unsafe { bindings::pp_alloc(this.0.as_ptr(), BIAS, may_sleep, &mut addr) };
-        // INVARIANT: The page has `BIAS` references, all ours.
+        let netmem = unsafe { bindings::pp_alloc(this.as_raw(), this.bias, may_sleep, &mut addr) };
+        // INVARIANT: The page has `bias` references, all ours.
         Some(PoolPage {
             netmem: NonZero::new(netmem)?,
+            addr: addr + u64::from(this.offset),
+            refs: this.bias,
             pool: this.into(),
-            addr,
-            refs: BIAS,
         })
     }
 }
@@ -152,7 +184,7 @@ impl Drop for PagePool {
     fn drop(&mut self) {
         // SAFETY: The pool is live and this is its end. Pages still in packets keep it until they
         // come back.
-        unsafe { bindings::page_pool_destroy(self.0.as_ptr()) };
+        unsafe { bindings::page_pool_destroy(self.as_raw()) };
     }
 }
 
@@ -172,7 +204,7 @@ pub(crate) struct PoolPage {
 unsafe impl Send for PoolPage {}
 
 impl PoolPage {
-    /// Bus address of the page.
+    /// Bus address of where the device is to begin in the page.
     pub(crate) fn dma_address(&self) -> u64 {
         self.addr
     }
@@ -182,7 +214,21 @@ impl PoolPage {
     }
 
     pub(super) fn pool(&self) -> *mut bindings::page_pool {
-        self.pool.0.as_ptr()
+        self.pool.as_raw()
+    }
+
+    /// Gives the page away with its one reference, if its pool's pages have but one.
+    #[inline]
+    pub(super) fn into_whole(self) -> Result<bindings::netmem_ref, Self> {
+        if self.pool.bias != 1 || self.refs != 1 {
+            return Err(self);
+        }
+        let netmem = self.netmem.get();
+        // The reference is passed on; that to the pool is not.
+        let mut this = self;
+        // INVARIANT: None are left.
+        this.refs = 0;
+        Ok(netmem)
     }
 
     /// Whether `len` bytes, at least one, at `off` lie in the page.

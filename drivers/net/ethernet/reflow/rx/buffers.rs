@@ -53,6 +53,8 @@ const BATCH: u16 = 8;
 struct Ring<'bound> {
     desc: Words,
     log2: u32,
+    /// Bytes of a buffer, as a power of two.
+    log2_size: u32,
     tail: Index,
     rung: Index,
     queue: usize,
@@ -67,10 +69,12 @@ impl<'bound> Ring<'bound> {
         queue: usize,
         kind: BufKind,
         log2: u32,
+        log2_size: u32,
     ) -> Result<Self> {
         Ok(Self {
             desc: Words::new(dev, log2 + 1)?,
             log2,
+            log2_size,
             tail: Index::ZERO,
             rung: Index::ZERO,
             queue,
@@ -99,7 +103,7 @@ impl<'bound> Ring<'bound> {
         );
         let cfg = BufCfg(0)
             .with_log2_entries(self.log2)
-            .with_log2_size(BUF_SIZE.ilog2())
+            .with_log2_size(self.log2_size)
             .with_log2_cell(CELL_SIZE.ilog2());
         self.mmio.write(self.reg(regs::BUF_CFG), cfg.0);
     }
@@ -124,6 +128,11 @@ impl<'bound> Ring<'bound> {
     }
 }
 
+/// Tells the device that a queue has no buffers of a kind.
+pub(super) fn without(mmio: &Mmio<'_>, queue: u16, kind: BufKind) {
+    mmio.write(buf_reg(queue.into(), kind, regs::BUF_CFG), 0);
+}
+
 /// Buffers of cells.
 pub(super) struct Cells<'bound> {
     ring: Ring<'bound>,
@@ -143,7 +152,7 @@ impl<'bound> Cells<'bound> {
     ) -> Result<Self> {
         let count = 1_u16.checked_shl(log2).ok_or(EINVAL)?;
         let mut this = Self {
-            ring: Ring::new(dev, mmio, queue, kind, log2)?,
+            ring: Ring::new(dev, mmio, queue, kind, log2, BUF_SIZE.ilog2())?,
             mem: Bytes::new(dev, usize::from(count) * BUF_SIZE as usize)?,
             count,
         };
@@ -236,7 +245,7 @@ impl<'bound> Pages<'bound> {
             entries.push(Entry::Free(next), GFP_KERNEL)?;
         }
         let mut this = Self {
-            ring: Ring::new(dev, mmio, queue, kind, log2)?,
+            ring: Ring::new(dev, mmio, queue, kind, log2, pool.log2_size())?,
             pool,
             entries,
             free: Some(0),
@@ -344,6 +353,25 @@ impl<'bound> Pages<'bound> {
         match entry {
             Entry::Begun(page) => Some(page),
             _ => None,
+        }
+    }
+
+    /// Takes the page of an id that the device is done with, if it held it.
+    #[inline]
+    pub(super) fn take(&mut self, id: u16) -> Option<PoolPage> {
+        let entry = self.entries.get_mut(usize::from(id))?;
+        if let Entry::Free(_) = entry {
+            return None;
+        }
+        let taken = core::mem::replace(entry, Entry::Free(self.free));
+        self.free = Some(id);
+        match taken {
+            Entry::Free(_) => None,
+            Entry::Posted(page) => {
+                self.posted -= 1;
+                Some(page)
+            }
+            Entry::Begun(page) => Some(page),
         }
     }
 

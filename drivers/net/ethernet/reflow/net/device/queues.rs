@@ -12,6 +12,10 @@ use crate::net::{
     napi::{
         NapiRef,
         Vector, //
+    },
+    tx_cell::{
+        SharesTx as _,
+        TxCell, //
     }, //
 };
 use core::cell::UnsafeCell;
@@ -38,7 +42,7 @@ pub(super) struct Private<'bound, T: Operations> {
 struct Running<T: Operations> {
     /// Touched under the instance lock only, while `start_xmit` may be reading `tx`.
     vectors: UnsafeCell<KVec<Vector<T::Poll>>>,
-    tx: KVec<UnsafeCell<T::Tx>>,
+    tx: KVec<Arc<TxCell<T::Tx>>>,
 }
 
 impl<'bound, T: Operations> Private<'bound, T> {
@@ -64,10 +68,14 @@ impl<'bound, T: Operations> Private<'bound, T> {
         let pairs = self.ops.open(dev, setup)?;
         let mut vectors = KVec::with_capacity(pairs.len(), GFP_KERNEL)?;
         let mut tx = KVec::with_capacity(pairs.len(), GFP_KERNEL)?;
-        for (i, pair) in pairs.into_iter().enumerate() {
-            tx.push(UnsafeCell::new(pair.tx), GFP_KERNEL)?;
+        for (i, mut pair) in pairs.into_iter().enumerate() {
+            let queue = u32::try_from(i)?;
+            // SAFETY: The device outlives its queues, which are published one set at a time.
+            let cell = Arc::new(unsafe { TxCell::new(dev, queue, pair.tx) }, GFP_KERNEL)?;
+            pair.poll.share_tx(&cell);
+            tx.push(cell, GFP_KERNEL)?;
             // SAFETY: By the safety requirement; the queue exists.
-            let vector = unsafe { Vector::new(dev, u32::try_from(i)?, pair.poll, pair.shared)? };
+            let vector = unsafe { Vector::new(dev, queue, pair.poll, pair.shared)? };
             vectors.push(vector, GFP_KERNEL)?;
         }
         Ok(Running {
@@ -83,10 +91,12 @@ impl<'bound, T: Operations> Private<'bound, T> {
     /// The instance lock is held and no other queues run.
     unsafe fn launch(&self, dev: &Device, setup: &T::Setup, running: &mut Running<T>) -> Result {
         let vectors = running.vectors.get_mut();
-        for (i, (vector, tx)) in vectors.iter_mut().zip(&mut running.tx).enumerate() {
+        for (i, (vector, tx)) in vectors.iter_mut().zip(&running.tx).enumerate() {
             let irq: IrqRequest<'_> = self.irqs.index(i)?.into();
+            // SAFETY: The transmit queue is stopped, so whoever wants to send is turned away.
+            let tx = unsafe { &mut *tx.get() };
             self.ops
-                .start_queue(i, tx.get_mut(), vector.poll_mut().ok_or(EBUSY)?)?;
+                .start_queue(i, tx, vector.poll_mut().ok_or(EBUSY)?)?;
             // SAFETY: The interrupt vectors live as long as the private data.
             unsafe { vector.start(irq.irq())? };
             // SAFETY: The queue exists and is stopped.
@@ -214,14 +224,14 @@ pub(in crate::net) unsafe fn setup_of<'a, T: Operations + 'a>(
 /// # Safety
 ///
 /// As for [`private_of`]; the transmit queue is started and locked, for all of `'a`.
-pub(super) unsafe fn tx_of<'a, T: Operations + 'a>(
+pub(in crate::net) unsafe fn tx_of<'a, T: Operations + 'a>(
     dev: *mut bindings::net_device,
-    queue: u16,
-) -> Option<&'a UnsafeCell<T::Tx>> {
+    queue: u32,
+) -> Option<&'a TxCell<T::Tx>> {
     // SAFETY: The queue is started, so `publish` has filled in the cell and `take_down` has not
     // begun to empty it: it waits for whoever has the lock.
     let running = unsafe { &*(*private_of::<T>(dev)).running.get() };
-    running.as_ref()?.tx.get(usize::from(queue))
+    running.as_ref()?.tx.get(queue as usize).map(|tx| &**tx)
 }
 
 /// Makes and starts the queues. May sleep.

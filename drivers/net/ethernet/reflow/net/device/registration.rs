@@ -27,7 +27,8 @@ use crate::net::{
         TxSkb, //
     },
     stats,
-    sysfs, //
+    sysfs,
+    xdp, //
 };
 use core::{
     marker::PhantomData,
@@ -81,6 +82,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         ndo_change_mtu: Some(Self::change_mtu),
         ndo_fix_features: Some(Self::fix_features),
         ndo_set_features: Some(Self::set_features),
+        ndo_bpf: Some(xdp::Adapter::<T>::bpf),
+        ndo_xdp_xmit: Some(xdp::Adapter::<T>::xmit),
         ..pin_init::zeroed()
     };
 
@@ -129,6 +132,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             (*dev.as_ptr()).devlink_port = devlink.port();
             (*dev.as_ptr()).stat_ops = &stats::Adapter::<T>::OPS;
             (*dev.as_ptr()).queue_mgmt_ops = &queue_mgmt::Adapter::<T>::OPS;
+            (*dev.as_ptr()).xdp_metadata_ops = &xdp::METADATA_OPS;
+            (*dev.as_ptr()).xdp_features = xdp::FEATURES;
             bindings::netdev_priv(dev.as_ptr())
                 .cast::<*mut Private<'_, T>>()
                 .write(KBox::into_raw(private));
@@ -218,7 +223,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     ) -> bindings::netdev_tx_t {
         // SAFETY: The core gives up a valid packet.
         let (queue, skb) = unsafe {
-            let queue = bindings::skb_get_queue_mapping(skb);
+            let queue = u32::from(bindings::skb_get_queue_mapping(skb));
             (queue, TxSkb::from_raw(NonNull::new_unchecked(skb)))
         };
         // SAFETY: The queue is started and locked.
@@ -227,11 +232,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             skb.drop_with(DropReason::NotReady);
             return bindings::netdev_tx_NETDEV_TX_OK;
         };
-        let cx = XmitContext {
-            // SAFETY: The queue exists, as it has a transmit side.
-            txq: unsafe { bindings::netdev_get_tx_queue(dev, queue.into()) },
-            _locked: PhantomData,
-        };
+        // SAFETY: The queue exists, as it has a transmit side, and is started and locked.
+        let cx = unsafe { XmitContext::new(bindings::netdev_get_tx_queue(dev, queue)) };
         // SAFETY: The transmit side of a queue is used under the queue's lock only.
         T::start_xmit(unsafe { &mut *tx.get() }, &cx, skb);
         bindings::netdev_tx_NETDEV_TX_OK

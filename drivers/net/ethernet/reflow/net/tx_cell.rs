@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The transmit side of a queue, shared by the stack and by those who send past it.
+
+use super::{
+    bindings,
+    device::XmitContext,
+    napi::PollContext,
+    Device, //
+};
+use core::{
+    cell::UnsafeCell,
+    ptr::NonNull, //
+};
+use kernel::sync::Arc;
+
+/// What `ndo_start_xmit` of one queue works on. Everybody takes the queue's lock first.
+pub(crate) struct TxCell<Tx> {
+    dev: NonNull<bindings::net_device>,
+    queue: u32,
+    tx: UnsafeCell<Tx>,
+}
+
+// SAFETY: The device is only used to find the lock; what is inside may be sent.
+unsafe impl<Tx: Send> Send for TxCell<Tx> {}
+// SAFETY: What is inside is reached under the lock of the transmit queue only.
+unsafe impl<Tx: Send> Sync for TxCell<Tx> {}
+
+impl<Tx> TxCell<Tx> {
+    /// # Safety
+    ///
+    /// The device outlives the object, which is the only one of its transmit queue `queue` as long
+    /// as that queue is started.
+    pub(super) unsafe fn new(dev: &Device, queue: u32, tx: Tx) -> Self {
+        Self {
+            dev: NonNull::from(dev).cast(),
+            queue,
+            tx: UnsafeCell::new(tx),
+        }
+    }
+
+    /// What is inside, to be touched by whoever has the queue locked, or has it stopped.
+    #[inline]
+    pub(super) fn get(&self) -> *mut Tx {
+        self.tx.get()
+    }
+
+    /// Runs `f` under the queue's lock, or gives `None` while the queue is stopped: it has no room,
+    /// or is going away.
+    pub(crate) fn with<R>(
+        &self,
+        _cx: &PollContext<'_>,
+        f: impl FnOnce(&mut Tx, &XmitContext<'_>) -> R,
+    ) -> Option<R> {
+        // SAFETY: The device is alive, and softirqs are off in a poll.
+        let locked = unsafe { Locked::queue(self.dev.as_ptr(), self.queue)? };
+        // SAFETY: The queue is locked until `locked` is dropped.
+        Some(f(unsafe { &mut *self.tx.get() }, &locked.cx))
+    }
+}
+
+/// What NAPI works on, if it is to send as well.
+pub(crate) trait SharesTx<Tx> {
+    /// Names the transmit side of the queue. Called once, before the first poll.
+    fn share_tx(&mut self, tx: &Arc<TxCell<Tx>>);
+}
+
+/// A started transmit queue, locked by this CPU.
+pub(super) struct Locked<'a> {
+    cx: XmitContext<'a>,
+    queue: u32,
+}
+
+impl<'a> Locked<'a> {
+    /// Locks transmit queue `queue` unless it is stopped.
+    ///
+    /// # Safety
+    ///
+    /// The device is alive for `'a` and has the queue; softirqs are off.
+    unsafe fn queue(dev: *mut bindings::net_device, mut queue: u32) -> Option<Self> {
+        // SAFETY: By the safety requirement.
+        let txq = unsafe { bindings::xdp_lock_txq(dev, &mut queue, false) };
+        // SAFETY: Locked just now, if it is one.
+        NonNull::new(txq).map(|txq| unsafe { Self::new(txq, queue) })
+    }
+
+    /// Locks the transmit queue that this CPU is to use, unless it is stopped.
+    ///
+    /// # Safety
+    ///
+    /// The device is alive for `'a`; softirqs are off.
+    pub(super) unsafe fn any(dev: *mut bindings::net_device) -> Option<Self> {
+        let mut queue = 0;
+        // SAFETY: By the safety requirement.
+        let txq = unsafe { bindings::xdp_lock_txq(dev, &mut queue, true) };
+        // SAFETY: Locked just now, if it is one.
+        NonNull::new(txq).map(|txq| unsafe { Self::new(txq, queue) })
+    }
+
+    /// # Safety
+    ///
+    /// `txq` is started and locked by this CPU, with the number `queue`; the lock is given up.
+    unsafe fn new(txq: NonNull<bindings::netdev_queue>, queue: u32) -> Self {
+        Self {
+            // SAFETY: The lock is held as long as the context, which is part of this object.
+            cx: unsafe { XmitContext::new(txq.as_ptr()) },
+            queue,
+        }
+    }
+
+    /// The number of the queue.
+    pub(super) fn number(&self) -> u32 {
+        self.queue
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The queue is locked by this CPU.
+        unsafe { bindings::xdp_unlock_txq(self.cx.as_raw()) };
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The completion ring.
+
+use super::Parts;
+use crate::{
+    hw::{
+        desc::{
+            Completion,
+            C0,
+            COMPLETION_WORDS, //
+        },
+        index::{
+            Index,
+            MASK, //
+        },
+        regs, //
+    },
+    mmio::{
+        queue_reg,
+        Mmio, //
+    },
+    net::dma::Words, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        barrier,
+        Arc, //
+    }, //
+};
+
+/// Word of a completion that holds the receive time.
+const TIME: usize = 6;
+
+/// What the device has done, in order.
+pub(super) struct Completions<'bound> {
+    ring: Words,
+    log2: u32,
+    next: Index,
+    queue: u16,
+    mmio: Arc<Mmio<'bound>>,
+}
+
+impl<'bound> Completions<'bound> {
+    /// Makes the ring; the device does not hear of it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(super) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
+        let log2 = s.rings.completions;
+        Ok(Self {
+            ring: Words::new(s.dev, log2 + COMPLETION_WORDS.ilog2())?,
+            log2,
+            next: Index::ZERO,
+            queue: s.queue,
+            mmio: s.mmio.clone(),
+        })
+    }
+
+    /// Tells the device where the ring is. It takes note when the queue is switched on.
+    pub(super) fn program(&self) {
+        let reg = |r| queue_reg(usize::from(self.queue), r);
+        let addr = self.ring.dma_address();
+        self.mmio
+            .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), addr);
+        self.mmio.write(reg(regs::CQ_SIZE), self.log2);
+    }
+
+    #[inline]
+    fn at(&self, index: Index) -> usize {
+        index.slot(self.log2) * COMPLETION_WORDS
+    }
+
+    /// Takes the completion at the ring's head, if the device has written it.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<Completion> {
+        let at = self.at(self.next);
+        let c0 = C0(self.ring.read(at));
+        if (c0.generation() != 0) != self.next.generation(self.log2) {
+            return None;
+        }
+        // The device wrote the other words before the one that has the generation.
+        barrier::dma_mb(barrier::Read);
+        let word = |i| self.ring.read(at + i);
+        let words = [c0.0, word(1), word(2), word(3), word(4), word(5), 0, 0];
+        self.next = self.next.add(1);
+        Some(Completion::from_words(words))
+    }
+
+    /// When the packet was received whose completion was taken last, in nanoseconds of the device's
+    /// clock.
+    #[inline]
+    pub(super) fn time(&self) -> u64 {
+        // The index before, as indices are counted modulo `MASK + 1`.
+        self.ring.read(self.at(self.next.add(MASK)) + TIME)
+    }
+
+    /// Index behind the last completion taken.
+    #[inline]
+    pub(super) fn consumed(&self) -> Index {
+        self.next
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The receive side of a queue, with an XDP program or without.
+
+use super::{
+    xdp,
+    Parts,
+    Receiver, //
+};
+use crate::{
+    hw::index::Index,
+    net::{
+        napi::{
+            NapiRef,
+            PollContext, //
+        },
+        tx_cell::TxCell, //
+    },
+    tx, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What a poll of the receive side came to.
+pub(crate) struct Polled {
+    /// Packets received.
+    pub(crate) work: usize,
+    /// There is more to do, or memory to be waited for.
+    pub(crate) again: bool,
+    /// Index behind the last completion taken.
+    pub(crate) consumed: Index,
+}
+
+/// The receive side of a queue.
+pub(crate) enum Side<'bound> {
+    /// Packets go to the stack.
+    Stack(Receiver<'bound>),
+    /// An XDP program sees them first.
+    Program(xdp::Receiver<'bound>),
+}
+
+impl<'bound> Side<'bound> {
+    /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(s: &Parts<'_, 'bound>, program: bool) -> Result<Self> {
+        Ok(if program {
+            Self::Program(xdp::Receiver::new(s)?)
+        } else {
+            Self::Stack(Receiver::new(s)?)
+        })
+    }
+
+    /// Tells the device where the rings are. It takes note when the queue is switched on, which can
+    /// be done once with these rings.
+    pub(crate) fn program(&self) {
+        match self {
+            Self::Stack(rx) => rx.program(),
+            Self::Program(rx) => rx.program(),
+        }
+    }
+
+    /// Gives the device its first buffers. The queue must have been switched on just now.
+    pub(crate) fn launch(&mut self) {
+        match self {
+            Self::Stack(rx) => rx.launch(),
+            Self::Program(rx) => rx.launch(),
+        }
+    }
+
+    /// Lets the pools recycle in the context of the queue's NAPI instance.
+    pub(crate) fn attached(&mut self, napi: NapiRef<'_>) {
+        match self {
+            Self::Stack(rx) => rx.attached(napi),
+            Self::Program(rx) => rx.attached(napi),
+        }
+    }
+
+    /// Takes the pools out of that context: the receiver will be dropped while NAPI goes on.
+    pub(crate) fn detach(&mut self) {
+        match self {
+            Self::Stack(rx) => rx.detach(),
+            Self::Program(rx) => rx.detach(),
+        }
+    }
+
+    /// Names the transmit ring that a program sends packets back on.
+    pub(crate) fn set_tx(&mut self, tx: &Arc<TxCell<tx::Ring<'bound>>>) {
+        if let Self::Program(rx) = self {
+            rx.set_tx(tx.clone());
+        }
+    }
+
+    /// Receives up to `budget` packets.
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
+        match self {
+            Self::Stack(rx) => {
+                let (work, empty) = rx.poll(cx, budget);
+                Polled {
+                    work,
+                    again: !empty || rx.is_starving(),
+                    consumed: rx.consumed(),
+                }
+            }
+            Self::Program(rx) => {
+                let (work, empty) = rx.poll(cx, budget);
+                Polled {
+                    work,
+                    again: !empty || rx.is_starving(),
+                    consumed: rx.consumed(),
+                }
+            }
+        }
+    }
+}
