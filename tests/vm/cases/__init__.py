@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cases, one file a subject, from the simple to the rough."""
 
-SUBJECTS = ("ping", "ethtool", "rings", "tcp", "segment", "udp", "flows", "queues", "split", "steering",
-            "mtu", "vlan", "filter", "odd", "life")
+SUBJECTS = ("ping", "ethtool", "rings", "tcp", "segment", "udp", "flows", "queues", "split",
+            "steering", "mtu", "vlan", "xdp", "filter", "odd", "life")

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: GPL-2.0
+"""XDP programs in the driver: what they say is done, and nothing else happens."""
+
+from guest import bpf
+from guest.counters import change, need_reflow, per_queue, read
+from guest.frames import LOCAL_EXPERIMENT, VLAN, ethernet, mac_bytes
+from guest.harness import Failed, Skip, case, check, equal, until
+from guest.net import DUT, PEER
+from guest.traffic import InBackground, bulk, datagrams
+
+import os
+import random
+import socket
+import struct
+import time
+
+# A frame of our own that only the programs know.
+KIND = LOCAL_EXPERIMENT
+SIZES = (46, 47, 100, 256, 700, 1000, 1500)
+LONG = (1900, 2034, 2035, 4000, 6000, 8986)
+
+
+def _load(rig, code, **how):
+    """Load a program that is gone when the case is over."""
+    program = bpf.Program(code, **how)
+    rig.defer(program.close)
+    return program
+
+
+def _attach(rig, code, **how):
+    need_reflow(rig)
+    program = _load(rig, code, **how)
+    rig.defer(bpf.detach, rig.device)
+    bpf.attach(rig.device, program)
+    rig.wait_link()
+    return program
+
+
+def _counted(rig, before, what):
+    now = read(rig)
+    return sum(per_queue(rig, now, "rx", what)) - sum(per_queue(rig, before, "rx", what))
+
+
+def _expect(rig, before, **counts):
+    for what, count in counts.items():
+        until(f"{count} packets counted as {what}",
+              lambda what=what, count=count: _counted(rig, before, what) == count, limit=3)
+
+
+def _payloads(sizes):
+    return [random.Random(n).randbytes(n) for n in sizes]
+
+
+def _send(rig, wire, payloads):
+    for payload in payloads:
+        wire.send(ethernet(rig.mac, rig.peer_mac, KIND, payload, pad=False))
+
+
+def _gro_hw(rig):
+    lines = rig.run(DUT, "ethtool", "-k", rig.device).split("\n")
+    return next(line.split()[1] for line in lines if line.startswith("rx-gro-hw:"))
+
+
+@case(limit=60)
+def passes(rig):
+    """A program that passes everything: echoes, datagrams and TCP are as without it."""
+    before = _gro_hw(rig)
+    _attach(rig, bpf.Code().leave(bpf.PASS))
+    equal("rx-gro-hw with a program", _gro_hw(rig), "off")
+    counters = read(rig)
+    for side, version in ((DUT, 4), (PEER, 6)):
+        rig.echo(side, version, count=3, size=1400, whole=True)
+        bulk(rig, side, version, flows=2, size=1 << 19)
+    datagrams(rig, PEER, 4, (1, 100, 1000, 1472, 4000), window=1)
+    check(_counted(rig, counters, "xdp_pass") > 500, "few packets were counted as passed")
+    equal("packets that were merged by the device", _counted(rig, counters, "op_append"), 0)
+    bpf.detach(rig.device)
+    equal("rx-gro-hw without a program", _gro_hw(rig), before)
+    bulk(rig, PEER, 4, size=1 << 19)
+
+
+@case(limit=30)
+def drops(rig):
+    """A program drops one kind of frame, each is counted, and other traffic goes on."""
+    _attach(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)))
+    with rig.raw(PEER) as wire, rig.raw(DUT, kind=KIND) as seen:
+        before = read(rig)
+        _send(rig, wire, _payloads(SIZES))
+        _expect(rig, before, xdp_drop=len(SIZES))
+        rig.echo(PEER, 4, count=2)
+        seen.settimeout(0.2)
+        try:
+            raise Failed(f"a dropped frame of {len(seen.recv(65536))} bytes reached the stack")
+        except TimeoutError:
+            pass
+
+
+def _returned(rig, payloads, prepare=lambda data: data):
+    """Send frames of our kind; each must come back with its addresses turned round."""
+    with rig.raw(PEER, kind=KIND) as wire:
+        for payload in payloads:
+            _send(rig, wire, [payload])
+            got = wire.recv(65536)
+            equal("addresses of a frame that came back", got[:12],
+                  mac_bytes(rig.peer_mac) + mac_bytes(rig.mac))
+            # A short frame may come back padded.
+            check(got[14:14 + len(payload)] == prepare(payload),
+                  f"a frame of {len(payload)} bytes came back changed ({len(got) - 14} bytes)")
+
+
+@case(limit=30)
+def sends_back(rig):
+    """A program sends frames back with other addresses; the stack goes on sending meanwhile."""
+    _attach(rig, bpf.finish(bpf.swap_addresses(bpf.only(KIND)).leave(bpf.TX)))
+    before = read(rig)
+    stream = InBackground(bulk, rig, DUT, 4, flows=2, size=1 << 20)
+    _returned(rig, _payloads(SIZES * 8))
+    stream.finish(20)
+    _expect(rig, before, xdp_tx=8 * len(SIZES), xdp_tx_full=0)
+
+
+def _moves_tail(at):
+    """A program that copies four bytes at an offset to the start, and sends the frame back."""
+    code = bpf.swap_addresses(bpf.only(KIND))
+    for function, offset in ((bpf.LOAD_BYTES, at), (bpf.STORE_BYTES, 14)):
+        code.copy(1, 6).mov(2, offset).copy(3, 10).add(3, -8).mov(4, 4).mov(5, 0)
+        if function == bpf.LOAD_BYTES:
+            code.store(8, 10, -8, 5)
+        code.call(function).if_not(0, 0, "abort")
+    return bpf.finish(code.leave(bpf.TX).label("abort").leave(bpf.ABORTED))
+
+
+@case(limit=60)
+def long_packets(rig):
+    """MTU 9000: a program with fragments reads, passes and sends back packets of several pages."""
+    rig.set_mtu(9000)
+    _attach(rig, bpf.Code().leave(bpf.PASS), frags=True)
+    rig.echo(PEER, 4, count=2, size=8972, whole=True)
+    bulk(rig, PEER, 4, flows=2, size=1 << 21)
+    with rig.raw(PEER) as wire, rig.raw(DUT, kind=KIND) as seen:
+        for payload in _payloads(LONG):
+            _send(rig, wire, [payload])
+            check(seen.recv(65536)[14:] == payload, f"{len(payload)} bytes arrived changed")
+    before = read(rig)
+    for size in LONG:
+        at = 14 + size - 4
+        _attach(rig, _moves_tail(at), frags=True)
+        _returned(rig, _payloads([size]), lambda data: data[-4:] + data[4:])
+    _expect(rig, before, xdp_tx=len(LONG), xdp_aborted=0)
+
+
+@case(limit=30)
+def room_on_both_sides(rig):
+    """A program adds 256 bytes in front and 200 behind, and the frame goes back with them."""
+    code = bpf.only(KIND)
+    for function, delta in ((bpf.ADJUST_HEAD, -256), (bpf.ADJUST_TAIL, 200)):
+        code.copy(1, 6).mov(2, delta).call(function).if_not(0, 0, "abort")
+    # The old header goes where the new one is to be.
+    code.load(4, 2, 6, 0).load(4, 3, 6, 4).copy(4, 2).add(4, 270).if_above(4, 3, "abort")
+    for offset in (0, 4, 8):
+        code.load(4, 7, 2, 256 + offset).store(4, 2, offset, 7)
+    code.load(2, 7, 2, 268).store(2, 2, 12, 7)
+    bpf.swap_addresses(code).leave(bpf.TX).label("abort").leave(bpf.ABORTED)
+    _attach(rig, bpf.finish(code))
+    with rig.raw(PEER, kind=KIND) as wire:
+        for payload in _payloads((100, 1000)):
+            _send(rig, wire, [payload])
+            got = wire.recv(65536)
+            equal("bytes of the frame that came back", len(got), 256 + 14 + len(payload) + 200)
+            check(got[270:-200] == payload and got[-200:] == bytes(200),
+                  "the frame came back changed")
+
+
+@case(limit=30)
+def redirects_to_itself(rig):
+    """Frames redirected to the very device go out again by the way of frames from elsewhere."""
+    index = socket.if_nametoindex(rig.device)
+    code = bpf.swap_addresses(bpf.only(KIND)).mov(1, index).mov(2, 0).call(bpf.REDIRECT_TO)
+    _attach(rig, bpf.finish(code.leave()))
+    before = read(rig)
+    _returned(rig, _payloads(SIZES * 4))
+    _expect(rig, before, xdp_redirect=4 * len(SIZES))
+    after = read(rig)
+    sent = sum(per_queue(rig, after, "tx", "xdp_xmit"))
+    equal("frames sent", sent - sum(per_queue(rig, before, "tx", "xdp_xmit")), 4 * len(SIZES))
+
+
+@case(limit=30)
+def redirects_to_a_cpu(rig):
+    """Frames redirected to another CPU reach the stack there, unchanged."""
+    need_reflow(rig)
+    if os.cpu_count() < 2:
+        raise Skip("one CPU")
+    cpus = bpf.Map(bpf.CPUMAP, 4, 2)
+    rig.defer(cpus.close)
+    cpus[1] = struct.pack("<I", 192)
+    code = bpf.only(KIND).map(1, cpus).mov(2, 1).mov(3, 0).call(bpf.REDIRECT_MAP)
+    _attach(rig, bpf.finish(code.leave()))
+    before = read(rig)
+    with rig.raw(PEER) as wire, rig.raw(DUT, kind=KIND) as seen:
+        for payload in _payloads(SIZES):
+            _send(rig, wire, [payload])
+            check(seen.recv(65536)[14:14 + len(payload)] == payload, "a frame arrived changed")
+    _expect(rig, before, xdp_redirect=len(SIZES))
+
+
+@case(limit=90)
+def changes_under_traffic(rig):
+    """Programs come, are replaced and go while TCP runs in both directions; it survives."""
+    need_reflow(rig)
+    programs = [_load(rig, bpf.Code().leave(bpf.PASS)),
+                _load(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)), frags=True)]
+    rig.defer(bpf.detach, rig.device)
+    streams = [InBackground(bulk, rig, side, 4, flows=2, size=3 << 20, limit=60, first=n)
+               for n, side in enumerate((PEER, DUT))]
+    for turn in range(4):
+        for program in programs + programs[:1]:
+            bpf.attach(rig.device, program)
+            time.sleep(0.1)
+        bpf.detach(rig.device)
+        time.sleep(0.1)
+    for stream in streams:
+        stream.finish(60)
+
+
+@case(limit=30)
+def goes_down_and_up(rig):
+    """A program attached while the interface is down is at work when it is up, and stays."""
+    need_reflow(rig)
+    program = _load(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)))
+    rig.defer(bpf.detach, rig.device)
+    rig.defer(rig.bring_up)
+    rig.ip(DUT, f"link set {rig.device} down")
+    bpf.attach(rig.device, program)
+    for _ in range(2):
+        rig.bring_up()
+        before = read(rig)
+        with rig.raw(PEER) as wire:
+            _send(rig, wire, _payloads(SIZES))
+            _expect(rig, before, xdp_drop=len(SIZES))
+        rig.ip(DUT, f"link set {rig.device} down")
+
+
+@case(limit=30)
+def conflicts_are_explained(rig):
+    """What does not go together is refused in words: long packets and a simple program."""
+    need_reflow(rig)
+    simple = _load(rig, bpf.Code().leave(bpf.PASS))
+    able = _load(rig, bpf.Code().leave(bpf.PASS), frags=True)
+    rig.defer(bpf.detach, rig.device)
+    rig.set_mtu(9000)
+    code, why = bpf.refusal(rig.device, simple)
+    check(code == "EINVAL" and "MTU" in why and "frags" in why, f"refused with {code}: {why!r}")
+    bpf.attach(rig.device, able)
+    code, why = bpf.refusal(rig.device, simple)
+    check("MTU" in why, f"replacing was refused with {code}: {why!r}")
+    rig.set_mtu(1500)
+    bpf.attach(rig.device, simple)
+    done = rig.run(DUT, "ip", "link", "set", rig.device, "mtu", "4000", may_fail=True)
+    check(done.returncode and "mtu" in done.stderr, f"a larger MTU was taken: {done.stderr!r}")
+    bpf.attach(rig.device, able)
+    rig.set_mtu(4000)
+
+
+HINTS = ("bpf_xdp_metadata_rx_timestamp", "bpf_xdp_metadata_rx_hash",
+         "bpf_xdp_metadata_rx_vlan_tag")
+
+
+def _asks(results):
+    """A program that puts what it is told about a frame of our kind, or about UDP, in a map."""
+    ids = bpf.kernel_functions(HINTS)
+    code = bpf.Code().copy(6, 1).mov(7, 0)
+    for offset in range(-56, 0, 8):
+        code.store(8, 10, offset, 7)
+    # Where the answers go: each function's result, then its values.
+    for name, result, values in ((HINTS[0], -56, (-48,)), (HINTS[1], -40, (-32, -28)),
+                                 (HINTS[2], -24, (-16, -14))):
+        code.copy(1, 6)
+        for n, value in enumerate(values):
+            code.copy(2 + n, 10).add(2 + n, value)
+        code.call_kernel(ids[name]).store(8, 10, result, 0)
+    (code.map(1, results).copy(2, 10).add(2, -8).copy(3, 10).add(3, -56).mov(4, 0)
+     .call(bpf.MAP_UPDATE_ELEM))
+    return code.leave(bpf.PASS)
+
+
+@case(limit=90)
+def hints(rig):
+    """A program asks for hash, VLAN tag and time of reception, and gets what is true."""
+    need_reflow(rig)
+    results = bpf.Map(bpf.ARRAY, 48)
+    rig.defer(results.close)
+    _attach(rig, _asks(results), bound_to=socket.if_nametoindex(rig.device))
+
+    def told(send):
+        results[0] = bytes(48)
+        send()
+        until("the program to be asked", lambda: any(results[0]), limit=3)
+        return struct.unpack("<iIQiIIIiIHHI", results[0])
+
+    def datagram():
+        datagrams(rig, PEER, 4, (100,))
+
+    def tagged():
+        with rig.raw(PEER) as wire:
+            wire.send(ethernet(rig.mac, rig.peer_mac, VLAN, struct.pack("!HH", 0x6123, KIND)
+                               + bytes(46)))
+
+    first, second, tag = told(datagram), told(datagram), told(tagged)
+    for answers in (first, second):
+        equal("result of asking for the hash", answers[3], 0)
+        check(answers[5], "the hash is 0")
+        # IPv4, ports, UDP.
+        equal("what the hash covers", answers[6], 0x29)
+    equal("result of asking for the tag of an untagged frame", first[7], -61)
+    equal("results for a tagged frame", (tag[7], socket.ntohs(tag[9]), tag[10]), (0, VLAN, 0x6123))
+    times = [answers[2] for answers in (first, second, tag)]
+    equal("results of asking for the time", [a[0] for a in (first, second, tag)], [0, 0, 0])
+    check(0 < times[0] < times[1] < times[2], f"the times do not ascend: {times}")
