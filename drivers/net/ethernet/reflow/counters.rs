@@ -55,6 +55,10 @@ counters! {
     parked,
     /// Pages given back by the device without a packet.
     released,
+    /// Packets that the control block of their connection applied to.
+    tcb_applied,
+    /// Packets of connections with a control block that it did not apply to.
+    tcb_not_applied,
     /// Polls.
     polls,
     /// Packets that an XDP program passed to the stack.
@@ -99,6 +103,27 @@ counters! {
     wakes,
     /// Transmit completions that cannot be true.
     bad_completion,
+}
+
+counters! {
+    /// What was done with control blocks.
+    Tcb:
+    /// Times that the core asked for a connection to be steered to the CPU that reads it.
+    steered,
+    /// Blocks set.
+    set,
+    /// Of those, set again because packets had come out of order or their queue was made anew.
+    set_again,
+    /// Blocks handed back because packets of their connection kept coming out of order.
+    handed_back,
+    /// Blocks taken away because their connection ended.
+    ended,
+    /// Blocks taken away because the core did not want them any more.
+    expired,
+    /// Connections that there was no room for.
+    no_room,
+    /// Blocks that the device refused.
+    refused,
 }
 
 /// All counters of a queue pair.

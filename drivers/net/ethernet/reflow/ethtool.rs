@@ -61,6 +61,8 @@ impl Operations for Nic<'_> {
                 v.stat(fmt!("rx{q}_{}", info.name), self.hw.queue_at(q, i));
             }
         }
+        let tcbs = self.tcbs.counts();
+        tcbs.visit(|name, value| v.stat(fmt!("tcb_{name}"), value));
         for (i, info) in stats::GLOBAL.iter().enumerate() {
             v.stat(fmt!("{}", info.name), self.hw.global_at(i));
         }

@@ -6,6 +6,7 @@
 //! all `unsafe` of the module are here; each type says in its documentation which wrong use it
 //! rules out.
 
+pub(crate) mod arfs;
 mod bindings;
 pub(crate) mod debugfs;
 pub(crate) mod device;
@@ -16,6 +17,7 @@ pub(crate) mod extack;
 pub(crate) mod napi;
 pub(crate) mod page_pool;
 mod queue_mgmt;
+pub(crate) mod service;
 pub(crate) mod skbuff;
 pub(crate) mod spsc;
 pub(crate) mod stats;

@@ -63,6 +63,7 @@ use crate::{
     rx,
     setup::Setup,
     steering::Steering,
+    tcb::Tcbs,
     tuning::{
         Switch,
         Tuning, //
@@ -117,6 +118,8 @@ pub(crate) struct Nic<'bound> {
     pub(crate) cmd: Commands<'bound>,
     /// Which queue packets go to.
     pub(crate) steering: Steering,
+    /// Control blocks.
+    pub(crate) tcbs: Arc<Tcbs>,
     settings: Arc<rx::Settings>,
     /// The XDP program.
     program: Arc<Holder>,
@@ -166,6 +169,13 @@ impl<'bound> Nic<'bound> {
             dev,
             cmd: Commands::new(dev, &mmio, features.cmd() != 0)?,
             steering: Steering::new(queues as u32)?,
+            tcbs: Arc::new(
+                Tcbs::new(
+                    1 << caps.log2_flows().min(LOG2_FLOWS_MAX),
+                    features.cmd() & features.tcb() != 0,
+                )?,
+                GFP_KERNEL,
+            )?,
             hw: hw_stats::Block::new(dev, &mmio, caps.queues() as usize)?,
             dma: Arc::new(dma, GFP_KERNEL)?,
             counters,
@@ -327,6 +337,7 @@ impl<'bound> Nic<'bound> {
             flows: self.flows(),
             settings: &self.settings,
             counters: self.counters.get(i).ok_or(EINVAL)?,
+            tcbs: &self.tcbs,
             program: &self.program,
         };
         rx::Side::new(&parts, setup.xdp)
@@ -444,6 +455,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     fn start(&self, dev: &Device, setup: &Setup) {
         self.set_max_frame(dev.mtu());
         self.steer(dev, setup.queues);
+        self.tcbs.up(setup.queues);
         let on = Ctrl(0).with_rx(1).with_tx(1);
         self.mmio.write(regs::CTRL, on.0);
         let arm = regs::QueueDoorbell(0).with_arm(1);
@@ -454,6 +466,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
 
     fn stop(&self, _dev: &Device) {
         self.mmio.write(regs::CTRL, 0);
+        self.tcbs.down(&self.cmd);
     }
 
     fn rx_alloc(&self, dev: &Device, setup: &Setup, queue: usize) -> Result<Self::Rx> {

@@ -25,7 +25,8 @@ use crate::{
             Page, //
         }, //
     },
-    nic::Nic, //
+    nic::Nic,
+    tcb::Owner, //
 };
 use core::fmt::Write;
 use kernel::prelude::*;
@@ -151,7 +152,7 @@ impl Nic<'_> {
 
     fn tcb_table(&self, out: &mut Table<'_>) -> Result {
         out.write_str(
-            "flow queue state mode expected applied not_applied placed source destination\n",
+            "flow queue state mode expected applied not_applied placed source destination owner\n",
         )?;
         self.each_flow(|flow| {
             if flow.head.tcb() == 0 {
@@ -182,7 +183,12 @@ impl Nic<'_> {
                 tcb.placed
             )?;
             write_key(out, &tcb.key, head.key_len(), head.v6())?;
-            Ok(out.write_str("\n")?)
+            match self.tcbs.owner(number) {
+                Owner::Nobody => out.write_str(" -\n")?,
+                Owner::Application(_) => out.write_str(" application\n")?,
+                Owner::Rule(location) => write!(out, " rule:{location}\n")?,
+            }
+            Ok(())
         })
     }
 }

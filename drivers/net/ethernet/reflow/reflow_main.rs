@@ -6,6 +6,7 @@
 //!   answers the tool of that name.
 //! * [`cmd`] asks the device what registers cannot say.
 //! * [`steering`] decides which queue packets go to.
+//! * [`tcb`] has connections that the device sends where their application is.
 //! * [`queue`] is a queue pair: [`rx`] is the way in, [`tx`] the way out.
 //! * [`hw`] has the facts that the device's model compiles, too; [`mmio`] reaches the registers.
 //! * [`net`] has the safe abstractions over the networking core, with nearly all `unsafe`.
@@ -48,6 +49,8 @@ mod setup;
 mod split;
 #[forbid(unsafe_code)]
 mod steering;
+#[forbid(unsafe_code)]
+mod tcb;
 #[forbid(unsafe_code)]
 mod tuning;
 #[forbid(unsafe_code)]

@@ -39,7 +39,8 @@ use crate::{
         skbuff::RxSkb,
         xdp::Holder, //
     },
-    setup::RingSizes, //
+    setup::RingSizes,
+    tcb::Tcbs, //
 };
 use buffers::{
     Cells,
@@ -77,6 +78,9 @@ pub(crate) const CELLS_PER_BUFFER: u32 = BUF_SIZE / CELL_SIZE;
 /// Bytes of a long packet that go to the linear part when the device did not find its headers.
 const PULL: u16 = 128;
 
+/// Summary of a control block that applied.
+const SUMMARY_APPLIED: u64 = 1;
+
 /// What user settings change while packets flow.
 pub(crate) struct Settings {
     /// Believe the device's checksums.
@@ -112,6 +116,7 @@ pub(crate) struct Receiver<'bound> {
     queue: u16,
     settings: Arc<Settings>,
     counters: Arc<counters::Queue>,
+    tcbs: Arc<Tcbs>,
 }
 
 /// What a receiver is made from.
@@ -136,6 +141,8 @@ pub(crate) struct Parts<'a, 'bound> {
     pub(crate) counters: &'a Arc<counters::Queue>,
     /// The XDP program.
     pub(crate) program: &'a Arc<Holder>,
+    /// Control blocks of the device.
+    pub(crate) tcbs: &'a Arc<Tcbs>,
 }
 
 impl<'bound> Receiver<'bound> {
@@ -165,6 +172,7 @@ impl<'bound> Receiver<'bound> {
             queue: s.queue,
             settings: s.settings.clone(),
             counters: s.counters.clone(),
+            tcbs: s.tcbs.clone(),
         })
     }
 
@@ -264,6 +272,9 @@ impl<'bound> Receiver<'bound> {
             if c.c0.csum_bad() != 0 {
                 count.csum_bad.add(1);
             }
+            if c.c0.summary() != 0 {
+                self.summary(c, p, count);
+            }
             if let Some(flow) = p.flow {
                 if !matches!(p.opcode, Opcode::Append | Opcode::AppendClose) {
                     self.flows.close(cx, flow, count);
@@ -279,6 +290,18 @@ impl<'bound> Receiver<'bound> {
             (Place::Split(header, data, data2), _) => {
                 self.split(cx, c, p, (header, data, data2), count);
             }
+        }
+    }
+
+    /// A packet of a connection with a control block.
+    fn summary(&self, c: &Completion, p: &Packet, count: &counters::Rx) {
+        let applied = c.c0.summary() == SUMMARY_APPLIED;
+        match applied {
+            true => count.tcb_applied.add(1),
+            false => count.tcb_not_applied.add(1),
+        }
+        if let Some(flow) = p.flow {
+            self.tcbs.summary(flow, c.c0, applied);
         }
     }
 

@@ -100,10 +100,10 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
          count from its last reset and are some milliseconds old at most.",
     ]);
     for group in groups(source)? {
-        let prefix = if group.name.starts_with("Tx") {
-            "txN_"
-        } else {
-            "rxN_"
+        let prefix = match group.name.as_str() {
+            "Tcb" => "tcb_",
+            name if name.starts_with("Tx") => "txN_",
+            _ => "rxN_",
         };
         page.section(&format!("{}: {prefix}*", group.name));
         page.paragraph(&group.doc);

@@ -36,8 +36,8 @@
 //! without knowing what comes next, and one that is stale can be set again. With `pdu`, too, and if
 //! the device follows the connection's messages (FLOW_CFG.session), the block begins in the middle
 //! of a PDU where the stream does, as far behind the start of the first page as the PDU's data is
-//! behind the start of a page. Busy: packets of the flow wait, the stream is inside of a PDU's header
-//! or one is missing, or the rest of the PDU does not fit in the list; nothing changes.
+//! behind the start of a page. Busy: packets of the flow wait, the stream is inside of a PDU's
+//! header or one is missing, or the rest of the PDU does not fit in the list; nothing changes.
 //!
 //! Setting a block for a key that has one replaces it; its counts begin anew. Data that waited to
 //! be placed for the block before is transferred as "small", with a summary of 2: once TcbSet or

@@ -27,11 +27,15 @@
 #include <linux/u64_stats_sync.h>
 #include <linux/workqueue.h>
 #include <net/devlink.h>
+#include <net/flow_dissector.h>
 #include <net/gro.h>
+#include <net/inet6_hashtables.h>
+#include <net/inet_hashtables.h>
 #include <net/netdev_lock.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
+#include <net/rps.h>
 #include <net/tcp.h>
 #include <net/xdp.h>
 

@@ -21,6 +21,7 @@ pub(super) mod queues;
 mod registration;
 
 use super::{
+    arfs,
     bindings,
     debugfs,
     devlink,
@@ -29,6 +30,7 @@ use super::{
         NapiRef,
         Poll, //
     },
+    service,
     skbuff::{
         TxInfo,
         TxSkb, //
@@ -110,12 +112,14 @@ pub(crate) trait Setup: ethtool::Plan + xdp::Plan + Clone + Send {
 
 /// A driver of network devices.
 pub(crate) trait Operations:
-    debugfs::Operations
+    arfs::Operations
+    + debugfs::Operations
     + devlink::Operations
     + ethtool::Operations
     + ethtool::rxfh::Operations
     + ethtool::rxnfc::Operations
     + ethtool::split::Operations
+    + service::Operations
     + stats::Queues
     + sysfs::Operations
     + xdp::Operations

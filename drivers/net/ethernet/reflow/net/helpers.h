@@ -155,4 +155,19 @@ struct rnet_xdp_buff {
 	struct rnet_xdp_hints hints;
 };
 
+/**
+ * struct rnet_flow - a TCP connection as its received packets have it
+ * @key: source address, destination address, source port, destination port,
+ *       in network byte order; 12 bytes with IPv4, 36 with IPv6, then zeros
+ * @vlan_tci: VLAN tag, if @tagged
+ * @v6: IPv6, else IPv4
+ * @tagged: packets have a VLAN tag
+ */
+struct rnet_flow {
+	u8 key[40];
+	u16 vlan_tci;
+	u8 v6;
+	u8 tagged;
+};
+
 #endif /* _NET_RUST_HELPERS_H */

@@ -108,6 +108,7 @@ impl Nic<'_> {
                 if entry.is_some() {
                     self.forget_rule(location)?;
                     *entry = None;
+                    self.tcbs.rule_del(location, &self.cmd);
                 }
             }
         }
@@ -161,6 +162,10 @@ impl Operations for Nic<'_> {
         self.cmd.rule_set(location, &entry.command())?;
         let slot = state.rules.get_mut(location as usize).ok_or(EINVAL)?;
         *slot = Some(entry);
+        self.tcbs.rule_del(location, &self.cmd);
+        if let (Some(flow), Action::Queue(queue)) = (rule.connection(), rule.action) {
+            self.tcbs.rule_set(location, &flow, queue.try_into()?);
+        }
         Ok(location)
     }
 
@@ -172,6 +177,7 @@ impl Operations for Nic<'_> {
         }
         self.forget_rule(location)?;
         *slot = None;
+        self.tcbs.rule_del(location, &self.cmd);
         Ok(())
     }
 }

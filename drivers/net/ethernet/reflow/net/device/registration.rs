@@ -16,11 +16,13 @@ use super::{
     XmitContext, //
 };
 use crate::net::{
+    arfs,
     bindings,
     debugfs::Folder,
     devlink::Devlink,
     ethtool,
     queue_mgmt,
+    service,
     skbuff::{
         DropReason,
         TxInfo,
@@ -82,6 +84,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         ndo_change_mtu: Some(Self::change_mtu),
         ndo_fix_features: Some(Self::fix_features),
         ndo_set_features: Some(Self::set_features),
+        #[cfg(CONFIG_RFS_ACCEL)]
+        ndo_rx_flow_steer: Some(arfs::rx_flow_steer::<T>),
         ndo_bpf: Some(xdp::Adapter::<T>::bpf),
         ndo_xdp_xmit: Some(xdp::Adapter::<T>::xmit),
         ..pin_init::zeroed()
@@ -138,6 +142,12 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
                 .cast::<*mut Private<'_, T>>()
                 .write(KBox::into_raw(private));
         }
+        // SAFETY: Not registered yet.
+        if let Err(e) = unsafe { arfs::prepare(dev.as_ptr(), config.queues) } {
+            // SAFETY: As above, so nobody else has it.
+            unsafe { Self::free(dev) };
+            return Err(e);
+        }
         // SAFETY: The device is complete.
         if let Err(e) = to_result(unsafe { bindings::register_netdev(dev.as_ptr()) }) {
             // SAFETY: Not registered, so nobody else has it.
@@ -172,6 +182,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             this.debugfs = Some(Folder::new(dev)?);
             this.devlink.publish(dev)?;
         }
+        // SAFETY: Registered and complete; dropping the object stops it.
+        unsafe { service::start::<T>(dev.as_ptr()) };
         Ok(this)
     }
 
@@ -372,6 +384,8 @@ impl<T: Operations> Drop for Registration<'_, T> {
             // SAFETY: Requested with this argument, by the type invariant.
             unsafe { bindings::free_irq(irq, self.dev.as_ptr().cast()) };
         }
+        // SAFETY: Alive and registered, by the type invariant. Not started means stopped.
+        unsafe { service::stop::<T>(self.dev.as_ptr()) };
         // SAFETY: Registered, by the type invariant. This brings the interface down, which drops
         // the queues.
         unsafe { bindings::unregister_netdev(self.dev.as_ptr()) };

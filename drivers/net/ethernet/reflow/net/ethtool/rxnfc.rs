@@ -5,6 +5,7 @@
 //! All operations run in process context with the instance lock held, and may sleep.
 
 use super::super::{
+    arfs::Flow,
     bindings,
     device::{
         ops_of,
@@ -19,6 +20,8 @@ use kernel::{
 
 /// Most bytes of addresses and ports together.
 pub(crate) const KEY_MAX: usize = 36;
+/// The same with IPv4.
+const KEY_MAX_V4: usize = 12;
 
 /// Transport protocol that a rule is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +65,23 @@ impl Rule {
     /// Whether both match the same packets.
     pub(crate) fn same_match(&self, other: &Self) -> bool {
         (self.v6, self.proto, self.key, self.mask) == (other.v6, other.proto, other.key, other.mask)
+    }
+
+    /// The one TCP connection that the rule is about, if it is about one.
+    pub(crate) fn connection(&self) -> Option<Flow> {
+        let len = if self.v6 { KEY_MAX } else { KEY_MAX_V4 };
+        let all = self.mask.get(..len)?.iter().all(|&byte| byte == u8::MAX);
+        if self.proto != Proto::Tcp || !all {
+            return None;
+        }
+        let mut flow = Flow {
+            v6: self.v6.into(),
+            ..Flow::default()
+        };
+        flow.key
+            .get_mut(..len)?
+            .copy_from_slice(self.key.get(..len)?);
+        Some(flow)
     }
 }
 

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Accelerated receive flow steering: flows that follow the application's CPU.
+//!
+//! The core sees where a socket is read, and asks for its flow to be sent to a queue of that CPU.
+//! This happens per packet, in softirq context; the driver takes a note and puts the rest off.
+
+use super::{
+    bindings,
+    device::{
+        self,
+        Device, //
+    }, //
+};
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
+
+/// A TCP connection as its received packets have it.
+///
+/// `key` is source address, destination address, source port and destination port, all in network
+/// byte order, one behind the other: 12 bytes with IPv4, 36 with IPv6, then zeros. The other end is
+/// the source. `tagged` says that packets have the VLAN tag `vlan_tci`.
+pub(crate) type Flow = bindings::rnet_flow;
+
+impl Flow {
+    /// Whether two are of one connection.
+    #[inline]
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.key == other.key
+            && self.v6 == other.v6
+            && self.tagged == other.tagged
+            && self.vlan_tci == other.vlan_tci
+    }
+}
+
+/// What the core knows a steered flow by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The queue that it is to go to.
+    pub(crate) queue: u16,
+    /// Its place in that queue's flow table.
+    pub(crate) flow_id: u32,
+}
+
+/// A driver that steers flows.
+pub(crate) trait Operations {
+    /// Is asked to steer a TCP connection. In softirq context, for a packet just received.
+    ///
+    /// Returns the number that [`Device::may_expire`] is told of the flow, below 0xffff; asked
+    /// again for a connection, it is the same. From then on the core counts on it.
+    ///
+    /// # Errors
+    ///
+    /// Any; the core asks again with the next packet.
+    fn steer(&self, flow: &Flow, to: Wanted) -> Result<u16>;
+}
+
+impl Device {
+    /// Whether a steered flow may be forgotten: it has not been active for a while, is read
+    /// elsewhere now, or the user does not want it any more. From process context.
+    pub(crate) fn may_expire(&self, of: Wanted, number: u16) -> bool {
+        // SAFETY: The device is alive; the helper refuses queues that it does not have.
+        unsafe { bindings::arfs_may_expire(self.as_raw(), of.queue, of.flow_id, number) }
+    }
+
+    /// The sequence number that the socket of a connection waits for; `None` if this machine has no
+    /// established connection of this kind on this device. From process context.
+    pub(crate) fn connection(&self, flow: &Flow) -> Option<u32> {
+        let mut next = 0;
+        // SAFETY: The device and both structures are valid for the call.
+        unsafe { bindings::flow_socket(self.as_raw(), flow, &mut next) }.then_some(next)
+    }
+}
+
+/// Lets the core find the queue that belongs to a CPU.
+///
+/// # Errors
+///
+/// [`ENOMEM`].
+///
+/// # Safety
+///
+/// `dev` is alive and not registered yet.
+pub(super) unsafe fn prepare(dev: *mut bindings::net_device, queues: u32) -> Result {
+    // SAFETY: By the safety requirement.
+    kernel::error::to_result(unsafe { bindings::netif_enable_cpu_rmap(dev, queues) })
+}
+
+/// # Safety
+///
+/// `ndo_rx_flow_steer` of a device made for this `T`: softirqs off, the packet alive.
+pub(super) unsafe extern "C" fn rx_flow_steer<T: device::Operations>(
+    dev: *mut bindings::net_device,
+    skb: *const bindings::sk_buff,
+    queue: u16,
+    flow_id: u32,
+) -> i32 {
+    let mut flow = Flow::default();
+    // SAFETY: The core passes a packet that was received just now.
+    if !unsafe { bindings::flow_of_skb(skb, &mut flow) } {
+        return EPROTONOSUPPORT.to_errno();
+    }
+    // SAFETY: The core passes a device of ours, alive for the call.
+    let ops = unsafe { device::ops_of::<T>(dev) };
+    from_result(|| ops.steer(&flow, Wanted { queue, flow_id }).map(i32::from))
+}

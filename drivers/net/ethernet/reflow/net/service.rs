@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work that a device puts off until it may sleep.
+//!
+//! A device has one [`Service`]. Whoever finds that there is something to do, be it in softirq
+//! context, says [`Service::kick`]; [`Operations::serve`] runs soon after in process context, once
+//! however often it was asked for. It never runs on two CPUs at once, nor before the device is
+//! registered, nor when it is being unregistered.
+
+use super::{
+    bindings,
+    device::{
+        self,
+        Device, //
+    }, //
+};
+use core::ptr::null_mut;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    types::Opaque, //
+};
+
+/// A driver with work that it puts off.
+pub(crate) trait Operations {
+    /// The service of the device.
+    fn service(&self) -> &Arc<Service>;
+
+    /// Does what was put off. In process context, without the instance lock; may sleep.
+    fn serve(&self, dev: &Device);
+}
+
+/// A function that serves a device.
+type Serve = unsafe fn(*mut bindings::net_device);
+
+#[repr(C)]
+struct Inner {
+    /// First, so that its address is that of the whole.
+    work: Opaque<bindings::delayed_work>,
+    /// Set before the work is enabled, and constant while it is.
+    dev: Atomic<*mut bindings::net_device>,
+    /// The address of a [`Serve`], likewise.
+    serve: Atomic<*mut c_void>,
+}
+
+/// The place of work that is put off.
+///
+/// # Invariants
+///
+/// `inner` stays where it is; its work is initialised. While the work is enabled, `dev` is a device
+/// that is alive and `serve` is the address of a [`Serve`] that may be called with it.
+pub(crate) struct Service {
+    inner: Pin<KBox<Inner>>,
+}
+
+// SAFETY: Work may be queued from any context.
+unsafe impl Send for Service {}
+// SAFETY: As above; the other fields are atomic.
+unsafe impl Sync for Service {}
+
+impl Service {
+    /// Makes a service that does nothing until its device is registered. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let inner = KBox::pin(
+            Inner {
+                work: Opaque::zeroed(),
+                dev: Atomic::new(null_mut()),
+                serve: Atomic::new(null_mut()),
+            },
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The memory is pinned and zeroed.
+        unsafe { bindings::service_init(inner.work.get(), Some(run)) };
+        // INVARIANT: Initialised, and not enabled.
+        Ok(Arc::new(Self { inner }, GFP_KERNEL)?)
+    }
+
+    /// Has the device served soon. From softirq or process context.
+    pub(crate) fn kick(&self) {
+        // SAFETY: The work is initialised by the type invariant.
+        unsafe { bindings::service_kick(self.inner.work.get()) };
+    }
+
+    /// Has the device served in so many milliseconds, if that is not to happen sooner.
+    pub(crate) fn later(&self, ms: u32) {
+        // SAFETY: The work is initialised by the type invariant.
+        unsafe { bindings::service_later(self.inner.work.get(), ms) };
+    }
+
+    /// # Safety
+    ///
+    /// `dev` stays alive, and `serve` callable with it, until [`Service::detach`].
+    unsafe fn attach(&self, dev: *mut bindings::net_device, serve: Serve) {
+        self.inner.dev.store(dev, Relaxed);
+        // CAST: A function's address, to be cast back before it is called.
+        self.inner.serve.store(serve as *mut c_void, Relaxed);
+        // SAFETY: The work is initialised by the type invariant, and disabled once.
+        // INVARIANT: Device and function are in place.
+        unsafe { bindings::enable_delayed_work(self.inner.work.get()) };
+    }
+
+    fn detach(&self) {
+        // SAFETY: The work is initialised by the type invariant. When this returns it does not run,
+        // and cannot be queued any more.
+        unsafe { bindings::disable_delayed_work_sync(self.inner.work.get()) };
+    }
+}
+
+/// Lets a device be served from now on.
+///
+/// # Safety
+///
+/// `dev` was made for this `T` and is registered; [`stop`] follows before it goes.
+pub(super) unsafe fn start<T: device::Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: By the safety requirement.
+    let service = unsafe { device::ops_of::<T>(dev) }.service();
+    // SAFETY: By the safety requirement.
+    unsafe { service.attach(dev, serve::<T>) };
+    service.kick();
+}
+
+/// Ends it: when this returns the device is not being served.
+///
+/// # Safety
+///
+/// `dev` was made for this `T`, is alive, and [`start`] was called once.
+pub(super) unsafe fn stop<T: device::Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: By the safety requirement.
+    unsafe { device::ops_of::<T>(dev) }.service().detach();
+}
+
+/// # Safety
+///
+/// `dev` was made for this `T`, and is alive.
+unsafe fn serve<T: device::Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: By the safety requirement.
+    let (ops, dev) = unsafe { (device::ops_of::<T>(dev), Device::from_raw(dev)) };
+    ops.serve(dev);
+}
+
+/// # Safety
+///
+/// To be called by the workqueue for work of an [`Inner`].
+unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+    // CAST: The work is the first field of `delayed_work`, which is that of `Inner`, `repr(C)`.
+    // SAFETY: `Inner` is alive: its work is disabled before it goes.
+    let inner = unsafe { &*work.cast::<Inner>() };
+    let serve = inner.serve.load(Relaxed);
+    if serve.is_null() {
+        return;
+    }
+    // SAFETY: By the invariant of `Service`, the address is that of such a function, which may be
+    // called with the device.
+    unsafe { core::mem::transmute::<*mut c_void, Serve>(serve)(inner.dev.load(Relaxed)) };
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Once more than it was enabled: nothing is queued or runs after this.
+        self.detach();
+    }
+}
