@@ -2,4 +2,4 @@
 """The cases, one file a subject, from the simple to the rough."""
 
 SUBJECTS = ("ping", "ethtool", "rings", "tcp", "segment", "udp", "flows", "queues", "split",
-            "steering", "mtu", "vlan", "xdp", "filter", "odd", "life")
+            "steering", "tcb", "session", "mtu", "vlan", "xdp", "filter", "odd", "life")
