@@ -45,10 +45,11 @@ class SelftestRun(GuestRun):
 
 
 def run(report, arguments, quick=False):
-    """Run the programs whose names hold the pattern, `quick` only those that are."""
-    pattern, _, only = arguments.pattern.partition(":")
+    """Run the programs whose names hold one of the patterns, `quick` only those that are."""
+    patterns, _, only = arguments.pattern.partition(":")
     chosen = {name: entry for name, entry in expected.load().items()
-              if pattern in name and (entry.quick or not quick)}
+              if any(word in name for word in patterns.split(","))
+              and (entry.quick or not quick)}
     if not chosen:
         return
     if not arguments.selftests_place:

@@ -85,6 +85,14 @@ const LOG2_PAGES_MIN: u32 = 4;
 /// Smallest completion ring.
 const LOG2_COMPLETIONS_MIN: u32 = 6;
 
+// What `with_rings` tells the user.
+const _: () = assert!(
+    1 << LOG2_COMPLETIONS_MIN == 64
+        && CELLS_PER_BUFFER << LOG2_RING_MIN == 128
+        && 1 << LOG2_PAGES_MIN == 16
+        && 1 << LOG2_TX_MIN == 64
+);
+
 /// The power of two that has room for `entries`, between `min` and the device's largest ring.
 fn log2_of(entries: u32, min: u32) -> u32 {
     entries
@@ -114,10 +122,16 @@ impl Plan for Setup {
     }
 
     fn with_rings(&self, to: &Rings) -> Result<Self, Refused> {
-        if to.rx == 0 || to.rx_mini == 0 || to.rx_jumbo == 0 || to.tx == 0 {
+        // Refused, not rounded up: whoever looks for the smallest ring wants to know when it is
+        // there.
+        if to.rx < 1 << LOG2_COMPLETIONS_MIN
+            || to.rx_mini < CELLS_PER_BUFFER << LOG2_RING_MIN
+            || to.rx_jumbo < 1 << LOG2_PAGES_MIN
+            || to.tx < 1 << LOG2_TX_MIN
+        {
             return Err(Refused::new(
                 EINVAL,
-                c"no ring can be empty: give at least one entry to rx, rx-mini, rx-jumbo and tx",
+                c"too small: the smallest rings are rx 64, rx-mini 128, rx-jumbo 16 and tx 64",
             ));
         }
         let header = to.rx_mini.div_ceil(CELLS_PER_BUFFER);
