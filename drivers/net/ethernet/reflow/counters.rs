@@ -49,6 +49,8 @@ counters! {
     drop_bad_completion,
     /// Packets dropped because the beginning of their aggregate was lost.
     drop_orphan,
+    /// Packets that had arrived when the queue was taken down or made anew; not among `packets`.
+    drop_down,
     /// Pages that could not be allocated; the ring is refilled later.
     alloc_fail,
     /// Aggregates handed up before the device closed them.
@@ -124,6 +126,20 @@ counters! {
     no_room,
     /// Blocks that the device refused.
     refused,
+}
+
+impl Rx {
+    /// Packets taken from the device that did not reach the stack.
+    pub(crate) fn dropped(&self) -> u64 {
+        [
+            &self.drop_nomem,
+            &self.drop_bad_completion,
+            &self.drop_orphan,
+            &self.xdp_aborted,
+        ]
+        .iter()
+        .fold(0, |sum, c| sum.wrapping_add(c.read()))
+    }
 }
 
 /// All counters of a queue pair.

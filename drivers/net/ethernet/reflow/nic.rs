@@ -184,6 +184,7 @@ impl<'bound> Nic<'bound> {
                 rx::Settings {
                     csum: Atomic::new(false),
                     hash: Atomic::new(false),
+                    fail_pages: Atomic::new(false),
                 },
                 GFP_KERNEL,
             )?,
@@ -214,6 +215,11 @@ impl<'bound> Nic<'bound> {
             Ok(_) | Err(EOPNOTSUPP) => {}
             Err(e) => dev_warn!(self.dev, "no answer to a self-test ({})\n", e.to_errno()),
         }
+    }
+
+    /// The switch that has page allocations fail.
+    pub(crate) fn fail_pages(&self) -> &Atomic<bool> {
+        &self.settings.fail_pages
     }
 
     /// The registers.
@@ -499,14 +505,12 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         // What the device counts may be anything: sums wrap.
         let sum = |counts: &[u64]| counts.iter().fold(0, |a: u64, b| a.wrapping_add(*b));
         for c in &self.counters {
-            s.rx_packets += c.rx.packets.read();
+            let dropped = c.rx.dropped();
+            s.rx_packets += c.rx.packets.read().saturating_sub(dropped);
             s.rx_bytes = sum(&[s.rx_bytes, c.rx.bytes.read()]);
             s.tx_packets += c.tx_done.packets.read();
             s.tx_bytes += c.tx_done.bytes.read();
-            s.rx_dropped += c.rx.drop_nomem.read()
-                + c.rx.drop_bad_completion.read()
-                + c.rx.drop_orphan.read()
-                + c.rx.xdp_aborted.read();
+            s.rx_dropped = sum(&[s.rx_dropped, dropped, c.rx.drop_down.read()]);
             s.tx_dropped += c.tx_queued.drop_map.read()
                 + c.tx_queued.drop_full.read()
                 + c.rx.xdp_tx_full.read();
@@ -516,6 +520,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
             s.rx_missed_errors = sum(&[s.rx_missed_errors, missed]);
         }
         let hw = |which| self.hw.global(which);
+        s.rx_dropped = sum(&[s.rx_dropped, hw(Global::RxRed)]);
         s.rx_over_errors = hw(Global::RxPmOverflow).saturating_sub(s.rx_missed_errors);
         s.rx_length_errors = sum(&[hw(Global::RxRunts), hw(Global::RxGiants)]);
         s.rx_errors = sum(&[s.rx_length_errors, hw(Global::RxDmaErrors)]);

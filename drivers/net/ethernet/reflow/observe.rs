@@ -29,7 +29,10 @@ use crate::{
     tcb::Owner, //
 };
 use core::fmt::Write;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Atomic, //
+};
 
 /// What a file of sysfs tells.
 #[derive(Clone, Copy)]
@@ -261,5 +264,11 @@ impl debugfs::Operations for Nic<'_> {
             0 => self.flow_table(out),
             _ => self.tcb_table(out),
         }
+    }
+
+    const SWITCHES: &'static [&'static CStr] = &[c"fail_pages"];
+
+    fn switch(&self, _index: usize) -> Option<&Atomic<bool>> {
+        Some(self.fail_pages())
     }
 }

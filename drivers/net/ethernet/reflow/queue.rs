@@ -212,11 +212,12 @@ impl<'bound> Poll for Queue<'bound> {
         let seen = self.tx.poll(cx);
         self.counters.rx.polls.add(1);
         let mut done = QueueDoorbell(0).with_tx_seen(seen.raw());
-        let (mut work, mut again) = (0, false);
+        let (mut work, mut again, mut retry) = (0, false, false);
         if let Some(rx) = &mut self.rx {
             let polled = rx.poll(cx, cx.budget());
             work = polled.work;
             again = cx.budget() != 0 && polled.again;
+            retry = polled.starving;
             done = done.with_cq_cons(polled.consumed.raw());
         }
         if again || cx.budget() == 0 {
@@ -226,6 +227,7 @@ impl<'bound> Poll for Queue<'bound> {
         Outcome {
             work,
             again,
+            retry,
             token: done.with_arm(1).0,
         }
     }

@@ -66,7 +66,10 @@ use kernel::{
     },
     prelude::*,
     sync::{
-        atomic::Atomic,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc, //
     }, //
 };
@@ -87,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) csum: Atomic<bool>,
     /// Pass the device's hash on.
     pub(crate) hash: Atomic<bool>,
+    /// Have each allocation of a page fail, to see what becomes of it.
+    pub(crate) fail_pages: Atomic<bool>,
 }
 
 /// A packet in several completions.
@@ -234,8 +239,9 @@ impl<'bound> Receiver<'bound> {
         }
         self.header.flush();
         self.small.flush();
+        let fail = self.settings.fail_pages.load(Relaxed);
         for pages in [&mut self.reasm, &mut self.packet] {
-            if pages.refill(cx).is_err() {
+            if pages.refill(cx, fail).is_err() {
                 count.alloc_fail.add(1);
             }
         }
@@ -495,6 +501,13 @@ impl<'bound> Receiver<'bound> {
     fn submit(&self, cx: &PollContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
         count.skbs.add(1);
         skb.submit(cx, &flows::meta(c, self.queue, &self.settings));
+    }
+}
+
+impl Drop for Receiver<'_> {
+    fn drop(&mut self) {
+        let lost = self.flows.left_over();
+        self.counters.rx.drop_orphan.add(lost);
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables in debugfs, in a folder of the device's own: `reflow/<bus address>`.
+//! Tables and switches in debugfs, in a folder of the device's own: `reflow/<bus address>`.
 //!
 //! Operations run in process context without any lock, and may sleep. A table may be asked for
 //! several times until it fits; what does not succeed leaves no more than a file out, as debugfs
@@ -20,7 +20,8 @@ use kernel::{
         self,
         Write, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::atomic::Atomic, //
 };
 
 /// The part of a driver that fills the tables.
@@ -34,6 +35,12 @@ pub(crate) trait Operations {
     ///
     /// Any.
     fn table(&self, index: usize, out: &mut Table<'_>) -> Result;
+
+    /// Names of the switches, which are read and written as `Y` and `N`.
+    const SWITCHES: &'static [&'static CStr];
+
+    /// The switch at this place, always the same one.
+    fn switch(&self, index: usize) -> Option<&Atomic<bool>>;
 }
 
 /// Takes the text of a table.
@@ -91,6 +98,18 @@ impl<T: device::Operations> Folder<T> {
             }
             folder
         };
+        // SAFETY: A device of a driver `T`, whose part lives as long as the folder.
+        let ops: &T = unsafe { device::ops_of(dev.as_ptr()) };
+        for (i, name) in T::SWITCHES.iter().enumerate() {
+            if let Some(switch) = ops.switch(i) {
+                // SAFETY: The switch is part of the driver's, so it lives as long as the file. It
+                // is a `bool` that both sides read and write whole.
+                unsafe {
+                    let value = switch.as_ptr();
+                    bindings::debugfs_create_bool(name.as_char_ptr(), 0o600, folder, value);
+                }
+            }
+        }
         // INVARIANT: Made just now.
         Ok(Self {
             folder,

@@ -112,6 +112,31 @@ void reflow_rust_helper_napi_kick(struct napi_struct *napi)
 	local_bh_enable();
 }
 
+static void rnet_retry(struct timer_list *timer)
+{
+	struct rnet_retry *retry = timer_container_of(retry, timer, timer);
+
+	napi_schedule(retry->napi);
+}
+
+void reflow_rust_helper_retry_init(struct rnet_retry *retry,
+				   struct napi_struct *napi)
+{
+	retry->napi = napi;
+	timer_setup(&retry->timer, rnet_retry, 0);
+}
+
+/* Long enough for memory to be reclaimed, short for who waits for a packet. */
+void reflow_rust_helper_retry_arm(struct rnet_retry *retry)
+{
+	mod_timer(&retry->timer, jiffies + msecs_to_jiffies(5));
+}
+
+void reflow_rust_helper_retry_stop(struct rnet_retry *retry)
+{
+	timer_delete_sync(&retry->timer);
+}
+
 /* Says that a device is up without queues. */
 void reflow_rust_helper_netdev_lost_queues(struct net_device *dev)
 {

@@ -7,9 +7,11 @@
 #ifndef _NET_RUST_HELPERS_H
 #define _NET_RUST_HELPERS_H
 
+#include <linux/timer.h>
 #include <linux/types.h>
 #include <net/xdp.h>
 
+struct napi_struct;
 struct net_device;
 struct seq_file;
 
@@ -95,6 +97,16 @@ enum rnet_rx_flags {
 	RNET_RX_GSO_TCPV4	= 16,
 	RNET_RX_GSO_TCPV6	= 32,
 	RNET_RX_FIXED_ID	= 64,
+};
+
+/**
+ * struct rnet_retry - a timer that has a NAPI instance polled
+ * @timer: the timer
+ * @napi: the instance
+ */
+struct rnet_retry {
+	struct timer_list timer;
+	struct napi_struct *napi;
 };
 
 /**

@@ -29,6 +29,9 @@ pub(crate) struct Outcome {
     pub(crate) work: usize,
     /// There is more to do although the budget was not used up.
     pub(crate) again: bool,
+    /// Something could not be had, such as memory: poll again in a few milliseconds, whatever the
+    /// device says until then.
+    pub(crate) retry: bool,
     /// What [`Poll::arm`] is given if this was the last poll for now.
     pub(crate) token: u32,
 }
@@ -122,6 +125,7 @@ impl CompletedQueue<'_> {
 #[repr(C)]
 struct Inner<P: Poll> {
     napi: Opaque<bindings::napi_struct>,
+    retry: Opaque<bindings::rnet_retry>,
     poll: UnsafeCell<P>,
     shared: P::Shared,
     name: CString,
@@ -132,7 +136,7 @@ struct Inner<P: Poll> {
 /// # Invariants
 ///
 /// The instance is registered with its device; while `irq` is set it is enabled and that interrupt
-/// is requested with it as argument. `inner` stays where it is.
+/// is requested with it as argument; else its timer is not set. `inner` stays where it is.
 pub(super) struct Vector<P: Poll> {
     inner: Pin<KBox<Inner<P>>>,
     irq: Option<u32>,
@@ -160,6 +164,7 @@ impl<P: Poll> Vector<P> {
         let inner = KBox::pin(
             Inner {
                 napi: Opaque::zeroed(),
+                retry: Opaque::zeroed(),
                 poll: UnsafeCell::new(poll),
                 shared,
                 name,
@@ -176,7 +181,8 @@ impl<P: Poll> Vector<P> {
                 napi,
                 Some(poll_callback::<P>),
                 queue as i32,
-            )
+            );
+            bindings::retry_init(inner.retry.get(), napi);
         };
         // INVARIANT: Registered and not running.
         let mut this = Self {
@@ -277,8 +283,12 @@ impl<P: Poll> Vector<P> {
         }
         // SAFETY: The interrupt was requested with this argument, by the type invariant.
         unsafe { bindings::free_irq(irq, napi.cast()) };
-        // SAFETY: The instance is enabled by the type invariant and the lock is held.
-        unsafe { bindings::napi_disable_locked(napi) };
+        // SAFETY: The instance is enabled by the type invariant and the lock is held. With that no
+        // poll can set the timer any more.
+        unsafe {
+            bindings::napi_disable_locked(napi);
+            bindings::retry_stop(self.inner.retry.get());
+        }
         // INVARIANT: Neither enabled nor requested.
         self.irq = None;
     }
@@ -357,6 +367,10 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
     }
     if out.again || out.work >= limit {
         return budget;
+    }
+    if out.retry {
+        // SAFETY: The timer was made with the instance, and `Vector::stop` stops it.
+        unsafe { bindings::retry_arm((*inner).retry.get()) };
     }
     // `work` is below the budget, so it fits. From here on another CPU may poll.
     let work = out.work as i32;

@@ -310,16 +310,21 @@ impl<'bound> Pages<'bound> {
         Ok(())
     }
 
-    /// Posts pages in place of those that were used.
+    /// Posts pages in place of those that were used. `fail` has each allocation fail.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`] if a page could not be allocated; what was posted stays.
-    pub(super) fn refill(&mut self, cx: &PollContext<'_>) -> Result {
+    pub(super) fn refill(&mut self, cx: &PollContext<'_>, fail: bool) -> Result {
         let mut done = Ok(());
         if self.room() >= self.ring.batch() {
             while self.room() != 0 && self.free.is_some() {
-                let Some(page) = self.pool.as_arc_borrow().alloc(cx) else {
+                let page = if fail {
+                    None
+                } else {
+                    self.pool.as_arc_borrow().alloc(cx)
+                };
+                let Some(page) = page else {
                     done = Err(ENOMEM);
                     break;
                 };

@@ -295,6 +295,15 @@ impl Flows {
         }
     }
 
+    /// Packets in aggregates that have not gone up.
+    pub(super) fn left_over(&self) -> u64 {
+        let open = self
+            .places
+            .iter()
+            .filter(|place| matches!(place.state, State::Open(_)));
+        open.map(|place| u64::from(place.agg.segs)).sum()
+    }
+
     /// Hands all open aggregates up, keeping the headers of those that may still grow.
     pub(super) fn flush(&mut self, cx: &PollContext<'_>, count: &counters::Rx) {
         while let Some(flow) = self.open.pop() {

@@ -4,6 +4,7 @@
 
 use super::Parts;
 use crate::{
+    counters,
     hw::{
         desc::{
             Completion,
@@ -40,6 +41,7 @@ pub(super) struct Completions<'bound> {
     next: Index,
     queue: u16,
     mmio: Arc<Mmio<'bound>>,
+    counters: Arc<counters::Queue>,
 }
 
 impl<'bound> Completions<'bound> {
@@ -56,6 +58,7 @@ impl<'bound> Completions<'bound> {
             next: Index::ZERO,
             queue: s.queue,
             mmio: s.mmio.clone(),
+            counters: s.counters.clone(),
         })
     }
 
@@ -101,5 +104,20 @@ impl<'bound> Completions<'bound> {
     #[inline]
     pub(super) fn consumed(&self) -> Index {
         self.next
+    }
+}
+
+impl Drop for Completions<'_> {
+    /// Counts the packets that the device has delivered and nobody has taken. The queue is off.
+    fn drop(&mut self) {
+        let mut lost = 0;
+        // The generations are right for one round at most.
+        for _ in 0..1_u32 << self.log2 {
+            let Some(c) = self.take() else {
+                break;
+            };
+            lost += c.c0.segs();
+        }
+        self.counters.rx.drop_down.add(lost);
     }
 }

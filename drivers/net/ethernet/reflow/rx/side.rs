@@ -27,8 +27,10 @@ use kernel::{
 pub(crate) struct Polled {
     /// Packets received.
     pub(crate) work: usize,
-    /// There is more to do, or memory to be waited for.
+    /// There is more to do.
     pub(crate) again: bool,
+    /// The device may be waiting for memory that could not be had.
+    pub(crate) starving: bool,
     /// Index behind the last completion taken.
     pub(crate) consumed: Index,
 }
@@ -103,7 +105,8 @@ impl<'bound> Side<'bound> {
                 let (work, empty) = rx.poll(cx, budget);
                 Polled {
                     work,
-                    again: !empty || rx.is_starving(),
+                    again: !empty,
+                    starving: rx.is_starving(),
                     consumed: rx.consumed(),
                 }
             }
@@ -111,7 +114,8 @@ impl<'bound> Side<'bound> {
                 let (work, empty) = rx.poll(cx, budget);
                 Polled {
                     work,
-                    again: !empty || rx.is_starving(),
+                    again: !empty,
+                    starving: rx.is_starving(),
                     consumed: rx.consumed(),
                 }
             }

@@ -183,7 +183,8 @@ impl<'bound> Receiver<'bound> {
         if core::mem::take(&mut self.redirected) {
             xdp::flush(cx);
         }
-        if self.pages.refill(cx).is_err() {
+        let fail = self.settings.fail_pages.load(Relaxed);
+        if self.pages.refill(cx, fail).is_err() {
             counters.rx.alloc_fail.add(1);
         }
         (work, empty)
