@@ -1,5 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cases, one file a subject, from the simple to the rough."""
 
-SUBJECTS = ("ping", "ethtool", "rings", "tcp", "segment", "udp", "flows", "queues", "split",
-            "steering", "tcb", "session", "mtu", "vlan", "xdp", "filter", "odd", "life")
+SUBJECTS = (
+    "ping",
+    "ethtool",
+    "rings",
+    "tcp",
+    "segment",
+    "udp",
+    "flows",
+    "queues",
+    "loss",
+    "split",
+    "steering",
+    "tcb",
+    "session",
+    "mtu",
+    "vlan",
+    "xdp",
+    "filter",
+    "odd",
+    "life",
+)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+"""No packet is lost without a counter: what came from the wire is all accounted for."""
+
+import glob
+import os
+
+from guest.counters import DEVICE_DROPS, HANDED_OVER, change, need_reflow, per_queue, read
+from guest.harness import case, check, equal, until
+from guest.net import DUT, PEER
+from guest.traffic import Flood, bulk
+
+# What becomes of a frame from the wire, in the device.
+FATES = DEVICE_DROPS + (HANDED_OVER,)
+DRIVER_DROPS = ("drop_nomem", "drop_bad_completion", "drop_orphan")
+
+
+def _quiet(rig):
+    """Return the counters once they stand still."""
+    last = {}
+
+    def still():
+        now = read(rig)
+        same = all(now[name] == last.get(name) for name in now
+                   if name.startswith("hw_rx") or name.endswith("_skbs"))
+        last.update(now)
+        return same
+    until("the counters to stand still", still, limit=20)
+    return last
+
+
+def _account(rig, before, after):
+    """Check that what came in between is accounted for; return the changes."""
+    moved = change(before, after)
+    left = moved["hw_rx_frames"] - sum(moved[name] for name in FATES)
+    # What waits in the packet memory of a queue that has no buffers is not lost yet.
+    equal("frames from the wire without a fate", left, 0)
+
+    def total(name):
+        return sum(per_queue(rig, moved, "rx", name))
+    equal("packets that the driver took, and those that went down with a queue",
+          total("packets") + total("drop_down"), moved["hw_rx_transferred"])
+    up = total("skbs") - total("hw_gro_packets") + total("hw_gro_wire_packets")
+    drops = sum(total(name) for name in DRIVER_DROPS)
+    equal("packets handed up and packets dropped", up + drops, total("packets"))
+    return moved
+
+
+@case(claims=(8,), limit=30)
+def traffic_is_accounted_for(rig):
+    """Streams, floods of UDP and strangers' frames: each frame has one fate."""
+    need_reflow(rig)
+    before = _quiet(rig)
+    bulk(rig, PEER, 4, flows=8, size=1 << 18)
+    flood = Flood(rig, PEER)
+    bulk(rig, PEER, 6, size=1 << 18)
+    check(flood.stop() > 0, "nothing of the flood arrived")
+    _account(rig, before, _quiet(rig))
+
+
+@case(limit=40)
+def going_down_is_accounted_for(rig):
+    """What is on its way when queues are made anew is counted, too."""
+    need_reflow(rig)
+    before = _quiet(rig)
+    flood = Flood(rig, PEER)
+    for size in (256, 2048, 256, 2048):
+        rig.run(DUT, "ethtool", "-G", rig.device, "rx", str(size))
+    flood.stop()
+    moved = _account(rig, before, _quiet(rig))
+    check(sum(per_queue(rig, moved, "rx", "packets")) > 0, "nothing arrived in between")
+
+
+def _switch(rig, name, value):
+    bus = os.path.basename(os.path.realpath(f"/sys/class/net/{rig.device}/device"))
+    if not glob.glob("/sys/kernel/debug/reflow"):
+        rig.run(DUT, "mount", "-t", "debugfs", "none", "/sys/kernel/debug", may_fail=True)
+    with open(f"/sys/kernel/debug/reflow/{bus}/{name}", "w", encoding="ascii") as knob:
+        knob.write(value)
+
+
+def _level(rig):
+    """Return how full the packet memory is, of one."""
+    def value(name):
+        with open(f"/sys/class/net/{rig.device}/reflow/{name}", encoding="ascii") as file:
+            return int(file.read())
+    return value("pm_level") / value("pm_size")
+
+
+@case(claims=(8,), limit=60)
+def no_memory_stalls_no_queue(rig):
+    """Without pages packets wait in the device; with pages again all of them come."""
+    need_reflow(rig)
+    before = _quiet(rig)
+    rig.defer(_switch, rig, "fail_pages", "N")
+    _switch(rig, "fail_pages", "Y")
+    flood = Flood(rig, PEER)
+    try:
+        until("packets to wait for pages", lambda: _level(rig) > 0.4, limit=40)
+        waiting = change(before, read(rig))
+        check(sum(per_queue(rig, waiting, "rx", "alloc_fail")) > 0, "no allocation failed")
+        check(sum(per_queue(rig, waiting, "rx", "hw_no_buffer")) > 0, "no queue was out of pages")
+    finally:
+        flood.stop()
+    _switch(rig, "fail_pages", "N")
+    rig.echo(PEER, 4, count=3)
+    bulk(rig, PEER, 4, flows=8, size=1 << 18)
+    moved = _account(rig, before, _quiet(rig))
+    sent_up = sum(per_queue(rig, moved, "rx", "packets"))
+    then_up = sum(per_queue(rig, waiting, "rx", "packets"))
+    check(sent_up > then_up, "what waited for pages never came")
+    equal("packets waiting in the end", _level(rig), 0)
