@@ -71,6 +71,8 @@ class GuestRun:
                     self._ended(event)
                     current, what = None, "the next case"
                     deadline = time.monotonic() + GRACE * self.options.scale
+                elif kind == "status":
+                    machine.tell_status(event["number"])
                 elif kind == "lost":
                     raise VmError(f"{event['reason']}\n{machine.last_words()}")
                 elif kind == "done":
