@@ -475,6 +475,8 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         self.tcbs.down(&self.cmd);
     }
 
+    const RX_PAGE_MAX: u32 = 1 << regs::LOG2_BUF_MAX;
+
     fn rx_alloc(&self, dev: &Device, setup: &Setup, queue: usize) -> Result<Self::Rx> {
         self.receiver(dev, setup, queue)
     }

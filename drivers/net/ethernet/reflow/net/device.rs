@@ -30,6 +30,7 @@ use super::{
         NapiRef,
         Poll, //
     },
+    page_pool::PAGE_SIZE,
     service,
     skbuff::{
         TxInfo,
@@ -161,6 +162,9 @@ pub(crate) trait Operations:
     /// Stops the device; the queues are switched off after this.
     fn stop(&self, dev: &Device);
 
+    /// Largest page that payload can be received into, in bytes.
+    const RX_PAGE_MAX: u32;
+
     /// Allocates receive memory for one queue, which may be running with other memory.
     ///
     /// # Errors
@@ -277,6 +281,15 @@ impl Device {
     pub(crate) fn rx_queues(&self) -> u32 {
         // SAFETY: The device is valid.
         unsafe { bindings::netdev_rx_queues(self.as_raw()) }
+    }
+
+    /// Bytes of the pages that payload of a receive queue goes to: a power of two, at least
+    /// [`PAGE_SIZE`]. The instance lock is held.
+    pub(super) fn rx_page_size(&self, queue: u16) -> u32 {
+        let mut config = bindings::netdev_queue_config::default();
+        // SAFETY: The device is valid, the lock is held, and the structure is filled in.
+        unsafe { bindings::netdev_queue_config(self.as_raw(), queue.into(), &mut config) };
+        config.rx_page_size.max(PAGE_SIZE as u32)
     }
 
     /// Whether the user set the indirection table of context 0.

@@ -296,12 +296,14 @@ void reflow_rust_helper_pp_release(struct page_pool *pool, netmem_ref netmem,
 /*
  * Puts received bytes behind what the packet holds, growing its last fragment
  * where the bytes follow that in the same page. Returns how many references
- * that took (0 or 1), or a negative errno when the packet has no room. The
- * bytes themselves are not looked at: the CPU may not be able to.
+ * that took (0 or 1), or a negative errno when the packet has no room. A
+ * fragment keeps @truesize bytes from being used again. The bytes themselves
+ * are not looked at: the CPU may not be able to.
  */
 int reflow_rust_helper_rx_add_frag(struct sk_buff *skb,
 				   const struct page_pool *pool,
-				   netmem_ref netmem, u32 offset, u32 len)
+				   netmem_ref netmem, u32 offset, u32 len,
+				   u32 truesize)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	unsigned int n = shinfo->nr_frags;
@@ -321,7 +323,7 @@ int reflow_rust_helper_rx_add_frag(struct sk_buff *skb,
 	if (unlikely(n >= MAX_SKB_FRAGS))
 		return -ENOSPC;
 	skb_mark_for_recycle(skb);
-	skb_add_rx_frag_netmem(skb, n, netmem, offset, len, PAGE_SIZE);
+	skb_add_rx_frag_netmem(skb, n, netmem, offset, len, truesize);
 	return 1;
 }
 

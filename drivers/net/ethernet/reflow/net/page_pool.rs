@@ -32,7 +32,7 @@ use kernel::{
     }, //
 };
 
-/// Bytes of a page.
+/// Bytes of a page, unless user space wants larger ones for payload.
 pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
 /// References of a fresh page: more than fragments of one byte could take.
@@ -55,11 +55,12 @@ pub(crate) enum Contents {
 /// # Invariants
 ///
 /// `pool` is a live pool, to be destroyed once. Its pages are not shared among packets if `bias` is
-/// 1, and have nothing in front of `offset` then.
+/// 1, and have nothing in front of `offset` then. A page has `size` bytes.
 pub(crate) struct PagePool {
     pool: NonNull<bindings::page_pool>,
     bias: isize,
     offset: u16,
+    size: u32,
 }
 
 // SAFETY: Destroying a pool, and giving pages back other than directly, is allowed anywhere. What
@@ -69,9 +70,10 @@ unsafe impl Send for PagePool {}
 unsafe impl Sync for PagePool {}
 
 impl PagePool {
-    /// Creates a pool of receive queue `queue` for about `size` pages in use. May sleep.
+    /// Creates a pool of receive queue `queue` for about `count` pages in use. May sleep.
     ///
-    /// The instance lock is held: user space binds memory to queues under it.
+    /// The instance lock is held: user space binds memory to queues under it, and says how large
+    /// pages of payload are to be.
     ///
     /// # Errors
     ///
@@ -81,10 +83,14 @@ impl PagePool {
         netdev: &super::Device,
         queue: u16,
         contents: Contents,
-        size: u32,
+        count: u32,
     ) -> Result<Arc<Self>> {
         // SAFETY: The device is valid; the core checks the number of the queue.
         let bound = unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
+        let size = match contents {
+            Contents::Payload => netdev.rx_page_size(queue),
+            Contents::Headers | Contents::Packets => PAGE_SIZE as u32,
+        };
         let (bias, offset, dma_dir) = match contents {
             Contents::Headers | Contents::Payload => {
                 (BIAS, 0, bindings::dma_data_direction::DMA_FROM_DEVICE)
@@ -100,13 +106,13 @@ impl PagePool {
             let fast = &mut params.__bindgen_anon_1;
             // SAFETY: The union's members are views of the same plain fields.
             let fast = unsafe { &mut fast.fast };
-            fast.order = 0;
-            fast.pool_size = size;
+            fast.order = size.ilog2() - PAGE_SIZE.ilog2();
+            fast.pool_size = count;
             fast.nid = bindings::NUMA_NO_NODE;
             fast.dev = dev.as_raw();
             fast.dma_dir = dma_dir;
             fast.offset = offset.into();
-            fast.max_len = PAGE_SIZE as u32 - u32::from(offset);
+            fast.max_len = size - u32::from(offset);
         }
         {
             let slow = &mut params.__bindgen_anon_2;
@@ -127,6 +133,7 @@ impl PagePool {
             pool: NonNull::new(pool).ok_or(ENOMEM)?,
             bias,
             offset,
+            size,
         };
         Ok(Arc::new(pool, GFP_KERNEL)?)
     }
@@ -137,7 +144,7 @@ impl PagePool {
 
     /// Bytes that the device may write to each page, as a power of two.
     pub(crate) fn log2_size(&self) -> u32 {
-        (PAGE_SIZE - usize::from(self.offset)).ilog2()
+        (self.size - u32::from(self.offset)).ilog2()
     }
 
     /// Lets the pool recycle without locks in the context of `napi`.
@@ -234,7 +241,13 @@ impl PoolPage {
     /// Whether `len` bytes, at least one, at `off` lie in the page.
     #[inline]
     pub(super) fn contains(&self, off: u16, len: u16) -> bool {
-        len != 0 && usize::from(off) + usize::from(len) <= PAGE_SIZE
+        len != 0 && u32::from(off) + u32::from(len) <= self.pool.size
+    }
+
+    /// Bytes of the page.
+    #[inline]
+    pub(super) fn size(&self) -> u32 {
+        self.pool.size
     }
 
     #[inline]

@@ -12,7 +12,9 @@ use super::{
         queues,
         Device,
         Operations, //
-    }, //
+    },
+    extack::Extack,
+    page_pool::PAGE_SIZE, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -33,8 +35,39 @@ impl<T: Operations> Adapter<T> {
         ndo_queue_mem_free: Some(Self::free),
         ndo_queue_start: Some(Self::start),
         ndo_queue_stop: Some(Self::stop),
+        ndo_default_qcfg: Some(Self::default_config),
+        ndo_validate_qcfg: Some(Self::validate),
+        supported_params: bindings::QCFG_RX_PAGE_SIZE,
         ..pin_init::zeroed()
     };
+
+    /// # Safety
+    ///
+    /// `ndo_default_qcfg`.
+    unsafe extern "C" fn default_config(
+        _dev: *mut bindings::net_device,
+        config: *mut bindings::netdev_queue_config,
+    ) {
+        // SAFETY: The core passes a structure to fill in.
+        unsafe { (*config).rx_page_size = PAGE_SIZE as u32 };
+    }
+
+    /// # Safety
+    ///
+    /// `ndo_validate_qcfg`.
+    unsafe extern "C" fn validate(
+        _dev: *mut bindings::net_device,
+        config: *mut bindings::netdev_queue_config,
+        ack: *mut bindings::netlink_ext_ack,
+    ) -> i32 {
+        // SAFETY: The core passes a filled-in structure and a place for a sentence.
+        let (size, mut ack) = unsafe { ((*config).rx_page_size, Extack::from_raw(ack)) };
+        if size.is_power_of_two() && (PAGE_SIZE as u32..=T::RX_PAGE_MAX).contains(&size) {
+            return 0;
+        }
+        ack.say(c"the device has no receive pages of this size");
+        ERANGE.to_errno()
+    }
 
     /// # Safety
     ///

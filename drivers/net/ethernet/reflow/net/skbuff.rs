@@ -240,6 +240,7 @@ impl RxSkb {
                 page.as_raw(),
                 off.into(),
                 len.into(),
+                page.size(),
             )
         };
         match taken {

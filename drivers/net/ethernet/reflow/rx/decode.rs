@@ -14,11 +14,14 @@ use crate::hw::{
         CompletionKind,
         C0, //
     },
-    opcode::Opcode, //
+    opcode::Opcode,
+    regs::LOG2_BUF_MAX, //
 };
 
-/// Bytes of every receive buffer.
+/// Bytes of every receive buffer but those for payload, which may be larger.
 pub(crate) const BUF_SIZE: u32 = 4096;
+/// Bytes of the largest buffer for payload. How large it is, its page knows.
+pub(crate) const PAYLOAD_MAX: u32 = 1 << LOG2_BUF_MAX;
 /// Bytes of a header or small-packet cell.
 pub(crate) const CELL_SIZE: u32 = 256;
 /// Bytes of an Ethernet header.
@@ -87,12 +90,12 @@ pub(crate) enum Event {
     Release(u16),
 }
 
-/// Checks a range of a buffer.
+/// Checks a range of at most `limit` bytes of a buffer of `size` bytes.
 #[inline]
-fn span(id: u64, off: u64, len: u64, limit: u32, release: u64) -> Result<Span, Lie> {
+fn span(id: u64, (off, len): (u64, u64), limit: u32, size: u32, release: u64) -> Result<Span, Lie> {
     // All come from 16-bit fields.
     let (off, len) = (off as u32, len as u32);
-    if len == 0 || len > limit || off + len > BUF_SIZE {
+    if len == 0 || len > limit || off + len > size {
         return Err(Lie::Range);
     }
     Ok(Span {
@@ -109,9 +112,9 @@ fn split(c: &Completion) -> Result<Place, Lie> {
     let header = if c0.hb() != 0 {
         let s = span(
             c.c2.hb_id(),
-            c.c2.hb_off(),
-            c.c2.hdr_len(),
+            (c.c2.hb_off(), c.c2.hdr_len()),
             CELL_SIZE,
+            BUF_SIZE,
             c0.rel_hb(),
         )?;
         if s.len < ETH_HLEN {
@@ -124,9 +127,9 @@ fn split(c: &Completion) -> Result<Place, Lie> {
     let data = if c0.rb() != 0 {
         Some(span(
             c.c3.rb_id(),
-            c.c3.rb_off(),
-            c.c3.rb_len(),
-            BUF_SIZE,
+            (c.c3.rb_off(), c.c3.rb_len()),
+            PAYLOAD_MAX,
+            PAYLOAD_MAX,
             c0.rel_rb(),
         )?)
     } else {
@@ -135,9 +138,9 @@ fn split(c: &Completion) -> Result<Place, Lie> {
     let data2 = if c0.rb2() != 0 {
         Some(span(
             c.c3.rb2_id(),
-            0,
-            c.c4.rb2_len(),
-            BUF_SIZE,
+            (0, c.c4.rb2_len()),
+            PAYLOAD_MAX,
+            PAYLOAD_MAX,
             c0.rel_rb2(),
         )?)
     } else {
@@ -164,7 +167,13 @@ fn place(c: &Completion) -> Result<Place, Lie> {
             } else {
                 (BUF_SIZE, 1)
             };
-            let s = span(c.c2.nb_id(), c.c4.nb_off(), c.c4.nb_len(), limit, release)?;
+            let s = span(
+                c.c2.nb_id(),
+                (c.c4.nb_off(), c.c4.nb_len()),
+                limit,
+                BUF_SIZE,
+                release,
+            )?;
             Ok(if small {
                 Place::Small(s)
             } else {
@@ -333,7 +342,7 @@ mod tests {
         );
         assert_eq!(
             lie(Completion {
-                c3: ok.c3.with_rb_off(2649),
+                c3: ok.c3.with_rb_off(14937),
                 ..ok
             }),
             Some(Lie::Range)
@@ -351,7 +360,7 @@ mod tests {
         };
         assert_eq!(
             lie(Completion {
-                c4: C4(0).with_rb2_len(4097),
+                c4: C4(0).with_rb2_len(16385),
                 ..two
             }),
             Some(Lie::Range)
@@ -402,7 +411,7 @@ mod tests {
                 Place::Split(a, b, c) => [a, b, c],
             };
             for s in spans.into_iter().flatten() {
-                assert!(s.len > 0 && u32::from(s.off) + u32::from(s.len) <= BUF_SIZE);
+                assert!(s.len > 0 && u32::from(s.off) + u32::from(s.len) <= PAYLOAD_MAX);
             }
         }
     }
