@@ -105,11 +105,12 @@ impl StreamHost<'_> {
             self.control_block(&mut words);
         } else if words.len() == RULE_WORDS {
             let bits = u32::from(self.input.u16()) | u32::from(self.input.u8() % 3) << 16;
-            words[0] = R0(bits.into()).0;
+            let offset = u64::from(self.input.u8() % 5);
+            words[0] = R0(bits.into()).with_offset(offset & 3).0;
             words[RULE_KEY..].fill_with(|| self.input.pick(&[0, 0xa, u64::MAX]));
             words[RULE_MASK..].fill_with(|| self.input.pick(&[0, 0, 0xff, u64::MAX]));
         } else if words.len() == RSS_WORDS {
-            words[0] = X0(u64::from(self.input.u8() & 0xe)).0;
+            words[0] = X0(u64::from(self.input.u32() & !1)).0;
             words[1..RSS_TABLE_WORD].fill_with(|| self.input.u64());
             words[RSS_TABLE_WORD..].fill_with(|| u64::from(self.input.u8() & 3));
         } else {

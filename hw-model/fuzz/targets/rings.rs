@@ -72,7 +72,7 @@ impl<'a> Driver<'a> {
         };
         driver.dev.set_link(true);
         driver.write(FLOW_CFG, u32::from(input.u8()) & 0x3f);
-        driver.write(RSS_CTRL, 0xf);
+        driver.write(RSS_CTRL, u32::MAX);
         driver.write(RSS_TABLE, 1);
         driver.write(MAX_FRAME, 9014);
         driver.write(STATS_LO, RINGS as u32);

@@ -5,8 +5,9 @@ from guest.counters import need_reflow
 from guest.frames import TCP, UDP
 from guest.harness import case, check, equal
 from guest.net import DUT, PEER
-from guest.steering import (TABLE, TOGETHER, Flow, add_rule, context, ethtool, expect, flows,
-                            need_queues, refused, reset, toeplitz)
+from guest.steering import (TABLE, TOGETHER, UDP_V6_FLOW, Flow, add_rule, context, ethtool,
+                            expect, flows, need_queues, refused, reset, set_hash_fields,
+                            toeplitz)
 from guest.traffic import bulk
 
 KINDS = ((4, TCP), (4, UDP), (6, TCP), (6, UDP))
@@ -22,7 +23,7 @@ def _prepare(rig, queues=4):
 def _by_hash(rig, number=0, **hashed):
     """Return what tells a flow's queue from the context's key and table."""
     table, key = context(rig, number)
-    return lambda flow: table[toeplitz(key, flow.tuple(**hashed)) % TABLE]
+    return lambda flow: table[toeplitz(key, flow.hashed(**hashed)) % TABLE]
 
 
 @case(claims=(5, 6, 32, 38, 39, 45, 54, 61), limit=40)
@@ -52,16 +53,34 @@ def weights_move_traffic(rig):
     equal("the table again", context(rig)[0], table)
 
 
-@case(claims=(5, 6, 61), limit=30)
+@case(claims=(5, 6, 61), limit=60)
 def hashed_fields(rig):
-    """Without ports all flows between two hosts share a queue, with them they do not."""
+    """Any choice of addresses and ports, for each kind of packets by itself."""
     _prepare(rig)
-    ethtool(rig, "-N", "rx-flow-hash udp4 sd")
-    expect(rig, flows(4, UDP), _by_hash(rig, ports=False))
-    expect(rig, flows(4, TCP), _by_hash(rig))
-    ethtool(rig, "-N", "rx-flow-hash udp4 sdfn")
-    expect(rig, flows(4, UDP), _by_hash(rig))
+    for version, proto, kind in ((4, TCP, "tcp4"), (4, UDP, "udp4"), (6, TCP, "tcp6"),
+                                 (6, UDP, "udp6")):
+        for fields in ("sd", "f", "sn", "dfn"):
+            ethtool(rig, "-N", f"rx-flow-hash {kind} {fields}")
+            expect(rig, flows(version, proto, 24), _by_hash(rig, fields=fields))
+        expect(rig, flows(10 - version, proto, 24), _by_hash(rig))
+        ethtool(rig, "-N", f"rx-flow-hash {kind} sdfn")
+    refused(rig, "not supported", "-N", "rx-flow-hash udp4 m")
     refused(rig, "not supported", "-N", "rx-flow-hash ether d")
+
+
+@case(limit=30)
+def flow_label_is_hashed(rig):
+    """With the flow label, flows of the same addresses and ports are told apart by it."""
+    _prepare(rig)
+    chosen = [Flow(6, UDP, 9, 9, label=n * 0x1357) for n in range(1, 40)]
+    expect(rig, chosen, _by_hash(rig))
+    set_hash_fields(rig, UDP_V6_FLOW, "sdl")
+    expect(rig, chosen, _by_hash(rig, fields="sdl"))
+    set_hash_fields(rig, UDP_V6_FLOW, "sdfnl")
+    expect(rig, chosen, _by_hash(rig, fields="sdfnl"))
+    table, key = context(rig)
+    queues = {table[toeplitz(key, flow.hashed("sdfnl")) % TABLE] for flow in chosen}
+    equal("queues that differ by label alone", queues, set(range(rig.queues)))
 
 
 @case(claims=(39, 45), limit=30)
@@ -155,7 +174,7 @@ def contexts(rig):
     expect(rig, one, by[1])
     expect(rig, two, by[2])
     ethtool(rig, "-N", "rx-flow-hash udp4 sd context 2")
-    expect(rig, two, _by_hash(rig, 2, ports=False))
+    expect(rig, two, _by_hash(rig, 2, fields="sd"))
     expect(rig, one, by[1])
     ethtool(rig, "-X", "context 1 weight 1 1 1 1")
     expect(rig, one, _by_hash(rig, 1))
@@ -164,6 +183,25 @@ def contexts(rig):
     ethtool(rig, "-N", "flow-type udp4 context 1 loc 11")
     expect(rig, rest, by[0])
     expect(rig, flows(4, UDP, dport=84), _by_hash(rig, 1))
+
+
+@case(claims=(38, 39, 45), limit=30)
+def rules_add_to_contexts(rig):
+    """A rule's queue is added to that of its context; sums beyond the last are refused."""
+    _prepare(rig)
+    ethtool(rig, "-X", "equal 1")
+    ethtool(rig, "-X", "context new equal 2")
+    location = add_rule(rig, "flow-type udp4 dst-port 81 context 1 action 2")
+    queue_of = _by_hash(rig, 1)
+    expect(rig, flows(4, UDP, dport=81), lambda flow: queue_of(flow) + 2)
+    expect(rig, flows(4, UDP, dport=82), lambda _: 0)
+    refused(rig, "Invalid argument", "-N",
+            f"flow-type udp4 dst-port 82 context 1 action {rig.queues - 1}")
+    refused(rig, "not supported", "-N", "flow-type udp4 dst-port 82 context 0 action 1")
+    refused(rig, "Invalid argument", "-X", f"context 1 equal {rig.queues}")
+    refused(rig, "ntuple", "-L", f"combined {rig.queues - 1}")
+    ethtool(rig, "-N", f"delete {location}")
+    ethtool(rig, "-X", f"context 1 equal {rig.queues}")
 
 
 @case(limit=40)

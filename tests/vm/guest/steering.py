@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 """Flows of known addresses and ports, and which queue each must come through."""
 
+import ctypes
+import fcntl
 import ipaddress
 import re
+import socket
+import struct
 
 from guest.counters import change, per_queue, read
 from guest.frames import ACK, IPV4, IPV6, TCP, UDP, ethernet, ipv4, ipv6, tcp, udp
 from guest.harness import Skip, check, settle
 from guest.net import ADDRESS, DUT, PEER
 
+SIOCETHTOOL, ETHTOOL_SRXFH, UDP_V6_FLOW = 0x8946, 0x2A, 6
+HASHED = {"s": 1 << 4, "d": 1 << 5, "f": 1 << 6, "n": 1 << 7, "l": 1 << 9}
 TABLE = 128
 TOGETHER = 10      # frames of a flow
 
@@ -16,8 +22,8 @@ TOGETHER = 10      # frames of a flow
 class Flow:
     """Some equal frames from the partner: version, protocol, ports."""
 
-    def __init__(self, version, proto, sport, dport):
-        self.version, self.proto = version, proto
+    def __init__(self, version, proto, sport, dport, label=0):
+        self.version, self.proto, self.label = version, proto, label
         self.src, self.dst = ADDRESS[PEER, version], ADDRESS[DUT, version]
         self.sport, self.dport = sport, dport
 
@@ -32,18 +38,24 @@ class Flow:
             inner = tcp(*ends, self.sport, self.dport, 1, 1, ACK)
         else:
             inner = udp(*ends, self.sport, self.dport, b"steering")
-        packet, kind = (ipv4, IPV4) if self.version == 4 else (ipv6, IPV6)
-        return ethernet(rig.mac, rig.peer_mac, kind, packet(*ends, self.proto, inner))
+        if self.version == 4:
+            return ethernet(rig.mac, rig.peer_mac, IPV4, ipv4(*ends, self.proto, inner))
+        return ethernet(rig.mac, rig.peer_mac, IPV6, ipv6(*ends, self.proto, inner, self.label))
 
-    def tuple(self, addresses=True, ports=True, symmetric=False):
-        """Return what is hashed of the flow: some of its addresses and ports."""
+    def hashed(self, fields="sdfn", symmetric=False):
+        """Return what is hashed of the flow, fields as ethtool's letters."""
         src, dst = (ipaddress.ip_address(a).packed for a in (self.src, self.dst))
         sport, dport = (port.to_bytes(2, "big") for port in (self.sport, self.dport))
-        halves = ([(src, dst)] if addresses else []) + ([(sport, dport)] if ports else [])
         if symmetric:
-            mixed = [bytes(a ^ b for a, b in zip(*pair)) for pair in halves]
-            halves = [(both, both) for both in mixed]
-        return b"".join(a + b for a, b in halves)
+            src = dst = bytes(a ^ b for a, b in zip(src, dst))
+            sport = dport = bytes(a ^ b for a, b in zip(sport, dport))
+        parts = {"s": src, "d": dst, "f": sport, "n": dport}
+        if "l" in fields:
+            ports = b"".join(parts[f] if f in fields else bytes(2) for f in "fn")
+            mixed = int.from_bytes(ports, "big") ^ self.label
+            parts |= {"f": mixed.to_bytes(4, "big"), "n": b""}
+            fields += "fn"
+        return b"".join(part for letter, part in parts.items() if letter in fields)
 
     def match(self):
         """Return the whole flow as ethtool writes a rule about it."""
@@ -86,6 +98,16 @@ def refused(rig, why, *words):
     check(done.returncode, f"ethtool took {' '.join(words)}")
     said = done.stderr + done.stdout
     check(why in said, f"ethtool refused {' '.join(words)} for another reason: {said.strip()}")
+
+
+def set_hash_fields(rig, flow_type, fields):
+    """Set the hashed fields past ethtool, whose older versions know no flow label."""
+    wanted = sum(HASHED[letter] for letter in fields)
+    request = ctypes.create_string_buffer(struct.pack("IIQ", ETHTOOL_SRXFH, flow_type, wanted),
+                                          256)
+    with rig.socket(DUT, socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCETHTOOL,
+                    struct.pack("16sP16x", rig.device.encode(), ctypes.addressof(request)))
 
 
 def add_rule(rig, words):

@@ -4,7 +4,7 @@
 
 use crate::device::Device;
 use crate::fdb::FlowKey;
-use crate::headers::{Checked, Tcp, PROTO_TCP, PROTO_UDP, VLAN_LEN};
+use crate::headers::{be32, Checked, Tcp, PROTO_TCP, PROTO_UDP, VLAN_LEN};
 use crate::mac::{self, Cast};
 use crate::manager::{Decision, Manager};
 use crate::merge::{FIN, RST, SYN};
@@ -70,6 +70,15 @@ impl Arrival<'_> {
     /// An offset in the frame, as an offset in what is stored.
     fn stored(&self, off: usize) -> usize {
         off.saturating_sub(self.removed())
+    }
+}
+
+/// The flow label of an IPv6 packet; 0 of others.
+fn flow_label(frame: &[u8], parsed: &Parsed) -> u32 {
+    let word = parsed.l3_off.and_then(|off| be32(frame, off.into()));
+    match parsed.kind.ipv6() {
+        0 => 0,
+        _ => word.unwrap_or(0) & 0xf_ffff,
     }
 }
 
@@ -156,7 +165,9 @@ impl Device {
             tag,
             strip: tag.is_some() && self.mac.mode.vlan_strip() != 0,
             key,
-            steering: self.spread.steer(key.as_ref(), &parsed),
+            steering: self
+                .spread
+                .steer(key.as_ref(), &parsed, flow_label(frame, &parsed)),
             checked,
             parsed,
         }

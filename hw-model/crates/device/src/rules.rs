@@ -7,7 +7,7 @@ use reflow_hwdef::cmd::{CmdStatus, R0, RULE_KEY, RULE_MASK, RULE_MAX, RULE_WORDS
 use reflow_hwdef::isa::Kind;
 
 /// Bits of word 0 that no field names.
-const R0_RESERVED: u64 = !0xffff_001f;
+const R0_RESERVED: u64 = !0xffff_ffff_001f;
 /// Bytes of a key in a block.
 const KEY_BYTES: usize = 40;
 
@@ -18,8 +18,8 @@ pub(crate) enum Action {
     Drop,
     /// Sends it to a queue.
     Queue(usize),
-    /// Lets a hash context choose the queue.
-    Context(usize),
+    /// Lets a hash context choose the queue, and adds a number to it.
+    Context(usize, usize),
 }
 
 /// A rule.
@@ -77,12 +77,15 @@ impl RuleTable {
         has_context: impl FnOnce(usize) -> bool,
     ) -> Result<(), CmdStatus> {
         let head = R0(words[0]);
-        let target = head.target() as usize;
+        let (target, offset) = (head.target() as usize, head.offset() as usize);
         let slot = self.rules.get_mut(index).ok_or(CmdStatus::BadArgument)?;
         let action = match (head.drop() != 0, head.context() != 0) {
-            _ if head.0 & R0_RESERVED != 0 => return Err(CmdStatus::BadArgument),
+            _ if head.0 & R0_RESERVED != 0 || offset >= queues => {
+                return Err(CmdStatus::BadArgument)
+            }
+            (_, false) if offset != 0 => return Err(CmdStatus::BadArgument),
             (true, false) => Action::Drop,
-            (false, true) if has_context(target) => Action::Context(target),
+            (false, true) if has_context(target) => Action::Context(target, offset),
             (false, true) => return Err(CmdStatus::NotFound),
             (false, false) if target < queues => Action::Queue(target),
             _ => return Err(CmdStatus::BadArgument),

@@ -10,7 +10,7 @@ use crate::rules::{Action, RuleTable};
 use reflow_hwdef::cmd::{
     CmdStatus, RSS_CONTEXTS, RSS_SECRET, RSS_TABLE_WORD, RSS_WORDS, RULE_WORDS, X0,
 };
-use reflow_hwdef::regs::{RssCtrl, RSS_ENTRIES, RSS_QUEUE_MASK};
+use reflow_hwdef::regs::{HashFields, RssCtrl, RSS_ENTRIES, RSS_QUEUE_MASK};
 use reflow_hwdef::toeplitz::{self, SECRET_LEN};
 
 /// Hash of a packet.
@@ -65,20 +65,21 @@ impl Spread {
     }
 
     /// The queue of a packet, as far as rules and hash say; one without a key goes to the first.
+    /// `label` is the flow label of an IPv6 packet.
     ///
     /// Claims: 38, 45, 54, 61.
-    pub(crate) fn steer(&self, key: Option<&FlowKey>, parsed: &Parsed) -> Steering {
+    pub(crate) fn steer(&self, key: Option<&FlowKey>, parsed: &Parsed, label: u32) -> Steering {
         let action = key.and_then(|key| self.rules.find(key.bytes(), parsed.kind));
-        let context = match action {
-            Some(Action::Context(index)) => self.context(index),
-            _ => None,
+        let (context, offset) = match action {
+            Some(Action::Context(index, offset)) => (self.context(index), offset),
+            _ => (None, 0),
         };
         let (ctrl, secret) = context.map_or((self.ctrl, &self.secret), |c| (c.ctrl, &c.secret));
-        let hash = key.map(|key| hash(ctrl, secret, key, parsed));
+        let hash = key.map(|key| hash(ctrl, secret, key, parsed, label));
         let queue = match (action, hash) {
             (Some(Action::Drop), _) => None,
             (Some(Action::Queue(queue)), _) => Some(queue),
-            (_, Some(hash)) => Some(self.spread(context, hash)),
+            (_, Some(hash)) => Some(self.spread(context, hash) + offset),
             (_, None) => Some(0),
         };
         Steering { hash, queue }
@@ -132,16 +133,13 @@ impl Spread {
         queues: usize,
     ) -> Result<(), CmdStatus> {
         let x0 = X0(words[0]);
-        let known = X0(0).with_tcp_ports(1).with_udp_ports(1).with_symmetric(1);
+        let ctrl = RssCtrl(x0.hashed() as u32);
         let slot = index
             .checked_sub(1)
             .and_then(|at| self.contexts.get_mut(at));
         let slot = slot.ok_or(CmdStatus::BadArgument)?;
         let mut context = Context {
-            ctrl: RssCtrl(0)
-                .with_tcp_ports(x0.tcp_ports() as u32)
-                .with_udp_ports(x0.udp_ports() as u32)
-                .with_symmetric(x0.symmetric() as u32),
+            ctrl,
             secret: [0; SECRET_LEN],
             table: [0; RSS_ENTRIES],
         };
@@ -153,7 +151,7 @@ impl Spread {
             b.copy_from_slice(&word.to_le_bytes());
         }
         let in_range = context.table.iter().all(|&q| usize::from(q) < queues);
-        if x0.0 & !known.0 != 0 || !in_range {
+        if x0.0 != u64::from(ctrl.with_enable(0).0) || !in_range {
             return Err(CmdStatus::BadArgument);
         }
         *slot = Some(Box::new(context));
@@ -170,35 +168,102 @@ impl Spread {
     }
 }
 
+/// What is hashed of a packet, if its key has addresses, and ports behind them or not.
+fn fields(ctrl: RssCtrl, parsed: &Parsed, ports: bool) -> HashFields {
+    let kind = parsed.kind;
+    let (tcp, udp, other) = match kind.ipv6() {
+        0 => (ctrl.tcp4(), ctrl.udp4(), ctrl.ip4()),
+        _ => (ctrl.tcp6(), ctrl.udp6(), ctrl.ip6()),
+    };
+    let chosen = HashFields(match (kind.tcp(), kind.udp()) {
+        (1, _) if ports => tcp,
+        (_, 1) if ports => udp,
+        _ => other & HashFields(u32::MAX).with_src_port(0).with_dst_port(0).0,
+    });
+    match kind.ipv6() {
+        0 => chosen.with_label(0),
+        _ => chosen,
+    }
+}
+
+/// Puts the input of the hash together.
+struct Input {
+    bytes: [u8; KEY_MAX],
+    len: usize,
+}
+
+impl Input {
+    fn put(&mut self, wanted: u32, bytes: &[u8]) {
+        let room = self.bytes.get_mut(self.len..self.len + bytes.len());
+        if let (1, Some(room)) = (wanted, room) {
+            room.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+}
+
 /// The hash of a packet that has a flow key.
-fn hash(ctrl: RssCtrl, secret: &[u8; SECRET_LEN], key: &FlowKey, parsed: &Parsed) -> Hash {
+fn hash(
+    ctrl: RssCtrl,
+    secret: &[u8; SECRET_LEN],
+    key: &FlowKey,
+    parsed: &Parsed,
+    label: u32,
+) -> Hash {
     let kind = parsed.kind;
     let bytes = key.bytes();
-    let addrs = match (kind.ipv4(), kind.ipv6()) {
-        (1, 0) => 8,
-        (0, 1) => 32,
-        _ => bytes.len(),
-    };
-    let wanted =
-        (kind.tcp() != 0 && ctrl.tcp_ports() != 0) || (kind.udp() != 0 && ctrl.udp_ports() != 0);
-    let ports = wanted && kind.fragment() == 0 && bytes.len() == addrs + 4;
-    let input = if ports {
-        bytes
-    } else {
-        bytes.get(..addrs).unwrap_or(bytes)
+    let addr = match (kind.ipv4(), kind.ipv6()) {
+        (1, 0) => 4,
+        (0, 1) => 16,
+        _ => usize::MAX,
     };
     let mut both = [0; KEY_MAX];
-    let value = match both.get_mut(..input.len()) {
-        Some(both) if ctrl.symmetric() != 0 => {
-            both.copy_from_slice(input);
-            let (addrs, ports) = both.split_at_mut(addrs.min(input.len()));
-            xor_halves(addrs);
-            xor_halves(ports);
-            toeplitz::hash(secret, both)
-        }
-        _ => toeplitz::hash(secret, input),
+    if addr == usize::MAX || bytes.len() < 2 * addr {
+        let value = toeplitz::hash(secret, bytes);
+        return Hash {
+            value,
+            ports: false,
+        };
+    }
+    let ports = kind.fragment() == 0 && bytes.len() == 2 * addr + 4;
+    let fields = fields(ctrl, parsed, ports);
+    both[..bytes.len()].copy_from_slice(bytes);
+    let (addrs, rest) = both.split_at_mut(2 * addr);
+    let rest = &mut rest[..4];
+    if !ports {
+        rest.fill(0);
+    }
+    if ctrl.symmetric() != 0 {
+        xor_halves(addrs);
+        xor_halves(rest);
+    }
+    let mut input = Input {
+        bytes: [0; KEY_MAX],
+        len: 0,
     };
-    Hash { value, ports }
+    input.put(fields.src(), &addrs[..addr]);
+    input.put(fields.dst(), &addrs[addr..]);
+    if fields.label() != 0 {
+        for (part, wanted) in rest
+            .chunks_mut(2)
+            .zip([fields.src_port(), fields.dst_port()])
+        {
+            if wanted == 0 {
+                part.fill(0);
+            }
+        }
+        for (byte, of_label) in rest.iter_mut().zip(label.to_be_bytes()) {
+            *byte ^= of_label;
+        }
+        input.put(1, rest);
+    } else {
+        input.put(fields.src_port(), &rest[..2]);
+        input.put(fields.dst_port(), &rest[2..]);
+    }
+    Hash {
+        value: toeplitz::hash(secret, &input.bytes[..input.len]),
+        ports: fields.src_port() | fields.dst_port() != 0,
+    }
 }
 
 /// Source and destination, xor-ed, in the place of both.

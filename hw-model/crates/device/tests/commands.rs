@@ -171,7 +171,9 @@ fn bad_arguments_are_refused() {
         (0, R0(0).with_target(2)),
         (0, R0(0).with_drop(1).with_context(1)),
         (0, R0(1 << 5)),
-        (0, R0(1 << 40)),
+        (0, R0(1 << 48)),
+        (0, R0(0).with_context(1).with_offset(2)),
+        (0, R0(0).with_offset(1)),
     ] {
         let block = rule(head, key, key);
         assert_eq!(
@@ -183,6 +185,7 @@ fn bad_arguments_are_refused() {
         (0, X0(0), 0),
         (RSS_CONTEXTS as u32 + 1, X0(0), 0),
         (1, X0(1), 0),
+        (1, X0(1 << 32), 0),
         (1, X0(0), 2),
     ] {
         let block = context(x0, [0; 40], queue);

@@ -6,7 +6,7 @@ mod common;
 
 use common::driver::QueueSetup;
 use common::frames::{self, *};
-use common::{Rig, Setup, Tcp};
+use common::{hashing, Rig, Setup, Tcp};
 use proptest::prelude::*;
 use reflow_device::RxOutcome;
 use reflow_hwdef::desc::{T1, T2};
@@ -138,7 +138,7 @@ fn load_distribution_is_configured() {
         ram: 16 << 20,
         ..Setup::default()
     });
-    rig.write(RSS_CTRL, RssCtrl(0).with_enable(1).0);
+    rig.write(RSS_CTRL, hashing(false).with_enable(1).0);
     let frame = Tcp::data(3, 1, 10).build();
     let RxOutcome::Queued { queue, .. } = rig.arrive(&frame) else {
         panic!("dropped");
@@ -154,7 +154,7 @@ fn load_distribution_is_configured() {
         let outcome = rig.arrive(&udp(conn, false, &[0; 9]));
         assert!(matches!(outcome, RxOutcome::Queued { queue: 0, .. }));
     }
-    rig.write(RSS_CTRL, RssCtrl(0).with_enable(1).0);
+    rig.write(RSS_CTRL, hashing(false).with_enable(1).0);
     for i in 0..128 {
         rig.write(RSS_TABLE + i * 4, 200);
     }

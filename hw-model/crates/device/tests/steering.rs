@@ -4,12 +4,14 @@
 
 mod common;
 
-use common::control::{context, key_of, key_of_frame, rule, words_of, Block, Commands, Key};
-use common::{QueueSetup, Rig, Setup, Tcp};
+use common::control::{
+    context, hashed, key_of, key_of_frame, rule, words_of, Block, Commands, Key,
+};
+use common::{hashing, QueueSetup, Rig, Setup, Tcp};
 use proptest::prelude::*;
 use reflow_device::RxOutcome;
 use reflow_hwdef::cmd::*;
-use reflow_hwdef::regs::{RssCtrl, RSS_CTRL, RSS_ENTRIES, RSS_TABLE};
+use reflow_hwdef::regs::{HashFields, RssCtrl, RSS_CTRL, RSS_ENTRIES, RSS_TABLE};
 use reflow_hwdef::stats::{Global, Queue};
 use reflow_hwdef::toeplitz;
 
@@ -182,7 +184,7 @@ fn contexts_hash_for_themselves() {
     let (mut rig, mut commands) = rig();
     let secret: [u8; 40] = std::array::from_fn(|i| (i * 7 + 3) as u8);
     let tcp = Tcp::data(1, 1, 100);
-    let mut block = context(X0(0).with_tcp_ports(1), secret, 0);
+    let mut block = context(hashed(hashing(true)), secret, 0);
     let key: Vec<u8> = key_of(&tcp).iter().flat_map(|w| w.to_le_bytes()).collect();
     let hash = toeplitz::hash(&secret, &key[..12]);
     // One entry of the table names queue 2, all others queue 0.
@@ -197,7 +199,7 @@ fn contexts_hash_for_themselves() {
     assert_eq!(got[0].first.c0.hash_l4(), 1);
     assert_eq!(queue_of(&mut rig, &Tcp::data(1, 101, 100).build()), Some(2));
     // Addresses only.
-    let addrs = context(X0(0), secret, 3);
+    let addrs = context(hashed(hashing(false)), secret, 3);
     assert_eq!(commands.send(&mut rig, Command::RssSet, 15, &addrs), Ok(0));
     rig.arrive(&Tcp::data(1, 201, 100).build());
     let got = rig.drain();
@@ -213,6 +215,43 @@ fn contexts_hash_for_themselves() {
     let zero = R0(0).with_context(1);
     set(&mut rig, &mut commands, 0, zero, key_of(&tcp), ALL);
     assert_eq!(queue_of(&mut rig, &Tcp::data(1, 501, 100).build()), Some(0));
+}
+
+/// A rule adds its offset to the queue that its context chooses, and to that of no other rule.
+///
+/// Claims: 38, 45, 54.
+#[test]
+fn rules_add_to_the_queue() {
+    let (mut rig, mut commands) = rig();
+    let block = context(hashed(hashing(true)), [3; 40], 1);
+    assert_eq!(commands.send(&mut rig, Command::RssSet, 1, &block), Ok(0));
+    let key = key_of(&Tcp::data(1, 1, 0));
+    let head = R0(0).with_context(1).with_target(1);
+    set(
+        &mut rig,
+        &mut commands,
+        0,
+        head.with_offset(2),
+        key,
+        mask(10..12),
+    );
+    let tcp = |seq| Tcp::data(1, seq, 100).build();
+    assert_eq!(queue_of(&mut rig, &tcp(1)), Some(3));
+    set(&mut rig, &mut commands, 0, head, key, mask(10..12));
+    assert_eq!(queue_of(&mut rig, &tcp(101)), Some(1));
+    // There is no fifth queue: what is to go there is lost, and counted.
+    set(
+        &mut rig,
+        &mut commands,
+        0,
+        head.with_offset(3),
+        key,
+        mask(10..12),
+    );
+    assert_eq!(
+        rig.arrive(&tcp(201)),
+        RxOutcome::Dropped(Global::RxDisabled)
+    );
 }
 
 /// Control block before rule before hash.
@@ -292,13 +331,13 @@ proptest! {
         let (mut rig, mut commands) = rig();
         let tcp = Tcp { v6, ..Tcp::data(conn % 50_000, 1, 10) };
         if by_context {
-            let x0 = X0(0).with_symmetric(1).with_tcp_ports(ports.into());
+            let x0 = hashed(hashing(ports).with_symmetric(1));
             let block = context(x0, toeplitz::DEFAULT_SECRET, 1);
             prop_assert_eq!(commands.send(&mut rig, Command::RssSet, 1, &block), Ok(0));
             let head = R0(0).with_v6(v6.into()).with_context(1).with_target(1);
             set(&mut rig, &mut commands, 0, head, [0; KEY_WORDS], [0; KEY_WORDS]);
         } else {
-            let ctrl = RssCtrl(0).with_enable(1).with_symmetric(1).with_tcp_ports(ports.into());
+            let ctrl = hashing(ports).with_enable(1).with_symmetric(1);
             rig.write(RSS_CTRL, ctrl.0);
         }
         let there = hash_of(&mut rig, &tcp.build());
@@ -314,9 +353,70 @@ proptest! {
             input.extend(port.iter().chain(&port));
         }
         prop_assert_eq!(there as u32, toeplitz::hash(&toeplitz::DEFAULT_SECRET, &input));
-        rig.write(RSS_CTRL, RssCtrl(0).with_enable(1).with_tcp_ports(1).0);
+        rig.write(RSS_CTRL, hashing(true).with_enable(1).0);
         commands.ask(&mut rig, Command::RuleDel, 0, 0).ok();
         prop_assert_ne!(hash_of(&mut rig, &tcp.build()), hash_of(&mut rig, &swapped(&tcp)));
+    }
+
+    /// Of addresses, ports and flow label just those are hashed that are chosen for a packet's kind,
+    /// whatever is chosen for others.
+    ///
+    /// Claims: 5, 6, 38.
+    #[test]
+    fn chosen_fields_are_hashed(
+        conn in 1..50_000_u16, v6: bool, is_tcp: bool, chosen in 0..32_u32, rest: u32,
+        label in 0..1_u32 << 20,
+    ) {
+        let (mut rig, _) = rig();
+        let (frame, key) = if is_tcp {
+            let tcp = Tcp { v6, label, ..Tcp::data(conn, 1, 10) };
+            (tcp.build(), key_of(&tcp))
+        } else {
+            let mut frame = common::frames::udp(conn, v6, &[1; 10]);
+            if v6 {
+                frame[14..18].copy_from_slice(&(6 << 28 | label).to_be_bytes());
+            }
+            let key = key_of_frame(&frame, v6, false);
+            (frame, key)
+        };
+        let ctrl = match (is_tcp, v6) {
+            (true, false) => RssCtrl(rest).with_tcp4(chosen),
+            (false, false) => RssCtrl(rest).with_udp4(chosen),
+            (true, true) => RssCtrl(rest).with_tcp6(chosen),
+            (false, true) => RssCtrl(rest).with_udp6(chosen),
+        };
+        rig.write(RSS_CTRL, ctrl.with_enable(1).with_symmetric(0).0);
+        let fields = HashFields(chosen);
+        let key: Vec<u8> = key.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let n = if v6 { 16 } else { 4 };
+        let (addrs, ports) = key.split_at(2 * n);
+        let mut input = Vec::new();
+        let mut put = |wanted: u32, part: &[u8]| {
+            if wanted != 0 {
+                input.extend_from_slice(part);
+            }
+        };
+        put(fields.src(), &addrs[..n]);
+        put(fields.dst(), &addrs[n..]);
+        if v6 && fields.label() != 0 {
+            let port = |wanted, at: usize| match wanted {
+                0 => 0,
+                _ => u32::from(ports[at]) << 8 | u32::from(ports[at + 1]),
+            };
+            let word = port(fields.src_port(), 0) << 16 | port(fields.dst_port(), 2);
+            put(1, &(word ^ label).to_be_bytes());
+        } else {
+            put(fields.src_port(), &ports[..2]);
+            put(fields.dst_port(), &ports[2..4]);
+        }
+        rig.arrive(&frame);
+        let got = rig.drain();
+        prop_assert_eq!(
+            got[0].first.c1.hash() as u32,
+            toeplitz::hash(&toeplitz::DEFAULT_SECRET, &input)
+        );
+        let covers_ports = fields.src_port() | fields.dst_port();
+        prop_assert_eq!(got[0].first.c0.hash_l4(), u64::from(covers_ports));
     }
 
     /// Whatever changes the queue of a flow under way: a packet goes to another queue than the one

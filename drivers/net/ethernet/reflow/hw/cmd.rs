@@ -287,6 +287,8 @@ bitfields! {
     4:4 context, with_context;
     /// Queue or hash context.
     31:16 target, with_target;
+    /// Added to the queue that the hash context chooses.
+    47:32 offset, with_offset;
 }
 
 /// Words of a hash context: X0, secret key, indirection table of a byte an entry.
@@ -301,13 +303,8 @@ pub const RSS_CONTEXTS: usize = 15;
 bitfields! {
     /// Word 0 of a hash context.
     pub struct X0(u64);
-    /// Hash the ports of TCP.
-    1:1 tcp_ports, with_tcp_ports;
-    /// Hash the ports of UDP.
-    2:2 udp_ports, with_udp_ports;
-    /// Both directions of a connection have one hash: source and destination are xor-ed first, and
-    /// stand in the place of both.
-    3:3 symmetric, with_symmetric;
+    /// What is hashed, as RssCtrl says it; bit 0 of that is 0.
+    31:0 hashed, with_hashed;
 }
 
 /// Words of a flow in a dump: F0, key, F6, microseconds since its last packet.

@@ -340,14 +340,45 @@ bitfields! {
     pub struct RssCtrl(u32);
     /// Spread by hash; off, everything goes to queue 0.
     0:0 enable, with_enable;
-    /// Hash the ports of TCP.
-    1:1 tcp_ports, with_tcp_ports;
-    /// Hash the ports of UDP.
-    2:2 udp_ports, with_udp_ports;
     /// Both directions of a connection have one hash: source and destination are xor-ed first, and
     /// stand in the place of both.
-    3:3 symmetric, with_symmetric;
+    1:1 symmetric, with_symmetric;
+    /// HashFields of TCP over IPv4.
+    6:2 tcp4, with_tcp4;
+    /// HashFields of UDP over IPv4.
+    11:7 udp4, with_udp4;
+    /// HashFields of any other IPv4, fragments among it; it has no ports.
+    16:12 ip4, with_ip4;
+    /// HashFields of TCP over IPv6.
+    21:17 tcp6, with_tcp6;
+    /// HashFields of UDP over IPv6.
+    26:22 udp6, with_udp6;
+    /// HashFields of any other IPv6, fragments among it; it has no ports.
+    31:27 ip6, with_ip6;
 }
+
+bitfields! {
+    /// What is hashed of a kind of packets. The input of the hash is what is chosen, in this order,
+    /// without gaps. With the flow label the ports take four bytes, zeros for one that is not
+    /// chosen, and the label is xor-ed to them as one number. Packets whose key the parser program
+    /// made of anything but addresses and ports of IPv4 or IPv6 are hashed by all of it.
+    pub struct HashFields(u32);
+    /// Source address.
+    0:0 src, with_src;
+    /// Destination address.
+    1:1 dst, with_dst;
+    /// Source port.
+    2:2 src_port, with_src_port;
+    /// Destination port.
+    3:3 dst_port, with_dst_port;
+    /// Flow label, 20 bits; of IPv6 only.
+    4:4 label, with_label;
+}
+
+/// HashFields of both addresses.
+pub const HASH_ADDRS: u32 = 0x3;
+/// HashFields of both addresses and both ports.
+pub const HASH_PORTS: u32 = 0xf;
 
 bitfields! {
     /// Value of [`Q_CTRL`].

@@ -12,7 +12,10 @@ use crate::{
         },
         regs::{
             self,
+            HashFields,
             RssCtrl,
+            HASH_ADDRS,
+            HASH_PORTS,
             RSS_ENTRIES, //
         },
         toeplitz::SECRET_LEN, //
@@ -26,11 +29,33 @@ use crate::{
             Operations,
             View, //
         },
+        extack::Extack,
         Device, //
     },
     nic::Nic, //
 };
 use kernel::prelude::*;
+
+/// What can be hashed: for the core, and in the device's word.
+const CHOICES: &[(
+    Fields,
+    fn(HashFields) -> u32,
+    fn(HashFields, u32) -> HashFields,
+)] = &[
+    (Fields::SRC, |f| f.src(), |f, on| f.with_src(on)),
+    (Fields::DST, |f| f.dst(), |f, on| f.with_dst(on)),
+    (
+        Fields::SRC_PORT,
+        |f| f.src_port(),
+        |f, on| f.with_src_port(on),
+    ),
+    (
+        Fields::DST_PORT,
+        |f| f.dst_port(),
+        |f, on| f.with_dst_port(on),
+    ),
+    (Fields::LABEL, |f| f.label(), |f, on| f.with_label(on)),
+];
 
 /// How a context spreads flows.
 #[derive(Clone)]
@@ -38,8 +63,8 @@ pub(super) struct Hash {
     secret: [u8; SECRET_LEN],
     table: [u8; RSS_ENTRIES],
     symmetric: bool,
-    tcp_ports: bool,
-    udp_ports: bool,
+    /// What is hashed of each kind of packets.
+    fields: [HashFields; Kind::COUNT],
 }
 
 impl Hash {
@@ -49,8 +74,12 @@ impl Hash {
             secret: [0; SECRET_LEN],
             table: [0; RSS_ENTRIES],
             symmetric: false,
-            tcp_ports: true,
-            udp_ports: true,
+            fields: Kind::ALL.map(|kind| {
+                HashFields(match kind {
+                    Kind::Ip4 | Kind::Ip6 => HASH_ADDRS,
+                    _ => HASH_PORTS,
+                })
+            }),
         };
         rss_key_fill(&mut this.secret);
         this.spread_evenly(queues);
@@ -95,40 +124,60 @@ impl Hash {
     }
 
     fn fields(&self, kind: Kind) -> Fields {
-        let ports = match kind {
-            Kind::Tcp4 | Kind::Tcp6 => self.tcp_ports,
-            Kind::Udp4 | Kind::Udp6 => self.udp_ports,
-            Kind::Ip4 | Kind::Ip6 => false,
-        };
-        if ports {
-            Fields::ALL
-        } else {
-            Fields::ADDRS
-        }
+        let fields = self.fields[kind as usize];
+        CHOICES.iter().fold(Fields::NONE, |all, &(choice, has, _)| {
+            if has(fields) != 0 {
+                all.or(choice)
+            } else {
+                all
+            }
+        })
     }
 
-    fn set_fields(&mut self, kind: Kind, to: Fields) -> Result {
-        let ports = match to {
-            Fields::ADDRS => false,
-            Fields::ALL => true,
-            _ => return Err(EOPNOTSUPP),
-        };
-        match kind {
-            Kind::Tcp4 | Kind::Tcp6 => self.tcp_ports = ports,
-            Kind::Udp4 | Kind::Udp6 => self.udp_ports = ports,
-            Kind::Ip4 | Kind::Ip6 if ports => return Err(EOPNOTSUPP),
-            Kind::Ip4 | Kind::Ip6 => {}
+    fn set_fields(&mut self, kind: Kind, to: Fields, ack: &mut Extack<'_>) -> Result {
+        let mut left = to;
+        let mut fields = HashFields(0);
+        for &(choice, _, with) in CHOICES {
+            if left.has(choice) {
+                left = left.without(choice);
+                fields = with(fields, 1);
+            }
         }
+        let ports = HashFields(0).with_src_port(1).with_dst_port(1).0;
+        if left != Fields::NONE || to == Fields::NONE {
+            ack.say(c"what can be hashed are addresses, ports and the flow label");
+            return Err(EOPNOTSUPP);
+        }
+        if matches!(kind, Kind::Ip4 | Kind::Ip6) && fields.0 & ports != 0 {
+            ack.say(c"only TCP and UDP have ports");
+            return Err(EOPNOTSUPP);
+        }
+        self.fields[kind as usize] = fields;
         Ok(())
+    }
+
+    /// What is hashed, and how, as the device wants it.
+    fn hashed(&self) -> RssCtrl {
+        let [tcp4, udp4, ip4, tcp6, udp6, ip6] = self.fields;
+        RssCtrl(0)
+            .with_symmetric(self.symmetric.into())
+            .with_tcp4(tcp4.0)
+            .with_udp4(udp4.0)
+            .with_ip4(ip4.0)
+            .with_tcp6(tcp6.0)
+            .with_udp6(udp6.0)
+            .with_ip6(ip6.0)
+    }
+
+    /// The largest queue in the table.
+    pub(super) fn last_queue(&self) -> u32 {
+        self.table.iter().copied().max().unwrap_or(0).into()
     }
 
     /// The context as the device's command wants it.
     pub(super) fn command(&self) -> cmd::Context {
         cmd::Context {
-            head: X0(0)
-                .with_tcp_ports(self.tcp_ports.into())
-                .with_udp_ports(self.udp_ports.into())
-                .with_symmetric(self.symmetric.into()),
+            head: X0(0).with_hashed(self.hashed().0.into()),
             secret: self.secret,
             table: self.table,
         }
@@ -136,7 +185,12 @@ impl Hash {
 }
 
 impl State {
-    fn hash(&self, context: u32) -> Result<&Hash> {
+    /// How a context spreads flows.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOENT`] if there is no such context.
+    pub(super) fn hash(&self, context: u32) -> Result<&Hash> {
         let Some(at) = context.checked_sub(1) else {
             return Ok(&self.main);
         };
@@ -163,12 +217,7 @@ impl Nic<'_> {
         for (i, &queue) in hash.table.iter().enumerate() {
             mmio.write_at(regs::RSS_TABLE, i, queue.into());
         }
-        let on = RssCtrl(0)
-            .with_enable(1)
-            .with_tcp_ports(hash.tcp_ports.into())
-            .with_udp_ports(hash.udp_ports.into())
-            .with_symmetric(hash.symmetric.into());
-        mmio.write(regs::RSS_CTRL, on.0);
+        mmio.write(regs::RSS_CTRL, hash.hashed().with_enable(1).0);
     }
 
     /// Changes a context, in the device and here.
@@ -176,14 +225,19 @@ impl Nic<'_> {
         &self,
         dev: &Device,
         context: u32,
-        change: impl FnOnce(&mut Hash) -> Result,
+        ack: &mut Extack<'_>,
+        change: impl FnOnce(&mut Hash, &mut Extack<'_>) -> Result,
     ) -> Result {
         let mut state = self.steering.state.lock();
         let mut new = state.hash(context)?.clone();
         if context == 0 && !dev.rxfh_configured() {
             new.spread_evenly(dev.rx_queues());
         }
-        change(&mut new)?;
+        change(&mut new, ack)?;
+        if new.last_queue() + state.largest_offset(context) >= dev.rx_queues() {
+            ack.say(c"a rule adds to the queues of this context, and there are not so many");
+            return Err(EINVAL);
+        }
         if context == 0 {
             self.write_main(&new);
             state.main = new;
@@ -212,8 +266,14 @@ impl Operations for Nic<'_> {
         Ok(hash.symmetric)
     }
 
-    fn change_context(&self, dev: &Device, context: u32, to: &Change<'_>) -> Result {
-        self.update(dev, context, |hash| {
+    fn change_context(
+        &self,
+        dev: &Device,
+        context: u32,
+        to: &Change<'_>,
+        ack: &mut Extack<'_>,
+    ) -> Result {
+        self.update(dev, context, ack, |hash, _| {
             hash.change(to);
             Ok(())
         })
@@ -245,7 +305,16 @@ impl Operations for Nic<'_> {
         Ok(state.hash(context)?.fields(kind))
     }
 
-    fn set_hash_fields(&self, dev: &Device, context: u32, kind: Kind, to: Fields) -> Result {
-        self.update(dev, context, |hash| hash.set_fields(kind, to))
+    fn set_hash_fields(
+        &self,
+        dev: &Device,
+        context: u32,
+        kind: Kind,
+        to: Fields,
+        ack: &mut Extack<'_>,
+    ) -> Result {
+        self.update(dev, context, ack, |hash, ack| {
+            hash.set_fields(kind, to, ack)
+        })
     }
 }

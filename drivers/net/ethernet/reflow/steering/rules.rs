@@ -50,7 +50,10 @@ impl Entry {
         let head = match action {
             Action::Drop => head.with_drop(1),
             Action::Queue(queue) => head.with_target(queue.into()),
-            Action::Context(context) => head.with_context(1).with_target(context.into()),
+            Action::Context { context, offset } => head
+                .with_context(1)
+                .with_target(context.into())
+                .with_offset(offset.into()),
         };
         cmd::Rule {
             head,
@@ -74,6 +77,39 @@ impl State {
     fn taken(&self) -> u64 {
         let rules = self.rules.iter().enumerate();
         rules.fold(0, |bits, (i, rule)| bits | u64::from(rule.is_some()) << i)
+    }
+
+    /// What rules add to the queues of a context, at most.
+    pub(super) fn largest_offset(&self, wanted: u32) -> u32 {
+        let offset = |entry: &KBox<Entry>| match entry.rule.action {
+            Action::Context { context, offset } if context == wanted => offset,
+            _ => 0,
+        };
+        self.rules.iter().flatten().map(offset).max().unwrap_or(0)
+    }
+
+    /// Whether an action names a context that there is, and only queues that there are.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if it does not, [`EOPNOTSUPP`] for an addition to context 0, whose table may
+    /// change with the number of queues.
+    fn check(&self, action: Action, queues: u32) -> Result {
+        let last = match action {
+            Action::Drop => 0,
+            Action::Queue(queue) => queue,
+            Action::Context { offset: 0, .. } => 0,
+            Action::Context { context: 0, .. } => return Err(EOPNOTSUPP),
+            Action::Context { context, offset } => {
+                let hash = self.hash(context).map_err(|_| EINVAL)?;
+                hash.last_queue().saturating_add(offset)
+            }
+        };
+        if last < queues {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
     }
 
     /// The location for a new rule.
@@ -144,9 +180,6 @@ impl Operations for Nic<'_> {
     }
 
     fn set_rule(&self, dev: &Device, place: Place, rule: &Rule, spec: &Spec) -> Result<u32> {
-        if matches!(rule.action, Action::Queue(queue) if queue >= dev.rx_queues()) {
-            return Err(EINVAL);
-        }
         let entry = KBox::new(
             Entry {
                 rule: *rule,
@@ -158,6 +191,7 @@ impl Operations for Nic<'_> {
         if !state.rules_on {
             return Err(EOPNOTSUPP);
         }
+        state.check(rule.action, dev.rx_queues())?;
         let location = state.locate(place, rule)?;
         self.cmd.rule_set(location, &entry.command())?;
         let slot = state.rules.get_mut(location as usize).ok_or(EINVAL)?;

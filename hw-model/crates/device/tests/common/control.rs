@@ -298,6 +298,11 @@ pub fn rule(head: R0, key: Key, mask: Key) -> [u64; RULE_WORDS] {
     words
 }
 
+/// Word 0 of a hash context.
+pub fn hashed(ctrl: RssCtrl) -> X0 {
+    X0(0).with_hashed(ctrl.0.into())
+}
+
 /// A hash context whose table has one queue only.
 pub fn context(x0: X0, secret: [u8; 40], queue: u8) -> [u64; RSS_WORDS] {
     let mut words = [0; RSS_WORDS];

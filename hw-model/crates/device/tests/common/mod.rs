@@ -20,6 +20,18 @@ use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::*;
 use reflow_hwdef::stats::Global;
 
+/// Addresses are hashed of all packets, of TCP and UDP ports as well if so wished.
+pub fn hashing(ports: bool) -> RssCtrl {
+    let l4 = if ports { HASH_PORTS } else { HASH_ADDRS };
+    RssCtrl(0)
+        .with_tcp4(l4)
+        .with_udp4(l4)
+        .with_ip4(HASH_ADDRS)
+        .with_tcp6(l4)
+        .with_udp6(l4)
+        .with_ip6(HASH_ADDRS)
+}
+
 /// How a rig is built.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -88,14 +100,7 @@ impl Rig {
             (MAX_FRAME, setup.max_frame),
             (EVENT, u32::MAX),
             (EVENT_VECTOR, setup.queues as u32),
-            (
-                RSS_CTRL,
-                RssCtrl(0)
-                    .with_enable(1)
-                    .with_tcp_ports(1)
-                    .with_udp_ports(1)
-                    .0,
-            ),
+            (RSS_CTRL, hashing(true).with_enable(1).0),
         ] {
             dev.mmio_write(&mut host, offset, value);
         }

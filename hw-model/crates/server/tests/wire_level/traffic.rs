@@ -137,7 +137,10 @@ fn spreads() {
     }
     driver.write(
         regs::RSS_CTRL,
-        regs::RssCtrl(0).with_enable(1).with_tcp_ports(1).0,
+        regs::RssCtrl(0)
+            .with_enable(1)
+            .with_tcp4(regs::HASH_PORTS)
+            .0,
     );
     driver.start_device();
     (1..4).for_each(|queue| driver.arm(queue));

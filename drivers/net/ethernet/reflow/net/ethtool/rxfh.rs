@@ -11,7 +11,8 @@ use super::super::{
     device::{
         ops_of,
         Device, //
-    }, //
+    },
+    extack::Extack, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -37,6 +38,18 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 6;
+    /// All kinds in the order of their numbers.
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::Tcp4,
+        Self::Udp4,
+        Self::Ip4,
+        Self::Tcp6,
+        Self::Udp6,
+        Self::Ip6,
+    ];
+
     fn of(flow_type: u32) -> Result<Self> {
         Ok(match flow_type {
             bindings::TCP_V4_FLOW => Self::Tcp4,
@@ -55,6 +68,8 @@ impl Kind {
 pub(crate) struct Fields(u32);
 
 impl Fields {
+    /// None.
+    pub(crate) const NONE: Self = Self(0);
     /// Source address.
     pub(crate) const SRC: Self = Self(bindings::RXH_IP_SRC);
     /// Destination address.
@@ -63,14 +78,22 @@ impl Fields {
     pub(crate) const SRC_PORT: Self = Self(bindings::RXH_L4_B_0_1);
     /// Destination port.
     pub(crate) const DST_PORT: Self = Self(bindings::RXH_L4_B_2_3);
-    /// Both addresses.
-    pub(crate) const ADDRS: Self = Self::SRC.or(Self::DST);
-    /// Both addresses and both ports.
-    pub(crate) const ALL: Self = Self::ADDRS.or(Self::SRC_PORT).or(Self::DST_PORT);
+    /// Flow label of IPv6.
+    pub(crate) const LABEL: Self = Self(bindings::RXH_IP6_FL);
 
     /// The fields of both.
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The fields that the other has not.
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether it has all fields of the other.
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 }
 
@@ -112,8 +135,15 @@ pub(crate) trait Operations {
     ///
     /// # Errors
     ///
-    /// [`ENOENT`] if there is no such context, or what the device says; nothing is changed then.
-    fn change_context(&self, dev: &Device, context: u32, to: &Change<'_>) -> Result;
+    /// [`ENOENT`] if there is no such context, [`EINVAL`] if a rule says otherwise, or what the
+    /// device says; nothing is changed then.
+    fn change_context(
+        &self,
+        dev: &Device,
+        context: u32,
+        to: &Change<'_>,
+        ack: &mut Extack<'_>,
+    ) -> Result;
 
     /// Makes a context.
     ///
@@ -141,12 +171,19 @@ pub(crate) trait Operations {
     /// # Errors
     ///
     /// [`ENOENT`] if there is no such context, [`EOPNOTSUPP`] if the device cannot.
-    fn set_hash_fields(&self, dev: &Device, context: u32, kind: Kind, to: Fields) -> Result;
+    fn set_hash_fields(
+        &self,
+        dev: &Device,
+        context: u32,
+        kind: Kind,
+        to: Fields,
+        ack: &mut Extack<'_>,
+    ) -> Result;
 }
 
 /// Values of the bit fields at the beginning of `struct ethtool_ops`: input transformations, then
-/// fields per context, key per context.
-pub(super) const FLAGS: [u8; 2] = [bindings::RXH_XFRM_SYM_XOR as u8, 1 << 1 | 1 << 2];
+/// fields per context, key per context, rules that add to a context's queue.
+pub(super) const FLAGS: [u8; 2] = [bindings::RXH_XFRM_SYM_XOR as u8, 1 << 1 | 1 << 2 | 1 << 3];
 
 /// The callbacks for a driver.
 pub(super) struct Adapter<T>(PhantomData<T>);
@@ -165,19 +202,30 @@ impl<T: super::super::device::Operations> Adapter<T> {
 
     /// What the core wants to change.
     ///
+    /// # Errors
+    ///
+    /// [`EOPNOTSUPP`] for another function or transformation than those there are.
+    ///
     /// # Safety
     ///
     /// `param` is valid for `'a`; its table and key are null or of the sizes that the driver told.
-    unsafe fn change<'a>(param: &bindings::ethtool_rxfh_param) -> Result<Change<'a>> {
+    unsafe fn change<'a>(
+        param: &bindings::ethtool_rxfh_param,
+        ack: &mut Extack<'_>,
+    ) -> Result<Change<'a>> {
         let hfunc = u32::from(param.hfunc);
         if hfunc != bindings::ETH_RSS_HASH_NO_CHANGE && hfunc != HASH_TOP {
+            ack.say(c"the hash function is that of Toeplitz and no other");
             return Err(EOPNOTSUPP);
         }
         let symmetric = match u32::from(param.input_xfrm) {
             bindings::RXH_XFRM_NO_CHANGE => None,
             0 => Some(false),
             bindings::RXH_XFRM_SYM_XOR => Some(true),
-            _ => return Err(EOPNOTSUPP),
+            _ => {
+                ack.say(c"of the input transformations there is symmetric-xor only");
+                return Err(EOPNOTSUPP);
+            }
         };
         // SAFETY: By the safety requirement.
         let (table, key) = unsafe {
@@ -245,14 +293,15 @@ impl<T: super::super::device::Operations> Adapter<T> {
     pub(super) unsafe extern "C" fn set_rxfh(
         dev: *mut bindings::net_device,
         param: *mut bindings::ethtool_rxfh_param,
-        _ack: *mut bindings::netlink_ext_ack,
+        ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
         // SAFETY: The core passes a device of ours and a filled-in structure.
-        let ((ops, device), param) = unsafe { (Self::parts(dev), &*param) };
+        let ((ops, device), param, mut ack) =
+            unsafe { (Self::parts(dev), &*param, Extack::from_raw(ack)) };
         from_result(|| {
             // SAFETY: The core's table and key are missing or of the sizes that the driver told.
-            let change = unsafe { Self::change(param)? };
-            ops.change_context(device, 0, &change).map(|()| 0)
+            let change = unsafe { Self::change(param, &mut ack)? };
+            ops.change_context(device, 0, &change, &mut ack).map(|()| 0)
         })
     }
 
@@ -291,13 +340,14 @@ impl<T: super::super::device::Operations> Adapter<T> {
         dev: *mut bindings::net_device,
         ctx: *mut bindings::ethtool_rxfh_context,
         param: *const bindings::ethtool_rxfh_param,
-        _ack: *mut bindings::netlink_ext_ack,
+        ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
         // SAFETY: The core passes a device of ours and a filled-in structure.
-        let ((ops, device), param) = unsafe { (Self::parts(dev), &*param) };
+        let ((ops, device), param, mut ack) =
+            unsafe { (Self::parts(dev), &*param, Extack::from_raw(ack)) };
         from_result(|| {
             // SAFETY: The core's table and key are missing or of the sizes that the driver told.
-            let change = unsafe { Self::change(param)? };
+            let change = unsafe { Self::change(param, &mut ack)? };
             ops.add_context(device, param.rss_context, &change)?;
             // SAFETY: The core made the context for this call, with room as the driver told.
             unsafe { Self::store(ops, device, param.rss_context, ctx)? };
@@ -312,14 +362,15 @@ impl<T: super::super::device::Operations> Adapter<T> {
         dev: *mut bindings::net_device,
         _ctx: *mut bindings::ethtool_rxfh_context,
         param: *const bindings::ethtool_rxfh_param,
-        _ack: *mut bindings::netlink_ext_ack,
+        ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
         // SAFETY: The core passes a device of ours and a filled-in structure.
-        let ((ops, device), param) = unsafe { (Self::parts(dev), &*param) };
+        let ((ops, device), param, mut ack) =
+            unsafe { (Self::parts(dev), &*param, Extack::from_raw(ack)) };
         from_result(|| {
             // SAFETY: The core's table and key are missing or of the sizes that the driver told.
-            let change = unsafe { Self::change(param)? };
-            ops.change_context(device, param.rss_context, &change)
+            let change = unsafe { Self::change(param, &mut ack)? };
+            ops.change_context(device, param.rss_context, &change, &mut ack)
                 .map(|()| 0)
         })
     }
@@ -360,13 +411,15 @@ impl<T: super::super::device::Operations> Adapter<T> {
     pub(super) unsafe extern "C" fn set_rxfh_fields(
         dev: *mut bindings::net_device,
         fields: *const bindings::ethtool_rxfh_fields,
-        _ack: *mut bindings::netlink_ext_ack,
+        ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
         // SAFETY: The core passes a device of ours and a filled-in structure.
-        let ((ops, device), fields) = unsafe { (Self::parts(dev), &*fields) };
+        let ((ops, device), fields, mut ack) =
+            unsafe { (Self::parts(dev), &*fields, Extack::from_raw(ack)) };
         from_result(|| {
             let kind = Kind::of(fields.flow_type)?;
-            ops.set_hash_fields(device, fields.rss_context, kind, Fields(fields.data))
+            let to = Fields(fields.data);
+            ops.set_hash_fields(device, fields.rss_context, kind, to, &mut ack)
                 .map(|()| 0)
         })
     }

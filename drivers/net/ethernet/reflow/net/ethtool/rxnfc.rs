@@ -41,8 +41,13 @@ pub(crate) enum Action {
     Drop,
     /// They go to a queue.
     Queue(u32),
-    /// A hash context chooses the queue.
-    Context(u32),
+    /// A hash context chooses the queue, to whose number something is added.
+    Context {
+        /// The context.
+        context: u32,
+        /// What is added.
+        offset: u32,
+    },
 }
 
 /// A rule, as hardware wants it.
@@ -138,9 +143,12 @@ impl Spec {
         match (cookie, spread) {
             (DROP, false) => Ok(Action::Drop),
             (WAKE, _) => Err(EOPNOTSUPP),
-            (0, true) => Ok(Action::Context(self.context)),
-            (_, true) => Err(EINVAL),
+            (DROP, true) => Err(EINVAL),
             // The upper half may name a virtual function, of which there are none.
+            (_, true) => Ok(Action::Context {
+                context: self.context,
+                offset: cookie.try_into().map_err(|_| EINVAL)?,
+            }),
             (_, false) => cookie.try_into().map(Action::Queue).map_err(|_| EINVAL),
         }
     }
@@ -259,6 +267,10 @@ impl<T: super::super::device::Operations> Adapter<T> {
                 info.fs.location = location;
                 if info.fs.flow_type & bindings::FLOW_RSS != 0 {
                     info.__bindgen_anon_1.rss_context = spec.context;
+                }
+                // Where this is set the core looks the context up, and knows none for context 0.
+                if spec.context != 0 {
+                    info.flow_type = bindings::FLOW_RSS;
                 }
                 Ok(0)
             }
