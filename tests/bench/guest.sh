@@ -15,7 +15,8 @@ for _ in $(seq 50); do
 	sleep 0.1
 done
 dev=${dev#/sys/class/net/} dev=${dev%/address}
-sysctl -q -w "net.ipv6.conf.$dev.disable_ipv6=1" net.core.rmem_max=1048576 net.ipv4.tcp_mem="150000 200000 250000" \
+sysctl -q -w "net.ipv6.conf.$dev.disable_ipv6=1" net.core.rmem_max=1048576 \
+	net.ipv4.tcp_mem="150000 200000 250000" \
 	net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096 net.ipv4.tcp_syncookies=0 \
 	kernel.sched_rt_runtime_us=-1 kernel.kptr_restrict=0
 ip link set "$dev" up

@@ -85,7 +85,7 @@ def _moved(rig, *connections, size=1 << 18):
 def _in_order(rig, connection):
     """Move data until none of it came twice or out of order; return what the counters say.
 
-    On a loaded machine the partner may take an acknowledgement for lost.
+    On a loaded machine the partner may take an answer for lost.
     """
     def attempt():
         stats = _moved(rig, connection)

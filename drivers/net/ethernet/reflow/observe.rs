@@ -189,7 +189,7 @@ impl Nic<'_> {
             match self.tcbs.owner(number) {
                 Owner::Nobody => out.write_str(" -\n")?,
                 Owner::Application(_) => out.write_str(" application\n")?,
-                Owner::Rule(location) => write!(out, " rule:{location}\n")?,
+                Owner::Rule(location) => writeln!(out, " rule:{location}")?,
             }
             Ok(())
         })

@@ -247,7 +247,7 @@ impl<T: device::Operations> Devlink<T> {
         // lives until it is unregistered.
         let registered = unsafe {
             let port = Self::port_of(devlink);
-            bindings::devlink_port_attrs_set(port, &mut attrs);
+            bindings::devlink_port_attrs_set(port, &attrs);
             to_result(bindings::devlink_port_register_with_ops(
                 devlink.as_ptr(),
                 port,

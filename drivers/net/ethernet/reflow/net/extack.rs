@@ -11,7 +11,7 @@ use kernel::{
     str::Formatter, //
 };
 
-/// The extended acknowledgement of a netlink request; there may be none, for requests that come
+/// The extended acknowledgment of a netlink request; there may be none, for requests that come
 /// another way.
 ///
 /// # Invariants

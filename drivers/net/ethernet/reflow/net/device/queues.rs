@@ -151,9 +151,8 @@ impl<'bound, T: Operations> Private<'bound, T> {
         // SAFETY: Transmit queues are stopped, so nobody reads the cell.
         unsafe { *self.running.get() = Some(running) };
         // SAFETY: The device is valid. The store above is visible to whoever finds a queue started:
-        // it takes the queue's lock, and so did nobody since it was stopped.
-        // Woken, not just started: packets may be waiting in a queueing discipline that heard of the
-        // queue being stopped.
+        // it takes the queue's lock, and so did nobody since it was stopped. Woken, not just
+        // started: packets may be waiting in a queueing discipline that heard of the stop.
         unsafe { bindings::netif_tx_wake_all_queues(dev.as_raw()) };
     }
 
