@@ -14,12 +14,11 @@
 #define MARK_STOP	0x03	/* counting ends, the window is reported */
 
 #define MARK_TEXT(n)	#n
-#define mark(n)							\
-	do {							\
-		asm volatile(".byte 0x0f, 0x1f, 0x84, 0x00, "	\
-			     "0x4c, 0x46, 0x57, " MARK_TEXT(n)	\
-			     ::: "memory");			\
-	} while (0)
+#define mark(n)								\
+	({								\
+		asm volatile(".byte 0x0f, 0x1f, 0x84, 0x00, 0x4c, 0x46, 0x57, " \
+			     MARK_TEXT(n) ::: "memory");		\
+	})
 #define MARK(n)		mark(n)
 
 #endif /* _BENCH_MARK_H */
