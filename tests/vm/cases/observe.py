@@ -3,6 +3,7 @@
 
 import socket
 
+from cases.tcb import Connection
 from guest.counters import OPCODES, change, need_reflow, opcodes, per_queue, read
 from guest.device import number, set_parameter, status, table, value, with_parameter
 from guest.frames import ACK, IPV4, IPV6, PSH, ethernet, ipv4, ipv6, tcp
@@ -237,3 +238,37 @@ def opcodes_of_the_driver(rig):
         packets = sum(per_queue(rig, stats, "rx", "packets"))
         return ours != theirs and (ours, theirs) or packets != sum(ours.values()) and packets
     settle("driver and device count alike", difference, 6)
+
+
+@case(claims=(24, 25), limit=40)
+def control_blocks(rig):
+    """The table of control blocks shows what the device has, and who wants it."""
+    need_reflow(rig)
+    equal("blocks at first", table(rig, "tcbs"), [])
+    connection = Connection(rig, 1)
+    rule = connection.rule(2)
+    until("the rule's block", lambda: table(rig, "tcbs"))
+    connection.move(1 << 18)
+
+    def difference():
+        (row,) = table(rig, "tcbs")
+        shown = {name: row[name] for name in ("flow", "source", "destination", "applied",
+                                              "not_applied", "placed", "expected")}
+        shown["stale"] = row["state"] == "stale"
+        for flow in status(rig)["flow_database"]["entries"]:
+            if block := flow["control_block"]:
+                real = {name: str(flow[name]) for name in
+                        ("flow", "source", "destination", "expected")}
+                real |= {name: str(block[name]) for name in ("applied", "not_applied", "placed")}
+                real["stale"] = block["stale"]
+                return shown != real and (shown, real)
+        return "the device has no block"
+    settle("the table is the device's", difference, 10)
+    (row,) = table(rig, "tcbs")
+    check(int(row["applied"]) > 100, f"256 KiB came, and it applied to {row['applied']} packets")
+    equal("who wants it", row["owner"], f"rule:{rule}")
+    equal("what it does", (row["queue"], row["mode"]), ("2", "steer"))
+    ends = (_end(*connection.out.getsockname()[:2]), _end(*connection.sink.getsockname()[:2]))
+    equal("its ends", (row["source"], row["destination"]), ends)
+    pinned = [row["flow"] for row in table(rig, "flows") if "pinned" in row["state"]]
+    equal("flows that are pinned", pinned, [row["flow"]])
