@@ -22,7 +22,8 @@ class SelftestRun(GuestRun):
 
     def configuration(self):
         """Return what the guest has to know of the programs."""
-        about = {name: {"file": entry.file, "limit": entry.limit, "only": self.only}
+        about = {name: {"file": entry.file, "limit": entry.limit, "only": self.only,
+                        "passes": sorted(entry.passes)}
                  for name, entry in self.chosen.items()}
         return {**super().configuration(), "selftests": about, "place": self.place}
 

@@ -111,12 +111,15 @@ fn probe<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
     let reset = Reset(mmio.clone());
     reset.now();
 
-    let queues = caps.queues().min(netdev::online_cpus());
+    // A queue for each CPU; more if the user wants them, and there are interrupts for them.
+    let used = caps.queues().min(netdev::online_cpus());
     let msix = IrqTypes::default().with(IrqType::MsiX);
-    let irqs = Arc::new(
-        pdev.alloc_irq_vectors(queues + 1, queues + 1, msix)?,
-        GFP_KERNEL,
-    )?;
+    let vectors = |queues| pdev.alloc_irq_vectors(queues + 1, queues + 1, msix);
+    let (queues, irqs) = match vectors(caps.queues()) {
+        Ok(irqs) => (caps.queues(), irqs),
+        Err(_) => (used, vectors(used)?),
+    };
+    let irqs = Arc::new(irqs, GFP_KERNEL)?;
     mmio.write(regs::EVENT_VECTOR, queues);
     let parser = Parser::new(&mmio)?;
     parser.load_first(dev)?;
@@ -133,7 +136,7 @@ fn probe<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
     };
     // SAFETY: The registration goes into the driver's data, which the PCI core drops when the
     // device is unbound, that is before `'bound` ends; nobody can take it out of there.
-    let netdev = unsafe { Registration::new(pdev, irqs, &config, Setup::new(queues), nic)? };
+    let netdev = unsafe { Registration::new(pdev, irqs, &config, Setup::new(used, queues), nic)? };
     Ok(Data {
         _netdev: netdev,
         _reset: reset,

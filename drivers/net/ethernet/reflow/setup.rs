@@ -61,10 +61,10 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// The setup at probe.
-    pub(crate) fn new(queues: u32) -> Self {
+    pub(crate) fn new(queues: u32, max_queues: u32) -> Self {
         Self {
             queues,
-            max_queues: queues,
+            max_queues,
             rings: RingSizes {
                 completions: 11,
                 header: 6,

@@ -323,8 +323,8 @@ pub(in crate::net) unsafe fn reconfigure<T: Operations>(
 
 /// # Safety
 ///
-/// `dev` is valid, the instance lock is held, and rtnl if the number changes.
-unsafe fn set_queues(dev: *mut bindings::net_device, queues: u32) -> Result {
+/// `dev` is valid; if it is registered, the instance lock is held, and rtnl if the number changes.
+pub(super) unsafe fn set_queues(dev: *mut bindings::net_device, queues: u32) -> Result {
     // SAFETY: By the safety requirement.
     to_result(unsafe { bindings::netif_set_real_num_queues(dev, queues, queues) })
 }

@@ -13,6 +13,7 @@ use super::{
     Device,
     Operations,
     RxMode,
+    Setup,
     XmitContext, //
 };
 use crate::net::{
@@ -116,6 +117,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         let sysfs = sysfs::Group::<T>::new()?;
         let event: IrqRequest<'_> = irqs.index(config.queues as usize)?.into();
         let event_irq = event.irq();
+        let used = setup.queues();
         let private = KBox::new(Private::new(ops, irqs, setup), GFP_KERNEL)?;
         // SAFETY: Plain numbers.
         let dev = unsafe {
@@ -143,7 +145,11 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
                 .write(KBox::into_raw(private));
         }
         // SAFETY: Not registered yet.
-        if let Err(e) = unsafe { arfs::prepare(dev.as_ptr(), config.queues) } {
+        let prepared = unsafe {
+            queues::set_queues(dev.as_ptr(), used)
+                .and_then(|()| arfs::prepare(dev.as_ptr(), config.queues))
+        };
+        if let Err(e) = prepared {
             // SAFETY: As above, so nobody else has it.
             unsafe { Self::free(dev) };
             return Err(e);
