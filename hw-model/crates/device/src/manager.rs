@@ -5,7 +5,7 @@
 
 use crate::fdb::{FlowDb, FlowKey};
 use crate::headers::{Checked, Tcp};
-use crate::merge::{Segment, Verdict, FIN, PSH, RST, SYN, URG};
+use crate::merge::{FixedIds, Segment, Verdict, FIN, PSH, RST, SYN, URG};
 use crate::stats::Counters;
 use crate::tcb::{Mark, TcbTable};
 use reflow_hwdef::desc::FLOW_NONE;
@@ -39,8 +39,8 @@ pub(crate) struct Decision {
     pub(crate) ends_flow: bool,
     /// Payload bytes of each packet of the aggregate but the last.
     pub(crate) seg_size: usize,
-    /// IPv4 ids of the aggregate are constant.
-    pub(crate) fixed_id: bool,
+    /// Which IPv4 ids of the aggregate are constant.
+    pub(crate) fixed_ids: FixedIds,
     /// What the flow's control block made of it.
     pub(crate) tcb: Mark,
 }
@@ -53,7 +53,7 @@ impl Decision {
             evicted_from: None,
             ends_flow: false,
             seg_size: 0,
-            fixed_id: false,
+            fixed_ids: FixedIds::default(),
             tcb: Mark::default(),
         }
     }
@@ -229,7 +229,7 @@ impl Manager<'_> {
         }
         if decision.opcode != Opcode::Small {
             decision.seg_size = entry.aggregate.seg_size();
-            decision.fixed_id = entry.aggregate.fixed_id();
+            decision.fixed_ids = entry.aggregate.fixed_ids();
         }
         let goes_on = matches!(
             decision.opcode,

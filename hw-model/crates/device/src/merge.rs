@@ -21,7 +21,7 @@ pub(crate) const PSH: u8 = 0x08;
 /// Urgent.
 pub(crate) const URG: u8 = 0x20;
 
-/// How IPv4 ids go on from packet to packet.
+/// How the IPv4 ids of one header go on from packet to packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Ids {
     /// One packet so far: not known.
@@ -30,6 +30,15 @@ enum Ids {
     Counting,
     /// The same in all.
     Fixed,
+}
+
+/// Which headers of an aggregate have constant IPv4 ids.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct FixedIds {
+    /// The innermost one.
+    pub(crate) inner: bool,
+    /// The one around it.
+    pub(crate) outer: bool,
 }
 
 /// A TCP packet with data, about to be merged or not.
@@ -61,7 +70,7 @@ pub(crate) struct Aggregate {
     header: Vec<u8>,
     layers: Option<Layers>,
     ids: [u16; MAX_LEVELS],
-    mode: Ids,
+    modes: [Ids; MAX_LEVELS],
     count: u16,
     seg_size: usize,
     ip_len: usize,
@@ -74,7 +83,7 @@ impl Aggregate {
             header: Vec::new(),
             layers: None,
             ids: [0; MAX_LEVELS],
-            mode: Ids::Open,
+            modes: [Ids::Open; MAX_LEVELS],
             count: 0,
             seg_size: 0,
             ip_len: 0,
@@ -96,9 +105,14 @@ impl Aggregate {
         self.seg_size
     }
 
-    /// Whether IPv4 ids are known to be constant.
-    pub(crate) fn fixed_id(&self) -> bool {
-        self.mode == Ids::Fixed
+    /// Which IPv4 ids are known to be constant.
+    pub(crate) fn fixed_ids(&self) -> FixedIds {
+        let fixed = |level: usize| self.modes.get(level) == Some(&Ids::Fixed);
+        let levels = self.layers.map_or(0, |layers| layers.levels().len());
+        FixedIds {
+            inner: levels.checked_sub(1).is_some_and(fixed),
+            outer: levels.checked_sub(2).is_some_and(fixed),
+        }
     }
 
     /// Opens an aggregate with its first packet.
@@ -112,7 +126,7 @@ impl Aggregate {
         self.header.extend_from_slice(header);
         self.layers = Some(*seg.layers);
         self.ids = ids(seg);
-        self.mode = Ids::Open;
+        self.modes = [Ids::Open; MAX_LEVELS];
         self.count = 1;
         self.seg_size = seg.tcp.len;
         self.ip_len = seg.layers.ip_len(seg.layers.end);
@@ -124,10 +138,10 @@ impl Aggregate {
         if seg.tcp.len > self.seg_size || ip_len > max_ip_len || self.count == u16::MAX {
             return Verdict::Differs;
         }
-        let Some(mode) = self.equal_but_for_position(seg) else {
+        let Some(modes) = self.equal_but_for_position(seg) else {
             return Verdict::Differs;
         };
-        self.mode = mode;
+        self.modes = modes;
         self.count += 1;
         self.ip_len = ip_len;
         let last = seg.tcp.flags & (PSH | FIN) != 0;
@@ -139,7 +153,7 @@ impl Aggregate {
     }
 
     /// Compares headers; the outcome is how ids go on, `None` for a difference.
-    fn equal_but_for_position(&self, seg: &Segment<'_>) -> Option<Ids> {
+    fn equal_but_for_position(&self, seg: &Segment<'_>) -> Option<[Ids; MAX_LEVELS]> {
         let layers = self.layers?;
         if layers.levels() != seg.layers.levels() || layers.l4 != seg.layers.l4 {
             return None;
@@ -149,7 +163,7 @@ impl Aggregate {
             return None;
         }
         let ids = ids(seg);
-        let mut mode = self.mode;
+        let mut modes = self.modes;
         for (i, level) in layers.levels().iter().enumerate() {
             if level.v6 {
                 continue;
@@ -161,13 +175,12 @@ impl Aggregate {
             } else {
                 return None;
             };
-            // One mode for all headers: the completion has one bit for it.
-            if mode != Ids::Open && mode != next {
+            if modes[i] != Ids::Open && modes[i] != next {
                 return None;
             }
-            mode = next;
+            modes[i] = next;
         }
-        Some(mode)
+        Some(modes)
     }
 }
 

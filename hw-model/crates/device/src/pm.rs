@@ -6,6 +6,7 @@
 //! a queue whose driver sleeps does not hold up the others.
 
 use crate::exits::ExitLog;
+use crate::merge::FixedIds;
 use crate::parser::Session;
 use crate::spread::Hash;
 use crate::tcb::Mark;
@@ -36,6 +37,8 @@ pub(crate) struct Control {
     pub(crate) vlan: Option<u16>,
     /// Start of the innermost IP header, as stored.
     pub(crate) l3_off: usize,
+    /// Start of the IP header around that, as stored; 0 if there is none.
+    pub(crate) outer_off: usize,
     /// Start of the TCP or UDP header, as stored.
     pub(crate) l4_off: usize,
     /// Headers up to the TCP data, as stored; 0 if it is not TCP.
@@ -44,8 +47,8 @@ pub(crate) struct Control {
     pub(crate) data_len: usize,
     /// Payload bytes of each packet of the aggregate but the last.
     pub(crate) seg_size: usize,
-    /// IPv4 ids of the aggregate are constant.
-    pub(crate) fixed_id: bool,
+    /// Which IPv4 ids of the aggregate are constant.
+    pub(crate) fixed_ids: FixedIds,
     /// TCP flags.
     pub(crate) tcp_flags: u8,
     /// TCP sequence number.

@@ -4,7 +4,7 @@
 
 use crate::device::Device;
 use crate::fdb::FlowKey;
-use crate::headers::{be32, Checked, Tcp, PROTO_TCP, PROTO_UDP, VLAN_LEN};
+use crate::headers::{be32, Checked, Layers, Tcp, PROTO_TCP, PROTO_UDP, VLAN_LEN};
 use crate::mac::{self, Cast};
 use crate::manager::{Decision, Manager};
 use crate::merge::{FIN, RST, SYN};
@@ -256,9 +256,11 @@ impl Device {
                 .with_tcp(l4.is_some_and(|l4| l4.0 == PROTO_TCP).into())
                 .with_udp(l4.is_some_and(|l4| l4.0 == PROTO_UDP).into())
         });
-        let l3_off = layers
-            .and_then(|layers| layers.levels().last().map(|level| level.off))
-            .unwrap_or(0);
+        let (outer_off, l3_off) = match layers.as_ref().map_or(&[][..], Layers::levels) {
+            [] => (0, 0),
+            [only] => (0, only.off),
+            [outer, .., inner] => (outer.off, inner.off),
+        };
         let l3_ok = layers.is_some_and(|layers| layers.l3_ok);
         Control {
             opcode: decision.opcode,
@@ -271,11 +273,12 @@ impl Device {
             csum_bad: l4_ok == Some(false) || (layers.is_some() && !l3_ok),
             vlan: arrival.tag.filter(|_| arrival.strip),
             l3_off: arrival.stored(l3_off),
+            outer_off: arrival.stored(outer_off),
             l4_off: arrival.stored(l4.map_or(0, |l4| l4.1)),
             hdr_len: arrival.stored(tcp.map_or(0, |tcp| tcp.data)),
             data_len: tcp.map_or(0, |tcp| tcp.len),
             seg_size: decision.seg_size,
-            fixed_id: decision.fixed_id,
+            fixed_ids: decision.fixed_ids,
             tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
             seq: tcp.map_or(0, |tcp| tcp.seq),
             session: arrival.parsed.session.filter(|_| tcp.is_some()),

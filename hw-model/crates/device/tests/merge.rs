@@ -288,6 +288,11 @@ fn ipv4_ids_in_tunnels() {
     };
     assert_eq!(with_ids(&[(1, 5), (2, 6), (3, 7)]), [300]);
     assert_eq!(with_ids(&[(1, 5), (1, 5)]), [200]);
+    // Each level has a rule of its own.
+    assert_eq!(with_ids(&[(1, 5), (2, 5), (3, 5)]), [300]);
+    assert_eq!(with_ids(&[(1, 5), (1, 6), (1, 7)]), [300]);
+    assert_eq!(with_ids(&[(1, 5), (2, 5), (2, 5)]), [200, 100]);
+    assert_eq!(with_ids(&[(1, 5), (1, 6), (1, 6)]), [200, 100]);
     assert_eq!(with_ids(&[(1, 5), (2, 7)]), [100, 100]);
     assert_eq!(with_ids(&[(1, 5), (3, 6)]), [100, 100]);
 }
@@ -415,6 +420,8 @@ fn traffic(steps: &[(u16, usize, u8, i32)], v6: bool, tunnel: bool) -> Vec<(u16,
             8 => state.id = state.id.wrapping_add(jump as u16),
             9 => state.df ^= true,
             10 => state.outer_id = state.outer_id.wrapping_add(1),
+            12 => state.outer_id = state.outer_id.wrapping_sub(1),
+            13 => state.id = state.id.wrapping_sub(1),
             _ => {}
         }
         let frame = Tcp {
@@ -422,9 +429,12 @@ fn traffic(steps: &[(u16, usize, u8, i32)], v6: bool, tunnel: bool) -> Vec<(u16,
             ..state.clone()
         };
         state.seq = state.seq.wrapping_add(len as u32);
-        if state.ack != 0 && odd != 11 {
-            state.id = state.id.wrapping_add(1);
-            state.outer_id = state.outer_id.wrapping_add(1);
+        // Each connection has a way of its own to number packets, inside and outside.
+        if conn != 1 {
+            state.id = state.id.wrapping_add(u16::from(odd != 11));
+        }
+        if conn != 2 {
+            state.outer_id = state.outer_id.wrapping_add(u16::from(odd != 11));
         }
         out.push((conn, frame.build()));
     }

@@ -82,7 +82,7 @@ bitfields! {
     25:25 hash_l4, with_hash_l4;
     /// The hash is valid.
     26:26 hash, with_hash;
-    /// IPv4 ids in this aggregate are constant; else they count up.
+    /// IPv4 ids of the innermost parsed header are constant in this aggregate; else they count up.
     27:27 fixed_id, with_fixed_id;
     /// The packet was parsed through a tunnel.
     28:28 tunnel, with_tunnel;
@@ -155,12 +155,16 @@ bitfields! {
 }
 
 bitfields! {
-    /// Word 5 of a completion: the TCP payload of this packet.
+    /// Word 5 of a completion: the TCP payload of this packet, and the tunnel it came through.
     pub struct C5(u64);
     /// TCP payload bytes of the packet, over all its completions.
     15:0 data_len, with_data_len;
     /// Payload bytes of each packet of this aggregate but the last.
     31:16 seg_size, with_seg_size;
+    /// Offset of the outer IP header of a tunnel in the frame as delivered, 0 without a tunnel.
+    39:32 outer_off, with_outer_off;
+    /// IPv4 ids of the outer header are constant in this aggregate; else they count up.
+    40:40 outer_fixed_id, with_outer_fixed_id;
 }
 
 // Word 6 is the receive time in nanoseconds of the device's clock, 0 where it has none; word 7 is

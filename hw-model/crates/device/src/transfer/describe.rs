@@ -50,7 +50,7 @@ pub(super) fn describe(packet: &Packet, opcode: Opcode) -> Completion {
         .with_tunnel(c.kind.tunnel().into())
         .with_hash(c.hash.is_some().into())
         .with_hash_l4(c.hash.is_some_and(|hash| hash.ports).into())
-        .with_fixed_id((appended && c.fixed_id).into())
+        .with_fixed_id((appended && c.fixed_ids.inner).into())
         .with_summary(super::placing::summary(c, opcode) as u64)
         .with_tcp_flags(c.tcp_flags.into());
     done.time = c.time;
@@ -70,7 +70,9 @@ pub(super) fn describe(packet: &Packet, opcode: Opcode) -> Completion {
     };
     done.c5 = C5(0)
         .with_data_len(c.data_len as u64)
-        .with_seg_size(seg_size as u64);
+        .with_seg_size(seg_size as u64)
+        .with_outer_off(c.outer_off as u64)
+        .with_outer_fixed_id((appended && c.fixed_ids.outer).into());
     done
 }
 

@@ -17,10 +17,13 @@ pub struct Super {
     pub data: Vec<u8>,
     pub segs: usize,
     pub seg_size: usize,
+    /// IPv4 ids that stay: of the innermost header, and of the one around it.
     pub fixed_id: bool,
+    pub outer_fixed_id: bool,
     pub l3_off: usize,
     pub l4_off: usize,
-    pub tunnel: bool,
+    /// Offset of the outer IP header of a tunnel.
+    pub outer_off: Option<usize>,
     pub flow: Option<u16>,
     pub vlan: Option<u16>,
 }
@@ -88,6 +91,7 @@ impl Stack {
         );
         open.segs += 1;
         open.fixed_id = d.first.c0.fixed_id() == 1;
+        open.outer_fixed_id = d.first.c5.outer_fixed_id() == 1;
         open.data.extend_from_slice(&d.data);
         let flags = open.l4_off + 13;
         open.header[flags] |= d.first.c0.tcp_flags() as u8 & 0x09;
@@ -115,9 +119,10 @@ fn single(d: &Delivery) -> Super {
         segs: 1,
         seg_size: data_len,
         fixed_id: false,
+        outer_fixed_id: false,
         l3_off: d.first.c4.l3_off() as usize,
         l4_off: d.first.c4.l4_off() as usize,
-        tunnel: c0.tunnel() == 1,
+        outer_off: (c0.tunnel() == 1).then(|| d.first.c5.outer_off() as usize),
         flow: d.flow,
         vlan: (c0.vlan() == 1).then(|| d.first.c1.vlan_tci() as u16),
     }
@@ -149,23 +154,23 @@ impl Super {
         if !last {
             frame[tcp + 13] &= !0x09;
         }
-        if self.tunnel {
-            self.fix_ip(&mut frame, 14, i as u16);
+        if let Some(outer) = self.outer_off {
+            self.fix_ip(&mut frame, outer, i as u16, self.outer_fixed_id);
         }
-        self.fix_ip(&mut frame, self.l3_off, i as u16);
+        self.fix_ip(&mut frame, self.l3_off, i as u16, self.fixed_id);
         let sum = l4_sum(&frame, self.l3_off, tcp);
         frame[tcp + 16..tcp + 18].copy_from_slice(&sum.to_be_bytes());
         frame
     }
 
-    fn fix_ip(&self, frame: &mut [u8], off: usize, i: u16) {
+    fn fix_ip(&self, frame: &mut [u8], off: usize, i: u16, fixed_id: bool) {
         let len = frame.len() - off;
         if frame[off] >> 4 == 6 {
             frame[off + 4..off + 6].copy_from_slice(&(len as u16 - 40).to_be_bytes());
             return;
         }
         frame[off + 2..off + 4].copy_from_slice(&(len as u16).to_be_bytes());
-        if !self.fixed_id {
+        if !fixed_id {
             let id = u16::from_be_bytes([self.header[off + 4], self.header[off + 5]]);
             frame[off + 4..off + 6].copy_from_slice(&id.wrapping_add(i).to_be_bytes());
         }
