@@ -273,6 +273,9 @@ impl Device {
     pub(crate) fn work(&mut self, host: &mut impl Host) -> bool {
         let old = self.age();
         let commands = self.pump_commands(host);
+        for queue in 0..self.queues.len() {
+            self.note_news(queue);
+        }
         let mut more = false;
         for _ in 0..ROUNDS {
             more = false;
@@ -303,7 +306,7 @@ impl Device {
         let reclaim = |queue: &Queue| queue.rx.as_ref().and_then(|rx| rx.reclaim_at);
         self.queues
             .iter()
-            .flat_map(|queue| [queue.irq.deadline(), reclaim(queue)])
+            .flat_map(|queue| [queue.irq.deadline(self.now), reclaim(queue)])
             .flatten()
             .chain(age)
             .chain(self.block.deadline(&self.counters))
@@ -360,6 +363,11 @@ impl Device {
     fn pump_rx(&mut self, queue: usize, host: &impl Host) -> bool {
         let limits = self.limits();
         let small_max = self.file.get(regs::SMALL_MAX) as usize;
+        // What waits in vain makes room when the memory fills.
+        let room = self.pm.level() <= self.pm.size() / 4;
+        if room && self.queues[queue].irq.holds(self.now) {
+            return false;
+        }
         let Some(rx) = self.queues[queue].rx.as_mut() else {
             return false;
         };
@@ -418,13 +426,20 @@ impl Device {
 
     /// Raises a queue's interrupt if it is due.
     pub(crate) fn pump_irq(&mut self, queue: usize, host: &mut impl Host) {
-        let q = &mut self.queues[queue];
-        let unseen = q.unseen();
-        q.irq.news(unseen, self.now);
-        if q.irq.fire(self.now, self.pm.waiting(queue) == 0) {
-            let vector = q.irq.vector;
+        self.note_news(queue);
+        let irq = &mut self.queues[queue].irq;
+        if irq.fire(self.now) {
+            let vector = irq.vector;
             self.raise(vector, host);
         }
+    }
+
+    /// Tells a queue's alert how much there is that the host has not seen.
+    fn note_news(&mut self, queue: usize) {
+        let waiting = self.fm.waiting(queue);
+        let q = &mut self.queues[queue];
+        let unseen = q.unseen();
+        q.irq.news(unseen, waiting, self.now);
     }
 
     /// Raises the event vector if an event is asked for.

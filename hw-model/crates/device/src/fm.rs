@@ -44,6 +44,11 @@ impl FlowMemory {
         }
     }
 
+    /// How many packets of a queue wait.
+    pub(crate) fn waiting(&self, queue: usize) -> u32 {
+        self.fifos.get(queue).map_or(0, |fifo| fifo.len() as u32)
+    }
+
     /// Whether more than `own` packets of a flow wait.
     pub(crate) fn holds_more_than(&self, own: u32, flow: u16) -> bool {
         flow != FLOW_NONE

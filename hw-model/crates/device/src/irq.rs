@@ -4,6 +4,9 @@
 //!
 //! The driver asks for one interrupt at a time and says in the same write how far it has seen. News
 //! that came in between are still news, so no wake-up is lost.
+//!
+//! While moderation puts an interrupt off, packets of the queue stay in the packet memory: the host
+//! would not look at them yet, and what comes until then may be merged with them.
 
 use reflow_hwdef::regs::QueueItr;
 
@@ -15,7 +18,10 @@ pub(crate) struct Irq {
     /// Moderation.
     pub(crate) itr: QueueItr,
     armed: bool,
+    /// Completions, of either direction, that the driver has not seen.
     unseen: u32,
+    /// Packets in the packet memory.
+    waiting: u32,
     since: u64,
     latest: u64,
 }
@@ -26,15 +32,21 @@ impl Irq {
         self.armed = on;
     }
 
-    /// There are so many news that the driver has not seen.
-    pub(crate) fn news(&mut self, unseen: u32, now: u64) {
-        if unseen > self.unseen {
+    /// There are so many completions that the driver has not seen, and so many packets wait.
+    pub(crate) fn news(&mut self, unseen: u32, waiting: u32, now: u64) {
+        let before = self.pending();
+        self.unseen = unseen;
+        self.waiting = waiting;
+        if self.pending() > before {
             self.latest = now;
-            if self.unseen == 0 {
+            if before == 0 {
                 self.since = now;
             }
         }
-        self.unseen = unseen;
+    }
+
+    fn pending(&self) -> u32 {
+        self.unseen.saturating_add(self.waiting)
     }
 
     /// The driver told how far it has seen; so many news are left.
@@ -43,23 +55,32 @@ impl Irq {
         self.since = self.latest;
     }
 
-    /// Whether an interrupt is due; it then is no longer asked for. `idle`: nothing follows soon.
-    pub(crate) fn fire(&mut self, now: u64, idle: bool) -> bool {
-        let due = self.armed && self.unseen > 0 && {
-            let packets = self.itr.packets();
-            (packets != 0 && self.unseen >= packets)
-                || (idle && self.itr.adaptive() != 0)
-                || now >= self.time()
-        };
+    /// Whether an interrupt is due; it then is no longer asked for.
+    pub(crate) fn fire(&mut self, now: u64) -> bool {
+        let due = self.armed
+            && self.unseen > 0
+            && ((self.waiting == 0 && self.itr.adaptive() != 0) || self.is_time(now));
         if due {
             self.armed = false;
         }
         due
     }
 
-    /// When an interrupt becomes due without further news.
-    pub(crate) fn deadline(&self) -> Option<u64> {
-        (self.armed && self.unseen > 0).then(|| self.time())
+    /// Whether packets may wait for the interrupt.
+    ///
+    /// Claims: 20, 21, 27, 40, 56, 62.
+    pub(crate) fn holds(&self, now: u64) -> bool {
+        self.armed && self.itr.adaptive() == 0 && self.pending() > 0 && !self.is_time(now)
+    }
+
+    fn is_time(&self, now: u64) -> bool {
+        let packets = self.itr.packets();
+        (packets != 0 && self.pending() >= packets) || now >= self.time()
+    }
+
+    /// When an interrupt becomes due, or packets are to be transferred for it, without further news.
+    pub(crate) fn deadline(&self, now: u64) -> Option<u64> {
+        (self.armed && (self.unseen > 0 || self.holds(now))).then(|| self.time())
     }
 
     fn time(&self) -> u64 {
@@ -85,14 +106,14 @@ mod tests {
     #[test]
     fn fires_once_for_each_time_it_is_asked() {
         let mut irq = irq(0, 0);
-        irq.news(1, 5);
-        assert!(!irq.fire(5, ON));
+        irq.news(1, 0, 5);
+        assert!(!irq.fire(5));
         irq.arm(ON);
-        assert!(irq.fire(5, ON));
-        irq.news(2, 6);
-        assert!(!irq.fire(6, ON));
+        assert!(irq.fire(5));
+        irq.news(2, 0, 6);
+        assert!(!irq.fire(6));
         irq.arm(ON);
-        assert!(irq.fire(6, ON));
+        assert!(irq.fire(6));
     }
 
     /// Claims: 27, 40.
@@ -100,18 +121,18 @@ mod tests {
     fn moderation_by_time_and_by_packets() {
         let mut irq = irq(10, 3);
         irq.arm(ON);
-        irq.news(1, 1000);
-        assert!(!irq.fire(1000, ON));
-        assert_eq!(irq.deadline(), Some(11_000));
-        irq.news(2, 5000);
-        assert!(!irq.fire(10_999, ON));
-        assert_eq!(irq.deadline(), Some(11_000));
-        assert!(irq.fire(11_000, ON));
-        assert_eq!(irq.deadline(), None);
+        irq.news(1, 0, 1000);
+        assert!(!irq.fire(1000));
+        assert_eq!(irq.deadline(0), Some(11_000));
+        irq.news(2, 0, 5000);
+        assert!(!irq.fire(10_999));
+        assert_eq!(irq.deadline(0), Some(11_000));
+        assert!(irq.fire(11_000));
+        assert_eq!(irq.deadline(0), None);
         irq.seen(0);
         irq.arm(ON);
-        irq.news(3, 13_000);
-        assert!(irq.fire(13_000, ON));
+        irq.news(3, 0, 13_000);
+        assert!(irq.fire(13_000));
     }
 
     /// Claims: 27, 37, 40.
@@ -120,11 +141,35 @@ mod tests {
         let mut irq = irq(10, 0);
         irq.itr = irq.itr.with_adaptive(1);
         irq.arm(ON);
-        irq.news(1, 1000);
-        assert!(!irq.fire(1000, false));
-        assert!(irq.fire(1000, true));
+        irq.news(1, 1, 1000);
+        assert!(!irq.holds(1000), "nothing is held");
+        assert!(!irq.fire(1000));
+        irq.news(1, 0, 1000);
+        assert!(irq.fire(1000));
         irq.arm(ON);
-        irq.news(2, 2000);
-        assert!(irq.fire(12_000, false), "time still counts");
+        irq.news(2, 1, 2000);
+        assert!(irq.fire(12_000), "time still counts");
+    }
+
+    /// Claims: 27, 40.
+    #[test]
+    fn packets_wait_for_the_interrupt_that_waits() {
+        let mut irq = irq(10, 3);
+        irq.news(0, 1, 1000);
+        assert!(!irq.holds(1000), "nobody asked for an interrupt");
+        irq.arm(ON);
+        assert!(irq.holds(1000) && !irq.fire(1000));
+        assert_eq!(irq.deadline(1000), Some(11_000));
+        irq.news(0, 2, 5000);
+        assert!(irq.holds(10_999) && !irq.holds(11_000));
+        assert!(!irq.fire(11_000), "there is nothing to be seen yet");
+        assert_eq!(irq.deadline(11_000), None, "buffers are missing");
+        irq.news(2, 0, 11_000);
+        assert!(irq.fire(11_000), "time counts from the arrival");
+        irq.seen(0);
+        irq.news(0, 0, 12_000);
+        irq.arm(ON);
+        irq.news(0, 3, 12_000);
+        assert!(!irq.holds(12_000), "enough for an interrupt");
     }
 }

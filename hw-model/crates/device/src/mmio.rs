@@ -10,7 +10,8 @@ use crate::tcb::TcbTable;
 use reflow_hwdef::isa::{INSTR_WORDS, MAX_INSTRS};
 use reflow_hwdef::layout::Access;
 use reflow_hwdef::regs::{
-    self, BufKind, Ctrl, Event, ParserStatus, QueueCtrl, QueueDoorbell, QueueItr, RssCtrl, RxMode,
+    self, BufKind, Ctrl, Event, FlowCfg, ParserStatus, QueueCtrl, QueueDoorbell, QueueItr, RssCtrl,
+    RxMode,
 };
 use reflow_hwdef::stats::Global;
 use reflow_hwdef::verify::Reason;
@@ -83,8 +84,10 @@ impl Device {
             self.resize_flows(value);
             return;
         }
+        let before = self.file.get(offset);
         self.file.set(offset, value);
         match offset {
+            regs::FLOW_CFG if FlowCfg(before ^ value).suppress() != 0 => self.reasm.break_all(),
             regs::RESET if value & 1 != 0 => self.reset(),
             regs::EVENT => self.event = Event(self.event.0 & !value),
             regs::EVENT_ARM => {

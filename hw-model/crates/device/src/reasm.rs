@@ -111,6 +111,15 @@ impl Reassembler {
         }
     }
 
+    /// Whatever the host has open ends with the next packet of its flow.
+    pub(crate) fn break_all(&mut self) {
+        for f in &mut self.flows {
+            if f.open == Open::Yes {
+                f.open = Open::Broken;
+            }
+        }
+    }
+
     /// A packet that was to be transferred was lost.
     pub(crate) fn lost(&mut self, flow: u16) {
         if let Some(f) = self.flows.get_mut(usize::from(flow)) {

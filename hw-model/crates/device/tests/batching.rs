@@ -5,9 +5,9 @@
 mod common;
 
 use common::driver::QueueSetup;
-use common::{Rig, Setup, Tcp};
+use common::{frames, Rig, Setup, Tcp};
 use reflow_hwdef::opcode::Opcode;
-use reflow_hwdef::regs::{BufKind, FlowCfg, FLOW_CFG};
+use reflow_hwdef::regs::{BufKind, FlowCfg, QueueItr, FLOW_CFG, QUEUE_BASE, Q_ITR};
 use reflow_hwdef::stats::Global;
 
 /// A rig whose queue has no buffers yet.
@@ -93,5 +93,83 @@ fn hint_zero_ends_the_aggregate_in_the_device() {
         rig.arrive(&Tcp::data(1, seq, 100).build());
         let got = rig.deliver();
         assert_eq!((got[0].opcode, got[0].more), (Opcode::Start, false));
+    }
+}
+
+/// While moderation puts the interrupt off, what comes may be merged with what waits: a burst is one
+/// aggregate with one interrupt. Without moderation nothing waits.
+///
+/// Claims: 20, 21, 23, 27, 37, 40, 56, 62.
+#[test]
+fn what_waits_for_the_interrupt_is_merged() {
+    for (usecs, hints) in [(50, vec![true, true, false]), (0, vec![false; 3])] {
+        let mut rig = Rig::usual();
+        rig.write(QUEUE_BASE + Q_ITR, QueueItr(0).with_usecs(usecs).0);
+        rig.queues[0].doorbell(&mut rig.dev, &mut rig.host, true);
+        for i in 0..3 {
+            rig.arrive(&Tcp::data(1, 1 + i * 100, 100).build());
+            rig.pump();
+            rig.now += 10_000;
+        }
+        if usecs != 0 {
+            assert!(rig.host.interrupts.is_empty());
+            assert_eq!(rig.count(Global::RxTransferred), 0);
+            rig.now = rig.dev.next_deadline().unwrap();
+            rig.pump();
+        }
+        assert_eq!(rig.host.interrupts, [0]);
+        let got: Vec<_> = rig.deliver().iter().map(|d| d.more).collect();
+        assert_eq!(got, hints, "{usecs} microseconds");
+    }
+}
+
+/// Moderation holds nothing back that fills the packet memory.
+#[test]
+fn a_full_packet_memory_waits_for_no_interrupt() {
+    let mut rig = Rig::new(Setup {
+        pm_bytes: 8 << 10,
+        ..Setup::default()
+    });
+    rig.write(QUEUE_BASE + Q_ITR, QueueItr(0).with_usecs(60_000).0);
+    rig.queues[0].doorbell(&mut rig.dev, &mut rig.host, true);
+    for i in 0..64 {
+        rig.arrive(&Tcp::data(1, 1 + i * 1000, 1000).build());
+        rig.pump();
+    }
+    assert_eq!(rig.count(Global::RxPmOverflow), 0);
+    assert!(rig.deliver().len() > 60);
+}
+
+/// After a change of header suppression an open aggregate is not appended to: its header may have
+/// been delivered under the other rule.
+///
+/// Claims: 57.
+#[test]
+fn a_change_of_suppression_ends_aggregates() {
+    for change in [false, true] {
+        let cfg = Setup::default().flow_cfg.with_suppress(0);
+        let mut rig = starved(cfg);
+        let long = frames::arp().repeat(20);
+        for frame in [
+            &Tcp::data(1, 1, 100).build(),
+            &long,
+            &Tcp::data(1, 101, 100).build(),
+        ] {
+            rig.arrive(frame);
+        }
+        for kind in [BufKind::Header, BufKind::Reasm] {
+            rig.queues[0].post(&mut rig.dev, &mut rig.host, kind, 4);
+        }
+        rig.pump();
+        let got: Vec<_> = rig.deliver().iter().map(|d| (d.opcode, d.more)).collect();
+        assert_eq!(got, [(Opcode::Start, true)]);
+        if change {
+            rig.write(FLOW_CFG, cfg.with_suppress(1).0);
+        }
+        feed(&mut rig);
+        let got = rig.deliver();
+        let last = got.last().unwrap();
+        let expected = [Opcode::Append, Opcode::CloseStart][usize::from(change)];
+        assert_eq!((last.opcode, last.header.is_some()), (expected, true));
     }
 }

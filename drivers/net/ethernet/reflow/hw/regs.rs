@@ -306,7 +306,8 @@ bitfields! {
     0:0 reassembly, with_reassembly;
     /// Give the batching hint. Off: the hint is always 0.
     1:1 batching, with_batching;
-    /// Suppress the headers of appended packets. Off: each has its header in a cell.
+    /// Suppress the headers of appended packets. Off: each has its header in a cell. A change ends
+    /// all open aggregates, so that what is appended later always has a header to belong to.
     2:2 suppress, with_suppress;
     /// Start each aggregate on a fresh page, and data of a page and more that is not merged.
     3:3 fresh_page, with_fresh_page;
@@ -431,11 +432,14 @@ bitfields! {
 }
 
 bitfields! {
-    /// Value of [`Q_ITR`]. The interrupt of an armed queue fires when any of these says so.
+    /// Value of [`Q_ITR`]. The interrupt of an armed queue fires when any of these says so. Until
+    /// then packets of the queue wait in the packet memory, unless more than a quarter of that is
+    /// full, for others that they may be merged with. While no interrupt is asked for, and in
+    /// adaptive mode, packets are transferred at once.
     pub struct QueueItr(u32);
     /// Microseconds after the first event that it waits at most.
     15:0 usecs, with_usecs;
-    /// Completions after which it fires at once; 0 is no such limit.
+    /// Packets and completions after which it fires at once; 0 is no such limit.
     23:16 packets, with_packets;
     /// Adaptive: it fires at once, too, when no packet waits for this queue in the packet memory.
     /// A lone packet waits for nothing then, while a burst still comes with one interrupt.
