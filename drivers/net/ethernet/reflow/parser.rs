@@ -43,6 +43,8 @@ use kernel::{
 
 /// The file that is looked for when the driver binds to a device.
 const FILE: &CStr = c"reflow/parser.rfw";
+/// The program to begin with where there is none: it merges what comes through tunnels, too.
+const FIRST: &str = "tunnels";
 
 /// Why a program was not put to work.
 pub(crate) enum NotLoaded {
@@ -107,12 +109,12 @@ impl<'bound> Parser<'bound> {
         })
     }
 
-    /// Loads the first program: that of the file, if there is a good one, else the default. May
+    /// Loads the first program: that of the file, if there is a good one, else [`FIRST`]. May
     /// sleep.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if the device refuses the default program, [`ENOMEM`].
+    /// [`EINVAL`] if the device refuses that, [`ENOMEM`].
     pub(crate) fn load_first(&self, dev: &device::Device<Bound>) -> Result {
         if let Ok(file) = Firmware::request_nowarn(FILE, dev) {
             match self.load_image(file.data()) {
@@ -120,9 +122,8 @@ impl<'bound> Parser<'bound> {
                 Err(why) => dev_warn!(dev, "{} not loaded: {}\n", FILE, why),
             }
         }
-        let program = programs::PROGRAMS.first().ok_or(ENOENT)?;
-        self.load(program.name, program.words).map_err(|why| {
-            dev_err!(dev, "parser program {}: {}\n", program.name, why);
+        self.load_named(FIRST).map_err(|why| {
+            dev_err!(dev, "parser program {}: {}\n", FIRST, why);
             why.into()
         })
     }

@@ -362,18 +362,44 @@ u8 *reflow_rust_helper_skb_head(struct sk_buff *skb, u32 *len)
 	return skb->data;
 }
 
+/*
+ * As GRO leaves a packet that came through a tunnel. The transport header is
+ * that of the inner packet already.
+ */
+static unsigned int rnet_rx_tunnel(struct sk_buff *skb,
+				   const struct rnet_rx_meta *meta)
+{
+	u32 flags = meta->flags;
+	unsigned int type;
+
+	skb->encapsulation = 1;
+	skb_set_inner_protocol(skb, flags & RNET_RX_GSO_TCPV4 ?
+				    htons(ETH_P_IP) : htons(ETH_P_IPV6));
+	skb_set_inner_network_header(skb, meta->l3_off - ETH_HLEN);
+	skb->inner_transport_header = skb->transport_header;
+	type = flags & RNET_RX_IN_IP4 ? SKB_GSO_IPXIP4 : SKB_GSO_IPXIP6;
+	if (flags & RNET_RX_OUTER_FIXED_ID)
+		type |= SKB_GSO_TCP_FIXEDID;
+	if (flags & RNET_RX_FIXED_ID)
+		type |= SKB_GSO_TCP_FIXEDID_INNER;
+	return type;
+}
+
 static void rnet_rx_gso(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
+	u32 flags = meta->flags;
 
 	/* eth_type_trans() has moved the start of the data. */
 	skb_set_transport_header(skb, meta->l4_off - ETH_HLEN);
 	if (meta->gso_segs > 1) {
 		shinfo->gso_size = meta->gso_size;
 		shinfo->gso_segs = meta->gso_segs;
-		shinfo->gso_type = meta->flags & RNET_RX_GSO_TCPV4 ?
+		shinfo->gso_type = flags & RNET_RX_GSO_TCPV4 ?
 				   SKB_GSO_TCPV4 : SKB_GSO_TCPV6;
-		if (meta->flags & RNET_RX_FIXED_ID)
+		if (unlikely(flags & (RNET_RX_IN_IP4 | RNET_RX_IN_IP6)))
+			shinfo->gso_type |= rnet_rx_tunnel(skb, meta);
+		else if (flags & RNET_RX_FIXED_ID)
 			shinfo->gso_type |= SKB_GSO_TCP_FIXEDID;
 		if (tcp_hdr(skb)->cwr)
 			shinfo->gso_type |= SKB_GSO_TCP_ACCECN;

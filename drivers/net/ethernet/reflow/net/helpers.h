@@ -88,6 +88,9 @@ struct rnet_tx_info {
  * @RNET_RX_GSO_TCPV4: several segments of TCP over IPv4
  * @RNET_RX_GSO_TCPV6: several segments of TCP over IPv6
  * @RNET_RX_FIXED_ID: their IPv4 ids are all the same
+ * @RNET_RX_IN_IP4: and they came through a tunnel over IPv4
+ * @RNET_RX_IN_IP6: and they came through a tunnel over IPv6
+ * @RNET_RX_OUTER_FIXED_ID: whose IPv4 ids are all the same
  */
 enum rnet_rx_flags {
 	RNET_RX_HASH		= 1,
@@ -97,6 +100,9 @@ enum rnet_rx_flags {
 	RNET_RX_GSO_TCPV4	= 16,
 	RNET_RX_GSO_TCPV6	= 32,
 	RNET_RX_FIXED_ID	= 64,
+	RNET_RX_IN_IP4		= 128,
+	RNET_RX_IN_IP6		= 256,
+	RNET_RX_OUTER_FIXED_ID	= 512,
 };
 
 /**
@@ -117,6 +123,7 @@ struct rnet_retry {
  * @queue: receive queue
  * @gso_size: payload bytes of each segment but the last
  * @gso_segs: number of segments
+ * @l3_off: offset of the IP header before TCP from the start of the frame
  * @l4_off: offset of the TCP header from the start of the frame
  */
 struct rnet_rx_meta {
@@ -126,6 +133,7 @@ struct rnet_rx_meta {
 	u16 queue;
 	u16 gso_size;
 	u16 gso_segs;
+	u16 l3_off;
 	u16 l4_off;
 };
 

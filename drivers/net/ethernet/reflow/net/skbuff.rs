@@ -126,6 +126,12 @@ pub(crate) mod rx_flags {
     pub(crate) const GSO_TCPV6: u32 = bindings::rnet_rx_flags_RNET_RX_GSO_TCPV6;
     /// Their IPv4 ids are equal.
     pub(crate) const FIXED_ID: u32 = bindings::rnet_rx_flags_RNET_RX_FIXED_ID;
+    /// They came through a tunnel over IPv4.
+    pub(crate) const IN_IP4: u32 = bindings::rnet_rx_flags_RNET_RX_IN_IP4;
+    /// They came through a tunnel over IPv6.
+    pub(crate) const IN_IP6: u32 = bindings::rnet_rx_flags_RNET_RX_IN_IP6;
+    /// The IPv4 ids of the tunnel are equal.
+    pub(crate) const OUTER_FIXED_ID: u32 = bindings::rnet_rx_flags_RNET_RX_OUTER_FIXED_ID;
 }
 
 /// A received packet under construction.

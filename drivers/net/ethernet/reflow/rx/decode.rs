@@ -233,6 +233,10 @@ pub(crate) fn decode(c: &Completion, flows: usize) -> Result<Event, Lie> {
         if !matches!(place, Place::Split(_, Some(_), _)) {
             return Err(Lie::Shape);
         }
+        // What goes through a tunnel has an outer header.
+        if (c0.tunnel() != 0) != (c.c5.outer_off() != 0) {
+            return Err(Lie::Shape);
+        }
     }
     Ok(Event::Packet(Packet {
         opcode,
@@ -353,6 +357,20 @@ mod tests {
                 ..ok
             }),
             Some(Lie::Range)
+        );
+        assert_eq!(
+            lie(Completion {
+                c0: c0.with_tunnel(1),
+                ..ok
+            }),
+            Some(Lie::Shape)
+        );
+        assert_eq!(
+            lie(Completion {
+                c5: ok.c5.with_outer_off(14),
+                ..ok
+            }),
+            Some(Lie::Shape)
         );
         let two = Completion {
             c0: c0.with_rb2(1),

@@ -15,7 +15,10 @@ use super::{
     },
     headers::{
         self,
-        Layout, //
+        Before,
+        FixedIds,
+        Layout,
+        Tunnel, //
     },
     Settings, //
 };
@@ -136,6 +139,14 @@ pub(super) fn meta(c: &Completion, queue: u16, settings: &Settings) -> RxMeta {
     }
 }
 
+/// Which IPv4 ids of its aggregate are constant, by a completion's word.
+fn fixed_ids(c: &Completion) -> FixedIds {
+    FixedIds {
+        inner: c.c0.fixed_id() != 0,
+        outer: c.c5.outer_fixed_id() != 0,
+    }
+}
+
 impl Flows {
     /// Makes a table of `count` places. May sleep.
     pub(super) fn new(count: usize) -> Result<Self> {
@@ -171,6 +182,7 @@ impl Flows {
         place.agg = Aggregate {
             meta,
             at: Layout {
+                outer: c.c5.outer_off() as u8,
                 l3: c.c4.l3_off() as u8,
                 l4: c.c4.l4_off() as u8,
                 v6: c0.ipv6() != 0,
@@ -237,8 +249,7 @@ impl Flows {
         };
         let (bytes, segs, len) = (parked.bytes, parked.segs, parked.len);
         let header = parked.header.get_mut(..len).ok_or(Refused::Orphan)?;
-        let fixed_id = c.c0.fixed_id() != 0;
-        headers::advance(header, place.agg.at, bytes, segs, fixed_id)
+        headers::advance(header, place.agg.at, bytes, segs, fixed_ids(c))
             .map_err(|_| Refused::Malformed)?;
         let mut skb = RxSkb::alloc(cx, CELL_SIZE).ok_or(Refused::NoMem)?;
         skb.put_slice(header).map_err(|_| Refused::NoMem)?;
@@ -264,6 +275,9 @@ impl Flows {
             agg.meta.gso_size = c.c5.seg_size() as u16;
             if c.c0.fixed_id() != 0 {
                 agg.meta.flags |= rx_flags::FIXED_ID;
+            }
+            if c.c5.outer_fixed_id() != 0 {
+                agg.meta.flags |= rx_flags::OUTER_FIXED_ID;
             }
         }
     }
@@ -378,15 +392,22 @@ impl Aggregate {
     #[inline]
     fn submit(&mut self, cx: &PollContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
         if self.segs > 1 || self.advanced {
-            if headers::finish(skb.head_mut(), self.at, self.bytes, self.flags).is_err() {
+            let Ok(tunnel) = headers::finish(skb.head_mut(), self.at, self.bytes, self.flags)
+            else {
                 count.drop_bad_completion.add(self.segs.into());
                 return;
-            }
+            };
             self.meta.flags |= if self.at.v6 {
                 rx_flags::GSO_TCPV6
             } else {
                 rx_flags::GSO_TCPV4
             };
+            self.meta.flags |= match tunnel {
+                Tunnel::None => 0,
+                Tunnel::Ip4 => rx_flags::IN_IP4,
+                Tunnel::Ip6 => rx_flags::IN_IP6,
+            };
+            self.meta.l3_off = self.at.l3.into();
             self.meta.l4_off = self.at.l4.into();
             self.meta.gso_segs = self.segs;
         }

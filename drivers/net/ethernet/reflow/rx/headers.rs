@@ -14,27 +14,58 @@ pub(crate) struct Malformed;
 /// Where the headers of an aggregate are, as offsets from the start of the frame.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Layout {
-    /// The IP header.
+    /// The outer IP header of a tunnel, 0 without one.
+    pub(crate) outer: u8,
+    /// The IP header before TCP.
     pub(crate) l3: u8,
     /// The TCP header.
     pub(crate) l4: u8,
-    /// IPv6, not IPv4.
+    /// That IP header is of IPv6, not IPv4.
     pub(crate) v6: bool,
+}
+
+/// Which IPv4 ids are the same in all packets of an aggregate; the others count up.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct FixedIds {
+    /// Those of the header before TCP.
+    pub(crate) inner: bool,
+    /// Those of a tunnel's outer header.
+    pub(crate) outer: bool,
+}
+
+/// What a packet is carried in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tunnel {
+    /// Nothing but Ethernet.
+    None,
+    /// IPv4.
+    Ip4,
+    /// IPv6.
+    Ip6,
 }
 
 const IP4_LEN: usize = 2;
 const IP4_ID: usize = 4;
+const IP4_REST: usize = 6;
 const IP4_CSUM: usize = 10;
 const IP4_ADDRS: usize = 12;
 const IP4_MIN: usize = 20;
 const IP6_LEN: usize = 4;
+const IP6_REST: usize = 6;
 const IP6_ADDRS: usize = 8;
 const IP6_MIN: usize = 40;
 const TCP_SEQ: usize = 4;
+const TCP_ACK: usize = 8;
 const TCP_FLAGS: usize = 13;
+const TCP_WINDOW: usize = 14;
 const TCP_CSUM: usize = 16;
+const TCP_URG: usize = 18;
 const TCP_MIN: usize = 20;
 const PROTO_TCP: u32 = 6;
+/// Version 4, five words of header.
+const IP4_PLAIN: u8 = 0x45;
+/// TCP flags that a later packet may add to the header of its aggregate: FIN and PSH.
+const LATER_FLAGS: u8 = 0x09;
 
 /// Sums 16-bit big-endian words.
 fn sum(bytes: &[u8]) -> u32 {
@@ -71,42 +102,73 @@ fn get16(bytes: &[u8], at: usize) -> Result<u16, Malformed> {
     }
 }
 
-/// The IP and TCP parts of a header, once their offsets are known to be inside.
-fn parts(head: &mut [u8], at: Layout) -> Result<(&mut [u8], &mut [u8]), Malformed> {
-    let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
-    let min = if at.v6 { IP6_MIN } else { IP4_MIN };
-    if l4 < l3 + min || head.len() < l4 + TCP_MIN {
-        return Err(Malformed);
+fn get32(bytes: &[u8], at: usize) -> Result<u32, Malformed> {
+    match bytes.get(at..at + 4) {
+        Some(&[a, b, c, d]) => Ok(u32::from_be_bytes([a, b, c, d])),
+        _ => Err(Malformed),
     }
-    let (front, tcp) = head.split_at_mut_checked(l4).ok_or(Malformed)?;
-    Ok((front.get_mut(l3..).ok_or(Malformed)?, tcp))
 }
 
-fn ip4_checksum(ip: &mut [u8]) -> Result<(), Malformed> {
+/// Whether an IP header of this version, and without options if it is IPv4, fits between its start
+/// and what follows.
+fn is_ip(head: &[u8], from: usize, to: usize, v6: bool) -> bool {
+    let first = head.get(from).copied().unwrap_or(0);
+    if v6 {
+        first >> 4 == 6 && from + IP6_MIN <= to
+    } else {
+        first == IP4_PLAIN && from + IP4_MIN == to
+    }
+}
+
+impl Layout {
+    /// Compares what is said of the headers with what they are.
+    fn check(self, head: &[u8]) -> Result<Tunnel, Malformed> {
+        let (outer, l3, l4) = (
+            usize::from(self.outer),
+            usize::from(self.l3),
+            usize::from(self.l4),
+        );
+        if head.len() < l4 + TCP_MIN || !is_ip(head, l3, l4, self.v6) {
+            return Err(Malformed);
+        }
+        if outer == 0 {
+            Ok(Tunnel::None)
+        } else if is_ip(head, outer, l3, false) {
+            Ok(Tunnel::Ip4)
+        } else if is_ip(head, outer, l3, true) {
+            Ok(Tunnel::Ip6)
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    /// The IP headers, outermost first: offset, whether IPv6, whether ids stay.
+    fn levels(self, tunnel: Tunnel, fixed: FixedIds) -> [Option<(usize, bool, bool)>; 2] {
+        let around = match tunnel {
+            Tunnel::None => None,
+            Tunnel::Ip4 => Some(false),
+            Tunnel::Ip6 => Some(true),
+        };
+        [
+            around.map(|v6| (usize::from(self.outer), v6, fixed.outer)),
+            Some((usize::from(self.l3), self.v6, fixed.inner)),
+        ]
+    }
+}
+
+/// Writes the length of an IP packet of `total` bytes, and the checksum of its header.
+fn set_length(ip: &mut [u8], total: u32, v6: bool) -> Result<(), Malformed> {
+    if v6 {
+        let behind = total.checked_sub(IP6_MIN as u32).ok_or(Malformed)?;
+        return put16(ip, IP6_LEN, u16::try_from(behind).map_err(|_| Malformed)?);
+    }
+    put16(ip, IP4_LEN, u16::try_from(total).map_err(|_| Malformed)?)?;
     put16(ip, IP4_CSUM, 0)?;
-    let csum = !fold(sum(ip));
+    let csum = !fold(sum(ip.get(..IP4_MIN).ok_or(Malformed)?));
     put16(ip, IP4_CSUM, csum)
 }
 
-/// Writes the IP length for `payload` bytes behind the header, and the sum that it is part of.
-fn set_length(ip: &mut [u8], tcp_len: usize, payload: u32, v6: bool) -> Result<u32, Malformed> {
-    let tcp_len = u32::try_from(tcp_len).map_err(|_| Malformed)?;
-    let segment = tcp_len.checked_add(payload).ok_or(Malformed)?;
-    let extra = u32::try_from(ip.len()).map_err(|_| Malformed)?;
-    let total = segment.checked_add(extra).ok_or(Malformed)?;
-    let addrs = if v6 {
-        let behind = total.checked_sub(IP6_MIN as u32).ok_or(Malformed)?;
-        put16(ip, IP6_LEN, u16::try_from(behind).map_err(|_| Malformed)?)?;
-        ip.get(IP6_ADDRS..IP6_MIN)
-    } else {
-        put16(ip, IP4_LEN, u16::try_from(total).map_err(|_| Malformed)?)?;
-        ip4_checksum(ip)?;
-        ip.get(IP4_ADDRS..IP4_MIN)
-    };
-    Ok(sum(addrs.ok_or(Malformed)?) + PROTO_TCP + segment)
-}
-
-/// Makes the header right for `payload` bytes of data.
+/// Makes the headers right for `payload` bytes of data.
 ///
 /// `flags` are the TCP flags of all later segments, or-ed. The checksum of TCP becomes that of the
 /// pseudo header, as `CHECKSUM_PARTIAL` wants it.
@@ -119,18 +181,32 @@ pub(crate) fn finish(
     at: Layout,
     payload: u32,
     flags: u8,
-) -> Result<(), Malformed> {
-    let (ip, tcp) = parts(head, at)?;
-    let pseudo = set_length(ip, tcp.len(), payload, at.v6)?;
+) -> Result<Tunnel, Malformed> {
+    let tunnel = at.check(head)?;
+    // A header is at most as long as a cell.
+    let total = payload.checked_add(head.len() as u32).ok_or(Malformed)?;
+    for (off, v6, _) in at.levels(tunnel, FixedIds::default()).into_iter().flatten() {
+        let ip = head.get_mut(off..).ok_or(Malformed)?;
+        set_length(ip, total - off as u32, v6)?;
+    }
+    let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
+    let addrs = if at.v6 {
+        head.get(l3 + IP6_ADDRS..l3 + IP6_MIN)
+    } else {
+        head.get(l3 + IP4_ADDRS..l3 + IP4_MIN)
+    };
+    let pseudo = sum(addrs.ok_or(Malformed)?) + PROTO_TCP + (total - l4 as u32);
+    let tcp = head.get_mut(l4..).ok_or(Malformed)?;
     if let Some(f) = tcp.get_mut(TCP_FLAGS) {
         *f |= flags;
     }
-    put16(tcp, TCP_CSUM, fold(pseudo))
+    put16(tcp, TCP_CSUM, fold(pseudo))?;
+    Ok(tunnel)
 }
 
 /// Turns the header of an aggregate's first packet into that of a later one.
 ///
-/// `bytes` of data in `segs` segments have gone up before; IPv4 ids count up unless `fixed_id`.
+/// `bytes` of data in `segs` segments have gone up before.
 ///
 /// # Errors
 ///
@@ -140,17 +216,81 @@ pub(crate) fn advance(
     at: Layout,
     bytes: u32,
     segs: u16,
-    fixed_id: bool,
+    fixed: FixedIds,
 ) -> Result<(), Malformed> {
-    let (ip, tcp) = parts(head, at)?;
-    let seq = tcp.get_mut(TCP_SEQ..TCP_SEQ + 4).ok_or(Malformed)?;
-    let old = <[u8; 4]>::try_from(&*seq).map_err(|_| Malformed)?;
-    seq.copy_from_slice(&u32::from_be_bytes(old).wrapping_add(bytes).to_be_bytes());
-    if !at.v6 && !fixed_id {
-        let id = get16(ip, IP4_ID)?.wrapping_add(segs);
-        put16(ip, IP4_ID, id)?;
+    let tunnel = at.check(head)?;
+    let at_seq = usize::from(at.l4) + TCP_SEQ;
+    let seq = get32(head, at_seq)?.wrapping_add(bytes);
+    let to = head.get_mut(at_seq..at_seq + 4).ok_or(Malformed)?;
+    to.copy_from_slice(&seq.to_be_bytes());
+    for (off, v6, fixed) in at.levels(tunnel, fixed).into_iter().flatten() {
+        if !v6 && !fixed {
+            let id = get16(head, off + IP4_ID)?.wrapping_add(segs);
+            put16(head, off + IP4_ID, id)?;
+        }
     }
     Ok(())
+}
+
+/// What is known of an aggregate when its next packet comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Before {
+    /// Where its headers are.
+    pub(crate) at: Layout,
+    /// Bytes of data in it.
+    pub(crate) bytes: u32,
+    /// Segments in it.
+    pub(crate) segs: u16,
+    /// Which IPv4 ids stay, by the device's word about the packet that comes.
+    pub(crate) fixed: FixedIds,
+}
+
+/// Whether `next` is the header of the packet with `len` bytes of data that an aggregate goes on
+/// with, whose own header, not yet finished, is `first`.
+///
+/// True if segmentation would make of the aggregate's header what `next` is, the flags of a last
+/// packet and checksums apart; those of `next` the device has verified.
+pub(crate) fn follows(first: &[u8], next: &[u8], before: &Before, len: u32) -> bool {
+    compare(first, next, before, len).unwrap_or(false)
+}
+
+fn compare(first: &[u8], next: &[u8], before: &Before, len: u32) -> Result<bool, Malformed> {
+    let at = before.at;
+    let tunnel = at.check(first)?;
+    if first.len() != next.len() {
+        return Ok(false);
+    }
+    let total = len.checked_add(next.len() as u32).ok_or(Malformed)?;
+    let same = |from: usize, to: usize| first.get(from..to) == next.get(from..to);
+    // Up to here both are compared.
+    let mut done = 0;
+    let mut equal = true;
+    for (off, v6, fixed) in at.levels(tunnel, before.fixed).into_iter().flatten() {
+        let ip_len = total - off as u32;
+        if v6 {
+            equal &= same(done, off + IP6_LEN);
+            equal &= u32::from(get16(next, off + IP6_LEN)?) + IP6_MIN as u32 == ip_len;
+            done = off + IP6_REST;
+        } else {
+            let ids = if fixed { 0 } else { before.segs };
+            let id = get16(first, off + IP4_ID)?.wrapping_add(ids);
+            equal &= same(done, off + IP4_LEN);
+            equal &= u32::from(get16(next, off + IP4_LEN)?) == ip_len;
+            equal &= get16(next, off + IP4_ID)? == id;
+            equal &= same(off + IP4_REST, off + IP4_CSUM);
+            done = off + IP4_ADDRS;
+        }
+    }
+    let tcp = usize::from(at.l4);
+    let seq = get32(first, tcp + TCP_SEQ)?.wrapping_add(before.bytes);
+    equal &= same(done, tcp + TCP_SEQ);
+    equal &= get32(next, tcp + TCP_SEQ)? == seq;
+    equal &= same(tcp + TCP_ACK, tcp + TCP_FLAGS);
+    let flags = |head: &[u8]| head.get(tcp + TCP_FLAGS).map(|f| f & !LATER_FLAGS);
+    equal &= flags(first) == flags(next);
+    equal &= same(tcp + TCP_WINDOW, tcp + TCP_CSUM);
+    equal &= same(tcp + TCP_URG, first.len());
+    Ok(equal)
 }
 
 #[cfg(test)]
@@ -158,14 +298,25 @@ mod tests {
     use super::*;
 
     const V4: Layout = Layout {
+        outer: 0,
         l3: 14,
         l4: 34,
         v6: false,
     };
     const V6: Layout = Layout {
+        outer: 0,
         l3: 14,
         l4: 54,
         v6: true,
+    };
+
+    const COUNTING: FixedIds = FixedIds {
+        inner: false,
+        outer: false,
+    };
+    const FIXED: FixedIds = FixedIds {
+        inner: true,
+        outer: true,
     };
 
     fn v4_header() -> [u8; 66] {
@@ -215,9 +366,12 @@ mod tests {
             Layout { l4: 60, ..V4 },
             Layout { l3: 255, ..V4 },
             Layout { v6: true, ..V4 },
+            Layout { l3: 15, ..V4 },
+            Layout { outer: 14, ..V4 },
+            Layout { outer: 1, ..V4 },
         ] {
             assert_eq!(finish(&mut h, at, 100, 0), Err(Malformed));
-            assert_eq!(advance(&mut h, at, 100, 1, false), Err(Malformed));
+            assert_eq!(advance(&mut h, at, 100, 1, COUNTING), Err(Malformed));
         }
         assert_eq!(finish(&mut [], V4, 1, 0), Err(Malformed));
     }
@@ -225,11 +379,11 @@ mod tests {
     #[test]
     fn a_later_header_counts_on_and_wraps() {
         let mut h = v4_header();
-        advance(&mut h, V4, 0x20, 3, false).unwrap();
+        advance(&mut h, V4, 0x20, 3, COUNTING).unwrap();
         assert_eq!(h[38..42], [0, 0, 0, 0x10]);
         assert_eq!(get16(&h, 18), Ok(1));
         let mut h = v4_header();
-        advance(&mut h, V4, 0x20, 3, true).unwrap();
+        advance(&mut h, V4, 0x20, 3, FIXED).unwrap();
         assert_eq!(get16(&h, 18), Ok(0xfffe));
     }
 }
