@@ -91,6 +91,8 @@ pub(crate) struct Entry {
     pub(crate) ending: bool,
     /// Sequence number of the next packet with data.
     pub(crate) expected: u32,
+    /// The next packet with data tells what is expected: a control packet came in between.
+    pub(crate) resync: bool,
     /// The queue of its packets.
     pub(crate) queue: usize,
     /// The aggregate that packets may be appended to.
@@ -142,6 +144,7 @@ impl FlowDb {
                 seen: 0,
                 ending: false,
                 expected: 0,
+                resync: false,
                 queue: 0,
                 aggregate: Aggregate::none(),
                 idle_since: 0,
@@ -211,6 +214,7 @@ impl FlowDb {
         entry.seen = now;
         entry.ending = false;
         entry.expected = 0;
+        entry.resync = false;
         entry.queue = queue;
         entry.aggregate.close();
         self.index.insert(key, flow);
@@ -311,6 +315,12 @@ impl FlowDb {
             entry.half_open = true;
             self.half_open += 1;
         }
+    }
+
+    /// Whether the connection of an entry got beyond its set-up.
+    pub(crate) fn is_established(&self, flow: u16) -> bool {
+        let entry = self.entries.get(usize::from(flow));
+        entry.is_some_and(|entry| entry.live && !entry.half_open)
     }
 
     /// The connection of an entry goes on after its set-up, or is at its end.

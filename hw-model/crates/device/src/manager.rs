@@ -158,7 +158,12 @@ impl Manager<'_> {
             }
         }
         let next = tcp.seq.wrapping_add(tcp.len as u32 + u32::from(syn));
+        // What does not set a connection up does not tell how its data goes on either.
+        let resync = flow.is_some_and(|flow| self.fdb.is_established(flow));
         self.touch(&mut decision, Some(next), ends);
+        if let Some(entry) = self.fdb.entry(decision.flow) {
+            entry.resync = resync;
+        }
         decision
     }
 
@@ -183,7 +188,7 @@ impl Manager<'_> {
                 self.revive(decision.flow);
                 self.in_order(&mut decision, seg, false);
             }
-            Some(entry) if entry.expected != tcp.seq => {
+            Some(entry) if entry.expected != tcp.seq && !entry.resync => {
                 decision.opcode = Opcode::OutOfOrder;
                 self.touch(&mut decision, next, ends);
             }
@@ -236,6 +241,7 @@ impl Manager<'_> {
             Opcode::Start | Opcode::CloseStart | Opcode::Append
         ) && !at_once;
         entry.expected = tcp.seq.wrapping_add(tcp.len as u32);
+        entry.resync = false;
         if !goes_on {
             entry.aggregate.close();
         }
@@ -257,6 +263,7 @@ impl Manager<'_> {
         entry.aggregate.close();
         if let Some(expected) = expected {
             entry.expected = expected;
+            entry.resync = false;
         }
         if ends {
             self.end(decision);

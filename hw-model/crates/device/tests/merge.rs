@@ -161,6 +161,21 @@ fn control_flags_go_alone() {
     }
 }
 
+/// Wherever the stream goes on after a control packet, it is merged from there.
+#[test]
+fn a_control_packet_leaves_open_how_data_goes_on() {
+    for flag in [SYN, RST, URG] {
+        let after = |base: Tcp| {
+            let mut f = row(&base, 5);
+            f[2].payload.clear();
+            f[2].flags |= flag;
+            f[2].seq = base.seq;
+            f
+        };
+        everywhere(after, &[200, 0, 200]);
+    }
+}
+
 #[test]
 fn ecn_marks_of_tcp_start_anew() {
     let marked = |base: Tcp| {
