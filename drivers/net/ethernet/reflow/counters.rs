@@ -55,6 +55,9 @@ counters! {
     alloc_fail,
     /// Aggregates handed up before the device closed them.
     parked,
+    /// Packets whose header was delivered and does not go on with the aggregate that the device
+    /// appended them to; they were not put there.
+    header_mismatch,
     /// Pages given back by the device without a packet.
     released,
     /// Packets that the control block of their connection applied to.

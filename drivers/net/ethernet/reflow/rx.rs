@@ -447,7 +447,19 @@ impl<'bound> Receiver<'bound> {
             Partial::Flow(bytes, dropped) => (bytes, dropped),
             _ => (0, false),
         };
-        if let (Partial::None, Opcode::Start | Opcode::CloseStart) = (&before, p.opcode) {
+        let first = matches!(before, Partial::None);
+        let need = if first {
+            need(c, p, data, data2)
+        } else {
+            Need::default()
+        };
+        let starts = first
+            && match (p.opcode, &header) {
+                (Opcode::Start | Opcode::CloseStart, _) => true,
+                (_, Some(span)) => !self.joins(cx, c, flow, span, &need, count),
+                (_, None) => false,
+            };
+        if starts {
             let skb = match header {
                 Some(span) => copy_cell(cx, &self.header, &span),
                 None => Err(Dropped::Lie),
@@ -465,10 +477,6 @@ impl<'bound> Receiver<'bound> {
         for span in [&data, &data2].into_iter().flatten() {
             bytes = bytes.saturating_add(span.len.into());
         }
-        let need = match before {
-            Partial::None => need(c, p, data, data2),
-            _ => Need::default(),
-        };
         let put = match self.flows.skb(cx, flow, c, &need, count) {
             // Length by length the data must be what the device says the packet has.
             Ok(_) if !p.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
@@ -493,6 +501,29 @@ impl<'bound> Receiver<'bound> {
         self.flows.appended(flow, c, bytes, last);
         if p.opcode == Opcode::AppendClose || !p.more {
             self.flows.close(cx, flow, count);
+        }
+    }
+
+    /// Whether a packet with this header goes on with its flow's open aggregate.
+    fn joins(
+        &mut self,
+        cx: &PollContext<'_>,
+        c: &Completion,
+        flow: u16,
+        span: &Span,
+        need: &Need,
+        count: &counters::Rx,
+    ) -> bool {
+        let mut copy = [0; CELL_SIZE as usize];
+        // The device might write to the cell once more: what is compared is a copy.
+        let Some(header) = copy.get_mut(..usize::from(span.len)) else {
+            return false;
+        };
+        match self.header.at(span) {
+            Some((mem, off)) if mem.copy_to(off, header).is_ok() => {
+                self.flows.joins(cx, flow, c, header, need, count)
+            }
+            _ => false,
         }
     }
 

@@ -395,7 +395,7 @@ impl Transfer<'_> {
             self.reasm.set_place(c.flow, None);
         }
         let first = self.scratch.completions.len();
-        let base = describe(packet, plan.opcode);
+        let base = describe(packet, plan.opcode, self.cfg);
         match plan.manner {
             Manner::Small => self.small(rx, packet, base, host)?,
             Manner::Whole => self.whole(rx, packet, base, host)?,

@@ -165,6 +165,8 @@ bitfields! {
     39:32 outer_off, with_outer_off;
     /// IPv4 ids of the outer header are constant in this aggregate; else they count up.
     40:40 outer_fixed_id, with_outer_fixed_id;
+    /// Of a start: the headers of the packets that are appended to it will be delivered, too.
+    41:41 headers, with_headers;
 }
 
 // Word 6 is the receive time in nanoseconds of the device's clock, 0 where it has none; word 7 is

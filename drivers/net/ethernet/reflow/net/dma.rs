@@ -207,6 +207,21 @@ impl Bytes {
         self.mem.dma_address()
     }
 
+    /// Copies bytes at `off`.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if they are not all inside; nothing is copied then.
+    pub(crate) fn copy_to(&self, off: usize, to: &mut [u8]) -> Result {
+        let from = self.range(off, to.len()).ok_or(EINVAL)?;
+        // SAFETY: `from` has as many bytes as `to`, which is memory of the CPU's alone. The C
+        // function copies bytes whatever the device writes meanwhile.
+        unsafe {
+            bindings::coherent_copy(to.as_mut_ptr().cast(), from.cast(), to.len());
+        }
+        Ok(())
+    }
+
     /// The address of `len` bytes at `off`, or `None` if they are not all inside.
     #[inline]
     pub(super) fn range(&self, off: usize, len: usize) -> Option<*const u8> {

@@ -344,6 +344,12 @@ bool reflow_rust_helper_rx_copy_page(struct sk_buff *skb,
 	return true;
 }
 
+/* Copies bytes that a device may write at the same time. */
+void reflow_rust_helper_coherent_copy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+}
+
 void reflow_rust_helper_skb_put_data(struct sk_buff *skb, const void *data,
 				     u32 len)
 {

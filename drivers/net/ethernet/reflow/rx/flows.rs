@@ -7,6 +7,10 @@
 //! when the device closes the aggregate, when the batching hint says that nothing follows, and at
 //! the end of a poll. In the last case the header is *parked*, as the device does not send it again
 //! for what it still appends.
+//!
+//! With header suppression off each packet comes with its header. It has to be the one that goes on
+//! with the aggregate; a packet with any other begins an aggregate of its own, and so does one that
+//! finds none open. Then nothing is parked.
 
 use super::{
     decode::{
@@ -54,6 +58,8 @@ struct Aggregate {
     flags: u8,
     /// The header was advanced: its checksum is not that of the packet.
     advanced: bool,
+    /// The headers of later packets come with them.
+    headers: bool,
     /// Buffer and offset where the data so far end.
     tail: Option<(u16, u16)>,
 }
@@ -187,6 +193,7 @@ impl Flows {
                 l4: c.c4.l4_off() as u8,
                 v6: c0.ipv6() != 0,
             },
+            headers: c.c5.headers() != 0,
             ..Aggregate::default()
         };
         place.state = match skb {
@@ -204,6 +211,35 @@ impl Flows {
                 place.listed = self.open.push_within_capacity(flow).is_ok();
             }
         }
+    }
+
+    /// Whether a packet whose header was delivered goes on with its flow's open aggregate. If not,
+    /// that has gone up, and the packet begins one of its own.
+    pub(super) fn joins(
+        &mut self,
+        cx: &PollContext<'_>,
+        flow: u16,
+        c: &Completion,
+        header: &[u8],
+        need: &Need,
+        count: &counters::Rx,
+    ) -> bool {
+        let Some(place) = self.places.get_mut(usize::from(flow)) else {
+            return false;
+        };
+        let has_room = place.has_room(need);
+        let State::Open(skb) = &mut place.state else {
+            return false;
+        };
+        let follows = place.agg.is_followed_by(skb.head_mut(), header, c);
+        if follows && has_room {
+            return true;
+        }
+        if !follows {
+            count.header_mismatch.add(1);
+        }
+        self.close(cx, flow, count);
+        false
     }
 
     /// The socket buffer that data of this flow go to.
@@ -326,9 +362,11 @@ impl Flows {
             };
             place.listed = false;
             match core::mem::replace(&mut place.state, State::Idle) {
-                State::Open(skb) => {
-                    place.park(cx, skb, count);
+                State::Open(skb) if place.agg.headers => {
+                    count.parked.add(1);
+                    place.agg.submit(cx, skb, count);
                 }
+                State::Open(skb) => place.park(cx, skb, count),
                 other => place.state = other,
             }
         }
@@ -336,16 +374,22 @@ impl Flows {
 }
 
 impl Place {
+    /// Whether the next packet's fragments fit behind what there is.
+    #[inline]
+    fn has_room(&self, need: &Need) -> bool {
+        let State::Open(skb) = &self.state else {
+            return true;
+        };
+        let goes_on = self.agg.tail.is_some() && self.agg.tail == need.at;
+        need.frags <= skb.frag_room() + u32::from(goes_on) || self.agg.segs == 0
+    }
+
     /// Hands up what there is if the next packet's fragments would not fit behind it.
     ///
     /// That happens when the device, short of pages, took back one that was not full.
     #[inline]
     fn make_room(&mut self, cx: &PollContext<'_>, need: &Need, count: &counters::Rx) {
-        let State::Open(skb) = &self.state else {
-            return;
-        };
-        let goes_on = self.agg.tail.is_some() && self.agg.tail == need.at;
-        if need.frags <= skb.frag_room() + u32::from(goes_on) || self.agg.segs == 0 {
+        if self.has_room(need) {
             return;
         }
         if let State::Open(skb) = core::mem::replace(&mut self.state, State::Idle) {
@@ -388,6 +432,30 @@ impl Parked {
 }
 
 impl Aggregate {
+    /// Compares the header of the packet in `c` with `head`, that of the aggregate.
+    fn is_followed_by(&self, head: &[u8], header: &[u8], c: &Completion) -> bool {
+        let (seg_size, len) = (c.c5.seg_size() as u32, c.c5.data_len() as u32);
+        let before = Before {
+            at: self.at,
+            bytes: self.bytes,
+            segs: self.segs,
+            fixed: fixed_ids(c),
+        };
+        // The second packet says how ids go on, the others have to agree.
+        let agrees = self.segs < 2 || before.fixed == self.fixed_ids();
+        agrees
+            && len <= seg_size
+            && self.bytes == u32::from(self.segs) * seg_size
+            && headers::follows(head, header, &before, len)
+    }
+
+    fn fixed_ids(&self) -> FixedIds {
+        FixedIds {
+            inner: self.meta.flags & rx_flags::FIXED_ID != 0,
+            outer: self.meta.flags & rx_flags::OUTER_FIXED_ID != 0,
+        }
+    }
+
     /// Completes the header and hands the socket buffer to the stack.
     #[inline]
     fn submit(&mut self, cx: &PollContext<'_>, mut skb: RxSkb, count: &counters::Rx) {

@@ -6,6 +6,7 @@ use crate::buffers::Piece;
 use crate::pm::Packet;
 use reflow_hwdef::desc::{Completion, CompletionKind, BUF_NONE, C0, C1, C2, C3, C4, C5};
 use reflow_hwdef::opcode::Opcode;
+use reflow_hwdef::regs::FlowCfg;
 
 /// A completion that names no buffer.
 fn blank(flow: u16) -> Completion {
@@ -31,9 +32,10 @@ pub(crate) fn release(flow: u16, rb_id: u16, ends_flow: bool) -> Completion {
 }
 
 /// What all completions of a packet say.
-pub(super) fn describe(packet: &Packet, opcode: Opcode) -> Completion {
+pub(super) fn describe(packet: &Packet, opcode: Opcode, cfg: FlowCfg) -> Completion {
     let c = &packet.control;
     let mut done = blank(c.flow);
+    let starts = matches!(opcode, Opcode::Start | Opcode::CloseStart);
     let appended = matches!(opcode, Opcode::Append | Opcode::AppendClose);
     done.c0 = done
         .c0
@@ -72,7 +74,8 @@ pub(super) fn describe(packet: &Packet, opcode: Opcode) -> Completion {
         .with_data_len(c.data_len as u64)
         .with_seg_size(seg_size as u64)
         .with_outer_off(c.outer_off as u64)
-        .with_outer_fixed_id((appended && c.fixed_ids.outer).into());
+        .with_outer_fixed_id((appended && c.fixed_ids.outer).into())
+        .with_headers((starts && cfg.suppress() == 0).into());
     done
 }
 
