@@ -24,5 +24,6 @@ SUBJECTS = (
     "xdp",
     "filter",
     "odd",
+    "geometry",
     "life",
 )
