@@ -345,7 +345,9 @@ def single(rig):
 
 def _interleaved(watch, flows):
     """Send two segments of each flow, all the first ones first; return sizes in order of arrival."""
-    first = [base(4, ports=(1500 + n, 8000)).data(0, 200) for n in range(flows)]
+    watch.port += flows
+    from_port = watch.port - flows
+    first = [base(4, ports=(from_port + n, 8000)).data(0, 200) for n in range(flows)]
     second = [part.data(200, 200, flags=ACK | PSH) for part in first]
     watch.send([*first, *second])
     found = []
@@ -354,7 +356,7 @@ def _interleaved(watch, flows):
         if seen is not None:
             ports = struct.unpack_from("!HH", seen.head, seen.tcp)
             if ports[1] == 8000:
-                found.append((ports[0] - 1500, len(seen.payload)))
+                found.append((ports[0] - from_port, len(seen.payload)))
     return found
 
 
