@@ -90,7 +90,7 @@ def _is_at_work(rig, name):
 
 
 def _with_default(rig):
-    rig.defer(set_parameter, rig, "parser_program", "default")
+    rig.defer(set_parameter, rig, "parser_program", "tunnels")
     set_parameter(rig, "parser_program", "default")
 
 
