@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """What can be seen of the device: sysfs and debugfs, held against the model's own view."""
 
+import os
 import socket
+import subprocess
 
 from cases.tcb import Connection
 from guest.counters import OPCODES, change, need_reflow, opcodes, per_queue, read
@@ -9,7 +11,7 @@ from guest.device import number, set_parameter, status, table, value, with_param
 from guest.frames import ACK, IPV4, IPV6, PSH, ethernet, ipv4, ipv6, tcp
 from guest.harness import case, check, equal, settle, until
 from guest.hold import ELSEWHERE, fill, held, one_queue
-from guest.net import ADDRESS, DUT, FAMILY, PEER
+from guest.net import ADDRESS, DUT, FAMILY, PEER, SYS_NET
 from guest.traffic import bulk, datagrams
 
 FULL = 1000
@@ -272,3 +274,39 @@ def control_blocks(rig):
     equal("its ends", (row["source"], row["destination"]), ends)
     pinned = [row["flow"] for row in table(rig, "flows") if "pinned" in row["state"]]
     equal("flows that are pinned", pinned, [row["flow"]])
+
+
+# Whoever looks on must neither keep the device from going nor see it half gone.
+LOOK_ON = """
+while :; do
+    cat /sys/class/net/{name}/reflow/* /sys/kernel/debug/reflow/*/*
+    devlink dev info
+    devlink dev param show
+done
+"""
+
+
+@case(limit=60)
+def readers_while_it_goes(rig):
+    """The device is taken from its driver and given back while all of it is being read."""
+    need_reflow(rig)
+    device = os.path.realpath(f"{SYS_NET}/{rig.device}/device")
+    driver, address = os.path.realpath(f"{device}/driver"), os.path.basename(device)
+    readers = [subprocess.Popen(["sh", "-c", LOOK_ON.format(name=rig.device)],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+               for _ in range(3)]
+
+    def end():
+        for reader in readers:
+            reader.kill()
+            reader.wait()
+    rig.defer(end)
+    for _ in range(5):
+        bulk(rig, PEER, 4, size=1 << 16)
+        for what in ("unbind", "bind"):
+            with open(f"{driver}/{what}", "w", encoding="ascii") as knob:
+                knob.write(address)
+        rig.adopt()
+        rig.bring_up()
+    check(all(reader.poll() is None for reader in readers), "a reader has ended by itself")
+    equal("the program of the fresh device", value(rig, "parser_program"), "default")

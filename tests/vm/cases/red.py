@@ -36,7 +36,7 @@ def by_level(rig):
     for band, text in enumerate(("0-64:0%", "131072-524288:50%")):
         with_parameter(rig, f"red_band{band}", text)
     data, syns = 300, 40
-    with rig.raw(PEER) as wire, held(rig, 6):
+    with rig.raw(PEER) as wire, held(rig, 8):
         start = _counters(rig)
         fill(rig, wire)
         below = number(rig, "pm_level")

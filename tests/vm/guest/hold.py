@@ -6,7 +6,7 @@ import time
 
 from guest.device import number
 from guest.frames import IPV4, UDP, ethernet, ipv4, udp
-from guest.harness import check
+from guest.harness import Waiting, check
 from guest.net import ADDRESS, DUT, PEER, SYS_NET
 
 # Addresses that the guest does not have: the device takes their frames for
@@ -22,6 +22,7 @@ def held(rig, seconds):
     device fills what buffers it has, and then its packet memory. Whoever leaves
     waits until the timer has fired.
     """
+    seconds *= Waiting.scale
     knobs = {"napi_defer_hard_irqs": "1000000",
              "gro_flush_timeout": str(int(seconds * 1_000_000_000))}
 
@@ -34,7 +35,7 @@ def held(rig, seconds):
     rig.defer(write, free)
     write(knobs)
     begun = time.monotonic()
-    yield begun
+    yield
     write(free)
     time.sleep(max(0, begun + seconds - time.monotonic()))
 
