@@ -643,6 +643,8 @@ void reflow_rust_helper_xdp_begin(struct rnet_xdp_buff *buff,
 	struct page_pool *pool = netmem_get_pp(netmem);
 
 	page_pool_dma_sync_netmem_for_cpu(pool, netmem, 0, len);
+	/* The last page is the packet's alone, so that programs may add to it. */
+	rxq->frag_size = PAGE_SIZE;
 	xdp_init_buff(&buff->xdp, PAGE_SIZE, rxq);
 	xdp_prepare_buff(&buff->xdp, netmem_address(netmem), pool->p.offset,
 			 len, true);
@@ -664,6 +666,23 @@ void reflow_rust_helper_xdp_add(struct rnet_xdp_buff *buff, netmem_ref netmem,
 
 	page_pool_dma_sync_netmem_for_cpu(pool, netmem, 0, len);
 	xdp_buff_add_frag(&buff->xdp, netmem, pool->p.offset, len, PAGE_SIZE);
+}
+
+/* Puts the headers in place of a packet whose data is elsewhere. */
+void reflow_rust_helper_xdp_copy(struct rnet_xdp_buff *buff, const void *from,
+				 u32 len)
+{
+	memcpy(buff->xdp.data, from, len);
+}
+
+/* Appends data from a page that holds other packets' data as well. */
+void reflow_rust_helper_xdp_add_shared(struct rnet_xdp_buff *buff,
+				       netmem_ref netmem, u32 offset, u32 len)
+{
+	buff->xdp.rxq->frag_size = 0;
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
+					  len);
+	xdp_buff_add_frag(&buff->xdp, netmem, offset, len, PAGE_SIZE);
 }
 
 u32 reflow_rust_helper_xdp_run(const struct bpf_prog *prog,

@@ -48,6 +48,8 @@ pub(crate) enum Contents {
     Payload,
     /// Packets, each in pages of its own, behind room for XDP. They may be sent from there.
     Packets,
+    /// Payload of packets that XDP programs see. It may be sent from there.
+    PacketData,
 }
 
 /// A pool of pages, mapped for the device to write to.
@@ -89,7 +91,7 @@ impl PagePool {
         let bound = unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
         let size = match contents {
             Contents::Payload => netdev.rx_page_size(queue),
-            Contents::Headers | Contents::Packets => PAGE_SIZE as u32,
+            Contents::Headers | Contents::Packets | Contents::PacketData => PAGE_SIZE as u32,
         };
         let (bias, offset, dma_dir) = match contents {
             Contents::Headers | Contents::Payload => {
@@ -100,6 +102,7 @@ impl PagePool {
                 xdp::HEADROOM,
                 bindings::dma_data_direction::DMA_BIDIRECTIONAL,
             ),
+            Contents::PacketData => (BIAS, 0, bindings::dma_data_direction::DMA_BIDIRECTIONAL),
         };
         let mut params = bindings::page_pool_params::default();
         {

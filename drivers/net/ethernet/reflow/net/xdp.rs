@@ -14,6 +14,7 @@ mod frame;
 
 use super::{
     bindings,
+    dma::Bytes,
     napi::PollContext,
     page_pool::{
         PagePool,
@@ -99,7 +100,8 @@ pub(crate) struct RxQueue {
     info: Pin<KBox<Opaque<bindings::xdp_rxq_info>>>,
 }
 
-// SAFETY: The structure is only read once it is registered, and may be unregistered anywhere.
+// SAFETY: Once it is registered the structure is touched in polls of the queue only, and it may be
+// unregistered anywhere.
 unsafe impl Send for RxQueue {}
 
 impl RxQueue {
@@ -110,11 +112,8 @@ impl RxQueue {
     /// [`ENOMEM`].
     pub(crate) fn new(dev: &Device, queue: u32, pool: &Arc<PagePool>) -> Result<Self> {
         let info = KBox::pin(Opaque::zeroed(), GFP_KERNEL)?;
-        // SAFETY: The structure is zeroed and pinned; the device outlives its queues. The last
-        // page of a packet may grow up to its end.
-        to_result(unsafe {
-            bindings::__xdp_rxq_info_reg(info.get(), dev.as_raw(), queue, 0, PAGE_SIZE as u32)
-        })?;
+        // SAFETY: The structure is zeroed and pinned; the device outlives its queues.
+        to_result(unsafe { bindings::__xdp_rxq_info_reg(info.get(), dev.as_raw(), queue, 0, 0) })?;
         // INVARIANT: Registered just now, memory to follow; `drop` copes with either.
         let this = Self { info };
         // SAFETY: Registered; the pool is alive, and is kept by the registration.
@@ -174,6 +173,46 @@ impl<'p> Buff<'p> {
             raw,
             _poll: PhantomData,
         })
+    }
+
+    /// A packet whose headers, `len` bytes at `off` in coherent memory, are copied to a page that it
+    /// fills alone. Gives the page back if they do not fit or are not there.
+    pub(crate) fn copied(
+        cx: &'p PollContext<'_>,
+        queue: &RxQueue,
+        page: PoolPage,
+        (from, off, len): (&Bytes, usize, u16),
+        hints: &Hints,
+    ) -> Result<Self, PoolPage> {
+        let Some(src) = from.range(off, len.into()) else {
+            return Err(page);
+        };
+        let mut this = Self::new(cx, queue, page, len, hints)?;
+        // SAFETY: There are `len` bytes at both places. The C function copies bytes whatever the
+        // device writes meanwhile.
+        unsafe { bindings::xdp_copy(&mut this.raw, src.cast(), len.into()) };
+        Ok(this)
+    }
+
+    /// Appends `len` bytes at `off` in a page that other packets have parts of, too.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if they do not lie in the page, [`ENOSPC`] if the packet can hold no more.
+    pub(crate) fn add_shared(&mut self, page: &mut PoolPage, off: u16, len: u16) -> Result {
+        if !page.contains(off, len) || !page.has_refs() {
+            return Err(EINVAL);
+        }
+        if !self.has_room() {
+            return Err(ENOSPC);
+        }
+        // SAFETY: The bytes lie in the page, of which a reference is given away, and there is room
+        // for one more.
+        unsafe {
+            bindings::xdp_add_shared(&mut self.raw, page.as_raw(), off.into(), len.into());
+        }
+        page.gave_ref();
+        Ok(())
     }
 
     /// Appends `len` bytes at the offset of the pool in a page that holds nothing else. Gives the

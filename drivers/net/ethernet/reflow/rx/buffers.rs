@@ -339,6 +339,12 @@ impl<'bound> Pages<'bound> {
         done
     }
 
+    /// A page for the driver's own use, to be counted as one that the device has filled.
+    #[inline]
+    pub(super) fn spare(&self, cx: &PollContext<'_>) -> Option<PoolPage> {
+        self.pool.as_arc_borrow().alloc(cx)
+    }
+
     /// Whether the device may be waiting for pages that could not be allocated.
     pub(super) fn is_starving(&self) -> bool {
         self.starving

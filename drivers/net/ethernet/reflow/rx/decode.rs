@@ -90,6 +90,15 @@ pub(crate) enum Event {
     Release(u16),
 }
 
+/// What a completion is about, its operation code left aside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Item {
+    /// A packet, or a part of one.
+    Part(Place),
+    /// A re-assembly buffer comes back without a packet.
+    Release(u16),
+}
+
 /// Checks a range of at most `limit` bytes of a buffer of `size` bytes.
 #[inline]
 fn span(id: u64, (off, len): (u64, u64), limit: u32, size: u32, release: u64) -> Result<Span, Lie> {
@@ -204,6 +213,28 @@ fn flow(c0: C0, flows: usize) -> Result<Option<u16>, Lie> {
     }
 }
 
+/// Checks where a completion says its packet is, whatever it says besides.
+///
+/// # Errors
+///
+/// The first thing found that cannot be true.
+#[inline]
+pub(crate) fn item(c: &Completion) -> Result<Item, Lie> {
+    let c0 = c.c0;
+    let kind = c0.kind();
+    if kind == CompletionKind::Release as u64 {
+        return if c0.rel_rb() != 0 {
+            Ok(Item::Release(c.c3.rb_id() as u16))
+        } else {
+            Err(Lie::Shape)
+        };
+    }
+    if kind != CompletionKind::Packet as u64 {
+        return Err(Lie::Kind);
+    }
+    place(c).map(Item::Part)
+}
+
 /// Checks a completion against a table of `flows` flows.
 ///
 /// # Errors
@@ -212,20 +243,12 @@ fn flow(c0: C0, flows: usize) -> Result<Option<u16>, Lie> {
 #[inline]
 pub(crate) fn decode(c: &Completion, flows: usize) -> Result<Event, Lie> {
     let c0 = c.c0;
-    let kind = c0.kind();
-    if kind == CompletionKind::Release as u64 {
-        return if c0.rel_rb() != 0 {
-            Ok(Event::Release(c.c3.rb_id() as u16))
-        } else {
-            Err(Lie::Shape)
-        };
-    }
-    if kind != CompletionKind::Packet as u64 {
-        return Err(Lie::Kind);
-    }
+    let place = match item(c)? {
+        Item::Part(place) => place,
+        Item::Release(id) => return Ok(Event::Release(id)),
+    };
     let opcode = Opcode::from_raw(c0.opcode() as u8).ok_or(Lie::Opcode)?;
     let flow = flow(c0, flows)?;
-    let place = place(c)?;
     if aggregates(opcode) {
         if flow.is_none() {
             return Err(Lie::Flow);

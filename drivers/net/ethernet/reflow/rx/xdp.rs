@@ -2,28 +2,37 @@
 
 //! Receive with an XDP program attached.
 //!
-//! The device is given packet buffers only, so that every packet comes whole: nothing is split,
-//! merged or copied. Each buffer is part of a page of its own, with room in front for the program
-//! to add headers, and room behind. A packet that is longer than a buffer goes on in further pages,
-//! the program's *fragments*.
+//! Nothing is merged, and as a rule nothing is split: a packet comes in packet buffers, each part of
+//! a page of its own, with room in front for the program to add headers, and room behind. A packet
+//! that is longer than a buffer goes on in further pages, the program's *fragments*.
+//!
+//! If the user wants headers apart from data, which the core allows with programs that can deal
+//! with fragments only, the headers are copied to such a page, and the data stay in re-assembly
+//! pages as fragments.
 
 use super::{
     buffers::{
         self,
+        Cells,
         Pages, //
+    },
+    count_drop,
+    decode::{
+        self,
+        Item,
+        Place,
+        Span, //
     },
     flows,
     ring::Completions,
+    Dropped,
     Parts,
     Settings, //
 };
 use crate::{
     counters,
     hw::{
-        desc::{
-            Completion,
-            CompletionKind, //
-        },
+        desc::Completion,
         index::Index,
         opcode::Opcode,
         regs::BufKind, //
@@ -36,8 +45,7 @@ use crate::{
         },
         page_pool::{
             Contents,
-            PagePool,
-            PoolPage, //
+            PagePool, //
         },
         tx_cell::TxCell,
         xdp::{
@@ -69,9 +77,14 @@ const BATCH: usize = 32;
 
 const _: () = assert!(BUF_SIZE as usize <= xdp::FIRST_MAX);
 
+/// What there is of a packet when its next part comes, or why it is lost.
+type Before<'p> = Result<Option<Buff<'p>>, Dropped>;
+
 /// The receive side of a queue with a program.
 pub(crate) struct Receiver<'bound> {
     ring: Completions<'bound>,
+    header: Cells<'bound>,
+    reasm: Pages<'bound>,
     pages: Pages<'bound>,
     /// Unregistered before the pool goes.
     info: xdp::RxQueue,
@@ -97,22 +110,25 @@ impl<'bound> Receiver<'bound> {
     ///
     /// [`ENOMEM`].
     pub(super) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
-        // Every packet takes a page at least, as many as wait in the completion ring.
+        let pool =
+            |contents, ids: u16| PagePool::new(s.dma, s.netdev, s.queue, contents, ids.into());
+        let pages = |kind, log2, ids, pool| {
+            Pages::new(s.dev, s.mmio, s.queue.into(), kind, log2, ids, pool)
+        };
+        // Every packet takes a page at least: as many as there are for data without a program.
         let log2 = s.rings.reasm;
         let ids = u16::try_from((1 << log2) + 1)?;
-        let pool = PagePool::new(s.dma, s.netdev, s.queue, Contents::Packets, ids.into())?;
-        let info = xdp::RxQueue::new(s.netdev, s.queue.into(), &pool)?;
+        let packets = pool(Contents::Packets, ids)?;
+        let info = xdp::RxQueue::new(s.netdev, s.queue.into(), &packets)?;
+        // Each flow may keep a page partly filled.
+        let kept = ids + u16::try_from(s.flows)?;
+        let data = pool(Contents::PacketData, kept)?;
+        let cells = s.rings.header;
         Ok(Self {
             ring: Completions::new(s)?,
-            pages: Pages::new(
-                s.dev,
-                s.mmio,
-                s.queue.into(),
-                BufKind::Packet,
-                log2,
-                ids,
-                pool,
-            )?,
+            header: Cells::new(s.dev, s.mmio, s.queue.into(), BufKind::Header, cells)?,
+            reasm: pages(BufKind::Reasm, log2, kept, data)?,
+            pages: pages(BufKind::Packet, log2, ids, packets)?,
             info,
             program: s.program.clone(),
             tx: None,
@@ -128,21 +144,25 @@ impl<'bound> Receiver<'bound> {
 
     pub(super) fn program(&self) {
         self.ring.program();
+        self.header.program();
+        self.reasm.program();
         self.pages.program();
-        for kind in [BufKind::Header, BufKind::Reasm, BufKind::Small] {
-            buffers::without(&self.mmio, self.queue, kind);
-        }
+        buffers::without(&self.mmio, self.queue, BufKind::Small);
     }
 
     pub(super) fn launch(&mut self) {
+        self.header.launch();
+        self.reasm.launch();
         self.pages.launch();
     }
 
     pub(super) fn attached(&mut self, napi: NapiRef<'_>) {
+        self.reasm.pool().attach(napi);
         self.pages.pool().attach(napi);
     }
 
     pub(super) fn detach(&mut self) {
+        self.reasm.pool().detach();
         self.pages.pool().detach();
     }
 
@@ -151,7 +171,7 @@ impl<'bound> Receiver<'bound> {
     }
 
     pub(super) fn is_starving(&self) -> bool {
-        self.pages.is_starving()
+        self.reasm.is_starving() || self.pages.is_starving()
     }
 
     pub(super) fn consumed(&self) -> Index {
@@ -170,42 +190,32 @@ impl<'bound> Receiver<'bound> {
                 break;
             };
             work += 1;
-            if self.skip {
-                self.skip = c.c0.cont() != 0;
-                if let Some((page, _)) = self.take(cx, &c) {
-                    page.recycle(cx);
+            match decode::item(&c) {
+                Ok(Item::Release(id)) => {
+                    counters.rx.released.add(1);
+                    if !self.reasm.release(cx, id) {
+                        counters.rx.drop_bad_completion.add(1);
+                    }
                 }
-            } else {
-                self.packet(cx, program, &c, &counters);
+                _ if self.skip => {
+                    self.skip = c.c0.cont() != 0;
+                    drop(self.part(cx, &c, Err(Dropped::Counted)));
+                }
+                _ => self.packet(cx, program, &c, &counters),
             }
         }
         self.send_back(cx, &counters.rx);
         if core::mem::take(&mut self.redirected) {
             xdp::flush(cx);
         }
+        self.header.flush();
         let fail = self.settings.fail_pages.load(Relaxed);
-        if self.pages.refill(cx, fail).is_err() {
-            counters.rx.alloc_fail.add(1);
+        for pages in [&mut self.reasm, &mut self.pages] {
+            if pages.refill(cx, fail).is_err() {
+                counters.rx.alloc_fail.add(1);
+            }
         }
         (work, empty)
-    }
-
-    /// The page of a completion and how many bytes are in it.
-    #[inline]
-    fn take(&mut self, cx: &PollContext<'_>, c: &Completion) -> Option<(PoolPage, u16)> {
-        let whole = c.c0.kind() == CompletionKind::Packet as u64
-            && c.c0.nb() != 0
-            && c.c0.sb() | c.c0.hb() | c.c0.rb() | c.c0.rb2() == 0;
-        if !whole {
-            return None;
-        }
-        let page = self.pages.take(c.c2.nb_id() as u16)?;
-        let len = c.c4.nb_len();
-        if c.c4.nb_off() != 0 || len == 0 || len > BUF_SIZE.into() {
-            page.recycle(cx);
-            return None;
-        }
-        Some((page, len as u16))
     }
 
     /// Takes the completions of one packet, of which the device wrote the last one first.
@@ -227,9 +237,9 @@ impl<'bound> Receiver<'bound> {
         if first.c0.csum_bad() != 0 {
             count.csum_bad.add(1);
         }
-        let Some(packet) = self.gather(cx, first) else {
-            count.drop_bad_completion.add(1);
-            return;
+        let packet = match self.gather(cx, first) {
+            Ok(packet) => packet,
+            Err(e) => return count_drop(count, &e),
         };
         let verdict = match program {
             Some(program) => program.run(cx, packet),
@@ -265,29 +275,114 @@ impl<'bound> Receiver<'bound> {
         }
     }
 
-    /// All pages of a packet; none if the device lies about one of them.
-    fn gather<'p>(&mut self, cx: &'p PollContext<'_>, first: &Completion) -> Option<Buff<'p>> {
-        let hints = self.hints(first);
-        let begin = self.take(cx, first);
-        let mut packet = begin.and_then(|(page, len)| {
-            let packet = Buff::new(cx, &self.info, page, len, &hints);
-            packet.map_err(|page| page.recycle(cx)).ok()
-        });
+    /// All parts of a packet.
+    fn gather<'p>(
+        &mut self,
+        cx: &'p PollContext<'_>,
+        first: &Completion,
+    ) -> Result<Buff<'p>, Dropped> {
+        let mut packet = self.part(cx, first, Ok(None));
         let mut more = first.c0.cont() != 0;
-        while more && packet.is_some() {
+        while more && packet.is_ok() {
             let Some(c) = self.ring.take() else {
-                packet = None;
+                packet = Err(Dropped::Lie);
                 break;
             };
             more = c.c0.cont() != 0;
-            let part = self.take(cx, &c);
-            packet = packet.zip(part).and_then(|(mut packet, (page, len))| {
-                let added = packet.add(page, len).map_err(|page| page.recycle(cx));
-                added.is_ok().then_some(packet)
-            });
+            packet = self.part(cx, &c, packet.map(Some));
         }
         // What comes behind a packet that is dropped already.
         self.skip = more;
+        packet
+    }
+
+    /// Puts one part behind what there is of a packet, if that is not lost. What the device is done
+    /// with is taken back in any case.
+    fn part<'p>(
+        &mut self,
+        cx: &'p PollContext<'_>,
+        c: &Completion,
+        before: Before<'p>,
+    ) -> Result<Buff<'p>, Dropped> {
+        match decode::item(c) {
+            Ok(Item::Part(Place::Full(span))) => self.whole(cx, c, before, &span),
+            Ok(Item::Part(Place::Split(header, data, data2))) => {
+                let packet = match (before, &header) {
+                    (Ok(None), Some(header)) => self.headers(cx, c, header),
+                    (Ok(Some(packet)), None) => Ok(packet),
+                    (Ok(_), _) => Err(Dropped::Lie),
+                    (Err(e), _) => Err(e),
+                };
+                if let Some(header) = &header {
+                    self.header.used(header);
+                }
+                self.data(cx, packet, [data, data2])
+            }
+            _ => before.and(Err(Dropped::Lie)),
+        }
+    }
+
+    /// A packet, or a part of one, in a page of its own.
+    #[inline]
+    fn whole<'p>(
+        &mut self,
+        cx: &'p PollContext<'_>,
+        c: &Completion,
+        before: Before<'p>,
+        span: &Span,
+    ) -> Result<Buff<'p>, Dropped> {
+        let page = self.pages.take(span.id).ok_or(Dropped::Lie)?;
+        let put = if span.off != 0 || u32::from(span.len) > BUF_SIZE {
+            Err(page)
+        } else {
+            match before {
+                Ok(None) => Buff::new(cx, &self.info, page, span.len, &self.hints(c)),
+                Ok(Some(mut packet)) => packet.add(page, span.len).map(|()| packet),
+                Err(e) => {
+                    page.recycle(cx);
+                    return Err(e);
+                }
+            }
+        };
+        put.map_err(|page| {
+            page.recycle(cx);
+            Dropped::Lie
+        })
+    }
+
+    /// The headers of a packet whose data are elsewhere.
+    fn headers<'p>(
+        &mut self,
+        cx: &'p PollContext<'_>,
+        c: &Completion,
+        span: &Span,
+    ) -> Result<Buff<'p>, Dropped> {
+        let hints = self.hints(c);
+        let (mem, off) = self.header.at(span).ok_or(Dropped::Lie)?;
+        let page = self.pages.spare(cx).ok_or(Dropped::NoMem)?;
+        Buff::copied(cx, &self.info, page, (mem, off, span.len), &hints).map_err(|page| {
+            page.recycle(cx);
+            Dropped::Lie
+        })
+    }
+
+    /// The data behind headers.
+    fn data<'p>(
+        &mut self,
+        cx: &'p PollContext<'_>,
+        mut packet: Result<Buff<'p>, Dropped>,
+        spans: [Option<Span>; 2],
+    ) -> Result<Buff<'p>, Dropped> {
+        for span in spans.into_iter().flatten() {
+            packet = packet.and_then(|mut packet| {
+                let page = self.reasm.get(span.id).ok_or(Dropped::Lie)?;
+                let added = packet.add_shared(page, span.off, span.len);
+                added.map(|()| packet).map_err(|_| Dropped::Lie)
+            });
+            if span.release {
+                self.reasm.release(cx, span.id);
+            }
+        }
         packet
     }
 
