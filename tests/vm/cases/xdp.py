@@ -3,9 +3,10 @@
 
 from guest import bpf
 from guest.counters import change, need_reflow, per_queue, read
-from guest.frames import LOCAL_EXPERIMENT, VLAN, ethernet, mac_bytes
+from guest.frames import ACK, IPV4, LOCAL_EXPERIMENT, TCP, VLAN, ethernet, ipv4, mac_bytes, tcp
 from guest.harness import Failed, Skip, case, check, equal, until
-from guest.net import DUT, PEER
+from guest.net import ADDRESS, DUT, PEER
+from guest.split import ON, split_of
 from guest.traffic import InBackground, bulk, datagrams
 
 import os
@@ -149,6 +150,56 @@ def long_packets(rig):
     _expect(rig, before, xdp_tx=len(LONG), xdp_aborted=0)
 
 
+def _only_tcp_to(port, code):
+    """A program that does this with TCP segments to a port, and passes the rest."""
+    begin = bpf.only(IPV4).copy(4, 2).add(4, 54).if_above(4, 3, "pass")
+    begin.load(1, 5, 2, 23).if_not(5, TCP, "pass")
+    begin.load(2, 5, 2, 36).if_not(5, socket.htons(port), "pass")
+    return bpf.finish(code(begin))
+
+
+@case(limit=60)
+def headers_apart(rig):
+    """With header split on a program has TCP data as fragments, and can pass and send them."""
+    need_reflow(rig)
+    split = split_of(rig)
+    split.set(ON, 0)
+    _attach(rig, bpf.Code().leave(bpf.PASS), frags=True)
+    for version in (4, 6):
+        bulk(rig, PEER, version, flows=2, size=1 << 20)
+    linear = bpf.Map(bpf.ARRAY, 8)
+    rig.defer(linear.close)
+
+    def notes_and_sends(code):
+        # How much of the packet lies before data_end.
+        code.load(4, 7, 6, 4).load(4, 8, 6, 0).subtract(7, 8).store(8, 10, -16, 7)
+        code.mov(7, 0).store(8, 10, -8, 7)
+        code.map(1, linear).copy(2, 10).add(2, -8).copy(3, 10).add(3, -16).mov(4, 0)
+        code.call(bpf.MAP_UPDATE_ELEM).load(4, 2, 6, 0).load(4, 3, 6, 4).copy(4, 2).add(4, 14)
+        return bpf.swap_addresses(code.if_above(4, 3, "pass")).leave(bpf.TX)
+
+    _attach(rig, _only_tcp_to(9, notes_and_sends), frags=True)
+    before = read(rig)
+    segments = [tcp(ADDRESS[PEER, 4], ADDRESS[DUT, 4], 40000, 9, 1000 * n, 1, ACK, payload)
+                for n, payload in enumerate(_payloads((60, 500, 1448) * 10))]
+    frames = [ethernet(rig.mac, rig.peer_mac, IPV4,
+                       ipv4(ADDRESS[PEER, 4], ADDRESS[DUT, 4], TCP, segment))
+              for segment in segments]
+    with rig.raw(PEER) as wire:
+        for frame in frames:
+            wire.send(frame)
+            got = wire.recv(65536)
+            while got[:6] != mac_bytes(rig.peer_mac) or got[36:38] != frame[36:38]:
+                got = wire.recv(65536)
+            check(got[12:] == frame[12:], f"a segment of {len(frame)} bytes came back changed")
+            equal("bytes that are no fragment", struct.unpack("<Q", linear[0])[0], 54)
+    _expect(rig, before, xdp_tx=len(frames), xdp_aborted=0)
+    # The core does not let a program have it that cannot deal with fragments.
+    simple = _load(rig, bpf.Code().leave(bpf.PASS))
+    code, why = bpf.refusal(rig.device, simple)
+    check("tcp-data-split" in why, f"a program without fragments: {code}, {why!r}")
+
+
 @case(limit=30)
 def room_on_both_sides(rig):
     """A program adds 256 bytes in front and 200 behind, and the frame goes back with them."""
@@ -211,9 +262,9 @@ def changes_under_traffic(rig):
     programs = [_load(rig, bpf.Code().leave(bpf.PASS)),
                 _load(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)), frags=True)]
     rig.defer(bpf.detach, rig.device)
-    streams = [InBackground(bulk, rig, side, 4, flows=2, size=3 << 20, limit=60, first=n)
+    streams = [InBackground(bulk, rig, side, 4, flows=2, size=1 << 20, limit=60, first=n)
                for n, side in enumerate((PEER, DUT))]
-    for turn in range(4):
+    for _ in range(3):
         for program in programs + programs[:1]:
             bpf.attach(rig.device, program)
             time.sleep(0.1)

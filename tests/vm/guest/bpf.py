@@ -88,6 +88,10 @@ class Code:
         """dst += imm"""
         return self._add(0x07, dst, imm=imm)
 
+    def subtract(self, dst, src):
+        """dst -= src"""
+        return self._add(0x1F, dst, src)
+
     def load(self, size, dst, src, off):
         """dst = size bytes at src + off"""
         return self._add({1: 0x71, 2: 0x69, 4: 0x61, 8: 0x79}[size], dst, src, off)
