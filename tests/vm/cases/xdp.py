@@ -8,7 +8,9 @@ from guest.harness import Failed, Skip, case, check, equal, until
 from guest.net import ADDRESS, DUT, PEER
 from guest.split import ON, split_of
 from guest.traffic import InBackground, bulk, datagrams
+from guest.xsk import COPY, ZERO_COPY, XdpSocket
 
+import errno
 import os
 import random
 import socket
@@ -253,6 +255,33 @@ def redirects_to_a_cpu(rig):
             _send(rig, wire, [payload])
             check(seen.recv(65536)[14:14 + len(payload)] == payload, "a frame arrived changed")
     _expect(rig, before, xdp_redirect=len(SIZES))
+
+
+@case(limit=30)
+def socket_by_copy(rig):
+    """An AF_XDP socket receives what a program redirects to it, and sends; by copy only."""
+    need_reflow(rig)
+    sockets = bpf.Map(bpf.XSKMAP, 4, rig.queues)
+    rig.defer(sockets.close)
+    code = bpf.only(KIND).map(1, sockets).load(4, 2, 6, 16).mov(3, bpf.PASS)
+    _attach(rig, bpf.finish(code.call(bpf.REDIRECT_MAP).leave()))
+    try:
+        XdpSocket(rig.device, 0, ZERO_COPY).close()
+        raise Failed("a socket without copies was accepted")
+    except OSError as why:
+        equal("why a socket without copies was refused", why.errno, errno.EOPNOTSUPP)
+    own = XdpSocket(rig.device, 0, COPY)
+    rig.defer(own.close)
+    sockets[0] = struct.pack("<I", own.socket.fileno())
+    with rig.raw(PEER, kind=KIND) as wire:
+        # Frames that are not IP have no hash, so that they go to queue 0.
+        for payload in _payloads(SIZES):
+            _send(rig, wire, [payload])
+            got = own.receive()
+            equal("a frame that the socket received", got[14:14 + len(payload)], payload)
+            own.send(got[6:12] + got[:6] + got[12:])
+            check(wire.recv(65536)[14:14 + len(payload)] == payload,
+                  f"a frame of {len(payload)} bytes was sent changed")
 
 
 @case(limit=90)
