@@ -7,7 +7,7 @@ import subprocess
 
 from cases.tcb import Connection
 from guest.counters import OPCODES, change, need_reflow, opcodes, per_queue, read
-from guest.device import number, set_parameter, status, table, value, with_parameter
+from guest.device import FIRST_PROGRAM, number, set_parameter, status, table, value, with_parameter
 from guest.frames import ACK, IPV4, IPV6, PSH, ethernet, ipv4, ipv6, tcp
 from guest.harness import case, check, equal, settle, until
 from guest.hold import ELSEWHERE, fill, held, one_queue
@@ -309,4 +309,4 @@ def readers_while_it_goes(rig):
         rig.adopt()
         rig.bring_up()
     check(all(reader.poll() is None for reader in readers), "a reader has ended by itself")
-    equal("the program of the fresh device", value(rig, "parser_program"), "default")
+    equal("the program of the fresh device", value(rig, "parser_program"), FIRST_PROGRAM)

@@ -8,8 +8,8 @@ import struct
 import zlib
 
 from guest.counters import AGGREGATED, change, need_reflow, opcodes, per_queue, read
-from guest.device import (devlink, offer_firmware, parameter, set_parameter, status, value,
-                          versions)
+from guest.device import (FIRST_PROGRAM, devlink, offer_firmware, parameter, set_parameter,
+                          status, value, versions)
 from guest.harness import case, check, equal, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER, command
 from guest.traffic import InBackground, bulk
@@ -90,7 +90,7 @@ def _is_at_work(rig, name):
 
 
 def _with_default(rig):
-    rig.defer(set_parameter, rig, "parser_program", "tunnels")
+    rig.defer(set_parameter, rig, "parser_program", FIRST_PROGRAM)
     set_parameter(rig, "parser_program", "default")
 
 
@@ -206,7 +206,7 @@ def damaged_files_are_refused(rig):
 
 @case(limit=60)
 def program_at_probe(rig):
-    """When the driver binds, a file that is there takes the place of the default program."""
+    """When the driver binds, a file that is there takes the place of the driver's program."""
     need_reflow(rig)
 
     def again():
@@ -214,10 +214,10 @@ def program_at_probe(rig):
         rig.load()
         rig.bring_up()
     rig.defer(again)
-    offer_firmware(rig, {AT_PROBE: _assemble("tunnels")})
+    offer_firmware(rig, {AT_PROBE: _assemble("noport")})
     again()
-    _is_at_work(rig, "tunnels")
-    offer_firmware(rig, {AT_PROBE: _assemble("tunnels")[:-1]})
+    _is_at_work(rig, "noport")
+    offer_firmware(rig, {AT_PROBE: _assemble("noport")[:-1]})
     again()
-    _is_at_work(rig, "default")
+    _is_at_work(rig, FIRST_PROGRAM)
     until("the link to answer", lambda: rig.answers(limit=1))

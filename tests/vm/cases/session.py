@@ -4,6 +4,7 @@
 import socket
 
 from guest.counters import change, need_reflow, per_queue, read
+from guest.device import FIRST_PROGRAM
 from guest.harness import Waiting, case, check, equal, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.traffic import InBackground
@@ -31,7 +32,7 @@ def _handle(rig):
 
 def _align(rig):
     """Have PDUs aligned for the rest of the case."""
-    for name, now, then in (("parser_program", "session", "default"),
+    for name, now, then in (("parser_program", "session", FIRST_PROGRAM),
                             ("pdu_align", "true", "false")):
         rig.defer(_set, rig, name, then)
         _set(rig, name, now)

@@ -14,6 +14,8 @@ from guest.harness import check, emit, until
 from guest.net import DUT, SYS_NET
 
 _NUMBERS = itertools.count()
+# What the driver loads when nobody says otherwise.
+FIRST_PROGRAM = "tunnels"
 FIRMWARE_PATH = "/sys/module/firmware_class/parameters/path"
 
 

@@ -8,7 +8,8 @@ use crate::hw::regs::{
 };
 use kernel::{
     io::Io,
-    pci, //
+    pci,
+    prelude::*, //
 };
 
 /// What a register reads when the device has gone.
@@ -27,6 +28,18 @@ impl<'bound> Mmio<'bound> {
     /// the data path.
     pub(crate) fn read(&self, offset: usize) -> u32 {
         (&self.0).try_read32(offset).unwrap_or(GONE)
+    }
+
+    /// Looks whether the device is still there.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] if not: what is read of it then means nothing.
+    pub(crate) fn present(&self) -> Result {
+        match self.read(regs::MAGIC) {
+            GONE => Err(ENODEV),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the register at `offset`. All offsets come from `hw::regs` and are inside.

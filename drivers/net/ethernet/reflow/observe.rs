@@ -2,8 +2,8 @@
 
 //! What can be seen of the device from outside: values in sysfs, tables in debugfs.
 //!
-//! Registers are read as they are asked for. That is slow and no part of the data path; a device
-//! that has gone reads as all ones.
+//! Registers are read as they are asked for. That is slow and no part of the data path. A device
+//! that has gone is an error, not a value.
 
 mod key;
 
@@ -219,6 +219,7 @@ impl sysfs::Operations for Nic<'_> {
     const ATTRIBUTES: &'static [Attribute] = FILES;
 
     fn show(&self, index: usize, out: &mut Page<'_>) -> Result {
+        self.mmio().present()?;
         match VALUES.get(index).copied().ok_or(EINVAL)? {
             Value::Register(reg) => write!(out, "{}", self.mmio().read(reg))?,
             Value::FlowEntries => write!(out, "{}", self.flows())?,
@@ -260,6 +261,7 @@ impl debugfs::Operations for Nic<'_> {
     const TABLES: &'static [&'static CStr] = &[c"flows", c"tcbs"];
 
     fn table(&self, index: usize, out: &mut Table<'_>) -> Result {
+        self.mmio().present()?;
         match index {
             0 => self.flow_table(out),
             _ => self.tcb_table(out),

@@ -88,6 +88,7 @@ impl Operations for Nic<'_> {
     const PARAMS: &'static [Param] = NAMES;
 
     fn info(&self, info: &mut Info<'_>) -> Result {
+        self.mmio().present()?;
         let version = self.mmio().read(regs::VERSION);
         let (major, minor) = (version >> 16, version & 0xffff);
         info.fixed(c"interface", fmt!("{major}.{minor}"))?;

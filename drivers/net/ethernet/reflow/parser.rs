@@ -23,7 +23,10 @@ use crate::{
             Refusal, //
         }, //
     },
-    mmio::Mmio,
+    mmio::{
+        Mmio,
+        GONE, //
+    },
     net::devlink::Text, //
 };
 use kernel::{
@@ -58,6 +61,8 @@ pub(crate) enum NotLoaded {
     Device(u32, u32),
     /// No memory to look at it.
     Memory,
+    /// There is no device any more.
+    Gone,
 }
 
 impl fmt::Display for NotLoaded {
@@ -76,6 +81,7 @@ impl fmt::Display for NotLoaded {
                 write!(f, "the device refused instruction {at} with code {code}")
             }
             Self::Memory => f.write_str("no memory"),
+            Self::Gone => f.write_str("the device has gone"),
         }
     }
 }
@@ -84,6 +90,7 @@ impl From<NotLoaded> for Error {
     fn from(why: NotLoaded) -> Self {
         match why {
             NotLoaded::Memory => ENOMEM,
+            NotLoaded::Gone => ENODEV,
             _ => EINVAL,
         }
     }
@@ -164,6 +171,9 @@ impl<'bound> Parser<'bound> {
         }
         self.mmio.write(regs::PARSER_COMMIT, len);
         let status = ParserStatus(self.mmio.read(regs::PARSER_STATUS));
+        if status.0 == GONE {
+            return Err(NotLoaded::Gone);
+        }
         if status.error() != 0 || status.len() != len {
             return Err(NotLoaded::Device(status.at(), status.error()));
         }
