@@ -4,12 +4,15 @@
 
 use crate::{
     counters,
-    hw::regs::{
-        self,
-        QueueCtrl,
-        QueueDoorbell,
-        QueueItr,
-        QueueStatus, //
+    hw::{
+        index::Index,
+        regs::{
+            self,
+            QueueCtrl,
+            QueueDoorbell,
+            QueueItr,
+            QueueStatus, //
+        }, //
     },
     mmio::{
         queue_reg,
@@ -62,6 +65,8 @@ pub(crate) struct Queue<'bound> {
     /// The other side of the transmit ring.
     ring: Option<Arc<TxCell<tx::Ring<'bound>>>>,
     counters: Arc<counters::Queue>,
+    /// How far completions were freed before they were seen with the wish for an interrupt.
+    freed: Index,
 }
 
 /// The queue's switch; going away, it turns the queue off and waits until it is.
@@ -121,6 +126,7 @@ impl<'bound> Queue<'bound> {
             tx,
             ring: None,
             counters,
+            freed: Index::ZERO,
         }
     }
 
@@ -213,16 +219,22 @@ impl<'bound> Poll for Queue<'bound> {
         self.counters.rx.polls.add(1);
         let mut done = QueueDoorbell(0).with_tx_seen(seen.raw());
         let (mut work, mut again, mut retry) = (0, false, false);
+        let (mut consumed, mut half) = (self.freed, u16::MAX);
         if let Some(rx) = &mut self.rx {
             let polled = rx.poll(cx, cx.budget());
             work = polled.work;
             again = cx.budget() != 0 && polled.again;
             retry = polled.starving;
-            done = done.with_cq_cons(polled.consumed.raw());
+            (consumed, half) = (polled.consumed, polled.half);
+            done = done.with_cq_cons(consumed.raw());
         }
-        if again || cx.budget() == 0 {
+        // Who polls for long without the interrupt, busy polling or with deferred interrupts, would
+        // fill the ring: nothing else frees completions then.
+        let many = consumed.since(self.freed) >= half;
+        if again || many || cx.budget() == 0 {
             // Free the completions; the interrupt is not wanted yet.
             shared.mmio.write(shared.reg, done.0);
+            self.freed = consumed;
         }
         Outcome {
             work,

@@ -253,6 +253,12 @@ impl<'bound> Receiver<'bound> {
         self.reasm.is_starving() || self.packet.is_starving()
     }
 
+    /// Half of the completions that the ring holds.
+    #[inline]
+    pub(crate) fn half_ring(&self) -> u16 {
+        self.ring.half()
+    }
+
     /// Index behind the last completion taken.
     pub(crate) fn consumed(&self) -> Index {
         self.ring.consumed()

@@ -100,6 +100,13 @@ impl<'bound> Completions<'bound> {
         self.ring.read(self.at(self.next.add(MASK)) + TIME)
     }
 
+    /// Half of the entries.
+    #[inline]
+    pub(super) fn half(&self) -> u16 {
+        // A ring has at most as many entries as an index counts.
+        ((1_u32 << self.log2) / 2) as u16
+    }
+
     /// Index behind the last completion taken.
     #[inline]
     pub(super) fn consumed(&self) -> Index {

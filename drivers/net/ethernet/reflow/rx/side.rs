@@ -33,6 +33,8 @@ pub(crate) struct Polled {
     pub(crate) starving: bool,
     /// Index behind the last completion taken.
     pub(crate) consumed: Index,
+    /// Half of the completions that the ring holds.
+    pub(crate) half: u16,
 }
 
 /// The receive side of a queue.
@@ -108,6 +110,7 @@ impl<'bound> Side<'bound> {
                     again: !empty,
                     starving: rx.is_starving(),
                     consumed: rx.consumed(),
+                    half: rx.half_ring(),
                 }
             }
             Self::Program(rx) => {
@@ -117,6 +120,7 @@ impl<'bound> Side<'bound> {
                     again: !empty,
                     starving: rx.is_starving(),
                     consumed: rx.consumed(),
+                    half: rx.half_ring(),
                 }
             }
         }

@@ -108,6 +108,12 @@ impl<'bound> Receiver<'bound> {
     ///
     /// # Errors
     ///
+    /// Half of the completions that the ring holds.
+    #[inline]
+    pub(super) fn half_ring(&self) -> u16 {
+        self.ring.half()
+    }
+
     /// [`ENOMEM`].
     pub(super) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
         let pool =
