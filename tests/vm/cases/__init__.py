@@ -25,5 +25,7 @@ SUBJECTS = (
     "filter",
     "odd",
     "geometry",
+    "napi",
+    "forward",
     "life",
 )

@@ -9,6 +9,7 @@ import struct
 import time
 
 from guest.counters import change, need_reflow, per_queue, read
+from guest.device import with_parameter
 from guest.frames import ACK, FIN, PSH, RST, SYN, URG
 from guest.harness import case, check, equal
 from guest.net import ADDRESS, DUT, PEER
@@ -87,13 +88,18 @@ class Watch:
         """Return the packets from a port up to the one with FIN and without data."""
         found = []
         while True:
-            vnet, frame = read_one(self.ears)
-            seen = take_apart(frame, vnet)
-            if seen is None or struct.unpack_from("!HH", seen.head, seen.tcp) != ports:
-                continue
+            seen = self.next_from(ports)
             if seen.flags() & FIN and not seen.payload:
                 return found
             found.append(seen)
+
+    def next_from(self, ports):
+        """Return the next packet from a port."""
+        while True:
+            vnet, frame = read_one(self.ears)
+            seen = take_apart(frame, vnet)
+            if seen and struct.unpack_from("!HH", seen.head, seen.tcp) == ports:
+                return seen
 
 
 def expect(watch, what, segments, sizes):
@@ -328,6 +334,15 @@ def largest(rig):
                       [*full, segment.data(at, rest + 1), segment.data(at + mss, rest + 1)],
                       [most - rest, rest + 1, rest + 1]))
     _run(rig, table)
+
+
+@case(claims=(42, 44, 57), limit=120)
+def headers_delivered(rig):
+    """With every packet's header delivered, the driver makes the same of them."""
+    prepare(rig)
+    with_parameter(rig, "header_suppression", "false")
+    _run(rig, common(base(4)) + of_ipv4(base(4)) + common(base(6)) + of_ipv6(base(6)))
+    _run(rig, common(base(4, True)) + of_ipv4(base(4, True)) + common(base(6, True)))
 
 
 @case(claims=(22, 56, 62), limit=40)
