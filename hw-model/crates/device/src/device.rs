@@ -155,7 +155,8 @@ impl Device {
             .with_session(1)
             .with_tcb(1)
             .with_cmd(1)
-            .with_timestamp(1);
+            .with_timestamp(1)
+            .with_gather(1);
         let m = config.mac;
         let lo = u32::from_le_bytes([m[0], m[1], m[2], m[3]]);
         let hi = u32::from_le_bytes([m[4], m[5], 0, 0]);

@@ -3,8 +3,8 @@
 //! A log of how packets left the packet memory, for traces.
 //!
 //! Whether another packet of a flow waits is known only when a packet is transferred. Who wants to
-//! record that keeps what arrived, queue by queue, and matches it with this log: packets leave a
-//! queue in the order in which they came.
+//! record that keeps what arrived, queue by queue, and matches it with this log: each exit tells how
+//! many packets of the queue that came before stay behind.
 
 use crate::device::Device;
 use reflow_hwdef::opcode::Opcode;
@@ -14,6 +14,8 @@ use reflow_hwdef::opcode::Opcode;
 pub struct Exit {
     /// The queue that it waited in.
     pub queue: u16,
+    /// Packets of that queue that came before it and still wait.
+    pub before: usize,
     /// How it was transferred, `None` if it was lost.
     pub transferred: Option<Transferred>,
 }
@@ -33,10 +35,11 @@ pub(crate) struct ExitLog(Option<Vec<Exit>>);
 
 impl ExitLog {
     /// A packet leaves a queue.
-    pub(crate) fn left(&mut self, queue: usize) {
+    pub(crate) fn left(&mut self, queue: usize, before: usize) {
         if let Some(log) = &mut self.0 {
             log.push(Exit {
                 queue: queue as u16,
+                before,
                 transferred: None,
             });
         }

@@ -10,6 +10,7 @@ use crate::merge::FixedIds;
 use crate::parser::Session;
 use crate::spread::Hash;
 use crate::tcb::Mark;
+use reflow_hwdef::desc::FLOW_NONE;
 use reflow_hwdef::isa::Kind;
 use reflow_hwdef::opcode::Opcode;
 use std::collections::VecDeque;
@@ -86,13 +87,24 @@ pub(crate) enum Item {
     },
 }
 
+/// A place in a queue's order.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    slot: u32,
+    /// Flow number of the packet, FLOW_NONE for none and for what is no packet.
+    flow: u16,
+    packet: bool,
+}
+
 /// The packet memory.
 #[derive(Debug)]
 pub(crate) struct PacketMemory {
     size: usize,
     level: usize,
     high: usize,
-    fifos: Vec<VecDeque<Item>>,
+    fifos: Vec<VecDeque<Entry>>,
+    slots: Vec<Option<Item>>,
+    free: Vec<u32>,
     /// How packets left, for traces.
     pub(crate) exits: ExitLog,
     spare: Vec<Vec<u8>>,
@@ -107,6 +119,8 @@ impl PacketMemory {
             level: 0,
             high: 0,
             fifos: (0..queues).map(|_| VecDeque::new()).collect(),
+            slots: Vec::new(),
+            free: Vec::new(),
             exits: ExitLog::default(),
             spare: Vec::new(),
             spare_bytes: 0,
@@ -147,48 +161,92 @@ impl PacketMemory {
         bytes.extend_from_slice(parts[1]);
         self.level += bytes.len();
         self.high = self.high.max(self.level);
-        self.fifos[queue].push_back(Item::Packet(Packet { bytes, control }));
+        let flow = control.flow;
+        self.append(queue, flow, Item::Packet(Packet { bytes, control }));
     }
 
     /// Puts the release of a page behind what waits in a queue.
     pub(crate) fn push_release(&mut self, queue: usize, flow: u16, rb_id: u16, ends_flow: bool) {
-        self.fifos[queue].push_back(Item::Release {
+        let item = Item::Release {
             flow,
             rb_id,
             ends_flow,
-        });
+        };
+        self.append(queue, FLOW_NONE, item);
+    }
+
+    fn append(&mut self, queue: usize, flow: u16, item: Item) {
+        let packet = matches!(item, Item::Packet(_));
+        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
+        match self.slots.get_mut(slot as usize) {
+            Some(place) => *place = Some(item),
+            None => self.slots.push(Some(item)),
+        }
+        self.fifos[queue].push_back(Entry { slot, flow, packet });
     }
 
     /// The first item of a queue.
     pub(crate) fn front(&self, queue: usize) -> Option<&Item> {
-        self.fifos[queue].front()
+        self.item(self.fifos[queue].front()?)
+    }
+
+    fn item(&self, entry: &Entry) -> Option<&Item> {
+        self.slots.get(entry.slot as usize)?.as_ref()
     }
 
     /// Removes the first item of a queue.
     pub(crate) fn pop(&mut self, queue: usize) -> Option<Item> {
-        let item = self.fifos[queue].pop_front()?;
+        let entry = self.fifos[queue].pop_front()?;
+        self.remove(queue, entry, 0)
+    }
+
+    /// The first packet of a flow in a queue, and its place in the order.
+    pub(crate) fn find(&self, queue: usize, flow: u16) -> Option<(usize, &Packet)> {
+        let mut entries = self.fifos[queue].iter().enumerate();
+        let (at, entry) = entries.find(|(_, entry)| entry.packet && entry.flow == flow)?;
+        match self.item(entry)? {
+            Item::Packet(packet) => Some((at, packet)),
+            Item::Release { .. } => None,
+        }
+    }
+
+    /// Removes the packet at a place in a queue's order.
+    pub(crate) fn take(&mut self, queue: usize, at: usize) -> Option<Packet> {
+        let before = self.fifos[queue].iter().take(at);
+        let before = before.filter(|entry| entry.packet).count();
+        let entry = self.fifos[queue].remove(at)?;
+        match self.remove(queue, entry, before)? {
+            Item::Packet(packet) => Some(packet),
+            Item::Release { .. } => None,
+        }
+    }
+
+    /// Empties the slot of an entry that was taken out of a queue's order.
+    fn remove(&mut self, queue: usize, entry: Entry, before: usize) -> Option<Item> {
+        let item = self.slots.get_mut(entry.slot as usize)?.take()?;
+        self.free.push(entry.slot);
         if let Item::Packet(packet) = &item {
             self.level -= packet.bytes.len();
-            self.exits.left(queue);
+            self.exits.left(queue, before);
         }
         Some(item)
     }
 
     /// Packets that wait in a queue.
     pub(crate) fn waiting(&self, queue: usize) -> usize {
-        let items = self.fifos[queue].iter();
-        items.filter(|item| matches!(item, Item::Packet(_))).count()
+        self.fifos[queue]
+            .iter()
+            .filter(|entry| entry.packet)
+            .count()
     }
 
     /// Whether the level is the sum of the packets that wait.
     pub(crate) fn is_consistent(&self) -> bool {
-        let sum: usize = self
-            .fifos
-            .iter()
-            .flatten()
-            .map(|item| match item {
-                Item::Packet(packet) => packet.bytes.len(),
-                Item::Release { .. } => 0,
+        let entries = self.fifos.iter().flatten();
+        let sum: usize = entries
+            .map(|entry| match self.item(entry) {
+                Some(Item::Packet(packet)) => packet.bytes.len(),
+                _ => 0,
             })
             .sum();
         sum == self.level && self.level <= self.high && self.high <= self.size

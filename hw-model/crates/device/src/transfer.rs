@@ -7,6 +7,7 @@
 //! completions that it takes are there.
 
 mod describe;
+mod gather;
 mod placing;
 
 pub(crate) use describe::release;
@@ -131,8 +132,12 @@ impl Transfer<'_> {
         self.scratch.completions.clear();
         match (self.pm.pop(self.queue), plan) {
             (Some(Item::Packet(packet)), Some(plan)) => {
-                let done = self.packet(rx, &packet, &plan, host);
+                let mut done = self.packet(rx, &packet, &plan, host);
+                self.fm.pop(self.queue);
                 self.leave(packet.control.flow, plan.ends_flow);
+                if done.is_ok() && self.may_gather(&packet, &plan) {
+                    done = self.gather(rx, packet.control.flow, host);
+                }
                 self.pm.recycle(packet);
                 if done.is_err() {
                     // Popped already, so not among those that are lost with the queue.
@@ -356,6 +361,7 @@ impl Transfer<'_> {
                         .push_release(self.queue, c.flow, place.buffer.id, true);
                 }
             }
+            self.fm.pop(self.queue);
             self.leave(c.flow, ends_flow);
             self.pm.recycle(packet);
             self.counters.inc(Global::RxDmaErrors);
@@ -365,7 +371,6 @@ impl Transfer<'_> {
 
     /// A packet has left: its flow may be idle now, or at its end.
     fn leave(&mut self, flow: u16, ends_flow: bool) {
-        self.fm.pop(self.queue);
         if ends_flow {
             self.reasm.forget(flow);
             self.fdb.remove(flow);
@@ -415,6 +420,12 @@ impl Transfer<'_> {
                 .with_more(plan.more.into())
                 .with_rel_flow(plan.ends_flow.into());
         }
+        self.transferred(c, plan);
+        Ok(())
+    }
+
+    /// Takes note of a packet that was transferred.
+    fn transferred(&mut self, c: &Control, plan: &Plan) {
         self.reasm.transferred(c.flow, plan.opcode, plan.more);
         self.walked(c.flow, &plan.walk);
         self.summarised(c, plan.opcode);
@@ -425,7 +436,6 @@ impl Transfer<'_> {
         if plan.more {
             self.counters.inc(Global::HintMore);
         }
-        Ok(())
     }
 
     /// The whole packet to a cell of the small class.

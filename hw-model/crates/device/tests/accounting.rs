@@ -200,7 +200,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => (0..2_usize).prop_map(Event::Poll),
         2 => (0..3_000_000_u64).prop_map(Event::Wait),
         1 => (0..2_usize).prop_map(Event::Restart),
-        1 => (0..32_u32).prop_map(Event::Configure),
+        1 => (0..128_u32).prop_map(Event::Configure),
         1 => (0..2_u32).prop_map(Event::Redirect),
     ]
 }

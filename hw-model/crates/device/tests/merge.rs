@@ -469,7 +469,7 @@ proptest! {
         v6: bool,
         tunnel: bool,
         chunk in 1..40_usize,
-        cfg in 0..8_u32,
+        cfg in 0..16_u32,
     ) {
         let mut setup = Setup {
             program: if tunnel { "tunnels" } else { "default" },
@@ -478,7 +478,8 @@ proptest! {
         setup.flow_cfg = setup.flow_cfg
             .with_suppress(cfg & 1)
             .with_fresh_page((cfg >> 1) & 1)
-            .with_split_all((cfg >> 2) & 1);
+            .with_split_all((cfg >> 2) & 1)
+            .with_gather((cfg >> 3) & 1);
         let mut rig = Rig::new(setup);
         let frames = traffic(&steps, v6, tunnel);
         let mut stack = Stack::default();

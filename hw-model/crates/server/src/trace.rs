@@ -137,7 +137,7 @@ impl Trace {
     /// A frame that was received has left the packet memory.
     pub(crate) fn left(&mut self, exit: Exit) {
         let waiting = self.waiting.get_mut(usize::from(exit.queue));
-        let Some(number) = waiting.and_then(VecDeque::pop_front) else {
+        let Some(number) = waiting.and_then(|queue| queue.remove(exit.before)) else {
             return;
         };
         let held = number

@@ -238,6 +238,8 @@ bitfields! {
     12:12 cmd, with_cmd;
     /// Receive timestamps.
     13:13 timestamp, with_timestamp;
+    /// Packets of an aggregate can leave together.
+    14:14 gather, with_gather;
 }
 
 bitfields! {
@@ -323,6 +325,11 @@ bitfields! {
     /// came before. No data in order is "small" because of PSH or FIN. A packet out of order ends
     /// the PDU's contiguity; the next PDU whose header comes has its pages again.
     5:5 session, with_session;
+    /// Gather: packets that wait and are appended to the aggregate of the one that is transferred
+    /// leave together with it, past those of other flows, under one completion, as long as their
+    /// data take no third buffer. Only where headers are suppressed and the connection has neither
+    /// control block nor session framing.
+    6:6 gather, with_gather;
 }
 
 bitfields! {

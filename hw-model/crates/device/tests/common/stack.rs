@@ -89,7 +89,7 @@ impl Stack {
             open.segs * open.seg_size,
             "only the last may be shorter"
         );
-        open.segs += 1;
+        open.segs += d.first.c0.segs() as usize;
         open.fixed_id = d.first.c0.fixed_id() == 1;
         open.outer_fixed_id = d.first.c5.outer_fixed_id() == 1;
         open.data.extend_from_slice(&d.data);
@@ -113,13 +113,21 @@ fn single(d: &Delivery) -> Super {
         None => (d.whole.clone(), Vec::new()),
     };
     assert!(d.header.is_none() || data.len() == data_len);
+    // Several packets of an aggregate at once.
+    let segs = d.last.c0.segs() as usize;
+    let (mut header, mut seg_size) = (header, data_len);
+    if segs > 1 {
+        seg_size = d.first.c5.seg_size() as usize;
+        assert_eq!(data_len.div_ceil(seg_size), segs);
+        header[d.first.c4.l4_off() as usize + 13] |= c0.tcp_flags() as u8 & 0x09;
+    }
     Super {
         header,
         data,
-        segs: 1,
-        seg_size: data_len,
-        fixed_id: false,
-        outer_fixed_id: false,
+        segs,
+        seg_size,
+        fixed_id: segs > 1 && c0.fixed_id() == 1,
+        outer_fixed_id: segs > 1 && d.first.c5.outer_fixed_id() == 1,
         l3_off: d.first.c4.l3_off() as usize,
         l4_off: d.first.c4.l4_off() as usize,
         outer_off: (c0.tunnel() == 1).then(|| d.first.c5.outer_off() as usize),

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Gathering: packets of an aggregate that wait together leave together, under one completion.
+
+mod common;
+
+use common::driver::{Delivery, Piece};
+use common::frames::{ACK, PSH};
+use common::{Rig, Setup, Tcp};
+use reflow_hwdef::opcode::Opcode;
+use reflow_hwdef::stats::Global;
+
+fn gathering() -> Rig {
+    let mut setup = Setup::default();
+    setup.flow_cfg = setup.flow_cfg.with_gather(1);
+    Rig::new(setup)
+}
+
+/// Operation code, wire packets, hint and pieces of a delivery.
+fn told(d: &Delivery) -> (Opcode, u64, bool, Vec<(u16, usize, usize)>) {
+    let pieces = d
+        .pieces
+        .iter()
+        .map(|&Piece { rb, off, len }| (rb, off, len));
+    (d.opcode, d.last.c0.segs(), d.more, pieces.collect())
+}
+
+/// As many packets as have their data in two pages; the packet that would need a third begins the
+/// next completion.
+///
+/// Claims: 18, 20, 42, 55, 57.
+#[test]
+fn a_burst_takes_a_completion_for_two_pages() {
+    let mut rig = gathering();
+    for i in 0..8 {
+        rig.arrive(&Tcp::data(1, 1 + i * 1448, 1448).build());
+    }
+    let got = rig.deliver();
+    let told: Vec<_> = got.iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            (Opcode::Start, 5, true, vec![(0, 0, 4096), (1, 0, 3144)]),
+            (Opcode::Append, 3, false, vec![(1, 3144, 952), (2, 0, 3392)]),
+        ]
+    );
+    assert_eq!(got[0].first.c5.seg_size(), 1448);
+    assert_eq!(got[0].first.c1.pkt_len(), 5 * 1514);
+    assert_eq!(
+        (got[0].first.c0.rel_rb(), got[0].first.c0.rel_rb2()),
+        (1, 0)
+    );
+    assert_eq!(
+        (rig.count(Global::OpStart), rig.count(Global::OpAppend)),
+        (1, 7)
+    );
+}
+
+/// Flows that come by turns leave one after the other, each in its own order.
+///
+/// Claims: 20, 21, 22, 23, 37.
+#[test]
+fn flows_that_take_turns_are_put_together() {
+    let mut rig = gathering();
+    for i in 0..3 {
+        for conn in 0..4 {
+            rig.arrive(&Tcp::data(conn, 1 + i * 500, 500).build());
+        }
+    }
+    let told: Vec<_> = rig.deliver().iter().map(told).collect();
+    let flow = |n| (Opcode::Start, 3, false, vec![(n, 0, 1500)]);
+    assert_eq!(told, [flow(0), flow(1), flow(2), flow(3)]);
+}
+
+/// The packet that completes the aggregate is the last to join; what follows starts anew.
+#[test]
+fn a_complete_aggregate_is_told_as_one() {
+    let mut rig = gathering();
+    for (i, flags) in [ACK, ACK | PSH, ACK, ACK].into_iter().enumerate() {
+        let frame = Tcp::data(1, 1 + i as u32 * 100, 100);
+        rig.arrive(&frame.flags(flags).build());
+    }
+    let got = rig.deliver();
+    let told: Vec<_> = got.iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            (Opcode::Start, 2, false, vec![(0, 0, 200)]),
+            (Opcode::Start, 2, false, vec![(0, 200, 200)]),
+        ]
+    );
+    assert_ne!(got[0].first.c0.tcp_flags() & u64::from(PSH), 0);
+    assert_eq!(rig.count(Global::OpAppendClose), 1);
+}
+
+/// Packets that are not appended, and those of other flows, keep their completions.
+#[test]
+fn what_is_not_appended_stays_alone() {
+    let mut rig = gathering();
+    rig.arrive(&Tcp::data(1, 1, 100).build());
+    rig.arrive(&Tcp::data(2, 1, 100).build());
+    // Out of order, then in order again.
+    rig.arrive(&Tcp::data(1, 900, 100).build());
+    rig.arrive(&Tcp::data(1, 1000, 100).build());
+    let told: Vec<_> = rig
+        .deliver()
+        .iter()
+        .map(|d| (d.opcode, d.last.c0.segs()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Opcode::Start, 1),
+            (Opcode::Start, 1),
+            (Opcode::OutOfOrder, 1),
+            (Opcode::Start, 1),
+        ]
+    );
+}
