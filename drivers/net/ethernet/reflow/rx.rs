@@ -279,7 +279,12 @@ impl<'bound> Receiver<'bound> {
             if let Some(counter) = counters.opcodes.get(p.opcode as usize) {
                 counter.add(1);
             }
-            count.packets.add(1);
+            if p.segs > 1 {
+                if let Some(counter) = counters.opcodes.get(Opcode::Append as usize) {
+                    counter.add(u64::from(p.segs) - 1);
+                }
+            }
+            count.packets.add(p.segs.into());
             count.bytes.add(c.c1.pkt_len());
             if c.c0.csum_bad() != 0 {
                 count.csum_bad.add(1);
@@ -323,7 +328,7 @@ impl<'bound> Receiver<'bound> {
         self.partial = Partial::None;
         match copy_cell(cx, &self.small, span) {
             Ok(skb) => self.submit(cx, skb, c, count),
-            Err(e) => count_drop(count, &e),
+            Err(e) => count_drop(count, &e, 1),
         }
         self.small.used(span);
     }
@@ -428,7 +433,7 @@ impl<'bound> Receiver<'bound> {
             (Ok(skb), true) => self.partial = Partial::Split(skb),
             (Ok(skb), false) => self.submit(cx, skb, c, count),
             (Err(e), cont) => {
-                count_drop(count, &e);
+                count_drop(count, &e, 1);
                 if cont {
                     self.partial = Partial::Dropped;
                 }
@@ -471,7 +476,7 @@ impl<'bound> Receiver<'bound> {
                 None => Err(Dropped::Lie),
             };
             if let Err(e) = &skb {
-                count_drop(count, e);
+                count_drop(count, e, p.segs);
                 dropped = true;
             }
             let meta = flows::meta(c, self.queue, &self.settings);
@@ -486,6 +491,7 @@ impl<'bound> Receiver<'bound> {
         let put = match self.flows.skb(cx, flow, c, &need, count) {
             // Length by length the data must be what the device says the packet has.
             Ok(_) if !p.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
+            Ok(_) if p.segs > 1 && !first => Err(Dropped::Lie),
             Ok(skb) => put_data(&mut self.reasm, skb, [data, data2]),
             Err(Refused::NoMem) => Err(Dropped::NoMem),
             Err(Refused::Orphan) => Err(Dropped::Orphan),
@@ -494,7 +500,7 @@ impl<'bound> Receiver<'bound> {
         release_data(&mut self.reasm, cx, [data, data2]);
         if let Err(e) = put {
             if !dropped {
-                count_drop(count, &e);
+                count_drop(count, &e, p.segs);
                 dropped = true;
             }
             count.drop_orphan.add(self.flows.spoil(flow).into());
@@ -504,7 +510,7 @@ impl<'bound> Receiver<'bound> {
             return;
         }
         let last = data2.as_ref().or(data.as_ref());
-        self.flows.appended(flow, c, bytes, last);
+        self.flows.appended(flow, c, p.segs, bytes, last);
         if p.opcode == Opcode::AppendClose || !p.more {
             self.flows.close(cx, flow, count);
         }
@@ -572,11 +578,13 @@ enum Dropped {
     Counted,
 }
 
-fn count_drop(count: &counters::Rx, why: &Dropped) {
+/// Counts so many packets on the wire as dropped.
+fn count_drop(count: &counters::Rx, why: &Dropped, packets: u16) {
+    let packets = packets.into();
     match why {
-        Dropped::NoMem => count.drop_nomem.add(1),
-        Dropped::Lie => count.drop_bad_completion.add(1),
-        Dropped::Orphan => count.drop_orphan.add(1),
+        Dropped::NoMem => count.drop_nomem.add(packets),
+        Dropped::Lie => count.drop_bad_completion.add(packets),
+        Dropped::Orphan => count.drop_orphan.add(packets),
         Dropped::Counted => {}
     }
 }
@@ -585,10 +593,13 @@ fn count_drop(count: &counters::Rx, why: &Dropped) {
 #[inline]
 fn copy_cell(cx: &PollContext<'_>, cells: &Cells<'_>, span: &Span) -> Result<RxSkb, Dropped> {
     let (mem, off) = cells.at(span).ok_or(Dropped::Lie)?;
-    let mut skb = RxSkb::alloc(cx, CELL_SIZE).ok_or(Dropped::NoMem)?;
-    skb.put_coherent(mem, off, span.len)
-        .map_err(|_| Dropped::Lie)?;
-    Ok(skb)
+    RxSkb::copy(cx, mem, off, span.len, CELL_SIZE).map_err(|e| {
+        if e == ENOMEM {
+            Dropped::NoMem
+        } else {
+            Dropped::Lie
+        }
+    })
 }
 
 /// Puts data behind what a socket buffer holds.

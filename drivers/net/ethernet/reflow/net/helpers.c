@@ -356,6 +356,33 @@ void reflow_rust_helper_skb_put_data(struct sk_buff *skb, const void *data,
 	skb_put_data(skb, data, len);
 }
 
+/*
+ * A packet that begins with a copy of @len bytes, with room for @room in its
+ * linear part. That is part of a page: cheaper than kmalloc(), and the skb
+ * comes from the NAPI cache.
+ */
+struct sk_buff *reflow_rust_helper_rx_copy(struct napi_struct *napi,
+					   const void *data, u32 len, u32 room)
+{
+	u32 headroom = NET_SKB_PAD + NET_IP_ALIGN;
+	u32 size = SKB_HEAD_ALIGN(headroom + room);
+	struct sk_buff *skb;
+	void *head;
+
+	head = napi_alloc_frag(size);
+	if (unlikely(!head))
+		return NULL;
+	skb = napi_build_skb(head, size);
+	if (unlikely(!skb)) {
+		skb_free_frag(head);
+		return NULL;
+	}
+	skb_reserve(skb, headroom);
+	skb->dev = napi->dev;
+	skb_put_data(skb, data, len);
+	return skb;
+}
+
 u32 reflow_rust_helper_skb_tailroom(const struct sk_buff *skb)
 {
 	return skb_tailroom(skb);

@@ -167,21 +167,33 @@ impl RxSkb {
         len <= room
     }
 
-    /// Appends bytes of coherent memory to the linear part.
+    /// A packet that begins with `len` bytes of coherent memory and has room for `room`, not less,
+    /// in its linear part.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if the bytes are not inside `from` or do not fit; nothing is copied then.
+    /// [`EINVAL`] if the bytes are not inside `from` or do not fit, [`ENOMEM`] without memory.
     #[inline]
-    pub(crate) fn put_coherent(&mut self, from: &Bytes, off: usize, len: u16) -> Result {
+    pub(crate) fn copy(
+        cx: &PollContext<'_>,
+        from: &Bytes,
+        off: usize,
+        len: u16,
+        room: u32,
+    ) -> Result<Self> {
         let src = from.range(off, len.into()).ok_or(EINVAL)?;
-        if !self.has_tailroom(len.into()) {
+        if u32::from(len) > room {
             return Err(EINVAL);
         }
-        // SAFETY: `src` has `len` bytes and the packet has room for them. The C function copies
-        // bytes whatever the device writes meanwhile.
-        unsafe { bindings::skb_put_data(self.skb.as_ptr(), src.cast(), len.into()) };
-        Ok(())
+        // SAFETY: The context proves that its NAPI instance is running on this CPU; `src` has `len`
+        // bytes, for which there is room. The C function copies bytes whatever the device writes
+        // meanwhile.
+        let skb = unsafe { bindings::rx_copy(cx.napi(), src.cast(), len.into(), room) };
+        // INVARIANT: A fresh packet, owned by nobody else.
+        Ok(Self {
+            skb: NonNull::new(skb).ok_or(ENOMEM)?,
+            frags: 0,
+        })
     }
 
     /// Appends bytes to the linear part.

@@ -79,6 +79,9 @@ pub(crate) struct Packet {
     pub(crate) cont: bool,
     /// Another packet of this flow waits in the device.
     pub(crate) more: bool,
+    /// Packets on the wire that this one stands for: several if they go on with one aggregate, whose
+    /// data then fit their number.
+    pub(crate) segs: u16,
 }
 
 /// A completion, checked.
@@ -235,6 +238,27 @@ pub(crate) fn item(c: &Completion) -> Result<Item, Lie> {
     place(c).map(Item::Part)
 }
 
+/// How many packets on the wire a completion stands for.
+///
+/// Several have data as they would be cut again: all as long as the aggregate's first, but for the
+/// last, which may be shorter.
+#[inline]
+fn segs(c: &Completion, opcode: Opcode, place: &Place) -> Result<u16, Lie> {
+    let segs = c.c0.segs() as u32;
+    if segs <= 1 {
+        return Ok(1);
+    }
+    let Place::Split(_, Some(data), data2) = place else {
+        return Err(Lie::Shape);
+    };
+    let len = u32::from(data.len) + data2.as_ref().map_or(0, |span| span.len.into());
+    let size = c.c5.seg_size() as u32;
+    if !aggregates(opcode) || c.c0.cont() != 0 || len > segs * size || len <= (segs - 1) * size {
+        return Err(Lie::Shape);
+    }
+    Ok(segs as u16)
+}
+
 /// Checks a completion against a table of `flows` flows.
 ///
 /// # Errors
@@ -261,10 +285,12 @@ pub(crate) fn decode(c: &Completion, flows: usize) -> Result<Event, Lie> {
             return Err(Lie::Shape);
         }
     }
+    let segs = segs(c, opcode, &place)?;
     Ok(Event::Packet(Packet {
         opcode,
         flow,
         place,
+        segs,
         cont: c0.cont() != 0,
         more: c0.more() != 0,
     }))
@@ -406,6 +432,36 @@ mod tests {
             }),
             Some(Lie::Range)
         );
+    }
+
+    /// Claims: 55, 57.
+    #[test]
+    fn several_packets_have_data_that_fit_their_number() {
+        use crate::hw::desc::C5;
+        let two = |len, size| {
+            decode(
+                &Completion {
+                    c0: start().c0.with_segs(2),
+                    c3: start().c3.with_rb_len(len),
+                    c5: C5(0).with_seg_size(size),
+                    ..start()
+                },
+                16,
+            )
+        };
+        let Ok(Event::Packet(p)) = two(2896, 1448) else {
+            panic!("refused");
+        };
+        assert_eq!(p.segs, 2);
+        assert!(two(1449, 1448).is_ok());
+        assert_eq!(two(1448, 1448), Err(Lie::Shape));
+        assert_eq!(two(2897, 1448), Err(Lie::Shape));
+        assert_eq!(two(1, 0), Err(Lie::Shape));
+        let alone = Completion {
+            c0: start().c0.with_segs(2).with_opcode(Opcode::Small as u64),
+            ..start()
+        };
+        assert_eq!(decode(&alone, 16), Err(Lie::Shape));
     }
 
     #[test]

@@ -294,19 +294,24 @@ impl Flows {
         Ok(())
     }
 
-    /// Takes note of a packet of which so many bytes were put into the flow's socket buffer.
+    /// Takes note of packets of which so many bytes were put into the flow's socket buffer.
     #[inline]
-    pub(super) fn appended(&mut self, flow: u16, c: &Completion, bytes: u32, last: Option<&Span>) {
+    pub(super) fn appended(
+        &mut self,
+        flow: u16,
+        c: &Completion,
+        segs: u16,
+        bytes: u32,
+        last: Option<&Span>,
+    ) {
         if let Some(place) = self.places.get_mut(usize::from(flow)) {
             let agg = &mut place.agg;
-            if agg.segs != 0 {
+            if agg.segs != 0 || agg.advanced || segs > 1 {
                 agg.flags |= c.c0.tcp_flags() as u8 & LATER_FLAGS;
-            } else if agg.advanced {
-                agg.flags = c.c0.tcp_flags() as u8 & LATER_FLAGS;
             }
             // A device could go on for ever; a packet that long has no header that fits it.
             agg.tail = last.map(|span| (span.id, span.off + span.len));
-            agg.segs = agg.segs.saturating_add(1);
+            agg.segs = agg.segs.saturating_add(segs);
             agg.bytes = agg.bytes.saturating_add(bytes);
             agg.meta.gso_size = c.c5.seg_size() as u16;
             if c.c0.fixed_id() != 0 {

@@ -245,7 +245,7 @@ impl<'bound> Receiver<'bound> {
         }
         let packet = match self.gather(cx, first) {
             Ok(packet) => packet,
-            Err(e) => return count_drop(count, &e),
+            Err(e) => return count_drop(count, &e, 1),
         };
         let verdict = match program {
             Some(program) => program.run(cx, packet),
