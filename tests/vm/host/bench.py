@@ -124,11 +124,11 @@ class Bench(Machine):
     def _listen(self):
         """Follow the guest; return what its sink measured, in order."""
         measured, label = [], None
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while (line := self.line(deadline, label or "the guest to boot")) is not None:
             words = line.split()
             if words[:1] == ["begin"]:
-                label, deadline = words[1], time.monotonic() + 180
+                label, deadline = words[1], time.monotonic() + 600
             elif words[:1] == ["measured"]:
                 measured.append((label.split(".")[0], int(words[1]), int(words[2])))
             elif words[:1] == ["end"] and words[2] != "0":
