@@ -256,6 +256,8 @@ def of_ipv6(segment):
     same, other = behind(DSTOPTS, b"\x01\x04\0\0\0\0"), behind(DSTOPTS, b"\x01\x04\x11\x11\x11\x11")
     made = row(segment, *[100] * 4)
     made[2] = made[2].but(extension=behind(FRAGMENT, bytes(6)))
+    # The fragment may take another queue, and is not to overtake what came before.
+    made.insert(2, 0.1)
     return [
         ("ip_frag6", made, [200, 100, 100]),
         ("ip_v6ext_same", [part.but(extension=same) for part in row(segment, 100, 100)], [200]),
