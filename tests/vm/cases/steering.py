@@ -8,7 +8,7 @@ from guest.net import DUT, PEER
 from guest.steering import (TABLE, TOGETHER, UDP_V6_FLOW, Flow, add_rule, context, ethtool,
                             expect, flows, need_queues, refused, reset, set_hash_fields,
                             toeplitz)
-from guest.traffic import bulk
+from guest.traffic import InBackground, bulk
 
 KINDS = ((4, TCP), (4, UDP), (6, TCP), (6, UDP))
 KEY = bytes(range(0x11, 0x11 + 40))
@@ -282,3 +282,15 @@ def streams_move_between_queues(rig):
         bulk(rig, PEER, 4, flows=8, size=1 << 17)
         ethtool(rig, *words)
     bulk(rig, PEER, 4, flows=8, size=1 << 17)
+
+
+@case(limit=20)
+def self_test(rig):
+    """`ethtool -t` finds the device in order while traffic goes on."""
+    need_reflow(rig)
+    stream = InBackground(bulk, rig, PEER, 4, flows=2, size=1 << 19)
+    said = ethtool(rig, "-t")
+    stream.finish(15)
+    check("The test result is PASS" in said, f"the device's test of itself: {said}")
+    for what in ("command ring", "parser", "hash", "packet memory", "flow database", "clock"):
+        check(f"{what}" in said, f"no test of {what}: {said}")

@@ -13,7 +13,6 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
-#[allow(dead_code)]
 #[forbid(unsafe_code)]
 mod cmd;
 #[forbid(unsafe_code)]
@@ -43,6 +42,8 @@ mod queue;
 mod red;
 #[forbid(unsafe_code)]
 mod rx;
+#[forbid(unsafe_code)]
+mod selftest;
 #[forbid(unsafe_code)]
 mod setup;
 #[forbid(unsafe_code)]

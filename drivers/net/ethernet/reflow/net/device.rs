@@ -119,6 +119,7 @@ pub(crate) trait Operations:
     + ethtool::Operations
     + ethtool::rxfh::Operations
     + ethtool::rxnfc::Operations
+    + ethtool::selftest::Operations
     + ethtool::split::Operations
     + service::Operations
     + stats::Queues

@@ -6,6 +6,7 @@
 
 pub(crate) mod rxfh;
 pub(crate) mod rxnfc;
+pub(crate) mod selftest;
 pub(crate) mod split;
 
 use super::{
@@ -190,6 +191,7 @@ impl<T: device::Operations> Adapter<T> {
         remove_rxfh_context: Some(rxfh::Adapter::<T>::remove_rxfh_context),
         get_rxfh_fields: Some(rxfh::Adapter::<T>::get_rxfh_fields),
         set_rxfh_fields: Some(rxfh::Adapter::<T>::set_rxfh_fields),
+        self_test: Some(selftest::Adapter::<T>::self_test),
         get_rxnfc: Some(rxnfc::Adapter::<T>::get_rxnfc),
         set_rxnfc: Some(rxnfc::Adapter::<T>::set_rxnfc),
         get_tunable: Some(split::Adapter::<T>::get_tunable),
@@ -241,11 +243,12 @@ impl<T: device::Operations> Adapter<T> {
     ///
     /// `ethtool_ops.get_sset_count`.
     unsafe extern "C" fn get_sset_count(dev: *mut bindings::net_device, set: i32) -> i32 {
-        if set != bindings::ethtool_stringset_ETH_SS_STATS as i32 {
-            return EOPNOTSUPP.to_errno();
-        }
-        // SAFETY: The core passes a device of ours.
-        let count = Self::count(unsafe { Self::ops(dev) });
+        let count = match set as u32 {
+            // SAFETY: The core passes a device of ours.
+            bindings::ethtool_stringset_ETH_SS_STATS => Self::count(unsafe { Self::ops(dev) }),
+            bindings::ethtool_stringset_ETH_SS_TEST => T::TESTS.len(),
+            _ => return EOPNOTSUPP.to_errno(),
+        };
         count.try_into().unwrap_or(EOVERFLOW.to_errno())
     }
 
@@ -253,6 +256,14 @@ impl<T: device::Operations> Adapter<T> {
     ///
     /// `ethtool_ops.get_strings`: `data` has room for as many names as `get_sset_count` said.
     unsafe extern "C" fn get_strings(dev: *mut bindings::net_device, set: u32, data: *mut u8) {
+        if set == bindings::ethtool_stringset_ETH_SS_TEST {
+            // SAFETY: By the safety requirement.
+            let out = unsafe { core::slice::from_raw_parts_mut(data, T::TESTS.len() * NAME_LEN) };
+            for (name, out) in T::TESTS.iter().zip(out.chunks_exact_mut(NAME_LEN)) {
+                write_terminated(out, |f| f.write_str(name));
+            }
+            return;
+        }
         if set != bindings::ethtool_stringset_ETH_SS_STATS {
             return;
         }
