@@ -586,6 +586,9 @@ impl<'bound> netdev::Operations for Nic<'bound> {
 
     fn set_features(&self, _dev: &Device, on: u64) -> Result {
         self.enable_rules(on & features::NTUPLE != 0)?;
+        if on & features::NTUPLE == 0 {
+            self.tcbs.stop_following(&self.cmd);
+        }
         self.apply_features(on);
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! are taken, of who wants one and of what completions say; all else is done by [`Tcbs::serve`].
 
 mod slots;
+mod strikes;
 
 use crate::{
     cmd::{
@@ -58,8 +59,7 @@ use kernel::{
 pub(crate) use slots::Owner;
 use slots::{
     Slot,
-    Slots,
-    Verdict, //
+    Slots, //
 };
 
 /// TCP flags of a connection's beginning and end: FIN, SYN, RST.
@@ -70,20 +70,12 @@ const PERIOD: u32 = 500;
 const GRACE: Delta = Delta::from_millis(1000);
 /// Wait before something is tried again that the device could not do.
 const RETRY: Delta = Delta::from_millis(10);
-/// Wait before a rule's connection is looked for again.
+/// Wait before a connection is looked for again, or room for its block.
 const LOOK: Delta = Delta::from_millis(1000);
+/// Wait before a connection whose block was handed back gets another one.
+const REST: Delta = Delta::from_millis(5000);
 /// Bytes of a flow's key: IPv4, IPv6.
 const KEY_LEN: [u64; 2] = [12, 36];
-
-/// What completions said of a block since last looked at.
-mod mark {
-    /// Nothing new.
-    pub(super) const NONE: u32 = 0;
-    /// It did not apply.
-    pub(super) const MISSED: u32 = 1;
-    /// The connection ended, or began anew.
-    pub(super) const ENDED: u32 = 2;
-}
 
 /// What is touched in process context only.
 struct Control {
@@ -96,8 +88,8 @@ pub(crate) struct Tcbs {
     slots: Pin<KBox<SpinLockIrq<Slots>>>,
     /// Held over commands: blocks change one at a time.
     control: Pin<KBox<Mutex<Control>>>,
-    /// By flow number.
-    marks: KVVec<Atomic<u32>>,
+    /// By flow number: a completion said that the block did not apply, or something ended.
+    news: KVVec<Atomic<bool>>,
     service: Arc<Service>,
     /// Added to under the lock of the slots, one at a time.
     counts: counters::Tcb,
@@ -113,16 +105,16 @@ impl Tcbs {
     pub(crate) fn new(flows: usize, present: bool) -> Result<Self> {
         // The device lets blocks pin half of its database.
         let count = if present { TCB_MAX.min(flows / 2) } else { 0 };
-        let mut marks = KVVec::with_capacity(flows, GFP_KERNEL)?;
+        let mut news = KVVec::with_capacity(flows, GFP_KERNEL)?;
         for _ in 0..flows {
-            marks.push(Atomic::new(mark::NONE), GFP_KERNEL)?;
+            news.push(Atomic::new(false), GFP_KERNEL)?;
         }
         let slots = new_spinlock_irq!(Slots::new(count)?, "reflow::tcb::slots");
         let control = new_mutex!(Control { queues: 0 }, "reflow::tcb::control");
         Ok(Self {
             slots: KBox::pin_init(slots, GFP_KERNEL)?,
             control: KBox::pin_init(control, GFP_KERNEL)?,
-            marks,
+            news,
             service: Service::new()?,
             counts: counters::Tcb::default(),
         })
@@ -141,19 +133,12 @@ impl Tcbs {
     /// A completion says that its flow has a block. In softirq context.
     #[inline]
     pub(crate) fn summary(&self, flow: u16, c0: C0, applied: bool) {
-        let ends = c0.tcp_flags() as u8 & ENDS != 0;
-        let news = match (ends, applied) {
-            (true, _) => mark::ENDED,
-            (false, true) => return,
-            (false, false) => mark::MISSED,
-        };
-        let Some(mark) = self.marks.get(usize::from(flow)) else {
+        if applied && c0.tcp_flags() as u8 & ENDS == 0 {
             return;
-        };
-        let before = mark.load(Relaxed);
-        if before < news {
-            mark.store(news, Relaxed);
-            if before == mark::NONE {
+        }
+        if let Some(news) = self.news.get(usize::from(flow)) {
+            if !news.load(Relaxed) {
+                news.store(true, Relaxed);
                 self.service.kick();
             }
         }
@@ -227,12 +212,24 @@ impl Tcbs {
         }
     }
 
+    /// The user does not want connections to follow their application any more. May sleep.
+    pub(crate) fn stop_following(&self, cmd: &Commands<'_>) {
+        let _control = self.control.lock();
+        for i in 0..self.count() {
+            if let Some(slot) = self.slot(i).filter(Slot::is_followed) {
+                self.change(i, |slot| slot.owner = Owner::Nobody);
+                self.note(&self.counts.expired);
+                self.take_away(i, &slot, cmd);
+            }
+        }
+    }
+
     /// The interface is up with so many queues: connections get their blocks. May sleep.
     pub(crate) fn up(&self, queues: u32) {
         let mut control = self.control.lock();
         control.queues = queues;
         for slot in self.slots.lock().iter_mut() {
-            if matches!(slot.owner, Owner::Application(_)) && u32::from(slot.queue) >= queues {
+            if slot.is_followed() && u32::from(slot.queue) >= queues {
                 *slot = Slot::free();
             }
         }
@@ -274,14 +271,7 @@ impl Tcbs {
             let Some(slot) = self.slot(i).filter(|slot| !slot.is_free()) else {
                 continue;
             };
-            match slot.block {
-                Some(flow) => self.look_after(i, &slot, flow, dev, cmd),
-                // Handed back; the next connection has a block again.
-                None if !slot.due && dev.connection(&slot.flow).is_none() => {
-                    self.change(i, |slot| slot.put_off(LOOK));
-                }
-                None => {}
-            }
+            self.look_after(i, &slot, dev, cmd);
             if let Some(slot) = self
                 .slot(i)
                 .filter(|s| s.is_due() && u32::from(s.queue) < control.queues)
@@ -329,13 +319,13 @@ impl Tcbs {
         }
     }
 
-    /// What completions have said of a block since this was last asked.
-    fn news(&self, flow: u16) -> u32 {
-        let mark = self.marks.get(usize::from(flow));
-        mark.map_or(mark::NONE, |mark| mark.xchg(mark::NONE, Relaxed))
+    /// Whether there is news of a block since this was last asked.
+    fn has_news(&self, flow: u16) -> bool {
+        let news = self.news.get(usize::from(flow));
+        news.is_some_and(|news| news.xchg(false, Relaxed))
     }
 
-    /// Takes the block of a slot away.
+    /// Takes the block of a slot away, and lets go of its connection if that was one of the core's.
     fn take_away(&self, i: usize, slot: &Slot, cmd: &Commands<'_>) {
         if let Some(flow) = slot.block {
             // If it is gone, so much the better; one that cannot be taken away goes with a reset.
@@ -344,23 +334,47 @@ impl Tcbs {
         self.change(i, Slot::gone);
     }
 
-    /// Sees whether a block is still good for something.
-    fn look_after(&self, i: usize, slot: &Slot, flow: u16, dev: &Device, cmd: &Commands<'_>) {
-        let news = self.news(flow);
-        if news == mark::ENDED || dev.connection(&slot.flow).is_none() {
-            self.note(&self.counts.ended);
-            self.take_away(i, slot, cmd);
-            return;
+    /// The same for a connection that is still there, which may have its block again after a while.
+    fn suspend(&self, i: usize, slot: &Slot, wait: Delta, cmd: &Commands<'_>) {
+        if let Some(flow) = slot.block {
+            let _ = cmd.tcb_del(flow);
         }
-        if let Owner::Application(wanted) = slot.owner {
-            let number = i as u16;
-            if slot.since.elapsed() >= GRACE && dev.may_expire(wanted, number) {
-                self.note(&self.counts.expired);
-                self.take_away(i, slot, cmd);
-                return;
+        self.change(i, |slot| slot.suspend(wait));
+    }
+
+    /// Sees whether a connection is still to have a block; false if not.
+    ///
+    /// What the core wants may change at any time. Once its slot is nobody's, the core is told that
+    /// it has to ask again.
+    fn is_wanted(&self, i: usize, slot: &Slot, dev: &Device) -> bool {
+        let counter = if dev.connection(&slot.flow).is_none() {
+            &self.counts.ended
+        } else if let Owner::Application(wanted) = slot.owner {
+            if slot.since.elapsed() < GRACE || !dev.may_expire(wanted, i as u16) {
+                return true;
             }
+            &self.counts.expired
+        } else {
+            return true;
+        };
+        let mut slots = self.slots.lock();
+        let Some(now) = slots.get(i).filter(|now| now.owner == slot.owner) else {
+            return true;
+        };
+        if slot.is_followed() {
+            now.owner = Owner::Nobody;
         }
-        if news == mark::MISSED {
+        if slot.block.is_some() {
+            counter.add(1);
+        }
+        false
+    }
+
+    /// Sees whether a block is still good for something.
+    fn look_after(&self, i: usize, slot: &Slot, dev: &Device, cmd: &Commands<'_>) {
+        if !self.is_wanted(i, slot, dev) {
+            self.take_away(i, slot, cmd);
+        } else if let Some(flow) = slot.block.filter(|flow| self.has_news(*flow)) {
             self.missed(i, slot, flow, cmd);
         }
     }
@@ -373,27 +387,23 @@ impl Tcbs {
             Ok(block) => block.applied,
             Err(_) => 0,
         };
-        let mut verdict = Verdict::Again;
-        self.change(i, |slot| verdict = slot.missed(applied));
-        if verdict == Verdict::HandBack {
+        let mut again = false;
+        self.change(i, |slot| again = slot.missed(applied));
+        if !again {
             self.note(&self.counts.handed_back);
-            self.take_away(i, slot, cmd);
-            self.change(i, Slot::handed_back);
+            self.suspend(i, slot, REST, cmd);
         }
     }
 
     /// Gives a connection its block.
     fn set(&self, i: usize, slot: &Slot, dev: &Device, cmd: &Commands<'_>) {
         let Some(expected) = dev.connection(&slot.flow) else {
-            match slot.owner {
-                Owner::Rule(_) => self.change(i, |slot| slot.put_off(LOOK)),
-                _ => self.change(i, Slot::gone),
-            }
+            self.change(i, |slot| slot.put_off(LOOK));
             return;
         };
         match cmd.tcb_set(&block(slot, expected)) {
-            Ok(flow) if usize::from(flow) < self.marks.len() => {
-                self.news(flow);
+            Ok(flow) if usize::from(flow) < self.news.len() => {
+                self.has_news(flow);
                 self.note(&self.counts.set);
                 if slot.block.is_some() {
                     self.note(&self.counts.set_again);
@@ -411,8 +421,7 @@ impl Tcbs {
                     Err(ENOSPC) => &self.counts.no_room,
                     _ => &self.counts.refused,
                 });
-                self.take_away(i, slot, cmd);
-                self.change(i, |slot| slot.put_off_if_wanted(LOOK));
+                self.suspend(i, slot, LOOK, cmd);
             }
         }
     }

@@ -26,6 +26,8 @@ mod key;
 mod place;
 #[path = "../../../../drivers/net/ethernet/reflow/red.rs"]
 mod red;
+#[path = "../../../../drivers/net/ethernet/reflow/tcb/strikes.rs"]
+mod strikes;
 
 #[cfg(test)]
 mod resegment;

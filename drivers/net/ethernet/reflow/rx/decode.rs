@@ -272,6 +272,10 @@ pub(crate) fn decode(c: &Completion, flows: usize) -> Result<Event, Lie> {
         Item::Release(id) => return Ok(Event::Release(id)),
     };
     let opcode = Opcode::from_raw(c0.opcode() as u8).ok_or(Lie::Opcode)?;
+    if opcode == Opcode::Placed {
+        // The device was given no list of pages to place data in.
+        return Err(Lie::Opcode);
+    }
     let flow = flow(c0, flows)?;
     if aggregates(opcode) {
         if flow.is_none() {
@@ -340,6 +344,13 @@ mod tests {
         assert_eq!(
             lie(Completion {
                 c0: c0.with_opcode(10),
+                ..ok
+            }),
+            Some(Lie::Opcode)
+        );
+        assert_eq!(
+            lie(Completion {
+                c0: c0.with_opcode(Opcode::Placed as u64),
                 ..ok
             }),
             Some(Lie::Opcode)

@@ -2,6 +2,7 @@
 
 //! Connections that are to have a control block, and what has become of it.
 
+use super::strikes::Strikes;
 use crate::net::arfs::{
     Flow,
     Wanted, //
@@ -14,13 +15,6 @@ use kernel::{
         Monotonic, //
     }, //
 };
-
-/// Most strikes before a block is handed back.
-const STRIKES: u8 = 8;
-/// Packets that a block applies to in a row after which what was before is forgotten.
-const GOOD: u64 = 32;
-/// Shortest wait before a stale block is set again; it doubles with each strike.
-const FIRST_WAIT: Delta = Delta::from_millis(5);
 
 /// Who wants a connection to have a control block.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,17 +39,7 @@ pub(super) struct Slot {
     pub(super) due: bool,
     pub(super) since: Instant<Monotonic>,
     pub(super) wait: Delta,
-    /// Times in a row that the block became stale soon.
-    strikes: u8,
-}
-
-/// What is to be done about a stale block.
-#[derive(PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is set again after a while.
-    Again,
-    /// The connection's packets are too disorderly: it is handed back.
-    HandBack,
+    strikes: Strikes,
 }
 
 impl Slot {
@@ -68,13 +52,18 @@ impl Slot {
             due: false,
             since: Instant::now(),
             wait: Delta::ZERO,
-            strikes: 0,
+            strikes: Strikes::default(),
         }
     }
 
     /// Whether another connection may have it.
     pub(super) fn is_free(&self) -> bool {
         self.owner == Owner::Nobody && self.block.is_none()
+    }
+
+    /// Whether it is the core that wants the connection to have a block.
+    pub(super) fn is_followed(&self) -> bool {
+        matches!(self.owner, Owner::Application(_))
     }
 
     /// Puts it to use.
@@ -100,41 +89,32 @@ impl Slot {
         self.wait = wait;
     }
 
-    /// The same for a slot that is still wanted.
-    pub(super) fn put_off_if_wanted(&mut self, wait: Delta) {
+    /// The device says that the block is stale, after it applied to so many packets. False if the
+    /// connection's packets are too disorderly to set it again.
+    pub(super) fn missed(&mut self, applied: u64) -> bool {
+        let wait = self.strikes.add(applied);
+        if let Some(ms) = wait {
+            self.put_off(Delta::from_millis(ms));
+        }
+        wait.is_some()
+    }
+
+    /// The block is gone; so is the slot, if nobody wants another one.
+    pub(super) fn gone(&mut self) {
+        self.block = None;
+        self.strikes = Strikes::default();
+        match self.owner {
+            Owner::Nobody => *self = Self::free(),
+            _ => self.put_off(Delta::ZERO),
+        }
+    }
+
+    /// The block is gone for a while.
+    pub(super) fn suspend(&mut self, wait: Delta) {
+        self.gone();
         if self.owner != Owner::Nobody {
             self.put_off(wait);
         }
-    }
-
-    /// The device says that the block is stale, after it applied to so many packets.
-    pub(super) fn missed(&mut self, applied: u64) -> Verdict {
-        if applied >= GOOD {
-            self.strikes = 0;
-        }
-        self.strikes += 1;
-        if self.strikes > STRIKES {
-            return Verdict::HandBack;
-        }
-        let factor = 1_i64 << (self.strikes - 1);
-        self.put_off(Delta::from_nanos(FIRST_WAIT.as_nanos() * factor));
-        Verdict::Again
-    }
-
-    /// The block is gone; the slot, too, but for a rule's, which waits for the next connection.
-    pub(super) fn gone(&mut self) {
-        self.block = None;
-        self.strikes = 0;
-        match self.owner {
-            Owner::Rule(_) => self.put_off(Delta::ZERO),
-            _ => *self = Self::free(),
-        }
-    }
-
-    /// The block was handed back: a rule's slot waits until the connection has ended.
-    pub(super) fn handed_back(&mut self) {
-        self.gone();
-        self.due = false;
     }
 }
 
