@@ -5,7 +5,8 @@ import os
 import socket
 
 from guest.counters import change, need_reflow, per_queue, read
-from guest.harness import Waiting, case, check, equal, until
+from guest.device import table, with_parameter
+from guest.harness import Waiting, case, check, equal, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.traffic import InBackground, Source
 
@@ -130,6 +131,14 @@ def applies_to_its_own_connection(rig):
         equal("packets it applied to elsewhere", sum(applied) - applied[queue], 0)
         equal("the device's own count", stats["hw_tcb_applied"], sum(applied))
         equal("packets it did not apply to", sum(missed), 0)
+        (row,) = table(rig, "tcbs")
+        theirs, ours = connection.ports()
+        check(row["source"].endswith(f":{theirs}") and row["destination"].endswith(f":{ours}"),
+              f"the block that the device has is {row}")
+        equal("what the device reads back",
+              (row["queue"], row["state"], row["mode"], row["owner"]),
+              (str(queue), "valid", "steer", f"rule:{number}"))
+        check(int(row["applied"]) >= applied[queue], f"the device counts {row}")
         stats = _moved(rig, other)
         equal("packets of the other connection that a block had to do with",
               [sum(side) for side in _summaries(rig, stats)], [0, 0])
@@ -139,6 +148,16 @@ def applies_to_its_own_connection(rig):
         equal("packets that a block applied to without the rule",
               [sum(side) for side in _summaries(rig, stats)], [0, 0])
         equal("blocks set meanwhile", change(before, read(rig))["tcb_set"], 0)
+
+
+def _applies_again(rig, connection, queue):
+    """Wait until the connection's block applies to all of what is sent, in its queue."""
+    def left():
+        stats = _moved(rig, connection, size=1 << 16)
+        applied, missed = _summaries(rig, stats)
+        done = {name: count for name, count in stats.items() if name.startswith("tcb_")}
+        return None if applied[queue] and not sum(missed) else (applied, missed, done)
+    settle("the block applies again", left, limit=12)
 
 
 @case(claims=(24, 26), limit=60)
@@ -160,11 +179,7 @@ def out_of_order(rig):
     check(stats["tcb_set_again"] + stats["tcb_handed_back"] > 0,
           "the block did not apply, and was neither set again nor handed back")
 
-    def applies():
-        applied, missed = _summaries(rig, _moved(rig, connection, size=1 << 16))
-        return applied[queue] and not sum(missed)
-    if not stats["tcb_handed_back"]:
-        until("the block to apply again", applies, limit=10)
+    _applies_again(rig, connection, queue)
 
 
 @case(claims=(24,), limit=60)
@@ -177,8 +192,7 @@ def down_and_up(rig):
         rig.ip(DUT, f"link set {rig.device} down", f"link set {rig.device} up")
         rig.bring_up()
         _wait_for(rig, "tcb_set", before)
-        applied, _ = _summaries(rig, _in_order(rig, connection))
-        check(applied[queue] > 0, f"afterwards the block applied to {applied}")
+        _applies_again(rig, connection, queue)
 
 
 @case(claims=(24, 25), limit=30)
@@ -213,33 +227,70 @@ def follows_its_application(rig):
     """A connection's packets go to the queue that alerts the CPU on which it is read."""
     need_reflow(rig)
     _follow_applications(rig)
-    connection = Connection(rig, 5)
+    connection, begun = Connection(rig, 5), read(rig)
     for cpu in list(range(min(rig.queues, rig.config["cpus"])))[::-1]:
         connection.read_on(cpu)
 
-        def arrived(cpu=cpu):
+        def elsewhere(cpu=cpu):
             alerts = rig.interrupts()
             stats = _moved(rig, connection)
             packets = per_queue(rig, stats, "rx", "packets")
             queue = packets.index(max(packets))
-            now, then = rig.interrupts(), alerts
-            name = f"{rig.device}-{queue}"
-            raised = [a - b for a, b in zip(now[name], then[name])]
-            applied, _ = _summaries(rig, stats)
-            return (packets[queue] > 0.9 * sum(packets) and raised[cpu] == max(raised)
-                    and applied[queue] > 0.9 * max(packets))
-        until(f"its packets to come to CPU {cpu}, where it is read", arrived, limit=15)
+            now, name = rig.interrupts(), f"{rig.device}-{queue}"
+            raised = [a - b for a, b in zip(now[name], alerts[name])]
+            good = packets[queue] > 0.9 * sum(packets) and raised[cpu] == max(raised)
+            done = {name: count for name, count in stats.items() if name.startswith("tcb_")}
+            return None if good else {"packets": packets, "alerts of their queue": raised, **done}
+        settle(f"its packets come to CPU {cpu}, where it is read", elsewhere, limit=15)
     before = read(rig)
+    # The hash may have chosen the right queue for one of the CPUs.
+    check(before["tcb_set"] >= begun["tcb_set"] + 1, "no block was set to follow the reader")
     connection.out.close()
     connection.sink.close()
     _wait_for(rig, "tcb_ended", before)
     equal("blocks that the device refused", before["tcb_refused"], 0)
 
 
+def _followed(rig, number):
+    """Return a connection that has a block because it follows its application."""
+    connection, cpu = Connection(rig, number), 0
+
+    def has_block():
+        nonlocal cpu
+        connection.read_on(cpu := (cpu + 1) % rig.config["cpus"])
+        return sum(_summaries(rig, _moved(rig, connection, size=1 << 16))[0])
+    until("a connection to have a block", has_block, limit=15)
+    return connection
+
+
+@case(claims=(24,), limit=60)
+def followed_no_longer(rig):
+    """Who switches steering off, in the core or in the device, has the blocks taken away."""
+    need_reflow(rig)
+
+    def in_core():
+        for n in range(rig.queues):
+            _write(f"/sys/class/net/{rig.device}/queues/rx-{n}/rps_flow_cnt", 0)
+
+    def in_device():
+        rig.run(DUT, "ethtool", "-K", rig.device, "ntuple", "off")
+        rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "ntuple", "on")
+    for number, switch_off in enumerate((in_core, in_device)):
+        _follow_applications(rig)
+        connection = _followed(rig, number)
+        before = read(rig)
+        switch_off()
+        _wait_for(rig, "tcb_expired", before)
+        applied, missed = _summaries(rig, _moved(rig, connection))
+        equal("packets that a block still has to do with", sum(applied) + sum(missed), 0)
+
+
 @case(claims=(30,), limit=40)
 def known_from_its_set_up(rig):
     """A connection is in the flow database before its first data, and out of it at its end."""
     need_reflow(rig)
+    # On a loaded machine a connection may be idle for longer than usual.
+    with_parameter(rig, "flow_age_us", 60_000_000)
     for version in (4, 6):
         def first_data(version=version):
             before = read(rig)
