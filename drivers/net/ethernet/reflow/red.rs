@@ -3,7 +3,8 @@
 //! Bands of random early discard as users write them: `LOW-HIGH:PERCENT%`, or `off`.
 //!
 //! Levels are bytes of the packet memory, of which the device takes multiples of 64. The percentage
-//! may have up to three digits behind the point, which is as fine as the device draws lots.
+//! may have up to three digits behind the point and is rounded to what the device draws lots by,
+//! 65536ths; what is shown of it is read as the same again.
 
 use crate::hw::regs::RedLevels;
 use core::fmt::{
@@ -159,7 +160,7 @@ mod tests {
             "0-64:100%",
             "131072-262144:12.5%",
             "0-4194240:0.002%",
-            "64-128:99.999%",
+            "64-128:99.998%",
             "64-128:0.05%",
             "64-128:33.333%",
             "64-128:0%",
