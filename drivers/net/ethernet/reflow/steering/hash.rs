@@ -36,25 +36,40 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// What can be hashed: for the core, and in the device's word.
-const CHOICES: &[(
-    Fields,
-    fn(HashFields) -> u32,
-    fn(HashFields, u32) -> HashFields,
-)] = &[
-    (Fields::SRC, |f| f.src(), |f, on| f.with_src(on)),
-    (Fields::DST, |f| f.dst(), |f, on| f.with_dst(on)),
-    (
-        Fields::SRC_PORT,
-        |f| f.src_port(),
-        |f, on| f.with_src_port(on),
-    ),
-    (
-        Fields::DST_PORT,
-        |f| f.dst_port(),
-        |f, on| f.with_dst_port(on),
-    ),
-    (Fields::LABEL, |f| f.label(), |f, on| f.with_label(on)),
+/// A field that can be hashed: what the core calls it, and its bit in the device's word.
+struct Choice {
+    field: Fields,
+    chosen: fn(HashFields) -> u32,
+    choose: fn(HashFields, u32) -> HashFields,
+}
+
+/// All of them.
+const CHOICES: &[Choice] = &[
+    Choice {
+        field: Fields::SRC,
+        chosen: |f| f.src(),
+        choose: |f, on| f.with_src(on),
+    },
+    Choice {
+        field: Fields::DST,
+        chosen: |f| f.dst(),
+        choose: |f, on| f.with_dst(on),
+    },
+    Choice {
+        field: Fields::SRC_PORT,
+        chosen: |f| f.src_port(),
+        choose: |f, on| f.with_src_port(on),
+    },
+    Choice {
+        field: Fields::DST_PORT,
+        chosen: |f| f.dst_port(),
+        choose: |f, on| f.with_dst_port(on),
+    },
+    Choice {
+        field: Fields::LABEL,
+        chosen: |f| f.label(),
+        choose: |f, on| f.with_label(on),
+    },
 ];
 
 /// How a context spreads flows.
@@ -125,22 +140,17 @@ impl Hash {
 
     fn fields(&self, kind: Kind) -> Fields {
         let fields = self.fields[kind as usize];
-        CHOICES.iter().fold(Fields::NONE, |all, &(choice, has, _)| {
-            if has(fields) != 0 {
-                all.or(choice)
-            } else {
-                all
-            }
-        })
+        let chosen = CHOICES.iter().filter(|c| (c.chosen)(fields) != 0);
+        chosen.fold(Fields::NONE, |all, c| all.or(c.field))
     }
 
     fn set_fields(&mut self, kind: Kind, to: Fields, ack: &mut Extack<'_>) -> Result {
         let mut left = to;
         let mut fields = HashFields(0);
-        for &(choice, _, with) in CHOICES {
-            if left.has(choice) {
-                left = left.without(choice);
-                fields = with(fields, 1);
+        for c in CHOICES {
+            if left.has(c.field) {
+                left = left.without(c.field);
+                fields = (c.choose)(fields, 1);
             }
         }
         let ports = HashFields(0).with_src_port(1).with_dst_port(1).0;
