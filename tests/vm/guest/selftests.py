@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from guest.harness import CASES, Case, Failed, Waiting, check, until
-from guest.net import ADDRESS, DUT, PEER, PEER_DEVICE
+from guest.net import ADDRESS, DUT, PEER, PEER_DEVICE, SYS_NET
 
 MAPPED = re.compile(r"received (\S+) MB \((\S+) % mmap'ed\)")
 MAPPED_SHARE = 90   # per cent of the bytes of a stream of full-sized segments
@@ -27,7 +27,7 @@ class Program(Case):
         self.subject, self.name, self.claims = "selftests", name, []
         self.func, self.limit = self.run, about["limit"]
         self.place, self.file, self.about = place, about["file"], about["file"]
-        self.only, self.passes = about["only"], about["passes"]
+        self.only, self.passes, self.before = about["only"], about["passes"], about["before"]
 
     def run(self, rig):
         """Run it in a fresh surrounding; what it says is in the run's folder."""
@@ -37,6 +37,9 @@ class Program(Case):
             # Tests take the link down and expect to find the addresses again.
             rig.run(side, "sysctl", "-qw",
                     f"net.ipv6.conf.{rig.name(side)}.keep_addr_on_down=1")
+        for words in self.before:
+            where = os.path.basename(os.path.realpath(f"{SYS_NET}/{rig.device}/device"))
+            rig.run(DUT, *words.replace("DEV", rig.device).replace("PCI", where).split())
         path = os.path.join(rig.config["run_dir"], f"{self.name}.tap")
         with open(path, "w", encoding="utf-8") as output:
             if self.file == "net/tcp_mmap":
@@ -123,7 +126,9 @@ def mapped(rig, program, env, output):
     """Run tcp_mmap, which has neither an end nor a verdict, for some seconds each way."""
     output.write("TAP version 13\n1..2\n")
     for number, version in enumerate((4, 6), 1):
-        with subprocess.Popen([program, f"-{version}", "-s", "-z"], env=env, text=True,
+        # Its words would stay in its buffer until it ends, which it does not.
+        with subprocess.Popen(["stdbuf", "-oL", program, f"-{version}", "-s", "-z"],
+                              env=env, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
             try:
                 line = _one_stream(rig, program, env, version, server)

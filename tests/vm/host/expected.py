@@ -33,6 +33,7 @@ class Expectation:
         self.name = "selftests." + stem.replace("/", ".")
         self.limit = table.get("limit", 120)
         self.quick = table.get("quick", False)
+        self.before = table.get("before", [])
         self.passes = {word for pattern in table.get("pass", "").split()
                        for word in expand(pattern)}
         self.others = [(word, result, reason) for result in (SKIP, FAIL)

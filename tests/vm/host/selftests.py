@@ -23,7 +23,7 @@ class SelftestRun(GuestRun):
     def configuration(self):
         """Return what the guest has to know of the programs."""
         about = {name: {"file": entry.file, "limit": entry.limit, "only": self.only,
-                        "passes": sorted(entry.passes)}
+                        "passes": sorted(entry.passes), "before": entry.before}
                  for name, entry in self.chosen.items()}
         return {**super().configuration(), "selftests": about, "place": self.place}
 
