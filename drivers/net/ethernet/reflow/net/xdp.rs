@@ -175,8 +175,8 @@ impl<'p> Buff<'p> {
         })
     }
 
-    /// A packet whose headers, `len` bytes at `off` in coherent memory, are copied to a page that it
-    /// fills alone. Gives the page back if they do not fit or are not there.
+    /// A packet whose headers, `len` bytes at `off` in coherent memory, are copied to a page that
+    /// it fills alone. Gives the page back if they do not fit or are not there.
     pub(crate) fn copied(
         cx: &'p PollContext<'_>,
         queue: &RxQueue,

@@ -2,8 +2,8 @@
 
 //! Receive with an XDP program attached.
 //!
-//! Nothing is merged, and as a rule nothing is split: a packet comes in packet buffers, each part of
-//! a page of its own, with room in front for the program to add headers, and room behind. A packet
+//! Nothing is merged, and as a rule nothing is split: a packet comes in packet buffers, each part
+//! of a page of its own, with room in front for the program to add headers, and room behind. A packet
 //! that is longer than a buffer goes on in further pages, the program's *fragments*.
 //!
 //! If the user wants headers apart from data, which the core allows with programs that can deal
