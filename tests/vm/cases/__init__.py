@@ -11,6 +11,7 @@ SUBJECTS = (
     "flows",
     "queues",
     "loss",
+    "pages",
     "split",
     "steering",
     "observe",

@@ -8,7 +8,8 @@ import struct
 from guest.harness import Failed
 
 NETLINK_GENERIC, SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 16, 270, 10, 11
-NLM_F_REQUEST, NLM_F_ACK = 1, 4
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
+NLMSG_DONE = 3
 NLMSG_ERROR, GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 2, 16, 3
 CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 1, 2
 NLMSGERR_ATTR_MSG = 1
@@ -75,6 +76,24 @@ class Family:
                     self._check(data[16:length])
                     return answer
                 answer = attributes(data[20:length])
+                data = data[(length + 3) & ~3:]
+
+    def dump(self, command):
+        """Ask for all there is; return the attributes of each."""
+        body = struct.pack("=BBH", command, self.version, 0)
+        self.sock.send(struct.pack("=IHHII", 16 + len(body), self.id,
+                                   NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body)
+        found = []
+        while True:
+            data = self.sock.recv(1 << 16)
+            while len(data) >= 16:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind == NLMSG_DONE:
+                    return found
+                if kind == NLMSG_ERROR:
+                    self._check(data[16:length])
+                else:
+                    found.append(attributes(data[20:length]))
                 data = data[(length + 3) & ~3:]
 
     @staticmethod

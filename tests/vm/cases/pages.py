@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Receive pages: recycled, bounded, and not kept by flows that have gone quiet."""
+
+import socket
+import struct
+import time
+
+from guest.counters import need_reflow
+from guest.genl import Family, attributes
+from guest.harness import Waiting, case, check, until
+from guest.net import ADDRESS, DUT, FAMILY, PEER
+from guest.traffic import bulk
+
+# Of netdev's netlink interface, as the kernel of the guest numbers them.
+POOL_GET, POOL_STATS_GET = 5, 9
+IFINDEX, INFLIGHT = 2, 4
+INFO = 1
+STATS = {"fast": 8, "slow": 9, "cached": 14, "ring": 16, "ring_full": 17, "refcnt": 18}
+FLOWS = 160
+# The rings of a queue are refilled when so many pages are missing; far fewer than flows.
+BATCH = 8
+# Pages of each kind that a queue has with the device besides those that flows keep: the ring
+# sizes at start, of payload and of packets.
+KINDS = 2
+
+
+def _number(data):
+    return int.from_bytes(data, "little")
+
+
+def _ifindex(rig):
+    return int(rig.run(DUT, "cat", f"/sys/class/net/{rig.device}/ifindex"))
+
+
+def _statistics(rig):
+    """Return what the device's pools counted, all together."""
+    family, ours = Family("netdev"), _ifindex(rig)
+    total = dict.fromkeys(STATS, 0)
+    for pool in family.dump(POOL_STATS_GET):
+        if _number(attributes(pool[INFO]).get(IFINDEX, b"")) == ours:
+            for name, number in STATS.items():
+                total[name] += _number(pool.get(number, b""))
+    family.close()
+    return total
+
+
+def _in_flight(rig):
+    """Return how many pages of the device's pools are out."""
+    family, ours = Family("netdev"), _ifindex(rig)
+    pages = sum(_number(pool[INFLIGHT]) for pool in family.dump(POOL_GET)
+                if _number(pool.get(IFINDEX, b"")) == ours)
+    family.close()
+    return pages
+
+
+@case(claims=(), limit=90)
+def are_recycled(rig):
+    """In steady state at least 95 of 100 pages come back to their pool and from it."""
+    need_reflow(rig)
+    bulk(rig, PEER, 4, flows=2, size=4 << 20, limit=30)
+    before = _statistics(rig)
+    bulk(rig, PEER, 4, flows=2, size=4 << 20, limit=30)
+    after = _statistics(rig)
+    change = {name: after[name] - before[name] for name in STATS}
+    back = change["cached"] + change["ring"]
+    lost = change["ring_full"] + change["refcnt"]
+    check(back > 500, f"hardly a page came back: {change}")
+    check(lost * 20 <= back, f"pages are lost to their pools: {change}")
+    check(change["slow"] * 20 <= change["fast"], f"pages are made anew: {change}")
+
+
+def _connect(rig):
+    """Return pairs of sockets, the partner's first."""
+    listener = rig.socket(DUT, FAMILY[4], socket.SOCK_STREAM)
+    listener.bind((ADDRESS[DUT, 4], 0))
+    listener.listen(FLOWS)
+    pairs = []
+    for _ in range(FLOWS):
+        client = rig.socket(PEER, FAMILY[4], socket.SOCK_STREAM)
+        client.settimeout(5)
+        client.connect(listener.getsockname())
+        served, _ = listener.accept()
+        served.settimeout(5)
+        pairs.append((client, served))
+    listener.close()
+    return pairs
+
+
+@case(claims=(), limit=90)
+def are_given_back_by_quiet_flows(rig):
+    """A flow that has gone quiet keeps its partly filled page for a while, not for ever, although
+    the connection stays; the pages that are out are then those in the rings."""
+    need_reflow(rig)
+    slack = BATCH * KINDS * rig.config["queues"]
+    time.sleep(2.5 * Waiting.scale)  # what flows before us kept
+    rest = _in_flight(rig)
+    pairs = _connect(rig)
+    try:
+        message = struct.pack("!I", 7) * 1500
+        for client, served in pairs:
+            client.sendall(message)
+            got = b""
+            while len(got) < len(message):
+                got += served.recv(len(message))
+            check(got == message, "changed on the way")
+        until("the pages of quiet flows to come back",
+              lambda: _in_flight(rig) <= rest + slack, limit=20, interval=0.5)
+    finally:
+        for client, served in pairs:
+            client.close()
+            served.close()
