@@ -43,7 +43,7 @@ pub(crate) fn each(bytes: &[u8], mut take: impl FnMut(&[u8])) -> usize {
 
 /// Sums 16-bit words, without carry.
 fn sum(bytes: &[u8]) -> u64 {
-    let word = |pair: &[u8]| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0));
+    let word = |pair: &[u8]| (u64::from(pair[0]) << 8) | u64::from(*pair.get(1).unwrap_or(&0));
     bytes.chunks(2).map(word).sum()
 }
 
@@ -56,7 +56,7 @@ fn fold(mut total: u64) -> u16 {
 
 /// The sum of `len` bytes of data.
 fn sum_of_fill(len: usize) -> u64 {
-    let pair = u64::from(FILL) << 8 | u64::from(FILL);
+    let pair = (u64::from(FILL) << 8) | u64::from(FILL);
     pair * (len as u64 / 2) + (len as u64 % 2) * (u64::from(FILL) << 8)
 }
 

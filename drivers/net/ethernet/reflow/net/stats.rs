@@ -14,9 +14,10 @@ use core::{
 /// A 64-bit counter with one writer at a time.
 ///
 /// Readers never see half of it: the driver needs a 64-bit machine. Adding is a load and a store,
-/// no locked operation; two writers at the same time would lose counts, nothing worse. The kernel's
-/// `Atomic` would do the same in two function calls, at ten times the price, and a packet is counted
-/// in many ways.
+/// no locked operation; two writers at the same time would lose counts, nothing worse.
+///
+/// The kernel's `Atomic` would do the same in two function calls, at ten times the price, and a
+/// packet is counted in many ways.
 #[derive(Default)]
 pub(crate) struct Counter(UnsafeCell<u64>);
 

@@ -79,8 +79,8 @@ pub(crate) struct Packet {
     pub(crate) cont: bool,
     /// Another packet of this flow waits in the device.
     pub(crate) more: bool,
-    /// Packets on the wire that this one stands for: several if they go on with one aggregate, whose
-    /// data then fit their number.
+    /// Packets on the wire that this one stands for: several if they go on with one aggregate,
+    /// whose data then fit their number.
     pub(crate) segs: u16,
 }
 
