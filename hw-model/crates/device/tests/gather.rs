@@ -56,20 +56,23 @@ fn a_burst_takes_a_completion_for_two_pages() {
     );
 }
 
-/// Flows that come by turns leave one after the other, each in its own order.
+/// Of flows that come by turns, packets leave together with the first; the last of each keeps its
+/// turn, so that aggregates end in the order in which they would without gathering.
 ///
 /// Claims: 20, 21, 22, 23, 37.
 #[test]
 fn flows_that_take_turns_are_put_together() {
     let mut rig = gathering();
-    for i in 0..3 {
+    for i in 0..4 {
         for conn in 0..4 {
             rig.arrive(&Tcp::data(conn, 1 + i * 500, 500).build());
         }
     }
     let told: Vec<_> = rig.deliver().iter().map(told).collect();
-    let flow = |n| (Opcode::Start, 3, false, vec![(n, 0, 1500)]);
-    assert_eq!(told, [flow(0), flow(1), flow(2), flow(3)]);
+    let first = |n| (Opcode::Start, 3, true, vec![(n, 0, 1500)]);
+    let last = |n| (Opcode::Append, 1, false, vec![(n, 1500, 500)]);
+    let expected: Vec<_> = (0..4).map(first).chain((0..4).map(last)).collect();
+    assert_eq!(told, expected);
 }
 
 /// The packet that completes the aggregate is the last to join; what follows starts anew.

@@ -61,7 +61,9 @@ impl Transfer<'_> {
                 return Ok(());
             };
             let plan = self.plan(rx, packet);
-            if !self.fits(rx, packet, &plan, host)? {
+            // Aggregates end in the order of the packets that end them: none of those overtakes.
+            let goes_on = plan.opcode == Opcode::Append && plan.more;
+            if (at != 0 && !goes_on) || !self.fits(rx, packet, &plan, host)? {
                 return Ok(());
             }
             let Some(packet) = self.pm.take(self.queue, at) else {
