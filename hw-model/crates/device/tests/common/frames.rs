@@ -223,7 +223,7 @@ pub fn ethernet(source: [u8; 6], vlan: Option<u16>, ether_type: EtherType) -> Ve
 /// A UDP packet of a connection.
 pub fn udp(conn: u16, v6: bool, payload: &[u8]) -> Vec<u8> {
     let t = Tcp::data(conn, 0, 0);
-    let ports = (20_000 + conn, 53);
+    let ports = (conn.wrapping_add(20_000), 53);
     let ether_type = if v6 { EtherType::IPV6 } else { EtherType::IPV4 };
     let mut frame = ethernet(PEER_MAC, None, ether_type);
     let len = 8 + payload.len();
