@@ -225,7 +225,11 @@ impl Queue {
     /// A write to Q_DB.
     pub(crate) fn doorbell(&mut self, db: QueueDoorbell) -> Result<(), QueueError> {
         if let Some(tx) = &mut self.tx {
-            tx.seen = Index::from_raw(db.tx_seen());
+            let seen = Index::from_raw(db.tx_seen());
+            // Behind: another processor's write, which told of more, came first.
+            if seen.since(tx.seen) <= tx.written.since(tx.seen) {
+                tx.seen = seen;
+            }
         }
         if let Some(rx) = &mut self.rx {
             rx.cq.set_consumed(db.cq_cons())?;

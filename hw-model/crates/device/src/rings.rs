@@ -149,11 +149,15 @@ impl CompletionRing {
     /// The driver's doorbell.
     pub(crate) fn set_consumed(&mut self, raw: u32) -> Result<(), QueueError> {
         let index = Index::from_raw(raw);
-        if index.since(self.consumed) > self.unseen() {
-            return Err(QueueError::BadTail);
+        if index.since(self.consumed) <= self.unseen() {
+            self.consumed = index;
+            Ok(())
+        } else if usize::from(self.consumed.since(index)) <= self.entries() {
+            // Another processor's write, which told of more, came first.
+            Ok(())
+        } else {
+            Err(QueueError::BadTail)
         }
-        self.consumed = index;
-        Ok(())
     }
 
     /// Writes completions that belong together; there must be room for them.
@@ -206,6 +210,16 @@ mod tests {
         assert_eq!(ring.set_consumed(0), Ok(()));
         assert_eq!(ring.set_consumed(1), Err(QueueError::BadTail));
         assert_eq!(ring.free(), 8);
+    }
+
+    #[test]
+    fn a_late_consumed_changes_nothing() {
+        let mut ring = CompletionRing::new(0, 3);
+        ring.produced = Index::from_raw(5);
+        assert_eq!(ring.set_consumed(4), Ok(()));
+        assert_eq!(ring.set_consumed(2), Ok(()));
+        assert_eq!(ring.unseen(), 1);
+        assert_eq!(ring.set_consumed(6), Err(QueueError::BadTail));
     }
 
     /// Notes the address of each store.
