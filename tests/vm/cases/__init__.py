@@ -3,6 +3,7 @@
 
 SUBJECTS = (
     "ping",
+    "pages",
     "ethtool",
     "rings",
     "tcp",
@@ -11,7 +12,6 @@ SUBJECTS = (
     "flows",
     "queues",
     "loss",
-    "pages",
     "split",
     "steering",
     "observe",

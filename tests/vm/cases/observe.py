@@ -227,16 +227,22 @@ def codes_wait_with_their_packets(rig):
 
 @case(limit=20)
 def opcodes_of_the_driver(rig):
-    """What the driver counts by operation code is what the device counts."""
+    """What the driver counts by operation code is what the device counts.
+
+    Of packets that a completion stands for together, the driver cannot tell which closed it.
+    """
     need_reflow(rig)
+
+    def joined(codes):
+        return {**codes, "append": codes["append"] + codes["append_close"], "append_close": 0}
     before, device = read(rig), status(rig)["counters"]
     bulk(rig, PEER, 4, flows=2, size=1 << 17)
 
     def difference():
         stats = change(before, read(rig))
         wire = change(device, status(rig)["counters"])
-        ours = opcodes(rig, stats)
-        theirs = {name: wire[f"hw_op_{name}"] for name in OPCODES}
+        ours = joined(opcodes(rig, stats))
+        theirs = joined({name: wire[f"hw_op_{name}"] for name in OPCODES})
         packets = sum(per_queue(rig, stats, "rx", "packets"))
         return ours != theirs and (ours, theirs) or packets != sum(ours.values()) and packets
     settle("driver and device count alike", difference, 6)
