@@ -36,6 +36,7 @@ def _traffic(rig):
 def a_burst_is_handed_up_once(rig):
     """Segments that come while the interrupt waits are one packet, with one interrupt."""
     prepare(rig)
+    rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "60000", "rx-frames", "255")
     watch = Watch(rig)
     rig.defer(watch.close)
     before, fired = read(rig), sum(map(sum, rig.interrupts().values()))
