@@ -43,6 +43,26 @@ void reflow_rust_helper_netdev_store_mtu(struct net_device *dev, u32 mtu)
 	WRITE_ONCE(dev->mtu, mtu);
 }
 
+u32 reflow_rust_helper_num_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+void reflow_rust_helper_netdev_lock(struct net_device *dev)
+{
+	netdev_lock(dev);
+}
+
+void reflow_rust_helper_netdev_unlock(struct net_device *dev)
+{
+	netdev_unlock(dev);
+}
+
+u32 reflow_rust_helper_netdev_rx_queues(const struct net_device *dev)
+{
+	return READ_ONCE(dev->real_num_rx_queues);
+}
+
 bool reflow_rust_helper_netif_carrier_ok(const struct net_device *dev)
 {
 	return netif_carrier_ok(dev);
@@ -473,190 +493,5 @@ void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
 	napi_gro_receive(napi, skb);
 }
 
-/* Work put off. It starts disabled. */
-void reflow_rust_helper_service_init(struct delayed_work *work,
-				     work_func_t func)
-{
-	INIT_DELAYED_WORK(work, func);
-	disable_delayed_work(work);
-}
-
-void reflow_rust_helper_service_kick(struct delayed_work *work)
-{
-	mod_delayed_work(system_dfl_wq, work, 0);
-}
-
-void reflow_rust_helper_service_later(struct delayed_work *work, u32 ms)
-{
-	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
-}
-
-/* Flow steering. */
-
-/* Tells the connection of a received packet; false if it is not plain TCP. */
-bool reflow_rust_helper_flow_of_skb(const struct sk_buff *skb,
-				    struct rnet_flow *flow)
-{
-	struct flow_keys keys;
-	u8 *key = flow->key;
-
-	if (eth_type_vlan(skb->protocol) ||
-	    !skb_flow_dissect_flow_keys(skb, &keys, 0) ||
-	    keys.basic.ip_proto != IPPROTO_TCP ||
-	    keys.control.flags & (FLOW_DIS_IS_FRAGMENT | FLOW_DIS_ENCAPSULATION))
-		return false;
-	if (keys.basic.n_proto == htons(ETH_P_IP)) {
-		memcpy(key, &keys.addrs.v4addrs, 8);
-		memcpy(key + 8, &keys.ports, 4);
-	} else if (keys.basic.n_proto == htons(ETH_P_IPV6)) {
-		memcpy(key, &keys.addrs.v6addrs, 32);
-		memcpy(key + 32, &keys.ports, 4);
-		flow->v6 = 1;
-	} else {
-		return false;
-	}
-	if (skb_vlan_tag_present(skb)) {
-		flow->tagged = 1;
-		flow->vlan_tci = skb_vlan_tag_get(skb);
-	}
-	return true;
-}
-
-static struct sock *rnet_flow_sock(struct net_device *dev,
-				   const struct rnet_flow *flow)
-{
-	const u8 *key = flow->key;
-	__be16 ports[2];
-
-	memcpy(ports, key + (flow->v6 ? 32 : 8), sizeof(ports));
-	if (flow->v6) {
-#if IS_ENABLED(CONFIG_IPV6)
-		struct in6_addr addrs[2];
-
-		memcpy(addrs, key, sizeof(addrs));
-		return __inet6_lookup_established(dev_net(dev), &addrs[0], ports[0],
-						  &addrs[1], ntohs(ports[1]),
-						  dev->ifindex, 0);
-#else
-		return NULL;
-#endif
-	} else {
-		__be32 addrs[2];
-
-		memcpy(addrs, key, sizeof(addrs));
-		return inet_lookup_established(dev_net(dev), addrs[0], ports[0],
-					       addrs[1], ports[1], dev->ifindex);
-	}
-}
-
-/*
- * Looks for the socket of a connection; the sequence number that it waits for
- * goes to @next. False if there is none that may receive data.
- */
-bool reflow_rust_helper_flow_socket(struct net_device *dev,
-				    const struct rnet_flow *flow, u32 *next)
-{
-	struct sock *sk;
-	bool found;
-
-	local_bh_disable();
-	sk = rnet_flow_sock(dev, flow);
-	local_bh_enable();
-	if (!sk)
-		return false;
-	found = sk_fullsock(sk) &&
-		(1 << READ_ONCE(sk->sk_state)) &
-		(TCPF_ESTABLISHED | TCPF_FIN_WAIT1 | TCPF_FIN_WAIT2);
-	if (found)
-		*next = READ_ONCE(tcp_sk(sk)->rcv_nxt);
-	sock_gen_put(sk);
-	return found;
-}
-
-bool reflow_rust_helper_arfs_may_expire(struct net_device *dev, u16 queue,
-					u32 flow_id, u16 filter)
-{
-#ifdef CONFIG_RFS_ACCEL
-	if (queue < dev->real_num_rx_queues)
-		return rps_may_expire_flow(dev, queue, flow_id, filter);
-#endif
-	return true;
-}
-
-u32 reflow_rust_helper_num_online_cpus(void)
-{
-	return num_online_cpus();
-}
-
-/* devlink: instance and port, see net/devlink.rs */
-
-struct devlink *reflow_rust_helper_devlink_alloc(const struct devlink_ops *ops,
-						 size_t priv_size,
-						 struct device *dev)
-{
-	return devlink_alloc(ops, priv_size, dev);
-}
-
-void reflow_rust_helper_netdev_lock(struct net_device *dev)
-{
-	netdev_lock(dev);
-}
-
-void reflow_rust_helper_netdev_unlock(struct net_device *dev)
-{
-	netdev_unlock(dev);
-}
-
-u32 reflow_rust_helper_netdev_rx_queues(const struct net_device *dev)
-{
-	return READ_ONCE(dev->real_num_rx_queues);
-}
-
-u32 *reflow_rust_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx)
-{
-	return ethtool_rxfh_context_indir(ctx);
-}
-
-u8 *reflow_rust_helper_ethtool_rxfh_context_key(struct ethtool_rxfh_context *ctx)
-{
-	return ethtool_rxfh_context_key(ctx);
-}
-
-/* debugfs: a folder for each device in one for all, see net/debugfs.rs */
-
-static DEFINE_MUTEX(rnet_debugfs_lock);
-static struct dentry *rnet_debugfs_root;
-static unsigned int rnet_debugfs_users;
-
-struct dentry *reflow_rust_helper_debugfs_folder_add(struct net_device *dev)
-{
-	guard(mutex)(&rnet_debugfs_lock);
-	if (!rnet_debugfs_users++)
-		rnet_debugfs_root = debugfs_create_dir(KBUILD_MODNAME, NULL);
-	return debugfs_create_dir(dev_name(dev->dev.parent), rnet_debugfs_root);
-}
-
-void reflow_rust_helper_debugfs_folder_remove(struct dentry *folder)
-{
-	guard(mutex)(&rnet_debugfs_lock);
-	debugfs_remove(folder);
-	if (!--rnet_debugfs_users)
-		debugfs_remove(rnet_debugfs_root);
-}
-
-static int rnet_table_show(struct seq_file *seq, void *unused)
-{
-	const struct rnet_table *table = seq->private;
-
-	return table->show(seq, table->dev, table->index);
-}
-DEFINE_SHOW_ATTRIBUTE(rnet_table);
-
-void reflow_rust_helper_debugfs_table_add(struct dentry *folder,
-					  const char *name,
-					  struct rnet_table *table)
-{
-	debugfs_create_file(name, 0400, folder, table, &rnet_table_fops);
-}
-
+#include "helpers_control.c"
 #include "helpers_xdp.c"

@@ -295,13 +295,33 @@ impl<T: super::super::device::Operations> Adapter<T> {
         param: *mut bindings::ethtool_rxfh_param,
         ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
-        // SAFETY: The core passes a device of ours and a filled-in structure.
+        // SAFETY: By the safety requirement.
+        unsafe {
+            Self::apply(dev, param, ack, |ops, device, _, change, ack| {
+                ops.change_context(device, 0, change, ack)
+            })
+        }
+    }
+
+    /// Has `f` carry out what the user wants changed of a context.
+    ///
+    /// # Safety
+    ///
+    /// A callback of `ethtool_ops`: a device of ours, a filled-in structure whose table and key are
+    /// missing or of the sizes that the driver told.
+    unsafe fn apply(
+        dev: *mut bindings::net_device,
+        param: *const bindings::ethtool_rxfh_param,
+        ack: *mut bindings::netlink_ext_ack,
+        f: impl FnOnce(&T, &Device, u32, &Change<'_>, &mut Extack<'_>) -> Result,
+    ) -> i32 {
+        // SAFETY: By the safety requirement.
         let ((ops, device), param, mut ack) =
             unsafe { (Self::parts(dev), &*param, Extack::from_raw(ack)) };
         from_result(|| {
-            // SAFETY: The core's table and key are missing or of the sizes that the driver told.
+            // SAFETY: By the safety requirement.
             let change = unsafe { Self::change(param, &mut ack)? };
-            ops.change_context(device, 0, &change, &mut ack).map(|()| 0)
+            f(ops, device, param.rss_context, &change, &mut ack).map(|()| 0)
         })
     }
 
@@ -342,17 +362,14 @@ impl<T: super::super::device::Operations> Adapter<T> {
         param: *const bindings::ethtool_rxfh_param,
         ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
-        // SAFETY: The core passes a device of ours and a filled-in structure.
-        let ((ops, device), param, mut ack) =
-            unsafe { (Self::parts(dev), &*param, Extack::from_raw(ack)) };
-        from_result(|| {
-            // SAFETY: The core's table and key are missing or of the sizes that the driver told.
-            let change = unsafe { Self::change(param, &mut ack)? };
-            ops.add_context(device, param.rss_context, &change)?;
-            // SAFETY: The core made the context for this call, with room as the driver told.
-            unsafe { Self::store(ops, device, param.rss_context, ctx)? };
-            Ok(0)
-        })
+        // SAFETY: By the safety requirement; the core made the context for this call, with room as
+        // the driver told.
+        unsafe {
+            Self::apply(dev, param, ack, |ops, device, context, change, _| {
+                ops.add_context(device, context, change)?;
+                Self::store(ops, device, context, ctx)
+            })
+        }
     }
 
     /// # Safety
@@ -364,15 +381,8 @@ impl<T: super::super::device::Operations> Adapter<T> {
         param: *const bindings::ethtool_rxfh_param,
         ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
-        // SAFETY: The core passes a device of ours and a filled-in structure.
-        let ((ops, device), param, mut ack) =
-            unsafe { (Self::parts(dev), &*param, Extack::from_raw(ack)) };
-        from_result(|| {
-            // SAFETY: The core's table and key are missing or of the sizes that the driver told.
-            let change = unsafe { Self::change(param, &mut ack)? };
-            ops.change_context(device, param.rss_context, &change, &mut ack)
-                .map(|()| 0)
-        })
+        // SAFETY: By the safety requirement.
+        unsafe { Self::apply(dev, param, ack, T::change_context) }
     }
 
     /// # Safety
