@@ -374,7 +374,7 @@ proptest! {
         } else {
             let mut frame = common::frames::udp(conn, v6, &[1; 10]);
             if v6 {
-                frame[14..18].copy_from_slice(&(6 << 28 | label).to_be_bytes());
+                frame[14..18].copy_from_slice(&((6 << 28) | label).to_be_bytes());
             }
             let key = key_of_frame(&frame, v6, false);
             (frame, key)
@@ -401,9 +401,9 @@ proptest! {
         if v6 && fields.label() != 0 {
             let port = |wanted, at: usize| match wanted {
                 0 => 0,
-                _ => u32::from(ports[at]) << 8 | u32::from(ports[at + 1]),
+                _ => (u32::from(ports[at]) << 8) | u32::from(ports[at + 1]),
             };
-            let word = port(fields.src_port(), 0) << 16 | port(fields.dst_port(), 2);
+            let word = (port(fields.src_port(), 0) << 16) | port(fields.dst_port(), 2);
             put(1, &(word ^ label).to_be_bytes());
         } else {
             put(fields.src_port(), &ports[..2]);

@@ -367,10 +367,11 @@ bitfields! {
 }
 
 bitfields! {
-    /// What is hashed of a kind of packets. The input of the hash is what is chosen, in this order,
-    /// without gaps. With the flow label the ports take four bytes, zeros for one that is not
-    /// chosen, and the label is xor-ed to them as one number. Packets whose key the parser program
-    /// made of anything but addresses and ports of IPv4 or IPv6 are hashed by all of it.
+    /// Part of [`RSS_CTRL`]. What is hashed of a kind of packets: the input of the hash is what is
+    /// chosen, in this order, without gaps. With the flow label the ports take four bytes, zeros
+    /// for one that is not chosen, and the label is xor-ed to them as one number. Packets whose key
+    /// the parser program made of anything but addresses and ports of IPv4 or IPv6 are hashed by
+    /// all of it.
     pub struct HashFields(u32);
     /// Source address.
     0:0 src, with_src;
