@@ -3,7 +3,6 @@
 
 SUBJECTS = (
     "ping",
-    "pages",
     "ethtool",
     "rings",
     "tcp",
@@ -12,6 +11,7 @@ SUBJECTS = (
     "flows",
     "queues",
     "loss",
+    "pages",
     "split",
     "steering",
     "observe",

@@ -50,17 +50,26 @@ def row(segment, *lengths):
 
 
 class Watch:
-    """Sends segments and looks at what arrives."""
+    """Sends segments and looks at what arrives, until the case is over."""
+
+    # The device knows a flow for some time: no two cases use the same ports.
+    free_port = 20000
 
     def __init__(self, rig):
         self.rig = rig
         self.wire = rig.raw(PEER)
         self.ears = listen(rig, DUT)
-        self.port = 20000
+        rig.defer(self._close)
 
-    def close(self):
+    def _close(self):
         self.wire.close()
         self.ears.close()
+
+    @classmethod
+    def take_ports(cls, count):
+        """Return the first of so many ports that no flow has had."""
+        cls.free_port += count
+        return cls.free_port - count
 
     def send(self, segments):
         """Send segments back to back; a number is a pause in seconds."""
@@ -73,8 +82,7 @@ class Watch:
 
     def pass_on(self, segments, lonely):
         """Send segments from a port of their own; return what arrives."""
-        self.port += 1
-        ports = (self.port, 8000)
+        ports = (self.take_ports(1), 8000)
         segments = [part if isinstance(part, float) else part.but(ports=ports)
                     for part in segments]
         last = [part for part in segments if not isinstance(part, float)][0]
@@ -269,7 +277,6 @@ def of_ipv6(segment):
 
 def _run(rig, table):
     watch = Watch(rig)
-    rig.defer(watch.close)
     before = read(rig)
     for what, segments, sizes in table:
         expect(watch, what, segments, sizes)
@@ -352,7 +359,6 @@ def single(rig):
     """A lone segment is one packet and no aggregate, by all counts."""
     prepare(rig)
     watch = Watch(rig)
-    rig.defer(watch.close)
     before = read(rig)
     expect(watch, "single", [base(4).data(0, 100)], [100])
     stats = change(before, read(rig))
@@ -362,8 +368,7 @@ def single(rig):
 
 def _interleaved(watch, flows):
     """Send two segments of each flow, all the first ones first; return sizes in order of arrival."""
-    watch.port += flows
-    from_port = watch.port - flows
+    from_port = watch.take_ports(flows)
     first = [base(4, ports=(from_port + n, 8000)).data(0, 200) for n in range(flows)]
     second = [part.data(200, 200, flags=ACK | PSH) for part in first]
     watch.send([*first, *second])
@@ -383,7 +388,6 @@ def capacity(rig):
     prepare(rig)
     rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "65535", "rx-frames", "0")
     watch = Watch(rig)
-    rig.defer(watch.close)
     for flows in (8, 64):
         for _ in range(ATTEMPTS):
             before = read(rig)
@@ -408,7 +412,6 @@ def order(rig):
     rig.run(DUT, "ethtool", "-X", rig.device, "equal", "1", may_fail=True)
     rig.defer(rig.run, DUT, "ethtool", "-X", rig.device, "default")
     watch = Watch(rig)
-    rig.defer(watch.close)
     for flows in (4, 32, 512):
         found = _interleaved(watch, flows)
         whole = [flow for flow, size in found if size == 400]

@@ -20,7 +20,10 @@ ODD_MSS = 1459
 
 
 def _align(rig):
-    """Have PDUs aligned for the rest of the case."""
+    """Have PDUs aligned for the rest of the case, and interrupts wait for company: pages that two
+    aggregates share cannot be mapped."""
+    rig.defer(rig.run, DUT, "ethtool", "-C", rig.device, "rx-usecs", "8")
+    rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "5000")
     with_parameter(rig, "parser_program", "session")
     with_parameter(rig, "pdu_align", "true")
 
