@@ -6,6 +6,7 @@
 //! checked by [`decode`], and dispatches on the operation code: packets outside any aggregate go up
 //! at once, data of a flow go to the socket buffer at its flow number.
 
+mod alone;
 mod buffers;
 mod decode;
 mod flows;
@@ -17,12 +18,12 @@ pub(crate) mod xdp;
 use crate::{
     counters,
     hw::{
-        desc::{
-            Completion, //
-        },
-        index::Index,
+        desc::Completion,
         opcode::Opcode,
-        regs::BufKind, //
+        regs::{
+            BufKind,
+            PDU_MIN, //
+        }, //
     },
     mmio::Mmio,
     net::{
@@ -74,13 +75,11 @@ use kernel::{
     }, //
 };
 use ring::Completions;
+use side::Polled;
 pub(crate) use side::Side;
 
 /// Cells of a header buffer or small-packet buffer.
 pub(crate) const CELLS_PER_BUFFER: u32 = BUF_SIZE / CELL_SIZE;
-/// Bytes of a long packet that go to the linear part when the device did not find its headers.
-const PULL: u16 = 128;
-
 /// Summary of a control block that applied.
 const SUMMARY_APPLIED: u64 = 1;
 
@@ -211,8 +210,8 @@ impl<'bound> Receiver<'bound> {
         self.packet.pool().detach();
     }
 
-    /// Receives up to `budget` packets. Returns how many, and whether the ring was emptied.
-    pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> (usize, bool) {
+    /// Receives up to `budget` packets.
+    pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
         let counters = self.counters.clone();
         let count = &counters.rx;
         let mut work = 0;
@@ -240,28 +239,8 @@ impl<'bound> Receiver<'bound> {
         self.header.flush();
         self.small.flush();
         let fail = self.settings.fail_pages.load(Relaxed);
-        for pages in [&mut self.reasm, &mut self.packet] {
-            if pages.refill(cx, fail).is_err() {
-                count.alloc_fail.add(1);
-            }
-        }
-        (work, empty)
-    }
-
-    /// Whether the device may be waiting for buffers that could not be allocated.
-    pub(crate) fn is_starving(&self) -> bool {
-        self.reasm.is_starving() || self.packet.is_starving()
-    }
-
-    /// Half of the completions that the ring holds.
-    #[inline]
-    pub(crate) fn half_ring(&self) -> u16 {
-        self.ring.half()
-    }
-
-    /// Index behind the last completion taken.
-    pub(crate) fn consumed(&self) -> Index {
-        self.ring.consumed()
+        let starving = self.reasm.refill(cx, fail, count) | self.packet.refill(cx, fail, count);
+        self.ring.polled(work, empty, starving)
     }
 
     /// Takes one completion of a packet.
@@ -319,125 +298,6 @@ impl<'bound> Receiver<'bound> {
         }
         if let Some(flow) = p.flow {
             self.tcbs.summary(flow, c.c0, applied);
-        }
-    }
-
-    /// A packet that is whole in a cell: copied, which costs less than a page.
-    #[inline]
-    fn small(&mut self, cx: &PollContext<'_>, c: &Completion, span: &Span, count: &counters::Rx) {
-        self.partial = Partial::None;
-        match copy_cell(cx, &self.small, span) {
-            Ok(skb) => self.submit(cx, skb, c, count),
-            Err(e) => count_drop(count, &e, 1),
-        }
-        self.small.used(span);
-    }
-
-    /// A packet, or a part of one, in a packet buffer.
-    fn full(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        p: &Packet,
-        span: &Span,
-        count: &counters::Rx,
-    ) {
-        let skb = match core::mem::replace(&mut self.partial, Partial::None) {
-            Partial::None => self.full_begin(cx, c, span, count),
-            Partial::Whole(mut skb) => {
-                let page = self.packet.get(span.id).ok_or(EINVAL);
-                match page.and_then(|page| skb.add_page(page, span.off, span.len)) {
-                    Ok(()) => Some(skb),
-                    Err(_) => {
-                        count.drop_bad_completion.add(1);
-                        None
-                    }
-                }
-            }
-            _ => None,
-        };
-        self.packet.release(cx, span.id);
-        match (skb, p.cont) {
-            (Some(skb), true) => self.partial = Partial::Whole(skb),
-            (Some(skb), false) => self.submit(cx, skb, c, count),
-            (None, true) => self.partial = Partial::Dropped,
-            (None, false) => {}
-        }
-    }
-
-    /// The first part of a packet in packet buffers: headers are copied, the rest is a fragment.
-    fn full_begin(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        span: &Span,
-        count: &counters::Rx,
-    ) -> Option<RxSkb> {
-        let Some(page) = self.packet.get(span.id) else {
-            count.drop_bad_completion.add(1);
-            return None;
-        };
-        let Some(mut skb) = RxSkb::alloc(cx, CELL_SIZE) else {
-            count.drop_nomem.add(1);
-            return None;
-        };
-        let headers = c.c2.hdr_len() as u16;
-        let pull = match headers {
-            14..=256 => headers,
-            _ => PULL,
-        }
-        .min(span.len);
-        let rest = span.len - pull;
-        let put = skb.put_page(page, span.off, pull);
-        let put = put.and_then(|()| match rest {
-            0 => Ok(()),
-            _ => skb.add_page(page, span.off + pull, rest),
-        });
-        match put {
-            Ok(()) => Some(skb),
-            Err(_) => {
-                count.drop_bad_completion.add(1);
-                None
-            }
-        }
-    }
-
-    /// A split packet outside any aggregate.
-    fn split(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        p: &Packet,
-        parts: (Option<Span>, Option<Span>, Option<Span>),
-        count: &counters::Rx,
-    ) {
-        let (header, data, data2) = parts;
-        let begun = match core::mem::replace(&mut self.partial, Partial::None) {
-            Partial::None => match header {
-                Some(span) => {
-                    let skb = copy_cell(cx, &self.header, &span);
-                    self.header.used(&span);
-                    skb
-                }
-                None => Err(Dropped::Lie),
-            },
-            Partial::Split(skb) => Ok(skb),
-            _ => Err(Dropped::Counted),
-        };
-        let filled = begun.and_then(|mut skb| {
-            put_data(&mut self.reasm, &mut skb, [data, data2])?;
-            Ok(skb)
-        });
-        release_data(&mut self.reasm, cx, [data, data2]);
-        match (filled, p.cont) {
-            (Ok(skb), true) => self.partial = Partial::Split(skb),
-            (Ok(skb), false) => self.submit(cx, skb, c, count),
-            (Err(e), cont) => {
-                count_drop(count, &e, 1);
-                if cont {
-                    self.partial = Partial::Dropped;
-                }
-            }
         }
     }
 
@@ -538,13 +398,6 @@ impl<'bound> Receiver<'bound> {
             _ => false,
         }
     }
-
-    /// Hands up a packet that stands alone.
-    #[inline]
-    fn submit(&self, cx: &PollContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
-        count.skbs.add(1);
-        skb.submit(cx, &flows::meta(c, self.queue, &self.settings));
-    }
 }
 
 impl Drop for Receiver<'_> {
@@ -558,8 +411,11 @@ impl Drop for Receiver<'_> {
 #[inline]
 fn need(c: &Completion, p: &Packet, data: Option<Span>, data2: Option<Span>) -> Need {
     let frags = if p.cont {
-        // The 16-bit length in pages, and one that it begins in the middle of.
-        c.c5.data_len() as u32 / BUF_SIZE + 2
+        // The 16-bit length in pages and one that it begins in the middle of, and with aligned PDUs
+        // another for each that begins in it.
+        let pages = c.c5.data_len() as u32 / BUF_SIZE + 1;
+        let pdus = c.c5.data_len() as u32 / PDU_MIN as u32 + 1;
+        1 + pages + pdus
     } else {
         1 + u32::from(data2.is_some())
     };

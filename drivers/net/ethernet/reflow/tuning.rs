@@ -106,8 +106,7 @@ fn compose(on: u32) -> FlowCfg {
         .with_reassembly(merge | split)
         .with_batching(merge)
         .with_suppress(merge & is(Switch::Suppress))
-        // PDUs that start on fresh pages leave one packet a completion.
-        .with_gather(merge & is(Switch::Suppress) & (1 - is(Switch::AlignPdus)))
+        .with_gather(merge & is(Switch::Suppress))
         // Who asks for the split wants to map the data, and that goes by whole pages.
         .with_fresh_page(is(Switch::FreshPages) | split)
         .with_split_all(split)

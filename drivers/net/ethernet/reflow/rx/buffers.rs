@@ -12,6 +12,7 @@ use super::decode::{
     CELL_SIZE, //
 };
 use crate::{
+    counters,
     hw::{
         desc::B1,
         index::Index,
@@ -221,7 +222,6 @@ pub(super) struct Pages<'bound> {
     free: Option<u16>,
     /// Ids in state `Posted`: at least as many as the device still has in the ring.
     posted: u16,
-    starving: bool,
 }
 
 impl<'bound> Pages<'bound> {
@@ -250,7 +250,6 @@ impl<'bound> Pages<'bound> {
             entries,
             free: Some(0),
             posted: 0,
-            starving: false,
         };
         this.fill()?;
         Ok(this)
@@ -312,11 +311,14 @@ impl<'bound> Pages<'bound> {
 
     /// Posts pages in place of those that were used. `fail` has each allocation fail.
     ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`] if a page could not be allocated; what was posted stays.
-    pub(super) fn refill(&mut self, cx: &PollContext<'_>, fail: bool) -> Result {
-        let mut done = Ok(());
+    /// Returns whether the device may be waiting for pages that could not be allocated.
+    pub(super) fn refill(
+        &mut self,
+        cx: &PollContext<'_>,
+        fail: bool,
+        count: &counters::Rx,
+    ) -> bool {
+        let mut lacking = false;
         if self.room() >= self.ring.batch() {
             while self.room() != 0 && self.free.is_some() {
                 let page = if fail {
@@ -325,7 +327,8 @@ impl<'bound> Pages<'bound> {
                     self.pool.as_arc_borrow().alloc(cx)
                 };
                 let Some(page) = page else {
-                    done = Err(ENOMEM);
+                    lacking = true;
+                    count.alloc_fail.add(1);
                     break;
                 };
                 if let Err(page) = self.post(page) {
@@ -334,20 +337,15 @@ impl<'bound> Pages<'bound> {
                 }
             }
         }
-        self.starving = done.is_err() && self.posted < self.ring.batch();
-        self.ring.ring(self.starving);
-        done
+        let starving = lacking && self.posted < self.ring.batch();
+        self.ring.ring(starving);
+        starving
     }
 
     /// A page for the driver's own use, to be counted as one that the device has filled.
     #[inline]
     pub(super) fn spare(&self, cx: &PollContext<'_>) -> Option<PoolPage> {
         self.pool.as_arc_borrow().alloc(cx)
-    }
-
-    /// Whether the device may be waiting for pages that could not be allocated.
-    pub(super) fn is_starving(&self) -> bool {
-        self.starving
     }
 
     /// The page of an id, if the device holds it.
@@ -389,22 +387,12 @@ impl<'bound> Pages<'bound> {
     /// The device is done with an id; false if it did not hold it.
     #[inline]
     pub(super) fn release(&mut self, cx: &PollContext<'_>, id: u16) -> bool {
-        let free = self.free;
-        let Some(entry) = self.entries.get_mut(usize::from(id)) else {
-            return false;
-        };
-        match core::mem::replace(entry, Entry::Free(free)) {
-            Entry::Free(next) => {
-                *entry = Entry::Free(next);
-                return false;
-            }
-            Entry::Posted(page) => {
-                self.posted -= 1;
+        match self.take(id) {
+            Some(page) => {
                 page.recycle(cx);
+                true
             }
-            Entry::Begun(page) => page.recycle(cx),
+            None => false,
         }
-        self.free = Some(id);
-        true
     }
 }

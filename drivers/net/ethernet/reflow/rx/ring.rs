@@ -2,7 +2,10 @@
 
 //! The completion ring.
 
-use super::Parts;
+use super::{
+    side::Polled,
+    Parts, //
+};
 use crate::{
     counters,
     hw::{
@@ -100,17 +103,17 @@ impl<'bound> Completions<'bound> {
         self.ring.read(self.at(self.next.add(MASK)) + TIME)
     }
 
-    /// Half of the entries.
+    /// What a poll came to that took `work` completions and left the ring `empty`, or not.
     #[inline]
-    pub(super) fn half(&self) -> u16 {
-        // A ring has at most as many entries as an index counts.
-        ((1_u32 << self.log2) / 2) as u16
-    }
-
-    /// Index behind the last completion taken.
-    #[inline]
-    pub(super) fn consumed(&self) -> Index {
-        self.next
+    pub(super) fn polled(&self, work: usize, empty: bool, starving: bool) -> Polled {
+        Polled {
+            work,
+            again: !empty,
+            starving,
+            consumed: self.next,
+            // A ring has at most as many entries as an index counts.
+            half: ((1_u32 << self.log2) / 2) as u16,
+        }
     }
 }
 

@@ -103,26 +103,8 @@ impl<'bound> Side<'bound> {
     #[inline]
     pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
         match self {
-            Self::Stack(rx) => {
-                let (work, empty) = rx.poll(cx, budget);
-                Polled {
-                    work,
-                    again: !empty,
-                    starving: rx.is_starving(),
-                    consumed: rx.consumed(),
-                    half: rx.half_ring(),
-                }
-            }
-            Self::Program(rx) => {
-                let (work, empty) = rx.poll(cx, budget);
-                Polled {
-                    work,
-                    again: !empty,
-                    starving: rx.is_starving(),
-                    consumed: rx.consumed(),
-                    half: rx.half_ring(),
-                }
-            }
+            Self::Stack(rx) => rx.poll(cx, budget),
+            Self::Program(rx) => rx.poll(cx, budget),
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Receive with an XDP program attached.
 //!
 //! Nothing is merged, and as a rule nothing is split: a packet comes in packet buffers, each part
-//! of a page of its own, with room in front for the program to add headers, and room behind. A packet
-//! that is longer than a buffer goes on in further pages, the program's *fragments*.
+//! of a page of its own, with room in front for the program to add headers, and room behind. A
+//! packet that is longer than a buffer goes on in further pages, the program's *fragments*.
 //!
 //! If the user wants headers apart from data, which the core allows with programs that can deal
 //! with fragments only, the headers are copied to such a page, and the data stay in re-assembly
@@ -25,6 +25,7 @@ use super::{
     },
     flows,
     ring::Completions,
+    side::Polled,
     Dropped,
     Parts,
     Settings, //
@@ -33,7 +34,6 @@ use crate::{
     counters,
     hw::{
         desc::Completion,
-        index::Index,
         opcode::Opcode,
         regs::BufKind, //
     },
@@ -108,12 +108,6 @@ impl<'bound> Receiver<'bound> {
     ///
     /// # Errors
     ///
-    /// Half of the completions that the ring holds.
-    #[inline]
-    pub(super) fn half_ring(&self) -> u16 {
-        self.ring.half()
-    }
-
     /// [`ENOMEM`].
     pub(super) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
         let pool =
@@ -176,16 +170,8 @@ impl<'bound> Receiver<'bound> {
         self.tx = Some(tx);
     }
 
-    pub(super) fn is_starving(&self) -> bool {
-        self.reasm.is_starving() || self.pages.is_starving()
-    }
-
-    pub(super) fn consumed(&self) -> Index {
-        self.ring.consumed()
-    }
-
-    /// Receives up to `budget` packets. Returns how many, and whether the ring was emptied.
-    pub(super) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> (usize, bool) {
+    /// Receives up to `budget` packets.
+    pub(super) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
         let counters = self.counters.clone();
         let program = self.program.get(cx);
         let mut work = 0;
@@ -216,12 +202,9 @@ impl<'bound> Receiver<'bound> {
         }
         self.header.flush();
         let fail = self.settings.fail_pages.load(Relaxed);
-        for pages in [&mut self.reasm, &mut self.pages] {
-            if pages.refill(cx, fail).is_err() {
-                counters.rx.alloc_fail.add(1);
-            }
-        }
-        (work, empty)
+        let starving =
+            self.reasm.refill(cx, fail, &counters.rx) | self.pages.refill(cx, fail, &counters.rx);
+        self.ring.polled(work, empty, starving)
     }
 
     /// Takes the completions of one packet, of which the device wrote the last one first.
