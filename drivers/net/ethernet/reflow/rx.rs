@@ -18,7 +18,13 @@ pub(crate) mod xdp;
 use crate::{
     counters,
     hw::{
-        desc::Completion,
+        desc::{
+            page_ids,
+            pages_behind,
+            Completion,
+            PAGES_INLINE,
+            PAGES_MAX, //
+        },
         opcode::Opcode,
         regs::{
             BufKind,
@@ -116,6 +122,8 @@ pub(crate) struct Receiver<'bound> {
     reasm: Pages<'bound>,
     packet: Pages<'bound>,
     flows: Flows,
+    /// Whole pages of the completion at hand.
+    whole: KVec<u16>,
     partial: Partial,
     queue: u16,
     settings: Arc<Settings>,
@@ -172,6 +180,7 @@ impl<'bound> Receiver<'bound> {
             reasm: pages(BufKind::Reasm, Contents::Payload, sizes.reasm, s.flows)?,
             packet: pages(BufKind::Packet, Contents::Headers, sizes.packet(), 0)?,
             flows: Flows::new(s.flows)?,
+            whole: KVec::with_capacity(PAGES_MAX, GFP_KERNEL)?,
             partial: Partial::None,
             queue: s.queue,
             settings: s.settings.clone(),
@@ -222,7 +231,7 @@ impl<'bound> Receiver<'bound> {
                 break;
             };
             work += 1;
-            match decode::decode(&c, self.flows.len()) {
+            match decode::decode(&c, self.flows.len(), self.reasm.size()) {
                 Ok(Event::Packet(p)) => self.packet(cx, &c, &p, &counters),
                 Ok(Event::Release(id)) => {
                     count.released.add(1);
@@ -264,7 +273,7 @@ impl<'bound> Receiver<'bound> {
                 }
             }
             count.packets.add(p.segs.into());
-            count.bytes.add(c.c1.pkt_len());
+            count.bytes.add(p.wire_bytes(c));
             if c.c0.csum_bad() != 0 {
                 count.csum_bad.add(1);
             }
@@ -313,6 +322,7 @@ impl<'bound> Receiver<'bound> {
         count: &counters::Rx,
     ) {
         let (header, data, data2) = parts;
+        let named = p.pages == 0 || self.name_pages(c, p.pages.into());
         let before = core::mem::replace(&mut self.partial, Partial::None);
         let (mut bytes, mut dropped) = match before {
             Partial::Flow(bytes, dropped) => (bytes, dropped),
@@ -348,17 +358,22 @@ impl<'bound> Receiver<'bound> {
         for span in [&data, &data2].into_iter().flatten() {
             bytes = bytes.saturating_add(span.len.into());
         }
+        bytes = bytes.saturating_add(u32::from(p.pages) * self.reasm.size());
+        let whole = if p.pages == 0 { &[] } else { &*self.whole };
         let put = match self.flows.skb(cx, flow, c, &need, count) {
             // Length by length the data must be what the device says the packet has.
             Ok(_) if !p.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
-            Ok(_) if p.segs > 1 && !first => Err(Dropped::Lie),
-            Ok(skb) => put_data(&mut self.reasm, skb, [data, data2]),
+            Ok(_) if (p.segs > 1 && !first) || !named => Err(Dropped::Lie),
+            Ok(skb) => put_run(&mut self.reasm, cx, skb, data, whole, data2),
             Err(Refused::NoMem) => Err(Dropped::NoMem),
             Err(Refused::Orphan) => Err(Dropped::Orphan),
             Err(Refused::Malformed) => Err(Dropped::Lie),
         };
         release_data(&mut self.reasm, cx, [data, data2]);
         if let Err(e) = put {
+            for &id in whole {
+                self.reasm.release(cx, id);
+            }
             if !dropped {
                 count_drop(count, &e, p.segs);
                 dropped = true;
@@ -374,6 +389,26 @@ impl<'bound> Receiver<'bound> {
         if p.opcode == Opcode::AppendClose || !p.more {
             self.flows.close(cx, flow, count);
         }
+    }
+
+    /// Takes note of the ids of a completion's whole pages. False if it has not so many.
+    fn name_pages(&mut self, c: &Completion, count: usize) -> bool {
+        let whole = &mut self.whole;
+        whole.clear();
+        let mut name = |id| {
+            if whole.len() < count {
+                // There is room for as many as a completion can say.
+                let _ = whole.push_within_capacity(id);
+            }
+        };
+        let here = page_ids(c.c7.0).into_iter().take(PAGES_INLINE);
+        here.for_each(&mut name);
+        for _ in 0..pages_behind(count) {
+            if !self.ring.take_pages(&mut name) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether a packet with this header goes on with its flow's open aggregate.
@@ -417,7 +452,7 @@ fn need(c: &Completion, p: &Packet, data: Option<Span>, data2: Option<Span>) -> 
         let pdus = c.c5.data_len() as u32 / PDU_MIN as u32 + 1;
         1 + pages + pdus
     } else {
-        1 + u32::from(data2.is_some())
+        1 + u32::from(p.pages) + u32::from(data2.is_some())
     };
     Need {
         frags,
@@ -471,6 +506,29 @@ fn put_data(
             .map_err(|_| Dropped::Lie)?;
     }
     Ok(())
+}
+
+/// Puts data behind what a socket buffer holds: a range, whole pages, a range.
+///
+/// The whole pages are the device's no more, but for those behind one that was refused.
+#[inline]
+fn put_run(
+    pages: &mut Pages<'_>,
+    cx: &PollContext<'_>,
+    skb: &mut RxSkb,
+    first: Option<Span>,
+    whole: &[u16],
+    last: Option<Span>,
+) -> Result<(), Dropped> {
+    put_data(pages, skb, [first, None])?;
+    for &id in whole {
+        let page = pages.take(id).ok_or(Dropped::Lie)?;
+        if let Err(page) = skb.add_whole(page) {
+            page.recycle(cx);
+            return Err(Dropped::Lie);
+        }
+    }
+    put_data(pages, skb, [last, None])
 }
 
 /// Takes back the pages that the device is done with.

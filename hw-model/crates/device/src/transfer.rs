@@ -23,8 +23,9 @@ use crate::queue::{RxSide, Wait};
 use crate::reasm::Reassembler;
 use crate::stats::Counters;
 use crate::tcb::TcbTable;
-use describe::{describe, with_pieces};
-use reflow_hwdef::desc::Completion;
+use describe::{describe, with_pieces, with_run};
+use gather::is_plain;
+use reflow_hwdef::desc::{pages_behind, Completion};
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::{FlowCfg, QueueError};
 use reflow_hwdef::stats::{Global, Queue as QueueStat};
@@ -68,6 +69,8 @@ struct Plan {
     close_page: bool,
     /// The data has pages of its own, whatever its flow or the queue has.
     apart: bool,
+    /// One completion names all buffers of the data.
+    run: bool,
     /// Where the data starts.
     place: Option<Place>,
     /// What the data is to the messages of its connection.
@@ -111,6 +114,8 @@ pub(crate) struct Transfer<'a> {
 pub(crate) struct Scratch {
     pub(crate) completions: Vec<Completion>,
     pieces: Vec<Piece>,
+    /// The data of packets that leave together.
+    run: Vec<Piece>,
 }
 
 impl Transfer<'_> {
@@ -135,8 +140,8 @@ impl Transfer<'_> {
                 let mut done = self.packet(rx, &packet, &plan, host);
                 self.fm.pop(self.queue);
                 self.leave(packet.control.flow, plan.ends_flow);
-                if done.is_ok() && self.may_gather(&packet, &plan) {
-                    done = self.gather(rx, packet.control.flow, host);
+                if done.is_ok() && self.may_gather(&plan) {
+                    done = self.gather(rx, &packet.control, host);
                 }
                 self.pm.recycle(packet);
                 if done.is_err() {
@@ -198,6 +203,7 @@ impl Transfer<'_> {
         if ends_flow && !matches!(manner, Manner::Split { own: false, .. }) {
             give_back = page;
         }
+        let run = self.cfg.gather() != 0 && is_plain(c, manner, &walk);
         let (buffers, parts) = match manner {
             Manner::Small => (0, 1),
             Manner::Whole => {
@@ -206,7 +212,12 @@ impl Transfer<'_> {
             }
             Manner::Split { .. } => {
                 let (fresh, pieces) = needed(place, size, c.data_len, walk.starts.as_slice());
-                (fresh, pieces.div_ceil(2))
+                let parts = if run {
+                    1 + pages_behind(pieces.saturating_sub(2))
+                } else {
+                    pieces.div_ceil(2)
+                };
+                (fresh, parts)
             }
             Manner::Place => (0, c.tcb.runs.div_ceil(2).max(1)),
         };
@@ -218,6 +229,7 @@ impl Transfer<'_> {
             give_back,
             close_page,
             apart,
+            run,
             place,
             walk,
             buffers,
@@ -405,14 +417,28 @@ impl Transfer<'_> {
             Manner::Small => self.small(rx, packet, base, host)?,
             Manner::Whole => self.whole(rx, packet, base, host)?,
             Manner::Split { header, own } => {
-                self.data(rx, packet, plan, base, own, host)?;
+                self.data(rx, packet, plan, own, host)?;
+                let Scratch {
+                    completions,
+                    pieces,
+                    ..
+                } = &mut *self.scratch;
+                if plan.run {
+                    with_run(base, pieces, completions);
+                } else {
+                    completions.extend(pieces.chunks(2).map(|pair| with_pieces(base, pair)));
+                }
                 if header {
                     self.header(rx, packet, first, host)?;
                 }
             }
             Manner::Place => self.place(rx, packet, base, host)?,
         }
-        if let Some(last) = self.scratch.completions.last_mut() {
+        let last = match plan.run {
+            true => self.scratch.completions.get_mut(first),
+            false => self.scratch.completions.last_mut(),
+        };
+        if let Some(last) = last {
             last.c0 = last
                 .c0
                 .with_cont(0)
@@ -483,13 +509,12 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// The data to re-assembly buffers.
+    /// The data to re-assembly buffers; where they went is in `scratch.pieces`.
     fn data(
         &mut self,
         rx: &mut RxSide,
         packet: &Packet,
         plan: &Plan,
-        base: Completion,
         own: bool,
         host: &impl Host,
     ) -> Result<(), MemError> {
@@ -522,13 +547,10 @@ impl Transfer<'_> {
             .bytes
             .get(c.hdr_len..c.hdr_len + c.data_len)
             .unwrap_or(&[]);
-        for pair in self.scratch.pieces.chunks(2) {
-            for piece in pair {
-                let (now, later) = data.split_at(piece.len.min(data.len()));
-                host.write(piece.buffer.addr.wrapping_add(piece.off as u64), now)?;
-                data = later;
-            }
-            self.scratch.completions.push(with_pieces(base, pair));
+        for piece in &self.scratch.pieces {
+            let (now, later) = data.split_at(piece.len.min(data.len()));
+            host.write(piece.buffer.addr.wrapping_add(piece.off as u64), now)?;
+            data = later;
         }
         self.counters.add(Global::DmaDataBytes, c.data_len as u64);
         Ok(())

@@ -88,7 +88,7 @@ pub(crate) fn descriptors(desc: &Source, opcodes: &Source) -> String {
         "The device writes words 1 to 7 first and word 0, which has the generation bit, last. \
          Completions of one packet are written from the last to the first, so that who sees the \
          first sees all. Word 6 is the receive time in nanoseconds of the device's clock, 0 where \
-         it has none. Word 7 is reserved and zero.",
+         it has none.",
     ]);
     words_under_names(&mut page, &named(desc, 'C'));
     for e in &desc.enums {

@@ -10,6 +10,12 @@
 pub const FLOW_NONE: u16 = 0xffff;
 /// Buffer id that stands for no buffer.
 pub const BUF_NONE: u16 = 0xffff;
+/// Ids of whole pages that a completion of a packet has room for.
+pub const PAGES_INLINE: usize = 4;
+/// Ids that a completion of kind [`CompletionKind::Pages`] has room for.
+pub const PAGES_EACH: usize = 28;
+/// Most whole pages between the first and the last data of a completion.
+pub const PAGES_MAX: usize = 63;
 /// Bytes of a completion.
 pub const COMPLETION_SIZE: usize = 64;
 /// 64-bit words of a completion.
@@ -31,6 +37,9 @@ pub enum CompletionKind {
     Packet = 0,
     /// No packet: the device only gives a re-assembly buffer back.
     Release = 1,
+    /// More ids of the whole pages that the completion before names: words 1 to 7 have four each,
+    /// from the lowest bits up.
+    Pages = 2,
 }
 
 bitfields! {
@@ -105,7 +114,8 @@ bitfields! {
     pub struct C1(u64);
     /// Hash of the flow key.
     31:0 hash, with_hash;
-    /// Length of the whole frame on the wire without FCS, VLAN tag counted only if not removed.
+    /// Length of the whole frame on the wire without FCS, VLAN tag counted only if not removed. Of
+    /// several packets: of the first. Each of them is its header, `hdr_len` long, and its data.
     47:32 pkt_len, with_pkt_len;
     /// VLAN tag control information that was removed.
     63:48 vlan_tci, with_vlan_tci;
@@ -157,7 +167,7 @@ bitfields! {
 bitfields! {
     /// Word 5 of a completion: the TCP payload of this packet, and the tunnel it came through.
     pub struct C5(u64);
-    /// TCP payload bytes of the packet, over all its completions.
+    /// TCP payload bytes of the packet or packets, over all completions of a packet.
     15:0 data_len, with_data_len;
     /// Payload bytes of each packet of this aggregate but the last.
     31:16 seg_size, with_seg_size;
@@ -167,10 +177,26 @@ bitfields! {
     40:40 outer_fixed_id, with_outer_fixed_id;
     /// Of a start: the headers of the packets that are appended to it will be delivered, too.
     41:41 headers, with_headers;
+    /// Whole re-assembly buffers with data between `rb_id` and `rb2_id`. The device is done with
+    /// them. The ids of the first four are in word 7, the others in completions of kind Pages that
+    /// follow this one.
+    47:42 pages, with_pages;
 }
 
-// Word 6 is the receive time in nanoseconds of the device's clock, 0 where it has none; word 7 is
-// reserved and zero.
+bitfields! {
+    /// Word 7 of a completion: buffers that are full of data, in order; see `pages` in word 5.
+    pub struct C7(u64);
+    /// Id of the first.
+    15:0 page0, with_page0;
+    /// Id of the second.
+    31:16 page1, with_page1;
+    /// Id of the third.
+    47:32 page2, with_page2;
+    /// Id of the fourth.
+    63:48 page3, with_page3;
+}
+
+// Word 6 is the receive time in nanoseconds of the device's clock, 0 where it has none.
 
 bitfields! {
     /// Word 1 of a transmit descriptor. Word 0 is the bus address of the bytes.
@@ -244,13 +270,42 @@ pub struct Completion {
     pub c5: C5,
     /// Word 6: receive time.
     pub time: u64,
+    /// Word 7.
+    pub c7: C7,
+}
+
+/// The four ids in a word of ids.
+pub const fn page_ids(word: u64) -> [u16; 4] {
+    [
+        word as u16,
+        (word >> 16) as u16,
+        (word >> 32) as u16,
+        (word >> 48) as u16,
+    ]
+}
+
+/// The word of up to four ids.
+pub const fn page_word(ids: &[u16]) -> u64 {
+    let (mut word, mut rest, mut shift) = (0, ids, 0);
+    while let [id, others @ ..] = rest {
+        if shift < 64 {
+            word |= (*id as u64) << shift;
+        }
+        (rest, shift) = (others, shift + 16);
+    }
+    word
+}
+
+/// How many completions of kind [`CompletionKind::Pages`] follow one with so many whole pages.
+pub const fn pages_behind(pages: usize) -> usize {
+    pages.saturating_sub(PAGES_INLINE).div_ceil(PAGES_EACH)
 }
 
 impl Completion {
     /// The words in order.
     pub const fn to_words(self) -> [u64; COMPLETION_WORDS] {
         [
-            self.c0.0, self.c1.0, self.c2.0, self.c3.0, self.c4.0, self.c5.0, self.time, 0,
+            self.c0.0, self.c1.0, self.c2.0, self.c3.0, self.c4.0, self.c5.0, self.time, self.c7.0,
         ]
     }
 
@@ -264,6 +319,7 @@ impl Completion {
             c4: C4(w[4]),
             c5: C5(w[5]),
             time: w[6],
+            c7: C7(w[7]),
         }
     }
 }
@@ -281,6 +337,7 @@ mod tests {
             C3::FIELDS,
             C4::FIELDS,
             C5::FIELDS,
+            C7::FIELDS,
             T1::FIELDS,
             T2::FIELDS,
             B1::FIELDS,
@@ -304,7 +361,24 @@ mod tests {
 
     #[test]
     fn words_round_trip() {
-        let w = [1, 2, 3, 4, 5, 6, 7, 0];
+        let w = [1, 2, 3, 4, 5, 6, 7, 8];
         assert_eq!(Completion::from_words(w).to_words(), w);
+    }
+
+    #[test]
+    fn ids_of_pages_round_trip() {
+        assert_eq!(page_ids(page_word(&[1, 2, 3, 0xffff])), [1, 2, 3, 0xffff]);
+        assert_eq!(page_ids(page_word(&[7])), [7, 0, 0, 0]);
+        assert_eq!(page_word(&[1, 2, 3, 4, 5]), page_word(&[1, 2, 3, 4]));
+        assert_eq!(page_word(&[9]), C7(0).with_page0(9).0);
+    }
+
+    #[test]
+    fn whole_pages_take_further_completions() {
+        assert_eq!(pages_behind(0), 0);
+        assert_eq!(pages_behind(PAGES_INLINE), 0);
+        assert_eq!(pages_behind(PAGES_INLINE + 1), 1);
+        assert_eq!(pages_behind(PAGES_INLINE + PAGES_EACH), 1);
+        assert_eq!(pages_behind(PAGES_MAX), 3);
     }
 }

@@ -326,8 +326,8 @@ bitfields! {
     /// the PDU's contiguity; the next PDU whose header comes has its pages again.
     5:5 session, with_session;
     /// Gather: packets that wait and are appended to the aggregate of the one that is transferred
-    /// leave together with it, past those of other flows, under one completion, as long as their
-    /// data take no third buffer. One that ends the aggregate overtakes nobody, so that aggregates
+    /// leave together with it, past those of other flows, under one completion that names all
+    /// buffers with their data. One that ends the aggregate overtakes nobody, so that aggregates
     /// end in the order of the packets that end them. Only where headers are suppressed and the
     /// connection has neither control block nor session framing.
     6:6 gather, with_gather;

@@ -291,7 +291,7 @@ int reflow_rust_helper_dma_mapping_error(struct device *dev, dma_addr_t addr)
  * Allocates memory of a page's size whose reference count is @bias, so that
  * parts of it can be handed out without touching the count.
  */
-netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, long bias,
+netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, s32 bias,
 				       bool may_sleep, dma_addr_t *addr)
 {
 	gfp_t gfp = may_sleep ? GFP_KERNEL : GFP_ATOMIC;
@@ -306,11 +306,21 @@ netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, long bias,
 }
 
 /* Gives @refs references back. @direct: in the NAPI context of the pool. */
-void reflow_rust_helper_pp_release(struct page_pool *pool, netmem_ref netmem,
-				   long refs, bool direct)
+void reflow_rust_helper_pp_release(netmem_ref netmem, s32 refs, bool direct)
 {
 	if (page_pool_unref_netmem(netmem, refs) == 0)
-		page_pool_put_unrefed_netmem(pool, netmem, -1, direct);
+		page_pool_put_unrefed_netmem(netmem_get_pp(netmem), netmem, -1,
+					     direct);
+}
+
+static void rnet_rx_fill_frag(struct sk_buff *skb, unsigned int n,
+			      netmem_ref netmem, u32 offset, u32 len,
+			      u32 truesize)
+{
+	skb_fill_netmem_desc(skb, n, netmem, offset, len);
+	skb->len += len;
+	skb->data_len += len;
+	skb->truesize += truesize;
 }
 
 /*
@@ -320,15 +330,14 @@ void reflow_rust_helper_pp_release(struct page_pool *pool, netmem_ref netmem,
  * fragment keeps @truesize bytes from being used again. The bytes themselves
  * are not looked at: the CPU may not be able to.
  */
-int reflow_rust_helper_rx_add_frag(struct sk_buff *skb,
-				   const struct page_pool *pool,
-				   netmem_ref netmem, u32 offset, u32 len,
-				   u32 truesize)
+int reflow_rust_helper_rx_add_frag(struct sk_buff *skb, netmem_ref netmem,
+				   u32 offset, u32 len, u32 truesize)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	unsigned int n = shinfo->nr_frags;
 
-	page_pool_dma_sync_netmem_for_cpu(pool, netmem, offset, len);
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
+					  len);
 	if (n) {
 		skb_frag_t *last = &shinfo->frags[n - 1];
 
@@ -342,24 +351,36 @@ int reflow_rust_helper_rx_add_frag(struct sk_buff *skb,
 	}
 	if (unlikely(n >= MAX_SKB_FRAGS))
 		return -ENOSPC;
-	skb_mark_for_recycle(skb);
-	skb_add_rx_frag_netmem(skb, n, netmem, offset, len, truesize);
+	rnet_rx_fill_frag(skb, n, netmem, offset, len, truesize);
 	return 1;
+}
+
+/*
+ * Puts all of a page behind what the packet holds, which has room for it. No
+ * reference to the page was given away: all but the packet's go with a store.
+ */
+void reflow_rust_helper_rx_add_whole(struct sk_buff *skb, netmem_ref netmem,
+				     u32 size)
+{
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, 0,
+					  size);
+	page_pool_fragment_netmem(netmem, 1);
+	rnet_rx_fill_frag(skb, skb_shinfo(skb)->nr_frags, netmem, 0, size, size);
 }
 
 /*
  * Copies received bytes to the end of the packet's linear part. Returns false
  * if the CPU cannot read them.
  */
-bool reflow_rust_helper_rx_copy_page(struct sk_buff *skb,
-				     const struct page_pool *pool,
-				     netmem_ref netmem, u32 offset, u32 len)
+bool reflow_rust_helper_rx_copy_page(struct sk_buff *skb, netmem_ref netmem,
+				     u32 offset, u32 len)
 {
 	const u8 *data = netmem_address(netmem);
 
 	if (unlikely(!data))
 		return false;
-	page_pool_dma_sync_netmem_for_cpu(pool, netmem, offset, len);
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
+					  len);
 	skb_put_data(skb, data + offset, len);
 	return true;
 }
@@ -379,7 +400,8 @@ void reflow_rust_helper_skb_put_data(struct sk_buff *skb, const void *data,
 /*
  * A packet that begins with a copy of @len bytes, with room for @room in its
  * linear part. That is part of a page: cheaper than kmalloc(), and the skb
- * comes from the NAPI cache.
+ * comes from the NAPI cache. GRO merges packets of one kind only, so that one
+ * without a page of a pool is marked as if it had some.
  */
 struct sk_buff *reflow_rust_helper_rx_copy(struct napi_struct *napi,
 					   const void *data, u32 len, u32 room)
@@ -399,7 +421,18 @@ struct sk_buff *reflow_rust_helper_rx_copy(struct napi_struct *napi,
 	}
 	skb_reserve(skb, headroom);
 	skb->dev = napi->dev;
+	skb_mark_for_recycle(skb);
 	skb_put_data(skb, data, len);
+	return skb;
+}
+
+/* A packet with room for @room in its linear part. */
+struct sk_buff *reflow_rust_helper_rx_alloc(struct napi_struct *napi, u32 room)
+{
+	struct sk_buff *skb = napi_alloc_skb(napi, room);
+
+	if (likely(skb))
+		skb_mark_for_recycle(skb);
 	return skb;
 }
 
@@ -481,8 +514,6 @@ void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
 {
 	u32 flags = meta->flags;
 
-	/* GRO merges packets of one kind only, so copied ones are marked, too. */
-	skb_mark_for_recycle(skb);
 	skb->protocol = eth_type_trans(skb, napi->dev);
 	skb_record_rx_queue(skb, meta->queue);
 	rnet_rx_tags(skb, meta);

@@ -26,17 +26,14 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    }, //
+    sync::Arc, //
 };
 
 /// Bytes of a page, unless user space wants larger ones for payload.
 pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
 /// References of a fresh page: more than fragments of one byte could take.
-const BIAS: isize = 1 << 16;
+const BIAS: i32 = 1 << 16;
 
 /// What the device writes to the pages of a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +57,7 @@ pub(crate) enum Contents {
 /// 1, and have nothing in front of `offset` then. A page has `size` bytes.
 pub(crate) struct PagePool {
     pool: NonNull<bindings::page_pool>,
-    bias: isize,
+    bias: i32,
     offset: u16,
     size: u32,
 }
@@ -164,28 +161,29 @@ impl PagePool {
     }
 
     /// Takes a page. Not in NAPI context: used to fill a ring before it is put to work. May sleep.
-    pub(crate) fn alloc_sleeping(self: ArcBorrow<'_, Self>) -> Option<PoolPage> {
-        Self::alloc_with(self, true)
+    pub(crate) fn alloc_sleeping(&self) -> Option<PoolPage> {
+        self.alloc_with(true)
     }
 
     /// Takes a page in NAPI context.
     #[inline]
-    pub(crate) fn alloc(self: ArcBorrow<'_, Self>, _cx: &PollContext<'_>) -> Option<PoolPage> {
-        Self::alloc_with(self, false)
+    pub(crate) fn alloc(&self, _cx: &PollContext<'_>) -> Option<PoolPage> {
+        self.alloc_with(false)
     }
 
     #[inline]
-    fn alloc_with(this: ArcBorrow<'_, Self>, may_sleep: bool) -> Option<PoolPage> {
+    fn alloc_with(&self, may_sleep: bool) -> Option<PoolPage> {
         let mut addr = 0;
         // SAFETY: The pool is live; the caller is its only user now, either in its NAPI context or
         // before there is one.
-        let netmem = unsafe { bindings::pp_alloc(this.as_raw(), this.bias, may_sleep, &mut addr) };
-        // INVARIANT: The page has `bias` references, all ours.
+        let netmem = unsafe { bindings::pp_alloc(self.as_raw(), self.bias, may_sleep, &mut addr) };
+        // INVARIANT: The page has `bias` references, all ours, and the size of the pool's.
         Some(PoolPage {
             netmem: NonZero::new(netmem)?,
-            addr: addr + u64::from(this.offset),
-            refs: this.bias,
-            pool: this.into(),
+            addr: addr + u64::from(self.offset),
+            refs: self.bias,
+            size: self.size,
+            sole: self.bias == 1,
         })
     }
 }
@@ -202,12 +200,15 @@ impl Drop for PagePool {
 ///
 /// # Invariants
 ///
-/// The page belongs to `pool`, and `refs` of its references are owned by this object.
+/// The page belongs to a pool and has `size` bytes; `refs` of its references are owned by this
+/// object. The pool stays in memory until its last page has come back, be it destroyed or not.
 pub(crate) struct PoolPage {
     netmem: NonZero<bindings::netmem_ref>,
-    pool: Arc<PagePool>,
     addr: bindings::dma_addr_t,
-    refs: isize,
+    refs: i32,
+    size: u32,
+    /// The page is not shared among packets.
+    sole: bool,
 }
 
 // SAFETY: The object owns its references, and a page is bound to no CPU.
@@ -223,14 +224,10 @@ impl PoolPage {
         self.netmem.get()
     }
 
-    pub(super) fn pool(&self) -> *mut bindings::page_pool {
-        self.pool.as_raw()
-    }
-
     /// Gives the page away with its one reference, if its pool's pages have but one.
     #[inline]
     pub(super) fn into_whole(self) -> Result<bindings::netmem_ref, Self> {
-        if self.pool.bias != 1 || self.refs != 1 {
+        if !self.sole || self.refs != 1 {
             return Err(self);
         }
         let netmem = self.netmem.get();
@@ -244,13 +241,26 @@ impl PoolPage {
     /// Whether `len` bytes, at least one, at `off` lie in the page.
     #[inline]
     pub(super) fn contains(&self, off: u16, len: u16) -> bool {
-        len != 0 && u32::from(off) + u32::from(len) <= self.pool.size
+        len != 0 && u32::from(off) + u32::from(len) <= self.size
     }
 
     /// Bytes of the page.
     #[inline]
     pub(super) fn size(&self) -> u32 {
-        self.pool.size
+        self.size
+    }
+
+    /// Whether no packet has a reference, though the page is made to be shared.
+    #[inline]
+    pub(super) fn is_untouched(&self) -> bool {
+        self.refs == BIAS
+    }
+
+    /// Notes that a packet took over all references.
+    #[inline]
+    pub(super) fn gave_all(mut self) {
+        // INVARIANT: None are left.
+        self.refs = 0;
     }
 
     #[inline]
@@ -276,7 +286,7 @@ impl PoolPage {
         if self.refs > 0 {
             // SAFETY: The references are ours by the type invariant. `direct` is only said in the
             // NAPI context that the pool is attached to.
-            unsafe { bindings::pp_release(self.pool(), self.as_raw(), self.refs, direct) };
+            unsafe { bindings::pp_release(self.as_raw(), self.refs, direct) };
             // INVARIANT: None are left.
             self.refs = 0;
         }

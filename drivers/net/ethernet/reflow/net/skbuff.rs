@@ -153,7 +153,7 @@ impl RxSkb {
     #[inline]
     pub(crate) fn alloc(cx: &PollContext<'_>, len: u32) -> Option<Self> {
         // SAFETY: The context proves that its NAPI instance is running on this CPU.
-        let skb = unsafe { bindings::napi_alloc_skb(cx.napi(), len) };
+        let skb = unsafe { bindings::rx_alloc(cx.napi(), len) };
         // INVARIANT: A fresh packet, owned by nobody else.
         Some(Self {
             skb: NonNull::new(skb)?,
@@ -221,16 +221,9 @@ impl RxSkb {
         if !page.contains(off, len) || !self.has_tailroom(len.into()) {
             return Err(EINVAL);
         }
-        // SAFETY: The bytes lie in the page, the packet has room for them, and the page's pool is
-        // alive as long as the page.
+        // SAFETY: The bytes lie in the page, and the packet has room for them.
         let copied = unsafe {
-            bindings::rx_copy_page(
-                self.skb.as_ptr(),
-                page.pool(),
-                page.as_raw(),
-                off.into(),
-                len.into(),
-            )
+            bindings::rx_copy_page(self.skb.as_ptr(), page.as_raw(), off.into(), len.into())
         };
         if copied {
             Ok(())
@@ -254,7 +247,6 @@ impl RxSkb {
         let taken = unsafe {
             bindings::rx_add_frag(
                 self.skb.as_ptr(),
-                page.pool(),
                 page.as_raw(),
                 off.into(),
                 len.into(),
@@ -270,6 +262,24 @@ impl RxSkb {
             }
             _ => Err(ENOSPC),
         }
+    }
+
+    /// Appends all of a page as a fragment, without copying. No packet may have a part of it.
+    ///
+    /// # Errors
+    ///
+    /// The page, if one has, or if the packet can hold no more fragments.
+    #[inline]
+    pub(crate) fn add_whole(&mut self, page: PoolPage) -> Result<(), PoolPage> {
+        if !page.is_untouched() || self.frag_room() == 0 {
+            return Err(page);
+        }
+        // SAFETY: The packet has room for a fragment, and all references to the page are owned and
+        // given up.
+        unsafe { bindings::rx_add_whole(self.skb.as_ptr(), page.as_raw(), page.size()) };
+        page.gave_all();
+        self.frags += 1;
+        Ok(())
     }
 
     /// How many more fragments fit, not counting bytes that go on where the last one ends.

@@ -270,6 +270,12 @@ impl<'bound> Pages<'bound> {
         &self.pool
     }
 
+    /// Bytes of each page.
+    #[inline]
+    pub(super) fn size(&self) -> u32 {
+        1 << self.ring.log2_size
+    }
+
     fn room(&self) -> u16 {
         (1_u16 << self.ring.log2) - self.posted
     }
@@ -296,7 +302,7 @@ impl<'bound> Pages<'bound> {
     /// Posts as many pages as there is room for.
     fn fill(&mut self) -> Result {
         while self.room() != 0 {
-            let Some(page) = self.pool.as_arc_borrow().alloc_sleeping() else {
+            let Some(page) = self.pool.alloc_sleeping() else {
                 break;
             };
             if self.post(page).is_err() {
@@ -321,11 +327,7 @@ impl<'bound> Pages<'bound> {
         let mut lacking = false;
         if self.room() >= self.ring.batch() {
             while self.room() != 0 && self.free.is_some() {
-                let page = if fail {
-                    None
-                } else {
-                    self.pool.as_arc_borrow().alloc(cx)
-                };
+                let page = if fail { None } else { self.pool.alloc(cx) };
                 let Some(page) = page else {
                     lacking = true;
                     count.alloc_fail.add(1);
@@ -345,7 +347,7 @@ impl<'bound> Pages<'bound> {
     /// A page for the driver's own use, to be counted as one that the device has filled.
     #[inline]
     pub(super) fn spare(&self, cx: &PollContext<'_>) -> Option<PoolPage> {
-        self.pool.as_arc_borrow().alloc(cx)
+        self.pool.alloc(cx)
     }
 
     /// The page of an id, if the device holds it.

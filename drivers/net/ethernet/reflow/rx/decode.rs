@@ -82,6 +82,8 @@ pub(crate) struct Packet {
     /// Packets on the wire that this one stands for: several if they go on with one aggregate,
     /// whose data then fit their number.
     pub(crate) segs: u16,
+    /// Pages full of data between the first range and the second, which then exist.
+    pub(crate) pages: u16,
 }
 
 /// A completion, checked.
@@ -100,6 +102,17 @@ pub(crate) enum Item {
     Part(Place),
     /// A re-assembly buffer comes back without a packet.
     Release(u16),
+}
+
+impl Packet {
+    /// Bytes on the wire of the packet, or packets, that its first completion is about.
+    #[inline]
+    pub(crate) fn wire_bytes(&self, c: &Completion) -> u64 {
+        match self.segs {
+            1 => c.c1.pkt_len(),
+            segs => c.c5.data_len() + u64::from(segs) * c.c2.hdr_len(),
+        }
+    }
 }
 
 /// Checks a range of at most `limit` bytes of a buffer of `size` bytes.
@@ -243,7 +256,7 @@ pub(crate) fn item(c: &Completion) -> Result<Item, Lie> {
 /// Several have data as they would be cut again: all as long as the aggregate's first, but for the
 /// last, which may be shorter.
 #[inline]
-fn segs(c: &Completion, opcode: Opcode, place: &Place) -> Result<u16, Lie> {
+fn segs(c: &Completion, opcode: Opcode, place: &Place, whole: u32) -> Result<u16, Lie> {
     let segs = c.c0.segs() as u32;
     if segs <= 1 {
         return Ok(1);
@@ -251,7 +264,7 @@ fn segs(c: &Completion, opcode: Opcode, place: &Place) -> Result<u16, Lie> {
     let Place::Split(_, Some(data), data2) = place else {
         return Err(Lie::Shape);
     };
-    let len = u32::from(data.len) + data2.as_ref().map_or(0, |span| span.len.into());
+    let len = u32::from(data.len) + whole + data2.as_ref().map_or(0, |span| span.len.into());
     let size = c.c5.seg_size() as u32;
     if !aggregates(opcode) || c.c0.cont() != 0 || len > segs * size || len <= (segs - 1) * size {
         return Err(Lie::Shape);
@@ -259,13 +272,34 @@ fn segs(c: &Completion, opcode: Opcode, place: &Place) -> Result<u16, Lie> {
     Ok(segs as u16)
 }
 
-/// Checks a completion against a table of `flows` flows.
+/// How many pages of `size` bytes lie between the first range of data and the second.
+///
+/// They are full, so the first range ends with its page.
+#[inline]
+fn pages(c: &Completion, opcode: Opcode, place: &Place, size: u32) -> Result<u16, Lie> {
+    let pages = c.c5.pages() as u16;
+    if pages == 0 {
+        return Ok(0);
+    }
+    match place {
+        Place::Split(_, Some(data), Some(_))
+            if aggregates(opcode)
+                && c.c0.cont() == 0
+                && u32::from(data.off) + u32::from(data.len) == size =>
+        {
+            Ok(pages)
+        }
+        _ => Err(Lie::Shape),
+    }
+}
+
+/// Checks a completion against a table of `flows` flows. Pages of payload have `size` bytes.
 ///
 /// # Errors
 ///
 /// The first thing found that cannot be true.
 #[inline]
-pub(crate) fn decode(c: &Completion, flows: usize) -> Result<Event, Lie> {
+pub(crate) fn decode(c: &Completion, flows: usize, size: u32) -> Result<Event, Lie> {
     let c0 = c.c0;
     let place = match item(c)? {
         Item::Part(place) => place,
@@ -289,12 +323,14 @@ pub(crate) fn decode(c: &Completion, flows: usize) -> Result<Event, Lie> {
             return Err(Lie::Shape);
         }
     }
-    let segs = segs(c, opcode, &place)?;
+    let pages = pages(c, opcode, &place, size)?;
+    let segs = segs(c, opcode, &place, u32::from(pages) * size)?;
     Ok(Event::Packet(Packet {
         opcode,
         flow,
         place,
         segs,
+        pages,
         cont: c0.cont() != 0,
         more: c0.more() != 0,
     }))
@@ -303,7 +339,9 @@ pub(crate) fn decode(c: &Completion, flows: usize) -> Result<Event, Lie> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hw::desc::{C2, C3, C4};
+    use crate::hw::desc::{C1, C2, C3, C4, C5};
+
+    const PAGE: u32 = 4096;
 
     fn start() -> Completion {
         Completion {
@@ -322,7 +360,7 @@ mod tests {
     /// Claims: 1, 47, 55.
     #[test]
     fn a_start_is_a_header_and_data_of_a_flow() {
-        let Ok(Event::Packet(p)) = decode(&start(), 16) else {
+        let Ok(Event::Packet(p)) = decode(&start(), 16, PAGE) else {
             panic!("refused");
         };
         assert_eq!(
@@ -340,7 +378,7 @@ mod tests {
     fn lies_are_told_apart() {
         let ok = start();
         let c0 = ok.c0;
-        let lie = |c| decode(&c, 16).err();
+        let lie = |c| decode(&c, 16, PAGE).err();
         assert_eq!(
             lie(Completion {
                 c0: c0.with_opcode(10),
@@ -448,22 +486,29 @@ mod tests {
     /// Claims: 55, 57.
     #[test]
     fn several_packets_have_data_that_fit_their_number() {
-        use crate::hw::desc::C5;
         let two = |len, size| {
             decode(
                 &Completion {
                     c0: start().c0.with_segs(2),
                     c3: start().c3.with_rb_len(len),
-                    c5: C5(0).with_seg_size(size),
+                    c5: C5(0).with_seg_size(size).with_data_len(len),
                     ..start()
                 },
                 16,
+                PAGE,
             )
         };
         let Ok(Event::Packet(p)) = two(2896, 1448) else {
             panic!("refused");
         };
         assert_eq!(p.segs, 2);
+        let c = Completion {
+            c1: C1(0).with_pkt_len(1514),
+            c5: C5(0).with_data_len(2896),
+            ..start()
+        };
+        assert_eq!(p.wire_bytes(&c), 2896 + 2 * 66);
+        assert_eq!(Packet { segs: 1, ..p }.wire_bytes(&c), 1514);
         assert!(two(1449, 1448).is_ok());
         assert_eq!(two(1448, 1448), Err(Lie::Shape));
         assert_eq!(two(2897, 1448), Err(Lie::Shape));
@@ -472,7 +517,48 @@ mod tests {
             c0: start().c0.with_segs(2).with_opcode(Opcode::Small as u64),
             ..start()
         };
-        assert_eq!(decode(&alone, 16), Err(Lie::Shape));
+        assert_eq!(decode(&alone, 16, PAGE), Err(Lie::Shape));
+    }
+
+    /// Claims: 42, 55, 59.
+    #[test]
+    fn whole_pages_lie_between_two_ranges() {
+        let run = |off, pages, c0: C0| {
+            let c = Completion {
+                c0: c0.with_rb2(1),
+                c3: C3(0)
+                    .with_rb_off(off)
+                    .with_rb_len(4096 - off)
+                    .with_rb2_id(3),
+                c4: C4(0).with_rb2_len(100),
+                c5: C5(0).with_pages(pages),
+                ..start()
+            };
+            decode(&c, 16, PAGE)
+        };
+        let c0 = start().c0;
+        let Ok(Event::Packet(p)) = run(1000, 14, c0) else {
+            panic!("refused");
+        };
+        assert_eq!(p.pages, 14);
+        for lie in [
+            c0.with_cont(1),
+            c0.with_opcode(Opcode::Small as u64),
+            c0.with_segs(2),
+        ] {
+            assert_eq!(run(1000, 14, lie), Err(Lie::Shape));
+        }
+        let gap = Completion {
+            c5: C5(0).with_pages(1),
+            ..start()
+        };
+        assert_eq!(decode(&gap, 16, PAGE), Err(Lie::Shape));
+        let gap = Completion {
+            c0: c0.with_rb2(1),
+            c4: C4(0).with_rb2_len(1),
+            ..gap
+        };
+        assert_eq!(decode(&gap, 16, PAGE), Err(Lie::Shape));
     }
 
     #[test]
@@ -482,14 +568,15 @@ mod tests {
             c3: C3(0).with_rb_id(7),
             ..Completion::default()
         };
-        assert_eq!(decode(&c, 1), Ok(Event::Release(7)));
+        assert_eq!(decode(&c, 1, PAGE), Ok(Event::Release(7)));
         assert_eq!(
             decode(
                 &Completion {
                     c0: C0(0).with_kind(1),
                     ..c
                 },
-                1
+                1,
+                PAGE
             ),
             Err(Lie::Shape)
         );
@@ -510,7 +597,7 @@ mod tests {
             words.fill_with(&mut next);
             // Make the likely mistakes likelier than uniform words would.
             words[0] &= !0x8_0000_0000_u64 | next();
-            let Ok(Event::Packet(p)) = decode(&Completion::from_words(words), 4096) else {
+            let Ok(Event::Packet(p)) = decode(&Completion::from_words(words), 4096, PAGE) else {
                 continue;
             };
             assert!(p.flow.is_none_or(|f| f < 4096));

@@ -10,7 +10,9 @@ use crate::{
     counters,
     hw::{
         desc::{
+            page_ids,
             Completion,
+            CompletionKind,
             C0,
             COMPLETION_WORDS, //
         },
@@ -90,9 +92,39 @@ impl<'bound> Completions<'bound> {
         // The device wrote the other words before the one that has the generation.
         barrier::dma_mb(barrier::Read);
         let word = |i| self.ring.read(at + i);
-        let words = [c0.0, word(1), word(2), word(3), word(4), word(5), 0, 0];
+        let words = [
+            c0.0,
+            word(1),
+            word(2),
+            word(3),
+            word(4),
+            word(5),
+            0,
+            word(7),
+        ];
         self.next = self.next.add(1);
         Some(Completion::from_words(words))
+    }
+
+    /// Takes the completion at the ring's head if it has ids of pages, which it hands to `f`.
+    ///
+    /// Returns whether it had. One of another kind is left where it is.
+    pub(super) fn take_pages(&mut self, mut f: impl FnMut(u16)) -> bool {
+        let at = self.at(self.next);
+        let c0 = C0(self.ring.read(at));
+        if (c0.generation() != 0) != self.next.generation(self.log2)
+            || c0.kind() != CompletionKind::Pages as u64
+        {
+            return false;
+        }
+        barrier::dma_mb(barrier::Read);
+        for i in 1..COMPLETION_WORDS {
+            page_ids(self.ring.read(at + i))
+                .into_iter()
+                .for_each(&mut f);
+        }
+        self.next = self.next.add(1);
+        true
     }
 
     /// When the packet was received whose completion was taken last, in nanoseconds of the device's

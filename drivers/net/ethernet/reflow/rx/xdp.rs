@@ -295,7 +295,8 @@ impl<'bound> Receiver<'bound> {
     ) -> Result<Buff<'p>, Dropped> {
         match decode::item(c) {
             Ok(Item::Part(Place::Full(span))) => self.whole(cx, c, before, &span),
-            Ok(Item::Part(Place::Split(header, data, data2))) => {
+            // Nothing is merged that would take more pages.
+            Ok(Item::Part(Place::Split(header, data, data2))) if c.c5.pages() == 0 => {
                 let packet = match (before, &header) {
                     (Ok(None), Some(header)) => self.headers(cx, c, header),
                     (Ok(Some(packet)), None) => Ok(packet),

@@ -36,6 +36,11 @@ const RB_OFF: Field = field!(c3, rb_off, with_rb_off);
 const RB_LEN: Field = field!(c3, rb_len, with_rb_len);
 const RB2_ID: Field = field!(c3, rb2_id, with_rb2_id);
 const RB2_LEN: Field = field!(c4, rb2_len, with_rb2_len);
+const PAGES: Field = field!(c5, pages, with_pages);
+const PAGE0: Field = field!(c7, page0, with_page0);
+const PAGE1: Field = field!(c7, page1, with_page1);
+/// In a completion of kind Pages: the last id of word 1.
+const MORE_PAGES: Field = field!(c1, vlan_tci, with_vlan_tci);
 
 fn is_packet(done: &Completion) -> bool {
     done.c0.kind() == CompletionKind::Packet as u64
@@ -44,11 +49,16 @@ fn is_packet(done: &Completion) -> bool {
 /// The fields that name buffers in use.
 fn ids(done: &Completion) -> Vec<Field> {
     let c0 = done.c0;
+    if c0.kind() == CompletionKind::Pages as u64 {
+        return vec![MORE_PAGES];
+    }
     let candidates = [
         (c0.hb(), HB_ID),
         (c0.nb() | c0.sb(), NB_ID),
         (c0.rb() | c0.rel_rb(), RB_ID),
         (c0.rb2(), RB2_ID),
+        (done.c5.pages().min(1), PAGE0),
+        (done.c5.pages() / 2, PAGE1),
     ];
     used(&candidates)
 }
@@ -64,6 +74,7 @@ fn spans(done: &Completion) -> Vec<Field> {
         (c0.rb(), RB_OFF),
         (c0.rb(), RB_LEN),
         (c0.rb2(), RB2_LEN),
+        (done.c5.pages(), PAGES),
     ];
     used(&candidates)
 }

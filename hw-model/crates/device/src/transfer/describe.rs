@@ -4,7 +4,10 @@
 
 use crate::buffers::Piece;
 use crate::pm::Packet;
-use reflow_hwdef::desc::{Completion, CompletionKind, BUF_NONE, C0, C1, C2, C3, C4, C5};
+use reflow_hwdef::desc::{
+    page_word, Completion, CompletionKind, BUF_NONE, PAGES_EACH, PAGES_INLINE,
+};
+use reflow_hwdef::desc::{C0, C1, C2, C3, C4, C5, C7};
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::FlowCfg;
 
@@ -95,4 +98,30 @@ pub(super) fn with_pieces(mut done: Completion, pieces: &[Piece]) -> Completion 
         done.c4 = done.c4.with_rb2_len(piece.len as u64);
     }
     done
+}
+
+/// Puts the completion together with data that go on without a gap over any number of buffers, and
+/// those behind it that it needs to name them all.
+pub(super) fn with_run(done: Completion, pieces: &[Piece], out: &mut Vec<Completion>) {
+    let [first, between @ .., last] = pieces else {
+        out.push(with_pieces(done, pieces));
+        return;
+    };
+    let ids: Vec<u16> = between.iter().map(|piece| piece.buffer.id).collect();
+    let (here, behind) = ids.split_at(ids.len().min(PAGES_INLINE));
+    let mut done = with_pieces(done, &[*first, *last]);
+    done.c5 = done.c5.with_pages(ids.len() as u64);
+    done.c7 = C7(page_word(here));
+    out.push(done);
+    for ids in behind.chunks(PAGES_EACH) {
+        let mut words = [0; 8];
+        words[0] = C0(0)
+            .with_kind(CompletionKind::Pages as u64)
+            .with_flow(done.c0.flow())
+            .0;
+        for (word, ids) in words.iter_mut().skip(1).zip(ids.chunks(4)) {
+            *word = page_word(ids);
+        }
+        out.push(Completion::from_words(words));
+    }
 }

@@ -2,78 +2,118 @@
 
 //! Packets of an aggregate that wait together leave together.
 //!
-//! What they share is told once: their data lie side by side in one or two buffers, and one
-//! completion stands for all of them. The host works once for a page or two, not once for a packet,
-//! and has one flow in hand at a time however many come by turns on the wire.
+//! What they share is told once: their data lie side by side in as many buffers as they fill, and
+//! one completion stands for all of them. The host works once for an aggregate, not once for a
+//! packet, and has one flow in hand at a time however many come by turns on the wire.
 
-use super::describe::describe;
-use super::{Manner, Plan, Transfer};
-use crate::buffers::needed;
+use super::describe::{describe, with_run};
+use super::{Manner, Plan, Scratch, Transfer};
+use crate::buffers::{needed, Piece};
+use crate::framing::Walk;
 use crate::host::{Host, MemError};
-use crate::pm::Packet;
+use crate::pm::{Control, Packet};
 use crate::queue::RxSide;
 use crate::tcb::Summary;
-use reflow_hwdef::desc::Completion;
+use reflow_hwdef::desc::{pages_behind, Completion, CompletionKind, PAGES_MAX};
 use reflow_hwdef::opcode::Opcode;
 
 /// Most packets that a completion can stand for.
 const MAX_SEGS: u64 = 127;
-/// Most bytes of frames that a completion can tell of.
-const MAX_LEN: u64 = 0xffff;
+/// Most bytes of data that a completion can tell of.
+const MAX_DATA: u64 = 0xffff;
+
+/// Whether nobody but the re-assembler has a say about where a packet's data goes.
+pub(super) fn is_plain(c: &Control, manner: Manner, walk: &Walk) -> bool {
+    c.tcb.summary == Summary::None
+        && !c.tcb.placed
+        && walk.starts.as_slice().is_empty()
+        && !walk.inside
+        && !walk.goes_on
+        && matches!(manner, Manner::Split { own: false, .. })
+}
+
+/// Whether a frame is nothing but header and data. What pads one is told by its length alone, which
+/// packets that leave together have no room for.
+fn is_bare(packet: &Packet) -> bool {
+    packet.bytes.len() == packet.control.hdr_len + packet.control.data_len
+}
 
 impl Transfer<'_> {
-    /// Whether packets may leave together with this one, which was just transferred.
-    pub(super) fn may_gather(&self, packet: &Packet, plan: &Plan) -> bool {
+    /// Whether packets may leave together with one that is transferred like this.
+    pub(super) fn may_gather(&self, plan: &Plan) -> bool {
         let begins = matches!(
             plan.opcode,
             Opcode::Start | Opcode::CloseStart | Opcode::Append
         );
-        self.cfg.gather() != 0
-            && self.cfg.suppress() != 0
-            && begins
-            && plan.more
-            && !plan.ends_flow
-            && plan.completions == 1 + usize::from(plan.give_back.is_some())
-            && self.is_plain(packet, plan)
+        plan.run && self.cfg.suppress() != 0 && begins && plan.more && !plan.ends_flow
     }
 
-    /// Whether nobody but the re-assembler has a say about where the data goes.
-    fn is_plain(&self, packet: &Packet, plan: &Plan) -> bool {
-        let walk = &plan.walk;
-        packet.control.tcb.summary == Summary::None
-            && !packet.control.tcb.placed
-            && walk.starts.as_slice().is_empty()
-            && !walk.inside
-            && !walk.goes_on
-            && matches!(plan.manner, Manner::Split { own: false, .. })
-    }
-
-    /// Transfers packets of the flow that go on with the aggregate, as long as they fit the last
-    /// completion.
+    /// Transfers packets of the flow that go on with the aggregate of the one that was just
+    /// transferred, which the last completion of a packet is about.
     pub(super) fn gather(
         &mut self,
         rx: &mut RxSide,
-        flow: u16,
+        first: &Control,
         host: &impl Host,
     ) -> Result<(), MemError> {
+        let Scratch {
+            completions,
+            pieces,
+            run,
+        } = &mut *self.scratch;
+        run.clone_from(pieces);
+        let is_packet = |done: &Completion| done.c0.kind() == CompletionKind::Packet as u64;
+        let Some(at) = completions.iter().position(is_packet) else {
+            return Ok(());
+        };
+        let Some(mut done) = completions.get(at).copied() else {
+            return Ok(());
+        };
+        // Whatever padding it had is in its completion.
+        if done.c1.pkt_len() != (first.hdr_len + first.data_len) as u64 {
+            return Ok(());
+        }
+        let joined = self.join_more(rx, first, at, &mut done, host);
+        let Scratch {
+            completions, run, ..
+        } = &mut *self.scratch;
+        completions.truncate(at);
+        with_run(done, run, completions);
+        joined
+    }
+
+    /// Joins packets to `done`, which will be completion number `at` of those that leave now.
+    fn join_more(
+        &mut self,
+        rx: &mut RxSide,
+        first: &Control,
+        at: usize,
+        done: &mut Completion,
+        host: &impl Host,
+    ) -> Result<(), MemError> {
+        let flow = first.flow;
         loop {
-            let Some((at, packet)) = self.pm.find(self.queue, flow) else {
+            let Some((place, packet)) = self.pm.find(self.queue, flow) else {
                 return Ok(());
             };
             let plan = self.plan(rx, packet);
             // Aggregates end in the order of the packets that end them: none of those overtakes.
             let goes_on = plan.opcode == Opcode::Append && plan.more;
-            if (at != 0 && !goes_on) || !self.fits(rx, packet, &plan, host)? {
+            if (place != 0 && !goes_on)
+                || packet.control.hdr_len != first.hdr_len
+                || !self.fits(rx, packet, &plan, (at, done), host)?
+            {
                 return Ok(());
             }
-            let Some(packet) = self.pm.take(self.queue, at) else {
+            let Some(packet) = self.pm.take(self.queue, place) else {
                 return Ok(());
             };
             self.fm.take(self.queue, flow);
-            let base = describe(&packet, plan.opcode, self.cfg);
-            let written = self.data(rx, &packet, &plan, base, false, host);
+            let written = self.data(rx, &packet, &plan, false, host);
             if written.is_ok() {
-                self.join(&plan);
+                let next = describe(&packet, plan.opcode, self.cfg);
+                join(done, &next, &plan);
+                self.extend_run();
             }
             self.transferred(&packet.control, &plan);
             self.leave(flow, plan.ends_flow);
@@ -85,28 +125,35 @@ impl Transfer<'_> {
         }
     }
 
-    /// Whether a packet can join the last completion.
+    /// Whether a packet can join `done`, completion number `at`.
     fn fits(
         &self,
         rx: &mut RxSide,
         packet: &Packet,
         plan: &Plan,
+        (at, done): (usize, &Completion),
         host: &impl Host,
     ) -> Result<bool, MemError> {
-        let Some(last) = self.scratch.completions.last() else {
-            return Ok(false);
-        };
-        let appended = matches!(plan.opcode, Opcode::Append | Opcode::AppendClose);
         let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
-        let (fresh, _) = needed(plan.place, size, packet.control.data_len, &[]);
-        let one = last.c0.rb2() == 0;
-        if !appended
-            || !self.is_plain(packet, plan)
+        let len = packet.control.data_len;
+        let (fresh, _) = needed(plan.place, size, len, &[]);
+        // What is named by its id alone is full.
+        let gapless = match (plan.place, self.scratch.run.last()) {
+            (Some(place), Some(last)) => place.buffer == last.buffer,
+            (None, Some(last)) => last.off + last.len == size,
+            (_, None) => false,
+        };
+        let between = (self.scratch.run.len() + fresh).saturating_sub(2);
+        let completions = at + 1 + pages_behind(between);
+        if !matches!(plan.opcode, Opcode::Append | Opcode::AppendClose)
+            || !plan.run
+            || !is_bare(packet)
             || plan.give_back.is_some()
-            || fresh > usize::from(one)
-            || (plan.place.is_none() && !one)
-            || last.c0.segs() == MAX_SEGS
-            || last.c1.pkt_len() + packet.bytes.len() as u64 > MAX_LEN
+            || !gapless
+            || between > PAGES_MAX
+            || completions > rx.cq.free()
+            || done.c0.segs() == MAX_SEGS
+            || done.c5.data_len() + len as u64 > MAX_DATA
         {
             return Ok(false);
         }
@@ -119,54 +166,42 @@ impl Transfer<'_> {
         }
     }
 
-    /// Makes one completion of the last two.
-    fn join(&mut self, plan: &Plan) {
-        let completions = &mut self.scratch.completions;
-        let Some(next) = completions.pop() else {
-            return;
-        };
-        if let Some(done) = completions.last_mut() {
-            join_pieces(done, &next);
-            let closes = plan.opcode == Opcode::AppendClose;
-            let opcode = if closes && done.c0.opcode() == Opcode::Append as u64 {
-                Opcode::AppendClose as u64
-            } else {
-                done.c0.opcode()
-            };
-            done.c0 = done
-                .c0
-                .with_opcode(opcode)
-                .with_segs(done.c0.segs() + 1)
-                .with_more((plan.more && !closes).into())
-                .with_tcp_flags(done.c0.tcp_flags() | next.c0.tcp_flags())
-                .with_fixed_id(next.c0.fixed_id())
-                .with_rel_flow(plan.ends_flow.into());
-            done.c1 = done.c1.with_pkt_len(done.c1.pkt_len() + next.c1.pkt_len());
-            done.c5 = done
-                .c5
-                .with_data_len(done.c5.data_len() + next.c5.data_len())
-                .with_outer_fixed_id(next.c5.outer_fixed_id());
+    /// Puts the pieces of the packet at hand behind those of the packets before.
+    fn extend_run(&mut self) {
+        let Scratch { pieces, run, .. } = &mut *self.scratch;
+        for piece in pieces.iter() {
+            match run.last_mut() {
+                Some(last) if last.buffer == piece.buffer => {
+                    *last = Piece {
+                        off: last.off,
+                        len: last.len + piece.len,
+                        ..*piece
+                    };
+                }
+                _ => run.push(*piece),
+            }
         }
     }
 }
 
-/// Puts the data of `next` behind that of `done`: on the same page, on another, or both.
-fn join_pieces(done: &mut Completion, next: &Completion) {
-    let (len, released) = (next.c3.rb_len(), next.c0.rel_rb());
-    if done.c0.rb2() != 0 {
-        done.c4 = done.c4.with_rb2_len(done.c4.rb2_len() + len);
-        done.c0 = done.c0.with_rel_rb2(released);
-    } else if done.c0.rel_rb() != 0 {
-        done.c3 = done.c3.with_rb2_id(next.c3.rb_id());
-        done.c4 = done.c4.with_rb2_len(len);
-        done.c0 = done.c0.with_rb2(1).with_rel_rb2(released);
+/// Makes `done` tell of the packet in `next`, too.
+fn join(done: &mut Completion, next: &Completion, plan: &Plan) {
+    let closes = plan.opcode == Opcode::AppendClose;
+    let opcode = if closes && done.c0.opcode() == Opcode::Append as u64 {
+        Opcode::AppendClose as u64
     } else {
-        done.c3 = done.c3.with_rb_len(done.c3.rb_len() + len);
-        done.c0 = done.c0.with_rel_rb(released);
-        if next.c0.rb2() != 0 {
-            done.c3 = done.c3.with_rb2_id(next.c3.rb2_id());
-            done.c4 = done.c4.with_rb2_len(next.c4.rb2_len());
-            done.c0 = done.c0.with_rb2(1).with_rel_rb2(next.c0.rel_rb2());
-        }
-    }
+        done.c0.opcode()
+    };
+    done.c0 = done
+        .c0
+        .with_opcode(opcode)
+        .with_segs(done.c0.segs() + 1)
+        .with_more((plan.more && !closes).into())
+        .with_tcp_flags(done.c0.tcp_flags() | next.c0.tcp_flags())
+        .with_fixed_id(next.c0.fixed_id())
+        .with_rel_flow(plan.ends_flow.into());
+    done.c5 = done
+        .c5
+        .with_data_len(done.c5.data_len() + next.c5.data_len())
+        .with_outer_fixed_id(next.c5.outer_fixed_id());
 }

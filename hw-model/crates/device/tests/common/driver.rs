@@ -5,7 +5,8 @@
 
 use super::host::FakeHost;
 use reflow_device::Device;
-use reflow_hwdef::desc::{Completion, CompletionKind, B1, BUF_NONE, FLOW_NONE, T1, T2};
+use reflow_hwdef::desc::{page_ids, pages_behind, Completion, CompletionKind};
+use reflow_hwdef::desc::{B1, BUF_NONE, FLOW_NONE, PAGES_INLINE, T1, T2};
 use reflow_hwdef::index::Index;
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::*;
@@ -293,7 +294,8 @@ impl QueueDriver {
                 whole: Vec::new(),
                 completions: 0,
             });
-            self.part(host, &done, &mut delivery);
+            let pages = self.pages_of(host, &done);
+            self.part(host, &done, &pages, &mut delivery);
             if done.c0.cont() == 1 {
                 assert_eq!(
                     (done.c0.segs(), done.c0.more(), done.c0.rel_flow()),
@@ -316,8 +318,27 @@ impl QueueDriver {
         out
     }
 
+    /// Ids of the whole pages between the first and the last data of a completion.
+    fn pages_of(&mut self, host: &FakeHost, done: &Completion) -> Vec<u16> {
+        let count = done.c5.pages() as usize;
+        let mut ids = page_ids(done.c7.0).to_vec();
+        ids[count.min(PAGES_INLINE)..]
+            .iter()
+            .for_each(|id| assert_eq!(*id, 0));
+        for _ in 0..pages_behind(count) {
+            let more = self
+                .next_completion(host)
+                .expect("they are published together");
+            assert_eq!(more.c0.kind(), CompletionKind::Pages as u64);
+            assert_eq!(more.c0.flow(), done.c0.flow());
+            ids.extend(more.to_words()[1..].iter().flat_map(|&word| page_ids(word)));
+        }
+        ids.truncate(count);
+        ids
+    }
+
     /// One completion of a packet.
-    fn part(&mut self, host: &FakeHost, done: &Completion, delivery: &mut Delivery) {
+    fn part(&mut self, host: &FakeHost, done: &Completion, pages: &[u16], delivery: &mut Delivery) {
         delivery.completions += 1;
         let c0 = done.c0;
         assert_eq!(c0.opcode(), delivery.opcode as u64);
@@ -353,6 +374,11 @@ impl QueueDriver {
             self.piece(host, id, off, len, c0.rel_rb() == 1, delivery);
         } else {
             assert_eq!((c0.rel_rb(), c0.rb2()), (0, 0));
+        }
+        let size = 1 << self.rings[BufKind::Reasm as usize].shape.log2_size;
+        for &id in pages {
+            assert_eq!((c0.rb(), c0.rb2(), c0.rel_rb()), (1, 1, 1));
+            self.piece(host, id.into(), 0, size, true, delivery);
         }
         if c0.rb2() == 1 {
             let (id, len) = (done.c3.rb2_id(), done.c4.rb2_len() as usize);
