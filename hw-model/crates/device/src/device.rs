@@ -11,7 +11,7 @@ use crate::mac::Mac;
 use crate::manager::Limits;
 use crate::parser::Program;
 use crate::pm::{Item, PacketMemory};
-use crate::queue::Queue;
+use crate::queue::{Queue, RxSide};
 use crate::reasm::Reassembler;
 use crate::red::Red;
 use crate::regs::RegisterFile;
@@ -372,6 +372,10 @@ impl Device {
         let Some(rx) = self.queues[queue].rx.as_mut() else {
             return false;
         };
+        let full = self.pm.level() > self.pm.size() / 8 * 7;
+        if !full && rx.is_window_full() {
+            return false;
+        }
         let mut transfer = Transfer {
             pm: &mut self.pm,
             fm: &mut self.fm,
@@ -389,6 +393,7 @@ impl Device {
         };
         for _ in 0..RX_TURN {
             match transfer.step(rx, host) {
+                Step::Done if !full && rx.is_window_full() => return false,
                 Step::Done => {}
                 Step::Idle => return false,
                 Step::Fault(error) => {
@@ -440,6 +445,8 @@ impl Device {
         let waiting = self.fm.waiting(queue);
         let q = &mut self.queues[queue];
         let unseen = q.unseen();
+        q.irq
+            .set_full(q.rx.as_ref().is_some_and(RxSide::is_window_full));
         q.irq.news(unseen, waiting, self.now);
     }
 

@@ -34,6 +34,11 @@ pub struct Transferred {
 pub(crate) struct ExitLog(Option<Vec<Exit>>);
 
 impl ExitLog {
+    /// Whether somebody wants it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A packet leaves a queue.
     pub(crate) fn left(&mut self, queue: usize, before: usize) {
         if let Some(log) = &mut self.0 {

@@ -12,15 +12,30 @@ use std::collections::VecDeque;
 /// The flow memory.
 #[derive(Debug)]
 pub(crate) struct FlowMemory {
-    fifos: Vec<VecDeque<u16>>,
+    fifos: Vec<Fifo>,
     matches: Vec<u32>,
+}
+
+/// Flow numbers of a queue. Those of packets that left past others are there until their turn comes.
+#[derive(Clone, Debug, Default)]
+struct Fifo {
+    flows: VecDeque<u16>,
+    /// How many packets of each flow, the first ones, have left already; and of all flows.
+    gone: Vec<u32>,
+    all_gone: u32,
 }
 
 impl FlowMemory {
     /// An empty flow memory.
     pub(crate) fn new(queues: usize, flows: usize) -> Self {
         Self {
-            fifos: vec![VecDeque::new(); queues],
+            fifos: vec![
+                Fifo {
+                    gone: vec![0; flows],
+                    ..Fifo::default()
+                };
+                queues
+            ],
             matches: vec![0; flows],
         }
     }
@@ -28,7 +43,7 @@ impl FlowMemory {
     /// A packet of this flow (or of none) waits in a queue.
     pub(crate) fn push(&mut self, queue: usize, flow: u16) {
         if let Some(fifo) = self.fifos.get_mut(queue) {
-            fifo.push_back(flow);
+            fifo.flows.push_back(flow);
             if let Some(count) = self.matches.get_mut(usize::from(flow)) {
                 *count += 1;
             }
@@ -37,7 +52,10 @@ impl FlowMemory {
 
     /// The first packet of a queue leaves.
     pub(crate) fn pop(&mut self, queue: usize) {
-        if let Some(flow) = self.fifos.get_mut(queue).and_then(VecDeque::pop_front) {
+        let Some(fifo) = self.fifos.get_mut(queue) else {
+            return;
+        };
+        if let Some(flow) = fifo.pop() {
             if let Some(count) = self.matches.get_mut(usize::from(flow)) {
                 *count = count.saturating_sub(1);
             }
@@ -46,7 +64,9 @@ impl FlowMemory {
 
     /// How many packets of a queue wait.
     pub(crate) fn waiting(&self, queue: usize) -> u32 {
-        self.fifos.get(queue).map_or(0, |fifo| fifo.len() as u32)
+        self.fifos
+            .get(queue)
+            .map_or(0, |fifo| fifo.flows.len() as u32 - fifo.all_gone)
     }
 
     /// The first packet of a flow in a queue leaves, past others that stay.
@@ -54,11 +74,12 @@ impl FlowMemory {
         let Some(fifo) = self.fifos.get_mut(queue) else {
             return;
         };
-        if let Some(at) = fifo.iter().position(|&f| f == flow) {
-            fifo.remove(at);
-            if let Some(count) = self.matches.get_mut(usize::from(flow)) {
-                *count = count.saturating_sub(1);
-            }
+        let count = self.matches.get_mut(usize::from(flow));
+        let gone = fifo.gone.get_mut(usize::from(flow));
+        if let (Some(count @ 1..), Some(gone)) = (count, gone) {
+            *count -= 1;
+            *gone += 1;
+            fifo.all_gone += 1;
         }
     }
 
@@ -74,7 +95,27 @@ impl FlowMemory {
     /// The same by search, for tests.
     #[cfg(test)]
     fn search(&self, flow: u16) -> usize {
-        self.fifos.iter().flatten().filter(|&&f| f == flow).count()
+        let waits = |fifo: &Fifo| {
+            let all = fifo.flows.iter().filter(|&&f| f == flow).count();
+            all - fifo.gone.get(usize::from(flow)).map_or(0, |&n| n as usize)
+        };
+        self.fifos.iter().map(waits).sum()
+    }
+}
+
+impl Fifo {
+    /// The flow number of the first packet that has not left.
+    fn pop(&mut self) -> Option<u16> {
+        loop {
+            let flow = self.flows.pop_front()?;
+            match self.gone.get_mut(usize::from(flow)) {
+                Some(gone @ 1..) => {
+                    *gone -= 1;
+                    self.all_gone -= 1;
+                }
+                _ => return Some(flow),
+            }
+        }
     }
 }
 
@@ -91,7 +132,8 @@ mod tests {
             for (op, flow) in ops {
                 let flow = if flow > 3 { FLOW_NONE } else { flow };
                 match op {
-                    0 | 1 => fm.push(op, flow),
+                    0 | 1 => fm.push(usize::from(flow & 1), flow),
+                    // All packets of a flow wait in one queue.
                     3 if flow != FLOW_NONE => fm.take(usize::from(flow & 1), flow),
                     _ => fm.pop(usize::from(flow & 1)),
                 }

@@ -22,6 +22,8 @@ pub(crate) struct Irq {
     unseen: u32,
     /// Packets in the packet memory.
     waiting: u32,
+    /// They wait for the driver, whose window is full.
+    full: bool,
     since: u64,
     latest: u64,
 }
@@ -30,6 +32,11 @@ impl Irq {
     /// Asks for one interrupt, or for silence.
     pub(crate) fn arm(&mut self, on: bool) {
         self.armed = on;
+    }
+
+    /// Whether the driver's window is full.
+    pub(crate) fn set_full(&mut self, full: bool) {
+        self.full = full;
     }
 
     /// There are so many completions that the driver has not seen, and so many packets wait.
@@ -59,7 +66,8 @@ impl Irq {
     pub(crate) fn fire(&mut self, now: u64) -> bool {
         let due = self.armed
             && self.unseen > 0
-            && ((self.waiting == 0 && self.itr.adaptive() != 0) || self.is_time(now));
+            && ((self.itr.adaptive() != 0 && (self.waiting == 0 || self.full))
+                || self.is_time(now));
         if due {
             self.armed = false;
         }
@@ -149,6 +157,13 @@ mod tests {
         irq.arm(ON);
         irq.news(2, 1, 2000);
         assert!(irq.fire(12_000), "time still counts");
+        irq.arm(ON);
+        irq.seen(0);
+        irq.news(0, 0, 13_000);
+        irq.news(3, 1, 13_000);
+        assert!(!irq.fire(13_000));
+        irq.set_full(true);
+        assert!(irq.fire(13_000), "what waits does so for the driver");
     }
 
     /// Claims: 27, 40.

@@ -96,13 +96,78 @@ struct Entry {
     packet: bool,
 }
 
+/// What waits for a queue, in the order of arrival. A place in it is a number that stays the same;
+/// what left past others leaves its place empty.
+#[derive(Debug, Default)]
+struct Fifo {
+    entries: VecDeque<Option<Entry>>,
+    /// Place of the first entry.
+    begin: u64,
+    /// Places of each flow's packets.
+    flows: Vec<VecDeque<u64>>,
+    /// Places of packets that end an aggregate or belong to none; some may have left.
+    ends: VecDeque<u64>,
+}
+
+impl Fifo {
+    fn push(&mut self, entry: Entry, ends: bool) {
+        let at = self.begin + self.entries.len() as u64;
+        if entry.packet && entry.flow != FLOW_NONE {
+            let flow = usize::from(entry.flow);
+            if self.flows.len() <= flow {
+                self.flows.resize_with(flow + 1, VecDeque::new);
+            }
+            if let Some(places) = self.flows.get_mut(flow) {
+                places.push_back(at);
+            }
+        }
+        if entry.packet && ends {
+            self.ends.push_back(at);
+        }
+        self.entries.push_back(Some(entry));
+    }
+
+    fn get(&self, at: u64) -> Option<&Entry> {
+        let index = at.checked_sub(self.begin)?;
+        self.entries.get(usize::try_from(index).ok()?)?.as_ref()
+    }
+
+    fn first_of(&self, flow: u16) -> Option<u64> {
+        self.flows.get(usize::from(flow))?.front().copied()
+    }
+
+    fn take(&mut self, at: u64) -> Option<Entry> {
+        let index = usize::try_from(at.checked_sub(self.begin)?).ok()?;
+        let entry = self.entries.get_mut(index)?.take()?;
+        while let Some(None) = self.entries.front() {
+            self.entries.pop_front();
+            self.begin += 1;
+        }
+        if let Some(places) = self.flows.get_mut(usize::from(entry.flow)) {
+            places.retain(|&place| place != at);
+        }
+        while self
+            .ends
+            .front()
+            .is_some_and(|&end| self.get(end).is_none())
+        {
+            self.ends.pop_front();
+        }
+        Some(entry)
+    }
+
+    fn packets(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().flatten().filter(|entry| entry.packet)
+    }
+}
+
 /// The packet memory.
 #[derive(Debug)]
 pub(crate) struct PacketMemory {
     size: usize,
     level: usize,
     high: usize,
-    fifos: Vec<VecDeque<Entry>>,
+    fifos: Vec<Fifo>,
     slots: Vec<Option<Item>>,
     free: Vec<u32>,
     /// How packets left, for traces.
@@ -118,7 +183,7 @@ impl PacketMemory {
             size,
             level: 0,
             high: 0,
-            fifos: (0..queues).map(|_| VecDeque::new()).collect(),
+            fifos: (0..queues).map(|_| Fifo::default()).collect(),
             slots: Vec::new(),
             free: Vec::new(),
             exits: ExitLog::default(),
@@ -162,7 +227,8 @@ impl PacketMemory {
         self.level += bytes.len();
         self.high = self.high.max(self.level);
         let flow = control.flow;
-        self.append(queue, flow, Item::Packet(Packet { bytes, control }));
+        let ends = !matches!(control.opcode, Opcode::Start | Opcode::Append);
+        self.append(queue, flow, Item::Packet(Packet { bytes, control }), ends);
     }
 
     /// Puts the release of a page behind what waits in a queue.
@@ -172,22 +238,22 @@ impl PacketMemory {
             rb_id,
             ends_flow,
         };
-        self.append(queue, FLOW_NONE, item);
+        self.append(queue, FLOW_NONE, item, false);
     }
 
-    fn append(&mut self, queue: usize, flow: u16, item: Item) {
+    fn append(&mut self, queue: usize, flow: u16, item: Item, ends: bool) {
         let packet = matches!(item, Item::Packet(_));
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
         match self.slots.get_mut(slot as usize) {
             Some(place) => *place = Some(item),
             None => self.slots.push(Some(item)),
         }
-        self.fifos[queue].push_back(Entry { slot, flow, packet });
+        self.fifos[queue].push(Entry { slot, flow, packet }, ends);
     }
 
     /// The first item of a queue.
     pub(crate) fn front(&self, queue: usize) -> Option<&Item> {
-        self.item(self.fifos[queue].front()?)
+        self.item(self.fifos[queue].entries.front()?.as_ref()?)
     }
 
     fn item(&self, entry: &Entry) -> Option<&Item> {
@@ -196,33 +262,45 @@ impl PacketMemory {
 
     /// Removes the first item of a queue.
     pub(crate) fn pop(&mut self, queue: usize) -> Option<Item> {
-        let entry = self.fifos[queue].pop_front()?;
-        self.remove(queue, entry, 0)
+        let at = self.fifos[queue].begin;
+        self.remove(queue, at)
     }
 
     /// The first packet of a flow in a queue, and its place in the order.
-    pub(crate) fn find(&self, queue: usize, flow: u16) -> Option<(usize, &Packet)> {
-        let mut entries = self.fifos[queue].iter().enumerate();
-        let (at, entry) = entries.find(|(_, entry)| entry.packet && entry.flow == flow)?;
-        match self.item(entry)? {
+    pub(crate) fn find(&self, queue: usize, flow: u16) -> Option<(u64, &Packet)> {
+        let fifo = &self.fifos[queue];
+        let at = fifo.first_of(flow)?;
+        match self.item(fifo.get(at)?)? {
             Item::Packet(packet) => Some((at, packet)),
             Item::Release { .. } => None,
         }
     }
 
+    /// Whether a packet that ends an aggregate, or belongs to none, waits before this place.
+    pub(crate) fn ends_before(&self, queue: usize, at: u64) -> bool {
+        self.fifos[queue].ends.front().is_some_and(|&end| end < at)
+    }
+
     /// Removes the packet at a place in a queue's order.
-    pub(crate) fn take(&mut self, queue: usize, at: usize) -> Option<Packet> {
-        let before = self.fifos[queue].iter().take(at);
-        let before = before.filter(|entry| entry.packet).count();
-        let entry = self.fifos[queue].remove(at)?;
-        match self.remove(queue, entry, before)? {
+    pub(crate) fn take(&mut self, queue: usize, at: u64) -> Option<Packet> {
+        match self.remove(queue, at)? {
             Item::Packet(packet) => Some(packet),
             Item::Release { .. } => None,
         }
     }
 
-    /// Empties the slot of an entry that was taken out of a queue's order.
-    fn remove(&mut self, queue: usize, entry: Entry, before: usize) -> Option<Item> {
+    /// Takes what waits at a place out of a queue's order.
+    fn remove(&mut self, queue: usize, at: u64) -> Option<Item> {
+        let fifo = &mut self.fifos[queue];
+        let before = match at == fifo.begin || !self.exits.is_wanted() {
+            true => 0,
+            false => {
+                let ahead = usize::try_from(at.saturating_sub(fifo.begin)).ok()?;
+                let ahead = fifo.entries.iter().take(ahead).flatten();
+                ahead.filter(|entry| entry.packet).count()
+            }
+        };
+        let entry = fifo.take(at)?;
         let item = self.slots.get_mut(entry.slot as usize)?.take()?;
         self.free.push(entry.slot);
         if let Item::Packet(packet) = &item {
@@ -234,15 +312,12 @@ impl PacketMemory {
 
     /// Packets that wait in a queue.
     pub(crate) fn waiting(&self, queue: usize) -> usize {
-        self.fifos[queue]
-            .iter()
-            .filter(|entry| entry.packet)
-            .count()
+        self.fifos[queue].packets().count()
     }
 
     /// Whether the level is the sum of the packets that wait.
     pub(crate) fn is_consistent(&self) -> bool {
-        let entries = self.fifos.iter().flatten();
+        let entries = self.fifos.iter().flat_map(Fifo::packets);
         let sum: usize = entries
             .map(|entry| match self.item(entry) {
                 Some(Item::Packet(packet)) => packet.bytes.len(),

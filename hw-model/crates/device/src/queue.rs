@@ -10,7 +10,7 @@ use reflow_hwdef::desc::{COMPLETION_SIZE, TX_DESC_SIZE};
 use reflow_hwdef::index::Index;
 use reflow_hwdef::regs::{
     BufCfg, BufKind, QueueCtrl, QueueDoorbell, QueueError, QueueStatus, BUF_CFG, BUF_HI, BUF_LO,
-    BUF_STRIDE, CQ_HI, CQ_LO, CQ_SIZE, TX_HI, TX_LO, TX_SIZE, TX_WB_HI, TX_WB_LO,
+    BUF_STRIDE, CQ_HI, CQ_LO, CQ_SIZE, CQ_WINDOW, TX_HI, TX_LO, TX_SIZE, TX_WB_HI, TX_WB_LO,
 };
 
 /// What the transfer of a queue waits for.
@@ -27,6 +27,8 @@ pub(crate) enum Wait {
 pub(crate) struct RxSide {
     /// Completion ring.
     pub(crate) cq: CompletionRing,
+    /// With so many completions that the driver has not taken, packets wait.
+    window: u32,
     /// Header buffers.
     pub(crate) header: Option<CellRing>,
     /// Re-assembly buffers.
@@ -93,6 +95,10 @@ impl RxSide {
         let base = regs.pair(CQ_LO, CQ_HI);
         let log2 = regs.get(CQ_SIZE);
         check_ring(base, log2, 64, COMPLETION_SIZE)?;
+        let window = match regs.get(CQ_WINDOW) {
+            0 => u32::MAX,
+            window => window,
+        };
         let at = |kind: BufKind| {
             let block = kind as usize * BUF_STRIDE;
             (
@@ -110,6 +116,7 @@ impl RxSide {
         };
         Ok(Self {
             cq: CompletionRing::new(base, log2),
+            window,
             header: cells(BufKind::Header)?,
             reasm: buffers(BufKind::Reasm)?,
             // The one kind that every packet fits into.
@@ -119,6 +126,11 @@ impl RxSide {
             wait: None,
             reclaim_at: None,
         })
+    }
+
+    /// Whether the driver has enough to do for now.
+    pub(crate) fn is_window_full(&self) -> bool {
+        u32::from(self.cq.unseen()) >= self.window
     }
 
     /// Longest header that re-assembly takes on this queue; `None` if it has no buffers for it.

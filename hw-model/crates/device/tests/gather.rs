@@ -98,8 +98,7 @@ fn padded_frames_stay_alone() {
     assert_eq!(told, [(1, 166), (1, 173), (1, 166)]);
 }
 
-/// Of flows that come by turns, packets leave together with the first; the last of each keeps its
-/// turn, so that aggregates end in the order in which they would without gathering.
+/// Of flows that come by turns, packets leave together with the first.
 ///
 /// Claims: 20, 21, 22, 23, 37.
 #[test]
@@ -111,10 +110,94 @@ fn flows_that_take_turns_are_put_together() {
         }
     }
     let told: Vec<_> = rig.deliver().iter().map(told).collect();
-    let first = |n| (Opcode::Start, 3, true, vec![(n, 0, 1500)]);
-    let last = |n| (Opcode::Append, 1, false, vec![(n, 1500, 500)]);
-    let expected: Vec<_> = (0..4).map(first).chain((0..4).map(last)).collect();
-    assert_eq!(told, expected);
+    let whole = |n| (Opcode::Start, 4, false, vec![(n, 0, 2000)]);
+    assert_eq!(told, (0..4).map(whole).collect::<Vec<_>>());
+}
+
+/// A packet that completes its aggregate overtakes data, but no other such packet and none outside
+/// any aggregate.
+///
+/// Claims: 20, 21, 37.
+#[test]
+fn what_is_complete_keeps_its_turn() {
+    let mut rig = gathering();
+    let data = |conn, seq, flags| Tcp::data(conn, seq, 100).flags(flags).build();
+    for (conn, seq, flags) in [
+        (1, 1, ACK),
+        (2, 1, ACK),
+        (2, 101, ACK),
+        (1, 101, ACK | PSH),
+        (2, 201, ACK | PSH),
+    ] {
+        rig.arrive(&data(conn, seq, flags));
+    }
+    let got: Vec<_> = rig.deliver().iter().map(told).collect();
+    assert_eq!(
+        got,
+        [
+            (Opcode::Start, 2, false, vec![(0, 0, 200)]),
+            (Opcode::Start, 3, false, vec![(1, 0, 300)]),
+        ]
+    );
+    // A packet without data is handed up at once: what is complete stays behind it.
+    rig.arrive(&data(1, 201, ACK));
+    rig.arrive(&Tcp::data(3, 1, 0).build());
+    rig.arrive(&data(1, 301, ACK | PSH));
+    let got: Vec<_> = rig
+        .deliver()
+        .iter()
+        .map(|d| (d.opcode, d.last.c0.segs()))
+        .collect();
+    let expected = [
+        (Opcode::Start, 1),
+        (Opcode::NoData, 1),
+        (Opcode::AppendClose, 1),
+    ];
+    assert_eq!(got, expected);
+}
+
+/// While the host has as much to do as it wants, what comes is put together.
+///
+/// Claims: 8, 20, 21, 40, 56, 62.
+#[test]
+fn packets_wait_for_a_host_that_has_enough_to_do() {
+    let mut setup = Setup::default();
+    setup.flow_cfg = setup.flow_cfg.with_gather(1);
+    setup.queue.window = 2;
+    let mut rig = Rig::new(setup);
+    let send = |rig: &mut Rig, i: u32| {
+        for conn in 1..4 {
+            rig.arrive(&Tcp::data(conn, 1 + i * 100, 100).build());
+            rig.pump();
+        }
+    };
+    (0..5).for_each(|i| send(&mut rig, i));
+    // The host looks three times; each time there are two completions at most.
+    let looks: Vec<Vec<u64>> = (0..4)
+        .map(|_| {
+            let seen = rig.poll(0);
+            rig.pump();
+            seen.iter().map(|d| d.last.c0.segs()).collect()
+        })
+        .collect();
+    assert_eq!(looks, [vec![1, 1], vec![5, 4], vec![4], vec![]]);
+}
+
+/// Rather than lose packets, the device gives the host more than it wants at a time.
+#[test]
+fn a_full_packet_memory_waits_for_nobody() {
+    let mut setup = Setup {
+        pm_bytes: 16 << 10,
+        ..Setup::default()
+    };
+    setup.queue.window = 1;
+    let mut rig = Rig::new(setup);
+    for conn in 0..20 {
+        rig.arrive(&Tcp::data(conn, 1, 1448).build());
+        rig.pump();
+    }
+    assert!(rig.poll(0).len() > 1);
+    assert_eq!(rig.count(Global::RxPmOverflow), 0);
 }
 
 /// The packet that completes the aggregate is the last to join; what follows starts anew.

@@ -54,6 +54,7 @@ fn rig(usecs: u32, packets: u32) -> Rig {
         ram: 64 << 10,
         queue: QueueSetup {
             log2_cq: 4,
+            window: 0,
             log2_tx: 3,
             shapes: [shape; BufKind::COUNT],
             recycle: true,

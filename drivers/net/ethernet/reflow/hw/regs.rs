@@ -161,6 +161,10 @@ registers! {
     TX_WB_LO[1; 4] @ 0x30 Rw = 0;
     /// Bus address of the transmit write-back word, high half.
     TX_WB_HI[1; 4] @ 0x34 Rw = 0;
+    /// With so many completions that the doorbell has not told of, packets of the queue wait in the
+    /// packet memory, as long as an eighth of that is free: the host has enough to do, and what
+    /// comes until then may be merged with them. 0 is no such limit. Latched like a size.
+    CQ_WINDOW[1; 4] @ 0x38 Rw = 0;
     /// Bus address of a buffer ring, low half; one for each BufKind, 32 bytes apart. 16-byte
     /// aligned.
     BUF_LO[4; 0x20] @ 0x40 Rw = 0;
@@ -327,9 +331,10 @@ bitfields! {
     5:5 session, with_session;
     /// Gather: packets that wait and are appended to the aggregate of the one that is transferred
     /// leave together with it, past those of other flows, under one completion that names all
-    /// buffers with their data. One that ends the aggregate overtakes nobody, so that aggregates
-    /// end in the order of the packets that end them. Only where headers are suppressed and the
-    /// connection has neither control block nor session framing.
+    /// buffers with their data. What is complete keeps its turn: one that ends the aggregate by what
+    /// it is ("append and close") does not overtake another such, nor one outside any aggregate.
+    /// Only where headers are suppressed and the connection has neither control block nor session
+    /// framing.
     6:6 gather, with_gather;
 }
 

@@ -36,6 +36,9 @@ use kernel::{
     }, //
 };
 
+/// Completions that the device gives us at most before it hears that they were taken. While we are
+/// at work on them, packets wait where they can be put together.
+const WINDOW: u16 = 64;
 /// Word of a completion that holds the receive time.
 const TIME: usize = 6;
 
@@ -74,6 +77,7 @@ impl<'bound> Completions<'bound> {
         self.mmio
             .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), addr);
         self.mmio.write(reg(regs::CQ_SIZE), self.log2);
+        self.mmio.write(reg(regs::CQ_WINDOW), WINDOW.into());
     }
 
     #[inline]
@@ -143,8 +147,7 @@ impl<'bound> Completions<'bound> {
             again: !empty,
             starving,
             consumed: self.next,
-            // A ring has at most as many entries as an index counts.
-            half: ((1_u32 << self.log2) / 2) as u16,
+            half: WINDOW / 2,
         }
     }
 }

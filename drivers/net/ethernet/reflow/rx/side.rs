@@ -33,7 +33,8 @@ pub(crate) struct Polled {
     pub(crate) starving: bool,
     /// Index behind the last completion taken.
     pub(crate) consumed: Index,
-    /// Half of the completions that the ring holds.
+    /// Half of the completions that the device gives us before it hears that they were taken. The
+    /// smallest ring holds as many.
     pub(crate) half: u16,
 }
 

@@ -97,9 +97,11 @@ impl Transfer<'_> {
                 return Ok(());
             };
             let plan = self.plan(rx, packet);
-            // Aggregates end in the order of the packets that end them: none of those overtakes.
-            let goes_on = plan.opcode == Opcode::Append && plan.more;
-            if (place != 0 && !goes_on)
+            // What is complete keeps its turn: of packets that end an aggregate, or belong to none,
+            // none overtakes another.
+            let overtakes =
+                plan.opcode == Opcode::AppendClose && self.pm.ends_before(self.queue, place);
+            if overtakes
                 || packet.control.hdr_len != first.hdr_len
                 || !self.fits(rx, packet, &plan, (at, done), host)?
             {

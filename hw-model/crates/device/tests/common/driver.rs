@@ -26,6 +26,8 @@ pub struct Shape {
 #[derive(Clone, Copy, Debug)]
 pub struct QueueSetup {
     pub log2_cq: u32,
+    /// Completions that the device leaves to the driver at most, 0 for as many as there is room for.
+    pub window: u32,
     pub log2_tx: u32,
     pub shapes: [Shape; BufKind::COUNT],
     /// Buffers are posted again when the device gives them back.
@@ -42,6 +44,7 @@ impl Default for QueueSetup {
         };
         Self {
             log2_cq: 8,
+            window: 0,
             log2_tx: 6,
             shapes: [shape(12, 8), shape(12, 0), shape(11, 0), shape(12, 8)],
             recycle: true,
@@ -159,6 +162,7 @@ impl QueueDriver {
         host.put(self.cq, &vec![0; 64 << self.setup.log2_cq]);
         self.write_pair(dev, host, CQ_LO, self.cq);
         self.write(dev, host, CQ_SIZE, self.setup.log2_cq);
+        self.write(dev, host, CQ_WINDOW, self.setup.window);
         self.write_pair(dev, host, TX_LO, self.tx);
         self.write(dev, host, TX_SIZE, self.setup.log2_tx);
         self.write_pair(dev, host, TX_WB_LO, self.tx_wb);
