@@ -43,7 +43,10 @@ use crate::{
             Contents,
             PagePool, //
         },
-        skbuff::RxSkb,
+        skbuff::{
+            Heads,
+            RxSkb, //
+        },
         xdp::Holder, //
     },
     setup::RingSizes,
@@ -55,9 +58,9 @@ use buffers::{
 };
 pub(crate) use decode::CELL_SIZE;
 use decode::{
-    Event,
-    Packet,
-    Place,
+    Apart,
+    Form,
+    Head,
     Span,
     BUF_SIZE, //
 };
@@ -99,6 +102,22 @@ pub(crate) struct Settings {
     pub(crate) fail_pages: Atomic<bool>,
 }
 
+/// What of a completion the stack is told, by user settings.
+#[derive(Clone, Copy, Default)]
+struct Offer {
+    csum: bool,
+    hash: bool,
+}
+
+impl Settings {
+    fn offer(&self) -> Offer {
+        Offer {
+            csum: self.csum.load(Relaxed),
+            hash: self.hash.load(Relaxed),
+        }
+    }
+}
+
 /// A packet in several completions.
 enum Partial {
     /// None is under way.
@@ -121,12 +140,15 @@ pub(crate) struct Receiver<'bound> {
     small: Cells<'bound>,
     reasm: Pages<'bound>,
     packet: Pages<'bound>,
+    heads: Heads,
     flows: Flows,
     /// Whole pages of the completion at hand.
     whole: KVec<u16>,
     partial: Partial,
     queue: u16,
     settings: Arc<Settings>,
+    /// What of a completion the stack is told, in this poll.
+    offer: Offer,
     counters: Arc<counters::Queue>,
     tcbs: Arc<Tcbs>,
 }
@@ -179,11 +201,13 @@ impl<'bound> Receiver<'bound> {
             small: cells(BufKind::Small, sizes.small())?,
             reasm: pages(BufKind::Reasm, Contents::Payload, sizes.reasm, s.flows)?,
             packet: pages(BufKind::Packet, Contents::Headers, sizes.packet(), 0)?,
+            heads: Heads::new(s.dma, s.netdev, s.queue)?,
             flows: Flows::new(s.flows)?,
             whole: KVec::with_capacity(PAGES_MAX, GFP_KERNEL)?,
             partial: Partial::None,
             queue: s.queue,
             settings: s.settings.clone(),
+            offer: Offer::default(),
             counters: s.counters.clone(),
             tcbs: s.tcbs.clone(),
         })
@@ -209,20 +233,23 @@ impl<'bound> Receiver<'bound> {
 
     /// Lets the pools recycle in the context of the queue's NAPI instance.
     pub(crate) fn attached(&mut self, napi: NapiRef<'_>) {
-        self.reasm.pool().attach(napi);
-        self.packet.pool().attach(napi);
+        for pool in [self.reasm.pool(), self.packet.pool(), self.heads.pool()] {
+            pool.attach(napi);
+        }
     }
 
     /// Takes the pools out of that context: the receiver will be dropped while NAPI goes on.
     pub(crate) fn detach(&mut self) {
-        self.reasm.pool().detach();
-        self.packet.pool().detach();
+        for pool in [self.reasm.pool(), self.packet.pool(), self.heads.pool()] {
+            pool.detach();
+        }
     }
 
     /// Receives up to `budget` packets.
     pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
         let counters = self.counters.clone();
         let count = &counters.rx;
+        self.offer = self.settings.offer();
         let mut work = 0;
         let mut empty = false;
         while work < budget {
@@ -231,9 +258,11 @@ impl<'bound> Receiver<'bound> {
                 break;
             };
             work += 1;
-            match decode::decode(&c, self.flows.len(), self.reasm.size()) {
-                Ok(Event::Packet(p)) => self.packet(cx, &c, &p, &counters),
-                Ok(Event::Release(id)) => {
+            match decode::form(&c) {
+                Ok(Form::Small) => self.small(cx, &c, &counters),
+                Ok(Form::Full) => self.full(cx, &c, &counters),
+                Ok(Form::Apart) => self.apart(cx, &c, &counters),
+                Ok(Form::Release(id)) => {
                     count.released.add(1);
                     if !self.reasm.release(cx, id) {
                         count.drop_bad_completion.add(1);
@@ -252,61 +281,65 @@ impl<'bound> Receiver<'bound> {
         self.ring.polled(work, empty, starving)
     }
 
-    /// Takes one completion of a packet.
-    #[inline]
-    fn packet(
+    /// Takes note of a packet whose first completion this is. What is not appended ends the flow's
+    /// aggregate.
+    #[inline(always)]
+    fn begin(
         &mut self,
         cx: &PollContext<'_>,
         c: &Completion,
-        p: &Packet,
+        h: &Head,
         counters: &counters::Queue,
     ) {
         let count = &counters.rx;
-        let first = matches!(self.partial, Partial::None);
-        if first {
-            if let Some(counter) = counters.opcodes.get(p.opcode as usize) {
-                counter.add(1);
-            }
-            if p.segs > 1 {
-                if let Some(counter) = counters.opcodes.get(Opcode::Append as usize) {
-                    counter.add(u64::from(p.segs) - 1);
-                }
-            }
-            count.packets.add(p.segs.into());
-            count.bytes.add(p.wire_bytes(c));
-            if c.c0.csum_bad() != 0 {
-                count.csum_bad.add(1);
-            }
-            if c.c0.summary() != 0 {
-                self.summary(c, p, count);
-            }
-            if let Some(flow) = p.flow {
-                if !matches!(p.opcode, Opcode::Append | Opcode::AppendClose) {
-                    self.flows.close(cx, flow, count);
-                }
+        if let Some(counter) = counters.opcodes.get(h.opcode as usize) {
+            counter.add(1);
+        }
+        if h.segs > 1 {
+            if let Some(counter) = counters.opcodes.get(Opcode::Append as usize) {
+                counter.add(u64::from(h.segs) - 1);
             }
         }
-        match (p.place, p.flow) {
-            (Place::Small(span), _) => self.small(cx, c, &span, count),
-            (Place::Full(span), _) => self.full(cx, c, p, &span, count),
-            (Place::Split(header, data, data2), Some(flow)) if decode::aggregates(p.opcode) => {
-                self.flow(cx, c, p, flow, (header, data, data2), count);
-            }
-            (Place::Split(header, data, data2), _) => {
-                self.split(cx, c, p, (header, data, data2), count);
+        count.packets.add(h.segs.into());
+        count.bytes.add(h.wire_bytes(c));
+        if c.c0.csum_bad() != 0 {
+            count.csum_bad.add(1);
+        }
+        if c.c0.summary() != 0 {
+            self.summary(c, h, count);
+        }
+        if let Some(flow) = h.flow {
+            if !matches!(h.opcode, Opcode::Append | Opcode::AppendClose) {
+                self.flows.close(cx, flow, count);
             }
         }
     }
 
     /// A packet of a connection with a control block.
-    fn summary(&self, c: &Completion, p: &Packet, count: &counters::Rx) {
+    fn summary(&self, c: &Completion, h: &Head, count: &counters::Rx) {
         let applied = c.c0.summary() == SUMMARY_APPLIED;
         match applied {
             true => count.tcb_applied.add(1),
             false => count.tcb_not_applied.add(1),
         }
-        if let Some(flow) = p.flow {
+        if let Some(flow) = h.flow {
             self.tcbs.summary(flow, c.c0, applied);
+        }
+    }
+
+    /// A packet, or a part of one, whose header and data are apart.
+    #[inline(never)]
+    fn apart(&mut self, cx: &PollContext<'_>, c: &Completion, counters: &counters::Queue) {
+        let p = match decode::apart(c, self.flows.len(), self.reasm.size()) {
+            Ok(p) => p,
+            Err(_) => return counters.rx.drop_bad_completion.add(1),
+        };
+        if matches!(self.partial, Partial::None) {
+            self.begin(cx, c, &p.head, counters);
+        }
+        match p.head.flow {
+            Some(flow) if p.is_of_aggregate() => self.flow(cx, c, &p, flow, &counters.rx),
+            _ => self.alone(cx, c, &p, &counters.rx),
         }
     }
 
@@ -316,12 +349,11 @@ impl<'bound> Receiver<'bound> {
         &mut self,
         cx: &PollContext<'_>,
         c: &Completion,
-        p: &Packet,
+        p: &Apart,
         flow: u16,
-        parts: (Option<Span>, Option<Span>, Option<Span>),
         count: &counters::Rx,
     ) {
-        let (header, data, data2) = parts;
+        let (header, data, data2) = (p.header, p.data, p.data2);
         let named = p.pages == 0 || self.name_pages(c, p.pages.into());
         let before = core::mem::replace(&mut self.partial, Partial::None);
         let (mut bytes, mut dropped) = match before {
@@ -329,41 +361,34 @@ impl<'bound> Receiver<'bound> {
             _ => (0, false),
         };
         let first = matches!(before, Partial::None);
-        let need = if first {
-            need(c, p, data, data2)
-        } else {
-            Need::default()
-        };
+        let need = if first { need(c, p) } else { Need::default() };
         let starts = first
-            && match (p.opcode, &header) {
+            && match (p.head.opcode, &header) {
                 (Opcode::Start | Opcode::CloseStart, _) => true,
                 (_, Some(span)) => !self.joins(cx, c, flow, span, &need, count),
                 (_, None) => false,
             };
         if starts {
             let skb = match header {
-                Some(span) => copy_cell(cx, &self.header, &span),
+                Some(span) => copy_cell(cx, &mut self.heads, &self.header, &span),
                 None => Err(Dropped::Lie),
             };
             if let Err(e) = &skb {
-                count_drop(count, e, p.segs);
+                count_drop(count, e, p.head.segs);
                 dropped = true;
             }
-            let meta = flows::meta(c, self.queue, &self.settings);
+            let meta = flows::meta(c, self.queue, self.offer);
             self.flows.start(flow, skb.ok(), c, meta);
         }
         if let Some(span) = &header {
             self.header.used(span);
         }
-        for span in [&data, &data2].into_iter().flatten() {
-            bytes = bytes.saturating_add(span.len.into());
-        }
-        bytes = bytes.saturating_add(u32::from(p.pages) * self.reasm.size());
+        bytes = bytes.saturating_add(p.len(self.reasm.size()));
         let whole = if p.pages == 0 { &[] } else { &*self.whole };
         let put = match self.flows.skb(cx, flow, c, &need, count) {
             // Length by length the data must be what the device says the packet has.
-            Ok(_) if !p.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
-            Ok(_) if (p.segs > 1 && !first) || !named => Err(Dropped::Lie),
+            Ok(_) if !p.head.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
+            Ok(_) if (p.head.segs > 1 && !first) || !named => Err(Dropped::Lie),
             Ok(skb) => put_run(&mut self.reasm, cx, skb, data, whole, data2),
             Err(Refused::NoMem) => Err(Dropped::NoMem),
             Err(Refused::Orphan) => Err(Dropped::Orphan),
@@ -375,18 +400,18 @@ impl<'bound> Receiver<'bound> {
                 self.reasm.release(cx, id);
             }
             if !dropped {
-                count_drop(count, &e, p.segs);
+                count_drop(count, &e, p.head.segs);
                 dropped = true;
             }
             count.drop_orphan.add(self.flows.spoil(flow).into());
         }
-        if p.cont {
+        if p.head.cont {
             self.partial = Partial::Flow(bytes, dropped);
             return;
         }
         let last = data2.as_ref().or(data.as_ref());
-        self.flows.appended(flow, c, p.segs, bytes, last);
-        if p.opcode == Opcode::AppendClose || !p.more {
+        self.flows.appended(flow, c, p.head.segs, bytes, last);
+        if p.head.opcode == Opcode::AppendClose || !p.head.more {
             self.flows.close(cx, flow, count);
         }
     }
@@ -444,19 +469,19 @@ impl Drop for Receiver<'_> {
 
 /// What a packet of an aggregate, whose first completion this is, needs of its socket buffer.
 #[inline]
-fn need(c: &Completion, p: &Packet, data: Option<Span>, data2: Option<Span>) -> Need {
-    let frags = if p.cont {
+fn need(c: &Completion, p: &Apart) -> Need {
+    let frags = if p.head.cont {
         // The 16-bit length in pages and one that it begins in the middle of, and with aligned PDUs
         // another for each that begins in it.
         let pages = c.c5.data_len() as u32 / BUF_SIZE + 1;
         let pdus = c.c5.data_len() as u32 / PDU_MIN as u32 + 1;
         1 + pages + pdus
     } else {
-        1 + u32::from(p.pages) + u32::from(data2.is_some())
+        1 + u32::from(p.pages) + u32::from(p.data2.is_some())
     };
     Need {
         frags,
-        at: data.map(|span| (span.id, span.off)),
+        at: p.data.map(|span| (span.id, span.off)),
     }
 }
 
@@ -482,9 +507,14 @@ fn count_drop(count: &counters::Rx, why: &Dropped, packets: u16) {
 
 /// A socket buffer that begins with the bytes of a cell.
 #[inline]
-fn copy_cell(cx: &PollContext<'_>, cells: &Cells<'_>, span: &Span) -> Result<RxSkb, Dropped> {
+fn copy_cell(
+    cx: &PollContext<'_>,
+    heads: &mut Heads,
+    cells: &Cells<'_>,
+    span: &Span,
+) -> Result<RxSkb, Dropped> {
     let (mem, off) = cells.at(span).ok_or(Dropped::Lie)?;
-    RxSkb::copy(cx, mem, off, span.len, CELL_SIZE).map_err(|e| {
+    heads.copy(cx, mem, off, span.len).map_err(|e| {
         if e == ENOMEM {
             Dropped::NoMem
         } else {

@@ -156,6 +156,12 @@ impl Words {
         self.mem.dma_address()
     }
 
+    /// Number of words.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.mask + 1
+    }
+
     /// Reads word `i`, modulo the length.
     #[inline(always)]
     pub(crate) fn read(&self, i: usize) -> u64 {

@@ -305,6 +305,12 @@ netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, s32 bias,
 	return netmem;
 }
 
+/* Where the CPU sees a page of a pool, %NULL if it cannot. */
+void *reflow_rust_helper_pp_memory(netmem_ref netmem)
+{
+	return netmem_address(netmem);
+}
+
 /* Gives @refs references back. @direct: in the NAPI context of the pool. */
 void reflow_rust_helper_pp_release(netmem_ref netmem, s32 refs, bool direct)
 {
@@ -398,32 +404,29 @@ void reflow_rust_helper_skb_put_data(struct sk_buff *skb, const void *data,
 }
 
 /*
- * A packet that begins with a copy of @len bytes, with room for @room in its
- * linear part. That is part of a page: cheaper than kmalloc(), and the skb
- * comes from the NAPI cache. GRO merges packets of one kind only, so that one
- * without a page of a pool is marked as if it had some.
+ * A packet that begins with a copy of @len bytes, at most RNET_HEAD_MAX. It lies
+ * in @head, RNET_HEAD_SIZE bytes of a page of a pool: cheaper than kmalloc(), and
+ * such a page need not be cleared again. The skb comes from the NAPI cache.
  */
-struct sk_buff *reflow_rust_helper_rx_copy(struct napi_struct *napi,
-					   const void *data, u32 len, u32 room)
+static __always_inline struct sk_buff *
+rnet_rx_copy(struct napi_struct *napi, void *head, const void *data, u32 len)
 {
-	u32 headroom = NET_SKB_PAD + NET_IP_ALIGN;
-	u32 size = SKB_HEAD_ALIGN(headroom + room);
-	struct sk_buff *skb;
-	void *head;
+	struct sk_buff *skb = napi_build_skb(head, RNET_HEAD_SIZE);
 
-	head = napi_alloc_frag(size);
-	if (unlikely(!head))
+	BUILD_BUG_ON(RNET_HEADROOM < NET_SKB_PAD + NET_IP_ALIGN);
+	if (unlikely(!skb))
 		return NULL;
-	skb = napi_build_skb(head, size);
-	if (unlikely(!skb)) {
-		skb_free_frag(head);
-		return NULL;
-	}
-	skb_reserve(skb, headroom);
-	skb->dev = napi->dev;
 	skb_mark_for_recycle(skb);
-	skb_put_data(skb, data, len);
+	skb_reserve(skb, RNET_HEADROOM);
+	skb->dev = napi->dev;
+	__skb_put_data(skb, data, len);
 	return skb;
+}
+
+struct sk_buff *reflow_rust_helper_rx_copy(struct napi_struct *napi, void *head,
+					   const void *data, u32 len)
+{
+	return rnet_rx_copy(napi, head, data, len);
 }
 
 /* A packet with room for @room in its linear part. */
@@ -431,6 +434,7 @@ struct sk_buff *reflow_rust_helper_rx_alloc(struct napi_struct *napi, u32 room)
 {
 	struct sk_buff *skb = napi_alloc_skb(napi, room);
 
+	/* GRO merges packets of one kind only. */
 	if (likely(skb))
 		skb_mark_for_recycle(skb);
 	return skb;
@@ -508,9 +512,9 @@ static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 		__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), meta->vlan_tci);
 }
 
-/* Completes a received packet and hands it to the stack. */
-void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
-				  const struct rnet_rx_meta *meta)
+static __always_inline void rnet_rx_submit(struct napi_struct *napi,
+					   struct sk_buff *skb,
+					   const struct rnet_rx_meta *meta)
 {
 	u32 flags = meta->flags;
 
@@ -522,6 +526,29 @@ void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
 	else if (flags & RNET_RX_CSUM_OK)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
 	napi_gro_receive(napi, skb);
+}
+
+/* Completes a received packet and hands it to the stack. */
+void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
+				  const struct rnet_rx_meta *meta)
+{
+	rnet_rx_submit(napi, skb, meta);
+}
+
+/*
+ * Receives a packet that is a copy of @len bytes and no more. Returns false
+ * without memory.
+ */
+bool reflow_rust_helper_rx_receive(struct napi_struct *napi, void *head,
+				   const void *data, u32 len,
+				   const struct rnet_rx_meta *meta)
+{
+	struct sk_buff *skb = rnet_rx_copy(napi, head, data, len);
+
+	if (unlikely(!skb))
+		return false;
+	rnet_rx_submit(napi, skb, meta);
+	return true;
 }
 
 #include "helpers_control.c"

@@ -7,6 +7,7 @@
 #ifndef _NET_RUST_HELPERS_H
 #define _NET_RUST_HELPERS_H
 
+#include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/types.h>
 #include <net/xdp.h>
@@ -113,6 +114,18 @@ enum rnet_rx_flags {
 struct rnet_retry {
 	struct timer_list timer;
 	struct napi_struct *napi;
+};
+
+/**
+ * enum rnet_head - the linear part of a received packet
+ * @RNET_HEADROOM: bytes in front, for headers that are added on the way
+ * @RNET_HEAD_MAX: most bytes of the packet in it
+ * @RNET_HEAD_SIZE: bytes of memory that it takes with what the skb adds
+ */
+enum rnet_head {
+	RNET_HEADROOM	= 64,
+	RNET_HEAD_MAX	= 256,
+	RNET_HEAD_SIZE	= SKB_HEAD_ALIGN(RNET_HEADROOM + RNET_HEAD_MAX),
 };
 
 /**

@@ -47,6 +47,8 @@ pub(crate) enum Contents {
     Packets,
     /// Payload of packets that XDP programs see. It may be sent from there.
     PacketData,
+    /// Nothing: the driver puts the linear parts of packets there.
+    Heads,
 }
 
 /// A pool of pages, mapped for the device to write to.
@@ -88,10 +90,12 @@ impl PagePool {
         let bound = unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
         let size = match contents {
             Contents::Payload => netdev.rx_page_size(queue),
-            Contents::Headers | Contents::Packets | Contents::PacketData => PAGE_SIZE as u32,
+            Contents::Headers | Contents::Packets | Contents::PacketData | Contents::Heads => {
+                PAGE_SIZE as u32
+            }
         };
         let (bias, offset, dma_dir) = match contents {
-            Contents::Headers | Contents::Payload => {
+            Contents::Headers | Contents::Payload | Contents::Heads => {
                 (BIAS, 0, bindings::dma_data_direction::DMA_FROM_DEVICE)
             }
             Contents::Packets => (
@@ -120,7 +124,9 @@ impl PagePool {
             let slow = unsafe { &mut slow.slow };
             slow.netdev = netdev.as_raw();
             slow.queue_idx = queue.into();
-            slow.flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
+            if contents != Contents::Heads {
+                slow.flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
+            }
             if bound && contents == Contents::Payload {
                 slow.flags |= bindings::PP_FLAG_ALLOW_UNREADABLE_NETMEM;
             }
@@ -242,6 +248,12 @@ impl PoolPage {
     #[inline]
     pub(super) fn contains(&self, off: u16, len: u16) -> bool {
         len != 0 && u32::from(off) + u32::from(len) <= self.size
+    }
+
+    /// Where the CPU sees the page; null if it cannot.
+    pub(super) fn memory(&self) -> *mut u8 {
+        // SAFETY: The page is valid by the type invariant.
+        unsafe { bindings::pp_memory(self.as_raw()) }.cast()
     }
 
     /// Bytes of the page.

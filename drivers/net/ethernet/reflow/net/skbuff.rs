@@ -8,12 +8,27 @@
 
 use super::{
     bindings,
-    dma::Bytes,
+    dma::{
+        Bytes,
+        DmaDevice, //
+    },
     napi::PollContext,
-    page_pool::PoolPage, //
+    page_pool::{
+        Contents,
+        PagePool,
+        PoolPage,
+        PAGE_SIZE, //
+    },
+    Device, //
 };
 use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Pages of linear parts that are kept for use.
+const HEAD_PAGES: u32 = 256;
 
 /// Why a packet was dropped; what `drop_monitor` and tracing show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,6 +149,141 @@ pub(crate) mod rx_flags {
     pub(crate) const OUTER_FIXED_ID: u32 = bindings::rnet_rx_flags_RNET_RX_OUTER_FIXED_ID;
 }
 
+/// Memory for the linear parts of received packets: pieces of pages that come back.
+///
+/// # Invariants
+///
+/// `memory` is where `page` lies, if there is one; pieces behind `off` are in no packet.
+pub(crate) struct Heads {
+    pool: Arc<PagePool>,
+    page: Option<PoolPage>,
+    memory: *mut u8,
+    off: usize,
+}
+
+// SAFETY: The pointer goes with the page, which may be sent.
+unsafe impl Send for Heads {}
+
+impl Heads {
+    /// Most bytes that a linear part is made of.
+    const MAX: u16 = bindings::rnet_head_RNET_HEAD_MAX as u16;
+    /// Bytes of a page that a linear part takes.
+    const SIZE: usize = bindings::rnet_head_RNET_HEAD_SIZE as usize;
+
+    /// Makes a pool for receive queue `queue`. May sleep; the instance lock is held.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(dev: &DmaDevice, netdev: &Device, queue: u16) -> Result<Self> {
+        // INVARIANT: There is no page.
+        Ok(Self {
+            pool: PagePool::new(dev, netdev, queue, Contents::Heads, HEAD_PAGES)?,
+            page: None,
+            memory: core::ptr::null_mut(),
+            off: PAGE_SIZE,
+        })
+    }
+
+    /// The pool.
+    pub(crate) fn pool(&self) -> &PagePool {
+        &self.pool
+    }
+
+    /// A packet that begins with `len` bytes of coherent memory.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the bytes are not inside `from`, or too many; [`ENOMEM`] without memory.
+    #[inline(always)]
+    pub(crate) fn copy(
+        &mut self,
+        cx: &PollContext<'_>,
+        from: &Bytes,
+        off: usize,
+        len: u16,
+    ) -> Result<RxSkb> {
+        let src = source(from, off, len)?;
+        let head = self.piece(cx)?;
+        // SAFETY: The context proves that its NAPI instance is running on this CPU; `head` is a
+        // piece of a page that nobody else has, and `src` has `len` bytes, for which it has room.
+        // The C function copies bytes whatever the device writes meanwhile.
+        let skb = unsafe { bindings::rx_copy(cx.napi(), head, src, len.into()) };
+        let skb = NonNull::new(skb).ok_or(ENOMEM)?;
+        self.gave_piece();
+        // INVARIANT: A fresh packet, owned by nobody else.
+        Ok(RxSkb { skb, frags: 0 })
+    }
+
+    /// Hands a packet to the stack that is `len` bytes of coherent memory.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Heads::copy`].
+    #[inline(always)]
+    pub(crate) fn receive(
+        &mut self,
+        cx: &PollContext<'_>,
+        from: &Bytes,
+        off: usize,
+        len: u16,
+        meta: &RxMeta,
+    ) -> Result {
+        let src = source(from, off, len)?;
+        let head = self.piece(cx)?;
+        // SAFETY: As in `copy`.
+        if !unsafe { bindings::rx_receive(cx.napi(), head, src, len.into(), meta) } {
+            return Err(ENOMEM);
+        }
+        self.gave_piece();
+        Ok(())
+    }
+
+    /// The next piece.
+    #[inline(always)]
+    fn piece(&mut self, cx: &PollContext<'_>) -> Result<*mut c_void> {
+        if self.off > PAGE_SIZE - Self::SIZE && !self.renew(cx) {
+            return Err(ENOMEM);
+        }
+        // It is inside the page, as was just made sure of.
+        Ok(self.memory.wrapping_add(self.off).cast())
+    }
+
+    /// Takes note that a packet has the piece, and a reference to its page.
+    #[inline(always)]
+    fn gave_piece(&mut self) {
+        self.off += Self::SIZE;
+        if let Some(page) = &mut self.page {
+            page.gave_ref();
+        }
+    }
+
+    /// Begins another page, if there is one to be had.
+    #[cold]
+    fn renew(&mut self, cx: &PollContext<'_>) -> bool {
+        if let Some(page) = self.page.take() {
+            page.recycle(cx);
+        }
+        let page = self.pool.alloc(cx);
+        // INVARIANT: The page is fresh, or there is none and no room for a piece.
+        self.off = if page.is_some() { 0 } else { PAGE_SIZE };
+        self.memory = page
+            .as_ref()
+            .map_or(core::ptr::null_mut(), PoolPage::memory);
+        self.page = page;
+        self.page.is_some()
+    }
+}
+
+/// The bytes, of which a piece of a page can hold a copy.
+#[inline]
+fn source(from: &Bytes, off: usize, len: u16) -> Result<*const c_void> {
+    if len > Heads::MAX {
+        return Err(EINVAL);
+    }
+    Ok(from.range(off, len.into()).ok_or(EINVAL)?.cast())
+}
+
 /// A received packet under construction.
 ///
 /// # Invariants
@@ -165,35 +315,6 @@ impl RxSkb {
         // SAFETY: The packet is valid by the type invariant.
         let room = unsafe { bindings::skb_tailroom(self.skb.as_ptr()) };
         len <= room
-    }
-
-    /// A packet that begins with `len` bytes of coherent memory and has room for `room`, not less,
-    /// in its linear part.
-    ///
-    /// # Errors
-    ///
-    /// [`EINVAL`] if the bytes are not inside `from` or do not fit, [`ENOMEM`] without memory.
-    #[inline]
-    pub(crate) fn copy(
-        cx: &PollContext<'_>,
-        from: &Bytes,
-        off: usize,
-        len: u16,
-        room: u32,
-    ) -> Result<Self> {
-        let src = from.range(off, len.into()).ok_or(EINVAL)?;
-        if u32::from(len) > room {
-            return Err(EINVAL);
-        }
-        // SAFETY: The context proves that its NAPI instance is running on this CPU; `src` has `len`
-        // bytes, for which there is room. The C function copies bytes whatever the device writes
-        // meanwhile.
-        let skb = unsafe { bindings::rx_copy(cx.napi(), src.cast(), len.into(), room) };
-        // INVARIANT: A fresh packet, owned by nobody else.
-        Ok(Self {
-            skb: NonNull::new(skb).ok_or(ENOMEM)?,
-            frags: 0,
-        })
     }
 
     /// Appends bytes to the linear part.

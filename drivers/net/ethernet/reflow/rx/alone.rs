@@ -6,7 +6,8 @@ use super::{
     copy_cell,
     count_drop,
     decode::{
-        Packet,
+        self,
+        Apart,
         Span,
         CELL_SIZE, //
     },
@@ -32,31 +33,52 @@ const PULL: u16 = 128;
 
 impl Receiver<'_> {
     /// A packet that is whole in a cell: copied, which costs less than a page.
-    #[inline]
+    #[inline(never)]
     pub(super) fn small(
         &mut self,
         cx: &PollContext<'_>,
         c: &Completion,
-        span: &Span,
-        count: &counters::Rx,
+        counters: &counters::Queue,
     ) {
-        self.partial = Partial::None;
-        match copy_cell(cx, &self.small, span) {
-            Ok(skb) => self.submit(cx, skb, c, count),
-            Err(e) => count_drop(count, &e, 1),
+        let count = &counters.rx;
+        let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_cell(c)) else {
+            return count.drop_bad_completion.add(1);
+        };
+        if !matches!(self.partial, Partial::None) {
+            // The rest of a packet did not come.
+            self.partial = Partial::None;
+            count.drop_bad_completion.add(1);
         }
-        self.small.used(span);
+        self.begin(cx, c, &head, counters);
+        let meta = flows::meta(c, self.queue, self.offer);
+        match self.small.at(&span) {
+            Some((mem, off)) => match self.heads.receive(cx, mem, off, span.len, &meta) {
+                Ok(()) => count.skbs.add(1),
+                Err(e) if e == ENOMEM => count.drop_nomem.add(1),
+                Err(_) => count.drop_bad_completion.add(1),
+            },
+            None => count.drop_bad_completion.add(1),
+        }
+        self.small.used(&span);
     }
 
     /// A packet, or a part of one, in a packet buffer.
+    #[inline(never)]
     pub(super) fn full(
         &mut self,
         cx: &PollContext<'_>,
         c: &Completion,
-        p: &Packet,
-        span: &Span,
-        count: &counters::Rx,
+        counters: &counters::Queue,
     ) {
+        let count = &counters.rx;
+        let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_buffer(c))
+        else {
+            return count.drop_bad_completion.add(1);
+        };
+        let span = &span;
+        if matches!(self.partial, Partial::None) {
+            self.begin(cx, c, &head, counters);
+        }
         let skb = match core::mem::replace(&mut self.partial, Partial::None) {
             Partial::None => self.full_begin(cx, c, span, count),
             Partial::Whole(mut skb) => {
@@ -72,7 +94,7 @@ impl Receiver<'_> {
             _ => None,
         };
         self.packet.release(cx, span.id);
-        match (skb, p.cont) {
+        match (skb, head.cont) {
             (Some(skb), true) => self.partial = Partial::Whole(skb),
             (Some(skb), false) => self.submit(cx, skb, c, count),
             (None, true) => self.partial = Partial::Dropped,
@@ -118,19 +140,18 @@ impl Receiver<'_> {
     }
 
     /// A split packet outside any aggregate.
-    pub(super) fn split(
+    pub(super) fn alone(
         &mut self,
         cx: &PollContext<'_>,
         c: &Completion,
-        p: &Packet,
-        parts: (Option<Span>, Option<Span>, Option<Span>),
+        p: &Apart,
         count: &counters::Rx,
     ) {
-        let (header, data, data2) = parts;
+        let (header, data, data2) = (p.header, p.data, p.data2);
         let begun = match core::mem::replace(&mut self.partial, Partial::None) {
             Partial::None => match header {
                 Some(span) => {
-                    let skb = copy_cell(cx, &self.header, &span);
+                    let skb = copy_cell(cx, &mut self.heads, &self.header, &span);
                     self.header.used(&span);
                     skb
                 }
@@ -144,7 +165,7 @@ impl Receiver<'_> {
             Ok(skb)
         });
         release_data(&mut self.reasm, cx, [data, data2]);
-        match (filled, p.cont) {
+        match (filled, p.head.cont) {
             (Ok(skb), true) => self.partial = Partial::Split(skb),
             (Ok(skb), false) => self.submit(cx, skb, c, count),
             (Err(e), cont) => {
@@ -160,6 +181,6 @@ impl Receiver<'_> {
     #[inline]
     fn submit(&self, cx: &PollContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
         count.skbs.add(1);
-        skb.submit(cx, &flows::meta(c, self.queue, &self.settings));
+        skb.submit(cx, &flows::meta(c, self.queue, self.offer));
     }
 }

@@ -2,17 +2,17 @@
 
 //! What the device says of a packet, checked once.
 //!
-//! [`decode`] turns the words of a completion into types that cannot be wrong afterwards: operation
-//! codes exist, flow numbers are below the table's size, ranges lie inside their buffer and the
-//! parts of a packet fit together. Whether a buffer id is one that the device holds is for its ring
-//! to say. Pure: compiled in the module and in the host's tests.
+//! [`form`] tells what a completion is about; [`whole`], [`in_cell`], [`in_buffer`] and [`apart`]
+//! turn its words into types that cannot be wrong afterwards: operation codes exist, flow numbers
+//! are below the table's size, ranges lie inside their buffer and the parts of a packet fit
+//! together. Whether a buffer id is one that the device holds is for its ring to say. Pure: compiled
+//! in the module and in the host's tests.
 
 use crate::hw::{
     desc::{
         self,
         Completion,
-        CompletionKind,
-        C0, //
+        CompletionKind, //
     },
     opcode::Opcode,
     regs::LOG2_BUF_MAX, //
@@ -66,15 +66,13 @@ pub(crate) enum Place {
     Split(Option<Span>, Option<Span>, Option<Span>),
 }
 
-/// A packet, or a part of one.
+/// What every packet has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Packet {
+pub(crate) struct Head {
     /// Operation code.
     pub(crate) opcode: Opcode,
     /// Flow number, below the size of the table.
     pub(crate) flow: Option<u16>,
-    /// Where it is.
-    pub(crate) place: Place,
     /// The next completion goes on with this packet.
     pub(crate) cont: bool,
     /// Another packet of this flow waits in the device.
@@ -82,15 +80,32 @@ pub(crate) struct Packet {
     /// Packets on the wire that this one stands for: several if they go on with one aggregate,
     /// whose data then fit their number.
     pub(crate) segs: u16,
+}
+
+/// A packet, or a part of one, whose header and data are apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Apart {
+    /// What it is.
+    pub(crate) head: Head,
+    /// The header.
+    pub(crate) header: Option<Span>,
+    /// The data, or the first of them. There are some if there is no header, or more data.
+    pub(crate) data: Option<Span>,
+    /// The last data.
+    pub(crate) data2: Option<Span>,
     /// Pages full of data between the first range and the second, which then exist.
     pub(crate) pages: u16,
 }
 
-/// A completion, checked.
+/// What a completion is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Event {
-    /// A packet, or a part of one.
-    Packet(Packet),
+pub(crate) enum Form {
+    /// A packet in a cell of the small class.
+    Small,
+    /// A packet, or a part of one, in a packet buffer.
+    Full,
+    /// A packet, or a part of one, whose header and data are apart.
+    Apart,
     /// A re-assembly buffer comes back without a packet.
     Release(u16),
 }
@@ -104,7 +119,7 @@ pub(crate) enum Item {
     Release(u16),
 }
 
-impl Packet {
+impl Head {
     /// Bytes on the wire of the packet, or packets, that its first completion is about.
     #[inline]
     pub(crate) fn wire_bytes(&self, c: &Completion) -> u64 {
@@ -131,8 +146,9 @@ fn span(id: u64, (off, len): (u64, u64), limit: u32, size: u32, release: u64) ->
     })
 }
 
+/// Header, data and more data of a packet whose header and data are apart.
 #[inline]
-fn split(c: &Completion) -> Result<Place, Lie> {
+fn parts(c: &Completion) -> Result<(Option<Span>, Option<Span>, Option<Span>), Lie> {
     let c0 = c.c0;
     let header = if c0.hb() != 0 {
         let s = span(
@@ -174,58 +190,58 @@ fn split(c: &Completion) -> Result<Place, Lie> {
     if (header.is_none() && data.is_none()) || (data.is_none() && data2.is_some()) {
         return Err(Lie::Shape);
     }
-    Ok(Place::Split(header, data, data2))
+    Ok((header, data, data2))
 }
 
+/// Where a packet is that lies in a cell of the small class.
+///
+/// # Errors
+///
+/// [`Lie::Range`].
 #[inline]
-fn place(c: &Completion) -> Result<Place, Lie> {
-    let c0 = c.c0;
-    match (c0.sb() != 0, c0.nb() != 0) {
-        (false, false) => split(c),
-        (true, true) => Err(Lie::Shape),
-        (small, _) => {
-            if c0.hb() | c0.rb() | c0.rb2() != 0 {
-                return Err(Lie::Shape);
-            }
-            let (limit, release) = if small {
-                (CELL_SIZE, c0.rel_sb())
-            } else {
-                (BUF_SIZE, 1)
-            };
-            let s = span(
-                c.c2.nb_id(),
-                (c.c4.nb_off(), c.c4.nb_len()),
-                limit,
-                BUF_SIZE,
-                release,
-            )?;
-            Ok(if small {
-                Place::Small(s)
-            } else {
-                Place::Full(s)
-            })
-        }
-    }
+pub(crate) fn in_cell(c: &Completion) -> Result<Span, Lie> {
+    let at = (c.c4.nb_off(), c.c4.nb_len());
+    span(c.c2.nb_id(), at, CELL_SIZE, BUF_SIZE, c.c0.rel_sb())
+}
+
+/// Where a packet, or a part of one, is that lies in a packet buffer.
+///
+/// # Errors
+///
+/// [`Lie::Range`].
+#[inline]
+pub(crate) fn in_buffer(c: &Completion) -> Result<Span, Lie> {
+    let at = (c.c4.nb_off(), c.c4.nb_len());
+    span(c.c2.nb_id(), at, BUF_SIZE, BUF_SIZE, 1)
 }
 
 /// Whether packets of this code belong to an aggregate.
 #[inline]
-pub(crate) fn aggregates(opcode: Opcode) -> bool {
+fn aggregates(opcode: Opcode) -> bool {
     matches!(
         opcode,
         Opcode::Start | Opcode::Append | Opcode::AppendClose | Opcode::CloseStart
     )
 }
 
+/// What a completion is about, by the flags of its first word.
+///
+/// # Errors
+///
+/// [`Lie::Kind`] and [`Lie::Shape`].
 #[inline]
-fn flow(c0: C0, flows: usize) -> Result<Option<u16>, Lie> {
-    let flow = c0.flow() as u16;
-    if flow == desc::FLOW_NONE {
-        Ok(None)
-    } else if usize::from(flow) < flows {
-        Ok(Some(flow))
-    } else {
-        Err(Lie::Flow)
+pub(crate) fn form(c: &Completion) -> Result<Form, Lie> {
+    const PACKET: u64 = CompletionKind::Packet as u64;
+    const RELEASE: u64 = CompletionKind::Release as u64;
+    let c0 = c.c0;
+    let apart = c0.hb() | c0.rb() | c0.rb2();
+    match (c0.kind(), c0.sb(), c0.nb(), apart) {
+        (PACKET, 1, 0, 0) => Ok(Form::Small),
+        (PACKET, 0, 1, 0) => Ok(Form::Full),
+        (PACKET, 0, 0, _) => Ok(Form::Apart),
+        (RELEASE, ..) if c0.rel_rb() != 0 => Ok(Form::Release(c.c3.rb_id() as u16)),
+        (PACKET | RELEASE, ..) => Err(Lie::Shape),
+        _ => Err(Lie::Kind),
     }
 }
 
@@ -234,114 +250,143 @@ fn flow(c0: C0, flows: usize) -> Result<Option<u16>, Lie> {
 /// # Errors
 ///
 /// The first thing found that cannot be true.
-#[inline]
 pub(crate) fn item(c: &Completion) -> Result<Item, Lie> {
-    let c0 = c.c0;
-    let kind = c0.kind();
-    if kind == CompletionKind::Release as u64 {
-        return if c0.rel_rb() != 0 {
-            Ok(Item::Release(c.c3.rb_id() as u16))
-        } else {
-            Err(Lie::Shape)
-        };
-    }
-    if kind != CompletionKind::Packet as u64 {
-        return Err(Lie::Kind);
-    }
-    place(c).map(Item::Part)
-}
-
-/// How many packets on the wire a completion stands for.
-///
-/// Several have data as they would be cut again: all as long as the aggregate's first, but for the
-/// last, which may be shorter.
-#[inline]
-fn segs(c: &Completion, opcode: Opcode, place: &Place, whole: u32) -> Result<u16, Lie> {
-    let segs = c.c0.segs() as u32;
-    if segs <= 1 {
-        return Ok(1);
-    }
-    let Place::Split(_, Some(data), data2) = place else {
-        return Err(Lie::Shape);
-    };
-    let len = u32::from(data.len) + whole + data2.as_ref().map_or(0, |span| span.len.into());
-    let size = c.c5.seg_size() as u32;
-    if !aggregates(opcode) || c.c0.cont() != 0 || len > segs * size || len <= (segs - 1) * size {
-        return Err(Lie::Shape);
-    }
-    Ok(segs as u16)
-}
-
-/// How many pages of `size` bytes lie between the first range of data and the second.
-///
-/// They are full, so the first range ends with its page.
-#[inline]
-fn pages(c: &Completion, opcode: Opcode, place: &Place, size: u32) -> Result<u16, Lie> {
-    let pages = c.c5.pages() as u16;
-    if pages == 0 {
-        return Ok(0);
-    }
-    match place {
-        Place::Split(_, Some(data), Some(_))
-            if aggregates(opcode)
-                && c.c0.cont() == 0
-                && u32::from(data.off) + u32::from(data.len) == size =>
-        {
-            Ok(pages)
+    Ok(Item::Part(match form(c)? {
+        Form::Small => Place::Small(in_cell(c)?),
+        Form::Full => Place::Full(in_buffer(c)?),
+        Form::Apart => {
+            let (header, data, data2) = parts(c)?;
+            Place::Split(header, data, data2)
         }
-        _ => Err(Lie::Shape),
-    }
+        Form::Release(id) => return Ok(Item::Release(id)),
+    }))
 }
 
-/// Checks a completion against a table of `flows` flows. Pages of payload have `size` bytes.
-///
-/// # Errors
-///
-/// The first thing found that cannot be true.
 #[inline]
-pub(crate) fn decode(c: &Completion, flows: usize, size: u32) -> Result<Event, Lie> {
+fn head(c: &Completion, flows: usize) -> Result<Head, Lie> {
     let c0 = c.c0;
-    let place = match item(c)? {
-        Item::Part(place) => place,
-        Item::Release(id) => return Ok(Event::Release(id)),
-    };
     let opcode = Opcode::from_raw(c0.opcode() as u8).ok_or(Lie::Opcode)?;
     if opcode == Opcode::Placed {
         // The device was given no list of pages to place data in.
         return Err(Lie::Opcode);
     }
-    let flow = flow(c0, flows)?;
-    if aggregates(opcode) {
-        if flow.is_none() {
-            return Err(Lie::Flow);
-        }
-        if !matches!(place, Place::Split(_, Some(_), _)) {
+    let flow = match c0.flow() as u16 {
+        desc::FLOW_NONE => None,
+        flow if usize::from(flow) < flows => Some(flow),
+        _ => return Err(Lie::Flow),
+    };
+    Ok(Head {
+        opcode,
+        flow,
+        cont: c0.cont() != 0,
+        more: c0.more() != 0,
+        segs: 1,
+    })
+}
+
+/// Checks a completion of form [`Form::Small`] or [`Form::Full`] against a table of `flows` flows.
+///
+/// # Errors
+///
+/// The first thing found that cannot be true.
+#[inline]
+pub(crate) fn whole(c: &Completion, flows: usize) -> Result<Head, Lie> {
+    let head = head(c, flows)?;
+    if aggregates(head.opcode) || c.c0.segs() > 1 || c.c5.pages() != 0 {
+        return Err(Lie::Shape);
+    }
+    Ok(head)
+}
+
+/// Checks a completion of form [`Form::Apart`] against a table of `flows` flows. Pages of payload
+/// have `size` bytes.
+///
+/// # Errors
+///
+/// The first thing found that cannot be true.
+#[inline]
+pub(crate) fn apart(c: &Completion, flows: usize, size: u32) -> Result<Apart, Lie> {
+    let (header, data, data2) = parts(c)?;
+    let mut this = Apart {
+        head: head(c, flows)?,
+        header,
+        data,
+        data2,
+        pages: c.c5.pages() as u16,
+    };
+    if this.is_of_aggregate() {
+        this.check_aggregate(c, size)?;
+    } else if c.c0.segs() > 1 || this.pages != 0 {
+        return Err(Lie::Shape);
+    }
+    Ok(this)
+}
+
+impl Apart {
+    /// Whether it belongs to an aggregate. It has a flow and data then.
+    #[inline]
+    pub(crate) fn is_of_aggregate(&self) -> bool {
+        aggregates(self.head.opcode)
+    }
+
+    /// Bytes of data.
+    #[inline]
+    pub(crate) fn len(&self, size: u32) -> u32 {
+        let len = |span: &Option<Span>| span.as_ref().map_or(0, |s| u32::from(s.len));
+        len(&self.data) + u32::from(self.pages) * size + len(&self.data2)
+    }
+
+    #[inline]
+    fn check_aggregate(&mut self, c: &Completion, size: u32) -> Result<(), Lie> {
+        let c0 = c.c0;
+        let Some(data) = &self.data else {
             return Err(Lie::Shape);
+        };
+        if self.head.flow.is_none() {
+            return Err(Lie::Flow);
         }
         // What goes through a tunnel has an outer header.
         if (c0.tunnel() != 0) != (c.c5.outer_off() != 0) {
             return Err(Lie::Shape);
         }
+        // Pages that are named by an id alone are full, so the first range ends with its page.
+        let to_end = u32::from(data.off) + u32::from(data.len) == size;
+        if self.pages != 0 && (self.head.cont || self.data2.is_none() || !to_end) {
+            return Err(Lie::Shape);
+        }
+        let segs = c0.segs() as u32;
+        if segs > 1 {
+            // Several packets have data as they would be cut again: all as long as the aggregate's
+            // first, but for the last, which may be shorter.
+            let (len, each) = (self.len(size), c.c5.seg_size() as u32);
+            if self.head.cont || len > segs * each || len <= (segs - 1) * each {
+                return Err(Lie::Shape);
+            }
+            self.head.segs = segs as u16;
+        }
+        Ok(())
     }
-    let pages = pages(c, opcode, &place, size)?;
-    let segs = segs(c, opcode, &place, u32::from(pages) * size)?;
-    Ok(Event::Packet(Packet {
-        opcode,
-        flow,
-        place,
-        segs,
-        pages,
-        cont: c0.cont() != 0,
-        more: c0.more() != 0,
-    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hw::desc::{C1, C2, C3, C4, C5};
+    use crate::hw::desc::{C0, C1, C2, C3, C4, C5};
 
     const PAGE: u32 = 4096;
+
+    fn small(c: &Completion, flows: usize) -> Result<(Head, Span), Lie> {
+        Ok((whole(c, flows)?, in_cell(c)?))
+    }
+
+    fn full(c: &Completion, flows: usize) -> Result<(Head, Span), Lie> {
+        Ok((whole(c, flows)?, in_buffer(c)?))
+    }
+
+    fn decode(c: &Completion, flows: usize) -> Result<Apart, Lie> {
+        assert_eq!(form(c)?, Form::Apart);
+        apart(c, flows, PAGE)
+    }
 
     fn start() -> Completion {
         Completion {
@@ -360,14 +405,16 @@ mod tests {
     /// Claims: 1, 47, 55.
     #[test]
     fn a_start_is_a_header_and_data_of_a_flow() {
-        let Ok(Event::Packet(p)) = decode(&start(), 16, PAGE) else {
-            panic!("refused");
+        let p = decode(&start(), 16).unwrap();
+        let expected = Head {
+            opcode: Opcode::Start,
+            flow: Some(3),
+            more: true,
+            cont: false,
+            segs: 1,
         };
-        assert_eq!(
-            (p.opcode, p.flow, p.more, p.cont),
-            (Opcode::Start, Some(3), true, false)
-        );
-        let Place::Split(Some(h), Some(d), None) = p.place else {
+        assert_eq!(p.head, expected);
+        let (Some(h), Some(d), None) = (p.header, p.data, p.data2) else {
             panic!("not split");
         };
         assert_eq!((h.id, h.off, h.len), (1, 256, 66));
@@ -378,7 +425,7 @@ mod tests {
     fn lies_are_told_apart() {
         let ok = start();
         let c0 = ok.c0;
-        let lie = |c| decode(&c, 16, PAGE).err();
+        let lie = |c| decode(&c, 16).err();
         assert_eq!(
             lie(Completion {
                 c0: c0.with_opcode(10),
@@ -495,20 +542,17 @@ mod tests {
                     ..start()
                 },
                 16,
-                PAGE,
             )
         };
-        let Ok(Event::Packet(p)) = two(2896, 1448) else {
-            panic!("refused");
-        };
-        assert_eq!(p.segs, 2);
+        let head = two(2896, 1448).unwrap().head;
+        assert_eq!(head.segs, 2);
         let c = Completion {
             c1: C1(0).with_pkt_len(1514),
             c5: C5(0).with_data_len(2896),
             ..start()
         };
-        assert_eq!(p.wire_bytes(&c), 2896 + 2 * 66);
-        assert_eq!(Packet { segs: 1, ..p }.wire_bytes(&c), 1514);
+        assert_eq!(head.wire_bytes(&c), 2896 + 2 * 66);
+        assert_eq!(Head { segs: 1, ..head }.wire_bytes(&c), 1514);
         assert!(two(1449, 1448).is_ok());
         assert_eq!(two(1448, 1448), Err(Lie::Shape));
         assert_eq!(two(2897, 1448), Err(Lie::Shape));
@@ -517,7 +561,7 @@ mod tests {
             c0: start().c0.with_segs(2).with_opcode(Opcode::Small as u64),
             ..start()
         };
-        assert_eq!(decode(&alone, 16, PAGE), Err(Lie::Shape));
+        assert_eq!(decode(&alone, 16), Err(Lie::Shape));
     }
 
     /// Claims: 42, 55, 59.
@@ -534,13 +578,11 @@ mod tests {
                 c5: C5(0).with_pages(pages),
                 ..start()
             };
-            decode(&c, 16, PAGE)
+            decode(&c, 16)
         };
         let c0 = start().c0;
-        let Ok(Event::Packet(p)) = run(1000, 14, c0) else {
-            panic!("refused");
-        };
-        assert_eq!(p.pages, 14);
+        let p = run(1000, 14, c0).unwrap();
+        assert_eq!((p.pages, p.len(PAGE)), (14, 3096 + 14 * PAGE + 100));
         for lie in [
             c0.with_cont(1),
             c0.with_opcode(Opcode::Small as u64),
@@ -552,13 +594,13 @@ mod tests {
             c5: C5(0).with_pages(1),
             ..start()
         };
-        assert_eq!(decode(&gap, 16, PAGE), Err(Lie::Shape));
+        assert_eq!(decode(&gap, 16), Err(Lie::Shape));
         let gap = Completion {
             c0: c0.with_rb2(1),
             c4: C4(0).with_rb2_len(1),
             ..gap
         };
-        assert_eq!(decode(&gap, 16, PAGE), Err(Lie::Shape));
+        assert_eq!(decode(&gap, 16), Err(Lie::Shape));
     }
 
     #[test]
@@ -568,18 +610,37 @@ mod tests {
             c3: C3(0).with_rb_id(7),
             ..Completion::default()
         };
-        assert_eq!(decode(&c, 1, PAGE), Ok(Event::Release(7)));
+        assert_eq!(form(&c), Ok(Form::Release(7)));
+        let c0 = C0(0).with_kind(1);
+        assert_eq!(form(&Completion { c0, ..c }), Err(Lie::Shape));
+    }
+
+    #[test]
+    fn whole_packets_are_in_one_place_and_in_no_aggregate() {
+        let c0 = C0(0).with_sb(1).with_opcode(Opcode::NoData as u64);
+        let c = Completion {
+            c0: c0.with_flow(2),
+            c2: C2(0).with_nb_id(5),
+            c4: C4(0).with_nb_off(512).with_nb_len(60),
+            ..Completion::default()
+        };
+        assert_eq!(form(&c), Ok(Form::Small));
+        let (head, span) = small(&c, 16).unwrap();
+        assert_eq!((head.flow, head.opcode), (Some(2), Opcode::NoData));
+        assert_eq!((span.id, span.off, span.len), (5, 512, 60));
+        let lie = |c0| small(&Completion { c0, ..c }, 16).err();
+        assert_eq!(lie(c.c0.with_flow(16)), Some(Lie::Flow));
+        assert_eq!(lie(c.c0.with_segs(2)), Some(Lie::Shape));
         assert_eq!(
-            decode(
-                &Completion {
-                    c0: C0(0).with_kind(1),
-                    ..c
-                },
-                1,
-                PAGE
-            ),
-            Err(Lie::Shape)
+            lie(c.c0.with_opcode(Opcode::Start as u64)),
+            Some(Lie::Shape)
         );
+        let c4 = C4(0).with_nb_len(257);
+        assert_eq!(small(&Completion { c4, ..c }, 16).err(), Some(Lie::Range));
+        assert!(full(&Completion { c4, ..c }, 16).is_ok());
+        for c0 in [c.c0.with_nb(1), c.c0.with_hb(1), c.c0.with_rb2(1)] {
+            assert_eq!(form(&Completion { c0, ..c }), Err(Lie::Shape));
+        }
     }
 
     /// Whatever the words are, decoding neither panics nor lets a range leave its buffer.
@@ -597,14 +658,23 @@ mod tests {
             words.fill_with(&mut next);
             // Make the likely mistakes likelier than uniform words would.
             words[0] &= !0x8_0000_0000_u64 | next();
-            let Ok(Event::Packet(p)) = decode(&Completion::from_words(words), 4096, PAGE) else {
-                continue;
+            let c = Completion::from_words(words);
+            let (head, spans) = match form(&c) {
+                Ok(Form::Small) => match small(&c, 4096) {
+                    Ok((head, s)) => (head, [Some(s), None, None]),
+                    Err(_) => continue,
+                },
+                Ok(Form::Full) => match full(&c, 4096) {
+                    Ok((head, s)) => (head, [Some(s), None, None]),
+                    Err(_) => continue,
+                },
+                Ok(Form::Apart) => match apart(&c, 4096, PAGE) {
+                    Ok(p) => (p.head, [p.header, p.data, p.data2]),
+                    Err(_) => continue,
+                },
+                _ => continue,
             };
-            assert!(p.flow.is_none_or(|f| f < 4096));
-            let spans = match p.place {
-                Place::Small(s) | Place::Full(s) => [Some(s), None, None],
-                Place::Split(a, b, c) => [a, b, c],
-            };
+            assert!(head.flow.is_none_or(|f| f < 4096));
             for s in spans.into_iter().flatten() {
                 assert!(s.len > 0 && u32::from(s.off) + u32::from(s.len) <= PAYLOAD_MAX);
             }

@@ -24,7 +24,7 @@ use super::{
         Layout,
         Tunnel, //
     },
-    Settings, //
+    Offer, //
 };
 use crate::{
     counters,
@@ -38,10 +38,7 @@ use crate::{
         }, //
     }, //
 };
-use kernel::{
-    prelude::*,
-    sync::atomic::Relaxed, //
-};
+use kernel::prelude::*;
 
 /// TCP flags that a later packet adds to the header of its aggregate: FIN and PSH.
 const LATER_FLAGS: u8 = 0x09;
@@ -121,10 +118,10 @@ pub(super) enum Refused {
 }
 
 /// What a completion says of a packet, as the stack wants it.
-pub(super) fn meta(c: &Completion, queue: u16, settings: &Settings) -> RxMeta {
+pub(super) fn meta(c: &Completion, queue: u16, offer: Offer) -> RxMeta {
     let c0 = c.c0;
     let mut flags = 0;
-    if c0.hash() != 0 && settings.hash.load(Relaxed) {
+    if c0.hash() != 0 && offer.hash {
         flags |= rx_flags::HASH;
         if c0.hash_l4() != 0 {
             flags |= rx_flags::HASH_L4;
@@ -133,7 +130,7 @@ pub(super) fn meta(c: &Completion, queue: u16, settings: &Settings) -> RxMeta {
     if c0.vlan() != 0 {
         flags |= rx_flags::VLAN;
     }
-    if settings.csum.load(Relaxed) && c0.l3_ok() & c0.l4_ok() != 0 {
+    if offer.csum && c0.l3_ok() & c0.l4_ok() != 0 {
         flags |= rx_flags::CSUM_OK;
     }
     RxMeta {

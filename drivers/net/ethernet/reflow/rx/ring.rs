@@ -16,10 +16,7 @@ use crate::{
             C0,
             COMPLETION_WORDS, //
         },
-        index::{
-            Index,
-            MASK, //
-        },
+        index::Index,
         regs, //
     },
     mmio::{
@@ -47,6 +44,9 @@ pub(super) struct Completions<'bound> {
     ring: Words,
     log2: u32,
     next: Index,
+    /// Word that the next completion begins at, and the generation that it has if it is there.
+    at: usize,
+    generation: bool,
     queue: u16,
     mmio: Arc<Mmio<'bound>>,
     counters: Arc<counters::Queue>,
@@ -64,6 +64,8 @@ impl<'bound> Completions<'bound> {
             ring: Words::new(s.dev, log2 + COMPLETION_WORDS.ilog2())?,
             log2,
             next: Index::ZERO,
+            at: 0,
+            generation: Index::ZERO.generation(log2),
             queue: s.queue,
             mmio: s.mmio.clone(),
             counters: s.counters.clone(),
@@ -80,22 +82,34 @@ impl<'bound> Completions<'bound> {
         self.mmio.write(reg(regs::CQ_WINDOW), WINDOW.into());
     }
 
-    #[inline]
-    fn at(&self, index: Index) -> usize {
-        index.slot(self.log2) * COMPLETION_WORDS
-    }
-
-    /// Takes the completion at the ring's head, if the device has written it.
-    #[inline]
-    pub(super) fn take(&mut self) -> Option<Completion> {
-        let at = self.at(self.next);
-        let c0 = C0(self.ring.read(at));
-        if (c0.generation() != 0) != self.next.generation(self.log2) {
+    /// The first word of the completion at the ring's head, if the device has written it.
+    #[inline(always)]
+    fn peek(&self) -> Option<C0> {
+        let c0 = C0(self.ring.read(self.at));
+        if (c0.generation() != 0) != self.generation {
             return None;
         }
         // The device wrote the other words before the one that has the generation.
         barrier::dma_mb(barrier::Read);
-        let word = |i| self.ring.read(at + i);
+        Some(c0)
+    }
+
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.next = self.next.add(1);
+        self.at += COMPLETION_WORDS;
+        if self.at >= self.ring.len() {
+            self.at = 0;
+            self.generation = !self.generation;
+        }
+    }
+
+    /// Takes the completion at the ring's head, if the device has written it.
+    #[inline(always)]
+    pub(super) fn take(&mut self) -> Option<Completion> {
+        let c0 = self.peek()?;
+        let word = |i| self.ring.read(self.at + i);
+        // Word 6, the time, is read by who wants to know it.
         let words = [
             c0.0,
             word(1),
@@ -106,7 +120,7 @@ impl<'bound> Completions<'bound> {
             0,
             word(7),
         ];
-        self.next = self.next.add(1);
+        self.advance();
         Some(Completion::from_words(words))
     }
 
@@ -114,20 +128,16 @@ impl<'bound> Completions<'bound> {
     ///
     /// Returns whether it had. One of another kind is left where it is.
     pub(super) fn take_pages(&mut self, mut f: impl FnMut(u16)) -> bool {
-        let at = self.at(self.next);
-        let c0 = C0(self.ring.read(at));
-        if (c0.generation() != 0) != self.next.generation(self.log2)
-            || c0.kind() != CompletionKind::Pages as u64
-        {
-            return false;
+        match self.peek() {
+            Some(c0) if c0.kind() == CompletionKind::Pages as u64 => {}
+            _ => return false,
         }
-        barrier::dma_mb(barrier::Read);
         for i in 1..COMPLETION_WORDS {
-            page_ids(self.ring.read(at + i))
+            page_ids(self.ring.read(self.at + i))
                 .into_iter()
                 .for_each(&mut f);
         }
-        self.next = self.next.add(1);
+        self.advance();
         true
     }
 
@@ -135,8 +145,9 @@ impl<'bound> Completions<'bound> {
     /// clock.
     #[inline]
     pub(super) fn time(&self) -> u64 {
-        // The index before, as indices are counted modulo `MASK + 1`.
-        self.ring.read(self.at(self.next.add(MASK)) + TIME)
+        // The completion before, round the ring: words are counted modulo its length.
+        self.ring
+            .read(self.at.wrapping_sub(COMPLETION_WORDS) + TIME)
     }
 
     /// What a poll came to that took `work` completions and left the ring `empty`, or not.

@@ -236,7 +236,7 @@ impl<'bound> Receiver<'bound> {
         };
         match verdict {
             Verdict::Pass(packet) => {
-                let meta = flows::meta(first, self.queue, &self.settings);
+                let meta = flows::meta(first, self.queue, self.settings.offer());
                 match packet.submit(cx, &meta) {
                     Ok(()) => {
                         count.skbs.add(1);
