@@ -334,17 +334,67 @@ impl<'bound> Receiver<'bound> {
             Ok(p) => p,
             Err(_) => return counters.rx.drop_bad_completion.add(1),
         };
-        if matches!(self.partial, Partial::None) {
+        let count = &counters.rx;
+        let first = matches!(self.partial, Partial::None);
+        if first {
             self.begin(cx, c, &p.head, counters);
         }
         match p.head.flow {
-            Some(flow) if p.is_of_aggregate() => self.flow(cx, c, &p, flow, &counters.rx),
-            _ => self.alone(cx, c, &p, &counters.rx),
+            Some(_) if first && p.is_all_of_aggregate() => self.aggregate(cx, c, &p, count),
+            Some(flow) if p.is_of_aggregate() => self.flow(cx, c, &p, flow, count),
+            _ => self.alone(cx, c, &p, count),
         }
     }
 
-    /// A packet, or a part of one, of a flow's aggregate.
+    /// An aggregate that is all in one completion, and so need not be kept at its flow number.
     #[inline]
+    fn aggregate(&mut self, cx: &PollContext<'_>, c: &Completion, p: &Apart, count: &counters::Rx) {
+        let bytes = p.len(self.reasm.size());
+        match self.build(cx, c, p, bytes) {
+            Ok(skb) => {
+                let meta = flows::meta(c, self.queue, self.offer);
+                flows::submit(cx, skb, c, meta, (p.head.segs, bytes), count);
+            }
+            Err(e) => count_drop(count, &e, p.head.segs),
+        }
+        release_data(&mut self.reasm, cx, [p.data, p.data2]);
+    }
+
+    /// The socket buffer of an aggregate with so many bytes of data.
+    #[inline]
+    fn build(
+        &mut self,
+        cx: &PollContext<'_>,
+        c: &Completion,
+        p: &Apart,
+        bytes: u32,
+    ) -> Result<RxSkb, Dropped> {
+        let named = p.pages == 0 || self.name_pages(c, p.pages.into());
+        let header = p.header.ok_or(Dropped::Lie);
+        let skb = header.and_then(|span| {
+            let skb = copy_cell(cx, &mut self.heads, &self.header, &span);
+            self.header.used(&span);
+            skb
+        });
+        let whole = if p.pages == 0 { &[] } else { &*self.whole };
+        let put = skb.and_then(|mut skb| {
+            // Length by length the data must be what the device says there is.
+            if !named || u64::from(bytes) != c.c5.data_len() {
+                return Err(Dropped::Lie);
+            }
+            put_run(&mut self.reasm, cx, &mut skb, p.data, whole, p.data2)?;
+            Ok(skb)
+        });
+        if put.is_err() {
+            for &id in whole {
+                self.reasm.release(cx, id);
+            }
+        }
+        put
+    }
+
+    /// A packet, or a part of one, of a flow's aggregate.
+    #[inline(never)]
     fn flow(
         &mut self,
         cx: &PollContext<'_>,

@@ -114,6 +114,7 @@ pub(crate) struct Ring<'bound> {
     tail: Index,
     /// Tail that the device was last told.
     rung: Index,
+    mappings: Mappings,
     dma: Arc<DmaDevice>,
     mmio: Arc<Mmio<'bound>>,
     counters: Arc<counters::Queue>,
@@ -156,6 +157,7 @@ pub(crate) fn new<'bound>(
         slots: producer,
         tail: Index::ZERO,
         rung: Index::ZERO,
+        mappings: Mappings::new(),
         dma: dma.clone(),
         mmio: mmio.clone(),
         counters: counters.clone(),
@@ -172,54 +174,51 @@ pub(crate) fn new<'bound>(
     Ok((ring, cleaner))
 }
 
-/// The mappings of one packet; those left over are ended when it goes.
-struct Mappings<'a> {
+/// The mappings of the packet at hand. There are none between two packets.
+struct Mappings {
     maps: [Option<Mapping>; MAX_DESCS as usize],
     len: usize,
-    dma: &'a DmaDevice,
 }
 
-impl<'a> Mappings<'a> {
-    fn empty(dma: &'a DmaDevice) -> Self {
+impl Mappings {
+    fn new() -> Self {
         Self {
             maps: [const { None }; MAX_DESCS as usize],
             len: 0,
-            dma,
         }
     }
 
     /// Maps a whole packet, or nothing.
-    fn new(dma: &'a DmaDevice, skb: &TxSkb, info: &TxInfo) -> Result<Self> {
-        let mut this = Self::empty(dma);
-        if info.head_len != 0 {
-            this.push(dma.map_head(skb, info.head_len)?)?;
-        }
-        for i in 0..info.nr_frags {
-            this.push(dma.map_frag(skb, i)?)?;
-        }
-        Ok(this)
+    fn of_skb(&mut self, dma: &DmaDevice, skb: &TxSkb, info: &TxInfo) -> Result {
+        let head = u16::from(info.head_len != 0);
+        self.fill(dma, info.nr_frags + head, |i| match i.checked_sub(head) {
+            Some(frag) => dma.map_frag(skb, frag),
+            None => dma.map_head(skb, info.head_len),
+        })
     }
 
-    fn push(&mut self, mapping: Mapping) -> Result {
-        match self.maps.get_mut(self.len) {
-            Some(place) => {
-                *place = Some(mapping);
-                self.len += 1;
-                Ok(())
-            }
-            None => {
-                self.dma.unmap(mapping);
-                Err(EINVAL)
+    /// Maps so many parts of a packet with `map`, or none.
+    #[inline]
+    fn fill(
+        &mut self,
+        dma: &DmaDevice,
+        parts: u16,
+        mut map: impl FnMut(u16) -> Result<Mapping>,
+    ) -> Result {
+        let done = (0..parts).try_for_each(|i| {
+            let place = self.maps.get_mut(usize::from(i)).ok_or(EINVAL)?;
+            *place = Some(map(i)?);
+            self.len += 1;
+            Ok(())
+        });
+        if done.is_err() {
+            for i in 0..core::mem::take(&mut self.len) {
+                if let Some(mapping) = self.maps.get_mut(i).and_then(Option::take) {
+                    dma.unmap(mapping);
+                }
             }
         }
-    }
-}
-
-impl Drop for Mappings<'_> {
-    fn drop(&mut self) {
-        for mapping in self.maps.iter_mut().filter_map(Option::take) {
-            self.dma.unmap(mapping);
-        }
+        done
     }
 }
 
@@ -276,15 +275,12 @@ impl Ring<'_> {
             self.counters.tx_queued.drop_full.add(1);
             return self.give_up(cx, skb, DropReason::FullRing);
         }
-        let dma = self.dma.clone();
-        let wire = OnWire::new(&info);
-        match Mappings::new(&dma, &skb, &info) {
-            Ok(mut mappings) => self.put(&mut mappings, Sent::Skb(skb), &info, wire),
-            Err(_) => {
-                self.counters.tx_queued.drop_map.add(1);
-                return self.give_up(cx, skb, DropReason::NoMem);
-            }
+        if self.mappings.of_skb(&self.dma, &skb, &info).is_err() {
+            self.counters.tx_queued.drop_map.add(1);
+            return self.give_up(cx, skb, DropReason::NoMem);
         }
+        let wire = OnWire::new(&info);
+        self.put(Sent::Skb(skb), &info, wire);
         let due = cx.sent(wire.bytes);
         self.stop_if_full(cx);
         if due {
@@ -292,15 +288,15 @@ impl Ring<'_> {
         }
     }
 
-    /// Writes the descriptors and passes their slots on. There is room for all.
-    fn put(&mut self, mappings: &mut Mappings<'_>, what: Sent, info: &TxInfo, wire: OnWire) {
-        let last = mappings.len.wrapping_sub(1);
+    /// Writes the descriptors of what was mapped and passes their slots on. There is room for all.
+    fn put(&mut self, what: Sent, info: &TxInfo, wire: OnWire) {
+        let parts = core::mem::take(&mut self.mappings.len);
         let mut end = Some((what, wire));
-        for (i, place) in mappings.maps.iter_mut().enumerate().take(last + 1) {
-            let Some(mapping) = place.take() else {
+        for i in 0..parts {
+            let Some(mapping) = self.mappings.maps.get_mut(i).and_then(Option::take) else {
                 continue;
             };
-            let eop = i == last;
+            let eop = i + 1 == parts;
             self.write_desc(&mapping, info, i == 0, eop);
             let slot = Slot {
                 mapping,

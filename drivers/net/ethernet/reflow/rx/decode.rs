@@ -329,6 +329,13 @@ impl Apart {
         aggregates(self.head.opcode)
     }
 
+    /// Whether it is an aggregate that nothing will be appended to.
+    #[inline]
+    pub(crate) fn is_all_of_aggregate(&self) -> bool {
+        let starts = matches!(self.head.opcode, Opcode::Start | Opcode::CloseStart);
+        starts && !self.head.cont && !self.head.more
+    }
+
     /// Bytes of data.
     #[inline]
     pub(crate) fn len(&self, size: u32) -> u32 {

@@ -181,18 +181,7 @@ impl Flows {
         let Some(place) = self.places.get_mut(usize::from(flow)) else {
             return;
         };
-        let c0 = c.c0;
-        place.agg = Aggregate {
-            meta,
-            at: Layout {
-                outer: c.c5.outer_off() as u8,
-                l3: c.c4.l3_off() as u8,
-                l4: c.c4.l4_off() as u8,
-                v6: c0.ipv6() != 0,
-            },
-            headers: c.c5.headers() != 0,
-            ..Aggregate::default()
-        };
+        place.agg = Aggregate::new(c, meta);
         place.state = match skb {
             Some(skb) => State::Open(skb),
             None => State::Lost,
@@ -302,21 +291,8 @@ impl Flows {
         last: Option<&Span>,
     ) {
         if let Some(place) = self.places.get_mut(usize::from(flow)) {
-            let agg = &mut place.agg;
-            if agg.segs != 0 || agg.advanced || segs > 1 {
-                agg.flags |= c.c0.tcp_flags() as u8 & LATER_FLAGS;
-            }
-            // A device could go on for ever; a packet that long has no header that fits it.
-            agg.tail = last.map(|span| (span.id, span.off + span.len));
-            agg.segs = agg.segs.saturating_add(segs);
-            agg.bytes = agg.bytes.saturating_add(bytes);
-            agg.meta.gso_size = c.c5.seg_size() as u16;
-            if c.c0.fixed_id() != 0 {
-                agg.meta.flags |= rx_flags::FIXED_ID;
-            }
-            if c.c5.outer_fixed_id() != 0 {
-                agg.meta.flags |= rx_flags::OUTER_FIXED_ID;
-            }
+            place.agg.add(c, segs, bytes);
+            place.agg.tail = last.map(|span| (span.id, span.off + span.len));
         }
     }
 
@@ -433,7 +409,56 @@ impl Parked {
     }
 }
 
+/// Hands up an aggregate that is all in one completion: `segs` packets with so many bytes of data.
+#[inline]
+pub(super) fn submit(
+    cx: &PollContext<'_>,
+    skb: RxSkb,
+    c: &Completion,
+    meta: RxMeta,
+    (segs, bytes): (u16, u32),
+    count: &counters::Rx,
+) {
+    let mut agg = Aggregate::new(c, meta);
+    agg.add(c, segs, bytes);
+    agg.submit(cx, skb, count);
+}
+
 impl Aggregate {
+    /// One that begins with the packet in `c`, which is not in it yet.
+    #[inline]
+    fn new(c: &Completion, meta: RxMeta) -> Self {
+        Self {
+            meta,
+            at: Layout {
+                outer: c.c5.outer_off() as u8,
+                l3: c.c4.l3_off() as u8,
+                l4: c.c4.l4_off() as u8,
+                v6: c.c0.ipv6() != 0,
+            },
+            headers: c.c5.headers() != 0,
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of `segs` packets with so many bytes of data.
+    #[inline]
+    fn add(&mut self, c: &Completion, segs: u16, bytes: u32) {
+        if self.segs != 0 || self.advanced || segs > 1 {
+            self.flags |= c.c0.tcp_flags() as u8 & LATER_FLAGS;
+        }
+        // A device could go on for ever; a packet that long has no header that fits it.
+        self.segs = self.segs.saturating_add(segs);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.meta.gso_size = c.c5.seg_size() as u16;
+        if c.c0.fixed_id() != 0 {
+            self.meta.flags |= rx_flags::FIXED_ID;
+        }
+        if c.c5.outer_fixed_id() != 0 {
+            self.meta.flags |= rx_flags::OUTER_FIXED_ID;
+        }
+    }
+
     /// Compares the header of the packet in `c` with `head`, that of the aggregate.
     fn is_followed_by(&self, head: &[u8], header: &[u8], c: &Completion) -> bool {
         let (seg_size, len) = (c.c5.seg_size() as u32, c.c5.data_len() as u32);

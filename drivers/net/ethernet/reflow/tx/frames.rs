@@ -4,7 +4,6 @@
 //! devices redirect to this one. They share the ring with the stack, under the same lock.
 
 use super::{
-    Mappings,
     OnWire,
     Ring,
     Sent,
@@ -23,21 +22,6 @@ use crate::net::{
 };
 use kernel::prelude::*;
 
-impl<'a> Mappings<'a> {
-    /// Prepares all pieces of a frame with `map`, or none.
-    fn of_frame(
-        dma: &'a DmaDevice,
-        parts: u32,
-        map: impl Fn(u32) -> Result<Mapping>,
-    ) -> Result<Self> {
-        let mut this = Self::empty(dma);
-        for i in 0..parts {
-            this.push(map(i)?)?;
-        }
-        Ok(this)
-    }
-}
-
 impl Ring<'_> {
     /// Puts a frame on the ring that this device received.
     ///
@@ -45,13 +29,11 @@ impl Ring<'_> {
     ///
     /// Gives the frame back when there is no room.
     pub(crate) fn send_back(&mut self, frame: Frame) -> Result<(), Frame> {
-        let dma = self.dma.clone();
-        self.put_frame(&dma, frame, DmaDevice::lend_part)
+        self.put_frame(frame, DmaDevice::lend_part)
     }
 
     fn put_frame(
         &mut self,
-        dma: &DmaDevice,
         frame: Frame,
         map: fn(&DmaDevice, &Frame, u32) -> Result<Mapping>,
     ) -> Result<(), Frame> {
@@ -61,22 +43,28 @@ impl Ring<'_> {
         if self.slots.free() < parts + STOP_BELOW {
             return Err(frame);
         }
-        let Ok(mut mappings) = Mappings::of_frame(dma, parts, |i| map(dma, &frame, i)) else {
+        let Ok(count) = u16::try_from(parts) else {
             return Err(frame);
         };
+        let dma = &*self.dma;
+        let mapped = self
+            .mappings
+            .fill(dma, count, |i| map(dma, &frame, i.into()));
+        if mapped.is_err() {
+            return Err(frame);
+        }
         let wire = OnWire {
             frames: 1,
             bytes: len,
         };
-        self.put(&mut mappings, Sent::Frame(frame), &TxInfo::default(), wire);
+        self.put(Sent::Frame(frame), &TxInfo::default(), wire);
         Ok(())
     }
 }
 
 impl Transmit for Ring<'_> {
     fn xmit_frame(&mut self, frame: Frame) -> Result<(), Frame> {
-        let dma = self.dma.clone();
-        let put = self.put_frame(&dma, frame, DmaDevice::map_part);
+        let put = self.put_frame(frame, DmaDevice::map_part);
         let count = &self.counters.tx_queued;
         match put {
             Ok(()) => count.xdp_xmit.add(1),
