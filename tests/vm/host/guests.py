@@ -115,7 +115,9 @@ def run(report, arguments):
               if arguments.pattern in f"vm.{name}"}
     if not claims:
         return
-    options = Options(f"test-{arguments.dut}", dut=arguments.dut, queues=arguments.queues)
+    # Some cases fill the packet memory: a small one is enough for that.
+    options = Options(f"test-{arguments.dut}", dut=arguments.dut, queues=arguments.queues,
+                      model_arguments=["--pm-kib", "1024"])
     report.note(f"guest: Linux {accel.release()}, {accel.describe(options.accel)}, "
                 f"device {arguments.dut}, {options.cpus} CPUs")
     GuestRun(report, options, list(claims), claims).run()

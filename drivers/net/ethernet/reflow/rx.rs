@@ -319,8 +319,8 @@ impl<'bound> Receiver<'bound> {
     fn summary(&self, c: &Completion, h: &Head, count: &counters::Rx) {
         let applied = c.c0.summary() == SUMMARY_APPLIED;
         match applied {
-            true => count.tcb_applied.add(1),
-            false => count.tcb_not_applied.add(1),
+            true => count.tcb_applied.add(h.segs.into()),
+            false => count.tcb_not_applied.add(h.segs.into()),
         }
         if let Some(flow) = h.flow {
             self.tcbs.summary(flow, c.c0, applied);

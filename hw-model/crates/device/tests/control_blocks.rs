@@ -82,6 +82,31 @@ fn a_block_applies_to_its_own_flow_only() {
     }
 }
 
+/// Packets of a block leave together like any others, and each is counted.
+///
+/// Claims: 24, 25, 57.
+#[test]
+fn packets_of_a_block_leave_together() {
+    let mut setup = Setup::default();
+    setup.flow_cfg = setup.flow_cfg.with_gather(1);
+    let mut rig = Rig::new(setup);
+    let mut commands = Commands::new(&mut rig);
+    let flow = commands
+        .set_tcb(&mut rig, &Block::expecting(&Tcp::data(1, 50, 100)))
+        .unwrap();
+    for i in 0..4 {
+        rig.arrive(&Tcp::data(1, 50 + i * 100, 100).build());
+    }
+    let got = rig.drain();
+    let told: Vec<_> = got
+        .iter()
+        .map(|d| (d.first.c0.segs(), summary(d)))
+        .collect();
+    assert_eq!(told, [(4, 1)]);
+    assert_eq!(rig.count(Global::TcbApplied), 4);
+    assert_eq!(commands.tcb(&mut rig, flow).unwrap().applied, 4);
+}
+
 /// A tag belongs to the key, the other direction does not.
 ///
 /// Claims: 26.

@@ -50,8 +50,8 @@ pub(crate) struct Options {
         allow_negative_numbers = true
     )]
     pub(crate) seed: u64,
-    /// Size of the packet memory, in KiB
-    #[arg(long, value_name = "N", default_value_t = 1024,
+    /// Size of the packet memory, in KiB. The more packets wait, the more leave together
+    #[arg(long, value_name = "N", default_value_t = 8192,
           value_parser = clap::value_parser!(u32).range(MIN_PM_KIB..=MAX_PM_KIB))]
     pub(crate) pm_kib: u32,
     /// Keep reading the wire when the packet memory is nearly full, and lose frames

@@ -333,8 +333,8 @@ bitfields! {
     /// leave together with it, past those of other flows, under one completion that names all
     /// buffers with their data. What is complete keeps its turn: one that ends the aggregate by what
     /// it is ("append and close") does not overtake another such, nor one outside any aggregate.
-    /// Only where headers are suppressed and the connection has neither control block nor session
-    /// framing.
+    /// Only where headers are suppressed, of packets that have the same summary of a control block
+    /// or none, and not with session framing.
     6:6 gather, with_gather;
 }
 

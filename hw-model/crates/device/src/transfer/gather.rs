@@ -7,13 +7,12 @@
 //! packet, and has one flow in hand at a time however many come by turns on the wire.
 
 use super::describe::{describe, with_run};
-use super::{Manner, Plan, Scratch, Transfer};
+use super::{placing, Manner, Plan, Scratch, Transfer};
 use crate::buffers::{needed, Piece};
 use crate::framing::Walk;
 use crate::host::{Host, MemError};
 use crate::pm::{Control, Packet};
 use crate::queue::RxSide;
-use crate::tcb::Summary;
 use reflow_hwdef::desc::{pages_behind, Completion, CompletionKind, PAGES_MAX};
 use reflow_hwdef::opcode::Opcode;
 
@@ -24,8 +23,7 @@ const MAX_DATA: u64 = 0xffff;
 
 /// Whether nobody but the re-assembler has a say about where a packet's data goes.
 pub(super) fn is_plain(c: &Control, manner: Manner, walk: &Walk) -> bool {
-    c.tcb.summary == Summary::None
-        && !c.tcb.placed
+    !c.tcb.placed
         && walk.starts.as_slice().is_empty()
         && !walk.inside
         && !walk.goes_on
@@ -151,6 +149,7 @@ impl Transfer<'_> {
             || !plan.run
             || !is_bare(packet)
             || plan.give_back.is_some()
+            || placing::summary(&packet.control, plan.opcode) as u64 != done.c0.summary()
             || !gapless
             || between > PAGES_MAX
             || completions > rx.cq.free()

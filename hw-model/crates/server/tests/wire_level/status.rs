@@ -52,7 +52,7 @@ fn of_an_idle_device() {
     );
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["seed"], 9);
-    let memory = json!({ "size": 1 << 20, "level": 0, "high": 0 });
+    let memory = json!({ "size": 8 << 20, "level": 0, "high": 0 });
     assert_eq!(status["packet_memory"], memory);
     assert_eq!(status["parser"]["name"], "default");
     let flows = json!({ "size": 64, "used": 0, "entries": [], "more": false });
@@ -104,7 +104,7 @@ fn of_packets_that_wait() {
     });
     let status = nic.status();
     let bytes: usize = segments.iter().map(Vec::len).sum();
-    let memory = json!({ "size": 1 << 20, "level": bytes, "high": bytes });
+    let memory = json!({ "size": 8 << 20, "level": bytes, "high": bytes });
     assert_eq!(status["packet_memory"], memory);
     let band = json!({ "low": 640, "high": 1280, "probability": 77 });
     assert_eq!(status["red"][1], band);
