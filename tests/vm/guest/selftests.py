@@ -18,6 +18,8 @@ from guest.net import ADDRESS, DUT, PEER, PEER_DEVICE, SYS_NET
 MAPPED = re.compile(r"received (\S+) MB \((\S+) % mmap'ed\)")
 MAPPED_SHARE = 90   # per cent of the bytes of a stream of full-sized segments
 MAPPED_SECONDS = 8
+# Where tests put a container that they lend a queue to.
+CONTAINERS = "2001:db8:2::/64"
 
 
 class Program(Case):
@@ -37,6 +39,7 @@ class Program(Case):
             # Tests take the link down and expect to find the addresses again.
             rig.run(side, "sysctl", "-qw",
                     f"net.ipv6.conf.{rig.name(side)}.keep_addr_on_down=1")
+        rig.ip(PEER, f"route replace {CONTAINERS} via {ADDRESS[DUT, 6]}")
         for words in self.before:
             where = os.path.basename(os.path.realpath(f"{SYS_NET}/{rig.device}/device"))
             rig.run(DUT, *words.replace("DEV", rig.device).replace("PCI", where).split())
@@ -85,7 +88,7 @@ def environment(rig, place):
         "NETIF": rig.device, "REMOTE_TYPE": "netns", "REMOTE_ARGS": "peer",
         "LOCAL_V4": ADDRESS[DUT, 4], "LOCAL_V6": ADDRESS[DUT, 6],
         "REMOTE_V4": ADDRESS[PEER, 4], "REMOTE_V6": ADDRESS[PEER, 6],
-        "KSFT_MACHINE_SLOW": "yes",
+        "LOCAL_PREFIX_V6": CONTAINERS, "KSFT_MACHINE_SLOW": "yes",
     }
 
 
