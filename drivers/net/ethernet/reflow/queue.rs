@@ -192,6 +192,8 @@ impl<'bound> Queue<'bound> {
         }
         rx.launch();
         self.rx = Some(rx);
+        // Its completions are counted from the beginning.
+        self.freed = Index::ZERO;
         Ok(())
     }
 }
