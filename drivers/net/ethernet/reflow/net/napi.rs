@@ -269,6 +269,14 @@ impl<P: Poll> Vector<P> {
         }
     }
 
+    /// Has a poll run soon, if polls may run.
+    pub(super) fn kick(&self) {
+        if self.irq.is_some() {
+            // SAFETY: The instance is enabled by the type invariant.
+            unsafe { bindings::napi_kick(self.inner.napi.get()) };
+        }
+    }
+
     /// Frees the interrupt and waits until no poll runs. May sleep.
     pub(super) fn stop(&mut self) {
         let Some(irq) = self.irq else {

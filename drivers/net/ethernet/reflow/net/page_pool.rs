@@ -62,6 +62,7 @@ pub(crate) struct PagePool {
     bias: i32,
     offset: u16,
     size: u32,
+    lent: bool,
 }
 
 // SAFETY: Destroying a pool, and giving pages back other than directly, is allowed anywhere. What
@@ -88,6 +89,7 @@ impl PagePool {
     ) -> Result<Arc<Self>> {
         // SAFETY: The device is valid; the core checks the number of the queue.
         let bound = unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
+        let lent = bound && contents == Contents::Payload;
         let size = match contents {
             Contents::Payload => netdev.rx_page_size(queue),
             Contents::Headers | Contents::Packets | Contents::PacketData | Contents::Heads => {
@@ -127,7 +129,7 @@ impl PagePool {
             if contents != Contents::Heads {
                 slow.flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
             }
-            if bound && contents == Contents::Payload {
+            if lent {
                 slow.flags |= bindings::PP_FLAG_ALLOW_UNREADABLE_NETMEM;
             }
         }
@@ -140,6 +142,7 @@ impl PagePool {
             bias,
             offset,
             size,
+            lent,
         };
         Ok(Arc::new(pool, GFP_KERNEL)?)
     }
@@ -151,6 +154,11 @@ impl PagePool {
     /// Bytes that the device may write to each page, as a power of two.
     pub(crate) fn log2_size(&self) -> u32 {
         (self.size - u32::from(self.offset)).ilog2()
+    }
+
+    /// Whether the memory is user space's: it comes back when the application lets go of it.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent
     }
 
     /// Lets the pool recycle without locks in the context of `napi`.

@@ -229,7 +229,8 @@ impl<'bound> Pages<'bound> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] if there is memory for no page.
+    /// [`ENOMEM`] if there is memory for no page, except for memory of user space: the application
+    /// may hold all of it now, and the ring is filled when it lets go.
     pub(super) fn new(
         dev: &device::Device<Bound>,
         mmio: &Arc<Mmio<'bound>>,
@@ -309,7 +310,7 @@ impl<'bound> Pages<'bound> {
                 break;
             }
         }
-        if self.posted == 0 {
+        if self.posted == 0 && !self.pool.is_lent() {
             return Err(ENOMEM);
         }
         Ok(())

@@ -103,6 +103,11 @@ impl<'bound, T: Operations> Private<'bound, T> {
             unsafe { bindings::netdev_tx_reset_subqueue(dev.as_raw(), u32::try_from(i)?) };
         }
         self.ops.start(dev, setup);
+        // A queue without buffers brings no packets, and so no interrupt: a first poll begins to
+        // ask for what could not be had now.
+        for vector in vectors.iter() {
+            vector.kick();
+        }
         Ok(())
     }
 
