@@ -6,16 +6,11 @@ import struct
 import time
 
 from guest.counters import need_reflow
-from guest.genl import Family, attributes
 from guest.harness import Waiting, case, check, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
+from guest.pools import STATS, pages_out, pools
 from guest.traffic import bulk
 
-# Of netdev's netlink interface, as the kernel of the guest numbers them.
-POOL_STATS_GET = 9
-ID, IFINDEX = 1, 2
-INFO = 1
-STATS = {"fast": 8, "slow": 9, "cached": 14, "ring": 16, "ring_full": 17, "refcnt": 18}
 FLOWS = 160
 # The rings of a queue are refilled when so many pages are missing; far fewer than flows.
 BATCH = 8
@@ -24,44 +19,14 @@ BATCH = 8
 KINDS = 2
 
 
-def _number(data):
-    return int.from_bytes(data, "little")
-
-
-def _ifindex(rig):
-    return int(rig.run(DUT, "cat", f"/sys/class/net/{rig.device}/ifindex"))
-
-
-def _pools(rig):
-    """Return what each of the device's pools counted, by the pool's number."""
-    family, ours, found = Family("netdev"), _ifindex(rig), {}
-    for pool in family.dump(POOL_STATS_GET):
-        info = attributes(pool[INFO])
-        if _number(info.get(IFINDEX, b"")) == ours:
-            found[_number(info[ID])] = {name: _number(pool.get(number, b""))
-                                        for name, number in STATS.items()}
-    family.close()
-    return found
-
-
-def _out(rig):
-    """Return how many pages were taken from the pools and have not come back.
-
-    What the kernel calls in flight is more: pages that wait in the pool are among it.
-    """
-    return sum(pool["fast"] + pool["slow"]
-               - pool["cached"] - pool["ring"] - pool["ring_full"] - pool["refcnt"]
-               for pool in _pools(rig).values())
-
-
 @case(claims=(), limit=90)
 def are_recycled(rig):
     """In steady state at least 95 of 100 pages come back to their pool and from it."""
     need_reflow(rig)
     bulk(rig, PEER, 4, flows=2, size=4 << 20, limit=30)
-    before = _pools(rig)
+    before = pools(rig)
     bulk(rig, PEER, 4, flows=2, size=4 << 20, limit=30)
-    after = _pools(rig)
+    after = pools(rig)
     # Pools of queues that have gone vanish when their last page has come back.
     stayed = before.keys() & after.keys()
     change = {name: sum(after[pool][name] - before[pool][name] for pool in stayed)
@@ -97,7 +62,7 @@ def are_given_back_by_quiet_flows(rig):
     need_reflow(rig)
     slack = BATCH * KINDS * rig.config["queues"]
     time.sleep(2.5 * Waiting.scale)  # what flows before us kept
-    rest = _out(rig)
+    rest = pages_out(rig)
     pairs = _connect(rig)
     try:
         message = struct.pack("!I", 7) * 1500
@@ -108,7 +73,7 @@ def are_given_back_by_quiet_flows(rig):
                 got += served.recv(len(message))
             check(got == message, "changed on the way")
         until("the pages of quiet flows to come back",
-              lambda: _out(rig) <= rest + slack, limit=20, interval=0.5)
+              lambda: pages_out(rig) <= rest + slack, limit=20, interval=0.5)
     finally:
         for client, served in pairs:
             client.close()

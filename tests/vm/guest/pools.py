@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The device's page pools and receive queues, as the networking core counts them."""
+
+import socket
+
+from guest.genl import Family, attribute, attributes
+
+# Of netdev's netlink interface, as the kernel of the guest numbers them.
+POOL_GET, POOL_STATS_GET, QUEUE_GET = 5, 9, 10
+ID, IFINDEX, DETACH_TIME = 1, 2, 6
+INFO = 1
+STATS = {"fast": 8, "slow": 9, "cached": 14, "ring": 16, "ring_full": 17, "refcnt": 18}
+QUEUE_ID, QUEUE_IFINDEX, QUEUE_TYPE = 1, 2, 3
+RX = 0
+PROVIDERS = {5: "dmabuf", 6: "io-uring"}
+
+
+def _number(data):
+    return int.from_bytes(data, "little")
+
+
+def _dump(rig, command):
+    """Return the entries of one of the two lists of pools that are the device's."""
+    index, family = socket.if_nametoindex(rig.device), Family("netdev")
+    try:
+        for entry in family.dump(command):
+            info = attributes(entry[INFO]) if command == POOL_STATS_GET else entry
+            if _number(info.get(IFINDEX, b"")) == index:
+                yield _number(info[ID]), entry
+    finally:
+        family.close()
+
+
+def pools(rig):
+    """Return what each of the device's pools counted, by the pool's number."""
+    return {which: {name: _number(entry.get(number, b"")) for name, number in STATS.items()}
+            for which, entry in _dump(rig, POOL_STATS_GET)}
+
+
+def abandoned(rig):
+    """Return the numbers of pools that the driver gave up and that wait for their last page."""
+    return [which for which, entry in _dump(rig, POOL_GET) if DETACH_TIME in entry]
+
+
+def pages_out(rig):
+    """Return how many pages were taken from the pools and have not come back.
+
+    What the kernel calls in flight is more: pages that wait in the pool are among it.
+    """
+    return sum(pool["fast"] + pool["slow"]
+               - pool["cached"] - pool["ring"] - pool["ring_full"] - pool["refcnt"]
+               for pool in pools(rig).values())
+
+
+def provider(rig, queue):
+    """Return whose memory a receive queue has: "dmabuf", "io-uring", or None for the kernel's."""
+    family = Family("netdev")
+    try:
+        said = family.ask(QUEUE_GET,
+                          attribute(QUEUE_IFINDEX, socket.if_nametoindex(rig.device)),
+                          attribute(QUEUE_ID, queue), attribute(QUEUE_TYPE, RX))
+    finally:
+        family.close()
+    return next((name for number, name in PROVIDERS.items() if number in said), None)
