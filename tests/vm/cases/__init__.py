@@ -12,6 +12,7 @@ SUBJECTS = (
     "queues",
     "loss",
     "pages",
+    "zerocopy",
     "split",
     "steering",
     "observe",

@@ -25,15 +25,15 @@ def all_cases():
 class GuestRun:
     """Runs the named cases; a lost guest costs one case, not the rest."""
 
-    def __init__(self, report, options, names, claims):
-        self.report, self.options = report, options
+    def __init__(self, report, options, names, claims, rounds=0):
+        self.report, self.options, self.rounds = report, options, rounds
         self.left = list(names)
         self.claims = claims
         self.boots = 0
 
     def configuration(self):
         """Return what the guest has to know, besides what every guest has to."""
-        return {"cases": self.left}
+        return {"cases": self.left, "rounds": self.rounds}
 
     def run(self):
         """Boot as often as it takes."""
@@ -120,4 +120,4 @@ def run(report, arguments):
                       model_arguments=["--pm-kib", "1024"])
     report.note(f"guest: Linux {accel.release()}, {accel.describe(options.accel)}, "
                 f"device {arguments.dut}, {options.cpus} CPUs")
-    GuestRun(report, options, list(claims), claims).run()
+    GuestRun(report, options, list(claims), claims, arguments.rounds).run()

@@ -28,6 +28,8 @@ def parser():
     made.add_argument("--dut", default="reflow", choices=sorted(qemu.DUTS),
                       help="another device in place of ours, to compare with")
     made.add_argument("--queues", type=int, default=4, help="queues of the device (default: 4)")
+    made.add_argument("--rounds", type=int, default=10,
+                      help="how often cases that kill and begin anew do so (default: 10)")
     made.add_argument("--selftests-place", help=argparse.SUPPRESS)
     made.add_argument("--build-status", type=int, help=argparse.SUPPRESS)
     made.add_argument("--build-log", help=argparse.SUPPRESS)
