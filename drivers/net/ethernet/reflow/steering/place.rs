@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn places_are_beside_those_that_are_taken() {
-        let taken = 1 << 5 | 1 << 7 | 0b11;
+        let taken = (1 << 5) | (1 << 7) | 0b11;
         assert_eq!(lowest(taken), Some(2));
         assert_eq!(before_all(taken), None);
         assert_eq!(before_all(taken & !0b11), Some(4));
