@@ -104,6 +104,10 @@ counters! {
     packets,
     /// Bytes of those packets.
     bytes,
+    /// Packets of the stack that the device cut into segments.
+    hw_gso_packets,
+    /// Segments that they became.
+    hw_gso_wire_packets,
     /// Times that the queue was woken.
     wakes,
     /// Transmit completions that cannot be true.

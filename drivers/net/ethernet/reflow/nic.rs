@@ -417,6 +417,8 @@ impl Queues for Nic<'_> {
         TxQueue {
             packets: c.tx_done.packets.read(),
             bytes: c.tx_done.bytes.read(),
+            hw_gso_packets: c.tx_done.hw_gso_packets.read(),
+            hw_gso_wire_packets: c.tx_done.hw_gso_wire_packets.read(),
             stop: c.tx_queued.stops.read(),
             wake: c.tx_done.wakes.read(),
         }

@@ -370,6 +370,8 @@ impl Cleaner {
         }
         // The device wrote the index after it had read the packets.
         let mut wire = OnWire::default();
+        // What of it was cut into segments.
+        let (mut large, mut segments) = (0, 0);
         // What the stack is to hear of: it does not know of frames.
         let (mut packets, mut bytes) = (0, 0);
         let mut frames = FrameBulk::new(cx);
@@ -383,6 +385,10 @@ impl Cleaner {
             };
             wire.frames += was.frames;
             wire.bytes += was.bytes;
+            if was.frames > 1 {
+                large += 1;
+                segments += was.frames;
+            }
             match what {
                 Sent::Skb(skb) => {
                     packets += 1;
@@ -393,8 +399,11 @@ impl Cleaner {
             }
         }
         self.head = seen;
-        self.counters.tx_done.packets.add(wire.frames.into());
-        self.counters.tx_done.bytes.add(wire.bytes.into());
+        let count = &self.counters.tx_done;
+        count.packets.add(wire.frames.into());
+        count.bytes.add(wire.bytes.into());
+        count.hw_gso_packets.add(large);
+        count.hw_gso_wire_packets.add(segments.into());
         self.wake(cx, packets, bytes);
         seen
     }

@@ -72,6 +72,10 @@ pub(crate) struct TxQueue {
     pub(crate) packets: u64,
     /// Bytes of those packets.
     pub(crate) bytes: u64,
+    /// Packets that the device cut into segments.
+    pub(crate) hw_gso_packets: u64,
+    /// Segments that they became.
+    pub(crate) hw_gso_wire_packets: u64,
     /// Times that the queue was stopped.
     pub(crate) stop: u64,
     /// Times that it was woken.
@@ -106,6 +110,8 @@ impl TxQueue {
     fn fill(&self, to: &mut bindings::netdev_queue_stats_tx) {
         to.packets = self.packets;
         to.bytes = self.bytes;
+        to.hw_gso_packets = self.hw_gso_packets;
+        to.hw_gso_wire_packets = self.hw_gso_wire_packets;
         to.stop = self.stop;
         to.wake = self.wake;
     }
