@@ -4,11 +4,11 @@
 
 use crate::headers::{be16, ETH_LEN, ETH_VLAN, VLAN_LEN};
 use reflow_hwdef::regs::{RxMode, MC_ENTRIES};
-use reflow_hwdef::stats::Global;
+use reflow_hwdef::stats::{Global, Length, FCS_LEN, LENGTHS};
 
 /// Longest frame, whatever MAX_FRAME says: a completion has 16 bits for the length.
 pub(crate) const FRAME_LIMIT: usize = 65_531;
-const ETH_PAUSE: u16 = 0x8808;
+const ETH_MAC_CONTROL: u16 = 0x8808;
 
 /// The address of an accepted frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,17 @@ pub(crate) enum Cast {
     Multicast,
     /// All.
     Broadcast,
+}
+
+impl Cast {
+    /// That of a frame with at least an Ethernet header.
+    pub(crate) fn of(frame: &[u8]) -> Self {
+        match frame[..6] {
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => Self::Broadcast,
+            [first, ..] if first & 1 != 0 => Self::Multicast,
+            _ => Self::Unicast,
+        }
+    }
 }
 
 /// The MAC filter.
@@ -67,17 +78,18 @@ impl Mac {
             return Err(Global::RxGiants);
         }
         // Pause frames end in the MAC.
-        if be16(frame, 12) == Some(ETH_PAUSE) {
+        if is_mac_control(frame) {
             return Err(Global::RxFiltered);
         }
         let dst = &frame[..6];
-        let (cast, wanted) = if dst == [0xff; 6] {
-            (Cast::Broadcast, self.mode.broadcast() != 0)
-        } else if dst[0] & 1 != 0 {
-            let listed = self.mc_table[..self.mc_count].iter().any(|a| a == dst);
-            (Cast::Multicast, self.mode.allmulti() != 0 || listed)
-        } else {
-            (Cast::Unicast, dst == self.addr)
+        let cast = Cast::of(frame);
+        let wanted = match cast {
+            Cast::Unicast => dst == self.addr,
+            Cast::Multicast => {
+                let listed = self.mc_table[..self.mc_count].iter().any(|a| a == dst);
+                self.mode.allmulti() != 0 || listed
+            }
+            Cast::Broadcast => self.mode.broadcast() != 0,
         };
         if wanted || self.mode.promisc() != 0 {
             Ok(cast)
@@ -85,6 +97,19 @@ impl Mac {
             Err(Global::RxFiltered)
         }
     }
+}
+
+/// Whether a frame is for the MAC at the other end and nobody behind it.
+pub(crate) fn is_mac_control(frame: &[u8]) -> bool {
+    be16(frame, 12) == Some(ETH_MAC_CONTROL)
+}
+
+/// The class that a frame's length belongs to.
+pub(crate) fn length_of(frame: &[u8]) -> &'static Length {
+    let len = frame.len() + FCS_LEN;
+    let fits = |class: &&Length| len <= usize::from(class.longest);
+    let [.., longest] = &LENGTHS;
+    LENGTHS.iter().find(fits).unwrap_or(longest)
 }
 
 /// The control information of the outermost VLAN tag.
@@ -148,8 +173,19 @@ mod tests {
         assert_eq!(mac.filter(&long), Err(Global::RxGiants));
         long[12..14].copy_from_slice(&ETH_VLAN.to_be_bytes());
         assert_eq!(mac.filter(&long), Ok(Cast::Unicast));
+        for (len, longest) in [
+            (14, 64),
+            (60, 64),
+            (61, 127),
+            (1514, 1518),
+            (1515, 65535),
+            (65531, 65535),
+            (65532, 65535),
+        ] {
+            assert_eq!(length_of(&frame(own, len)).longest, longest);
+        }
         let mut pause = frame(own, 60);
-        pause[12..14].copy_from_slice(&ETH_PAUSE.to_be_bytes());
+        pause[12..14].copy_from_slice(&ETH_MAC_CONTROL.to_be_bytes());
         assert_eq!(mac.filter(&pause), Err(Global::RxFiltered));
     }
 }

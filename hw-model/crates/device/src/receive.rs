@@ -88,6 +88,10 @@ impl Device {
         self.now = self.now.max(now_ns);
         self.counters.inc(Global::RxFrames);
         self.counters.add(Global::RxBytes, frame.len() as u64);
+        self.counters.inc(mac::length_of(frame).rx);
+        if mac::is_mac_control(frame) {
+            self.counters.inc(Global::RxMacControl);
+        }
         match self.arrive(frame) {
             Ok(outcome) => outcome,
             Err(why) => {

@@ -6,7 +6,7 @@
 use crate::csum;
 use crate::headers::{ETH_LEN, ETH_VLAN, VLAN_LEN};
 use crate::host::Host;
-use crate::mac::{Mac, FRAME_LIMIT};
+use crate::mac::{self, Cast, Mac, FRAME_LIMIT};
 use crate::queue::TxSide;
 use crate::segment::Shape;
 use crate::stats::Counters;
@@ -148,6 +148,15 @@ impl Transmit<'_> {
         }
         self.counters.inc(Global::TxFrames);
         self.counters.add(Global::TxBytes, self.frame.len() as u64);
+        self.counters.inc(mac::length_of(self.frame).tx);
+        match Cast::of(self.frame) {
+            Cast::Unicast => {}
+            Cast::Multicast => self.counters.inc(Global::TxMulticast),
+            Cast::Broadcast => self.counters.inc(Global::TxBroadcast),
+        }
+        if mac::is_mac_control(self.frame) {
+            self.counters.inc(Global::TxMacControl);
+        }
         if csum {
             self.counters.inc(Global::TxCsum);
         }

@@ -10,6 +10,7 @@ use common::stack::Stack;
 use common::{Rig, Setup, Tcp};
 use proptest::prelude::*;
 use reflow_device::RxOutcome;
+use reflow_hwdef::desc::{T1, T2};
 use reflow_hwdef::regs::*;
 use reflow_hwdef::stats::{self, Global, Queue};
 
@@ -115,6 +116,39 @@ fn every_loss_has_its_counter() {
     assert_eq!(rig.arrive(&good), RxOutcome::Dropped(Global::RxDisabled));
     rig.assert_accounted(0);
     assert_eq!(rig.count(Global::RxTransferred), 1);
+}
+
+/// What comes and what is sent is counted by length, with the checksum of the wire, and by address.
+#[test]
+fn lengths_and_addresses() {
+    let mut rig = Rig::usual();
+    let all = [0xff; 6];
+    let group = [0x33, 0x33, 0, 0, 0, 1];
+    let frame = |dst: [u8; 6], len: usize| {
+        let mut f = frames::arp();
+        f[..6].copy_from_slice(&dst);
+        f.resize(len, 0);
+        f
+    };
+    let mut pause = frame(group, 60);
+    pause[12..14].copy_from_slice(&[0x88, 0x08]);
+    let mut sent = vec![frame(all, 60), frame(group, 124), frame(group, 60), pause];
+    sent.extend([61, 123, 1514, 1515].map(|len| frame(DEV_MAC, len)));
+    rig.write(MAX_FRAME, 9014);
+    for f in &sent {
+        rig.arrive(f);
+        rig.queues[0].queue_tx(&rig.host, &[f], T1(0), T2(0));
+    }
+    rig.queues[0].kick_tx(&mut rig.dev, &mut rig.host);
+    rig.pump();
+    let rx = stats::LENGTHS.map(|class| rig.count(class.rx));
+    let tx = stats::LENGTHS.map(|class| rig.count(class.tx));
+    assert_eq!(rx, [3, 2, 1, 0, 0, 1, 1]);
+    assert_eq!(tx, rx);
+    assert_eq!(rig.count(Global::TxBroadcast), 1);
+    assert_eq!(rig.count(Global::TxMulticast), 3);
+    assert_eq!(rig.count(Global::RxMacControl), 1);
+    assert_eq!(rig.count(Global::TxMacControl), 1);
 }
 
 /// The MAC filter through its registers.

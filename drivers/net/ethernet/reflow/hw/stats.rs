@@ -75,6 +75,22 @@ counters! {
     RxBroadcast = "hw_rx_broadcast";
     #[doc = "Multicast frames accepted."]
     RxMulticast = "hw_rx_multicast";
+    #[doc = "MAC control frames, pause frames among them; they end here."]
+    RxMacControl = "hw_rx_mac_control";
+    #[doc = "Frames of up to 64 bytes that came, with the checksum of the wire."]
+    RxLen64 = "hw_rx_len_64";
+    #[doc = "Frames of 65 to 127 bytes that came."]
+    RxLen127 = "hw_rx_len_127";
+    #[doc = "Frames of 128 to 255 bytes that came."]
+    RxLen255 = "hw_rx_len_255";
+    #[doc = "Frames of 256 to 511 bytes that came."]
+    RxLen511 = "hw_rx_len_511";
+    #[doc = "Frames of 512 to 1023 bytes that came."]
+    RxLen1023 = "hw_rx_len_1023";
+    #[doc = "Frames of 1024 to 1518 bytes that came."]
+    RxLen1518 = "hw_rx_len_1518";
+    #[doc = "Longer frames that came."]
+    RxLenLong = "hw_rx_len_long";
     #[doc = "Packets with a wrong IPv4 header checksum."]
     RxL3CsumBad = "hw_rx_l3_csum_bad";
     #[doc = "Packets with a wrong TCP or UDP checksum."]
@@ -127,6 +143,26 @@ counters! {
     TxFrames = "hw_tx_frames";
     #[doc = "Bytes of those frames."]
     TxBytes = "hw_tx_bytes";
+    #[doc = "Of those frames, broadcast."]
+    TxBroadcast = "hw_tx_broadcast";
+    #[doc = "Of those frames, multicast."]
+    TxMulticast = "hw_tx_multicast";
+    #[doc = "Of those frames, MAC control."]
+    TxMacControl = "hw_tx_mac_control";
+    #[doc = "Frames of up to 64 bytes that were sent, with the checksum of the wire."]
+    TxLen64 = "hw_tx_len_64";
+    #[doc = "Frames of 65 to 127 bytes that were sent."]
+    TxLen127 = "hw_tx_len_127";
+    #[doc = "Frames of 128 to 255 bytes that were sent."]
+    TxLen255 = "hw_tx_len_255";
+    #[doc = "Frames of 256 to 511 bytes that were sent."]
+    TxLen511 = "hw_tx_len_511";
+    #[doc = "Frames of 512 to 1023 bytes that were sent."]
+    TxLen1023 = "hw_tx_len_1023";
+    #[doc = "Frames of 1024 to 1518 bytes that were sent."]
+    TxLen1518 = "hw_tx_len_1518";
+    #[doc = "Longer frames that were sent."]
+    TxLenLong = "hw_tx_len_long";
     #[doc = "Frames that could not be sent: too long, broken descriptors or no wire."]
     TxErrors = "hw_tx_errors";
     #[doc = "Packets that were cut into segments."]
@@ -173,3 +209,56 @@ pub const fn queue_base(queue: usize) -> usize {
 pub const fn block_len(queues: usize) -> usize {
     queue_base(queues)
 }
+
+/// Bytes of the checksum that a frame has on the wire.
+pub const FCS_LEN: usize = 4;
+
+/// A class of frames by length, the checksum of the wire included.
+#[derive(Clone, Copy, Debug)]
+pub struct Length {
+    /// The longest of them.
+    pub longest: u16,
+    /// Counter of those that came.
+    pub rx: Global,
+    /// Counter of those that were sent.
+    pub tx: Global,
+}
+
+/// All classes, from short to long; what is longer belongs to the last.
+pub const LENGTHS: [Length; 7] = [
+    Length {
+        longest: 64,
+        rx: Global::RxLen64,
+        tx: Global::TxLen64,
+    },
+    Length {
+        longest: 127,
+        rx: Global::RxLen127,
+        tx: Global::TxLen127,
+    },
+    Length {
+        longest: 255,
+        rx: Global::RxLen255,
+        tx: Global::TxLen255,
+    },
+    Length {
+        longest: 511,
+        rx: Global::RxLen511,
+        tx: Global::TxLen511,
+    },
+    Length {
+        longest: 1_023,
+        rx: Global::RxLen1023,
+        tx: Global::TxLen1023,
+    },
+    Length {
+        longest: 1_518,
+        rx: Global::RxLen1518,
+        tx: Global::TxLen1518,
+    },
+    Length {
+        longest: 65_535,
+        rx: Global::RxLenLong,
+        tx: Global::TxLenLong,
+    },
+];
