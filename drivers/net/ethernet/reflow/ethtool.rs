@@ -9,9 +9,20 @@ use crate::{
             self,
             ParserStatus, //
         },
-        stats, //
+        stats::{
+            self,
+            Global,
+            FCS_LEN,
+            LENGTHS, //
+        },
     },
     net::ethtool::{
+        standard::{
+            self,
+            Lengths,
+            Mac,
+            Way, //
+        },
         Coalesce,
         Operations,
         StatVisitor, //
@@ -78,5 +89,52 @@ impl Operations for Nic<'_> {
         }
         self.set_moderation(new);
         Ok(())
+    }
+}
+
+/// Bytes as on the wire; the device counts frames without their checksum.
+fn wire_bytes(frames: u64, bytes: u64) -> u64 {
+    bytes.wrapping_add(frames.wrapping_mul(FCS_LEN as u64))
+}
+
+impl standard::Operations for Nic<'_> {
+    const CLASSES: &'static [u16] = &{
+        let mut longest = [0; LENGTHS.len()];
+        let mut i = 0;
+        while i < longest.len() {
+            longest[i] = LENGTHS[i].longest;
+            i += 1;
+        }
+        longest
+    };
+
+    fn mac(&self) -> Mac {
+        let count = |which| self.hw.global(which);
+        let (came, sent) = (count(Global::RxFrames), count(Global::TxFrames));
+        let (short, too_long) = (count(Global::RxRunts), count(Global::RxGiants));
+        Mac {
+            rx: Way {
+                frames: came.saturating_sub(short).saturating_sub(too_long),
+                bytes: wire_bytes(came, count(Global::RxBytes)),
+                multicast: count(Global::RxMulticast),
+                broadcast: count(Global::RxBroadcast),
+                control: count(Global::RxMacControl),
+            },
+            tx: Way {
+                frames: sent,
+                bytes: wire_bytes(sent, count(Global::TxBytes)),
+                multicast: count(Global::TxMulticast),
+                broadcast: count(Global::TxBroadcast),
+                control: count(Global::TxMacControl),
+            },
+            too_long,
+        }
+    }
+
+    fn lengths(&self, to: Lengths<'_>) {
+        for ((class, rx), tx) in LENGTHS.iter().zip(to.rx).zip(to.tx) {
+            *rx = self.hw.global(class.rx);
+            *tx = self.hw.global(class.tx);
+        }
     }
 }

@@ -121,6 +121,7 @@ pub(crate) trait Operations:
     + ethtool::rxnfc::Operations
     + ethtool::selftest::Operations
     + ethtool::split::Operations
+    + ethtool::standard::Operations
     + service::Operations
     + stats::Queues
     + sysfs::Operations

@@ -8,6 +8,7 @@ pub(crate) mod rxfh;
 pub(crate) mod rxnfc;
 pub(crate) mod selftest;
 pub(crate) mod split;
+pub(crate) mod standard;
 
 use super::{
     bindings,
@@ -196,6 +197,9 @@ impl<T: device::Operations> Adapter<T> {
         set_rxnfc: Some(rxnfc::Adapter::<T>::set_rxnfc),
         get_tunable: Some(split::Adapter::<T>::get_tunable),
         set_tunable: Some(split::Adapter::<T>::set_tunable),
+        get_eth_mac_stats: Some(standard::Adapter::<T>::get_eth_mac_stats),
+        get_eth_ctrl_stats: Some(standard::Adapter::<T>::get_eth_ctrl_stats),
+        get_rmon_stats: Some(standard::Adapter::<T>::get_rmon_stats),
         ..pin_init::zeroed()
     };
 

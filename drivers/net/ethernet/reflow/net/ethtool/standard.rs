@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters that have the same names for every device: `ethtool -S --groups eth-mac eth-ctrl rmon`.
+//!
+//! What is not counted is not told.
+
+use super::super::{
+    bindings,
+    device::ops_of, //
+};
+use core::marker::PhantomData;
+
+/// What a MAC counts one way.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Way {
+    /// Frames.
+    pub(crate) frames: u64,
+    /// Their bytes, the checksum of the wire included.
+    pub(crate) bytes: u64,
+    /// Of those frames, multicast.
+    pub(crate) multicast: u64,
+    /// Of those frames, broadcast.
+    pub(crate) broadcast: u64,
+    /// MAC control frames.
+    pub(crate) control: u64,
+}
+
+/// What a MAC counts.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Mac {
+    /// Of what came.
+    pub(crate) rx: Way,
+    /// Of what was sent.
+    pub(crate) tx: Way,
+    /// Frames that came and were too long.
+    pub(crate) too_long: u64,
+}
+
+/// Most classes of frames by length.
+const CLASSES_MAX: usize = bindings::ETHTOOL_RMON_HIST_MAX as usize;
+
+/// Frames by length.
+pub(crate) struct Lengths<'a> {
+    /// Those that came, class by class.
+    pub(crate) rx: &'a mut [u64],
+    /// Those that were sent.
+    pub(crate) tx: &'a mut [u64],
+}
+
+/// The part of a driver that has such counters.
+pub(crate) trait Operations {
+    /// Classes of frames by length: the longest of each, from short to long.
+    const CLASSES: &'static [u16];
+
+    /// Reads the MAC's counters.
+    fn mac(&self) -> Mac;
+
+    /// Reads how many frames of each class there were; there is room for as many as there are.
+    fn lengths(&self, to: Lengths<'_>);
+}
+
+/// Classes as the core wants them, behind which there is an empty one.
+const fn ranges(classes: &[u16]) -> [bindings::ethtool_rmon_hist_range; CLASSES_MAX + 1] {
+    let mut ranges = [bindings::ethtool_rmon_hist_range { low: 0, high: 0 }; CLASSES_MAX + 1];
+    // What is shorter is padded.
+    let mut low = bindings::ETH_ZLEN as u16 + bindings::ETH_FCS_LEN as u16;
+    let mut i = 0;
+    while i < classes.len() {
+        ranges[i] = bindings::ethtool_rmon_hist_range {
+            low,
+            high: classes[i],
+        };
+        low = classes[i].saturating_add(1);
+        i += 1;
+    }
+    ranges
+}
+
+/// The callbacks for a driver.
+pub(super) struct Adapter<T>(PhantomData<T>);
+
+impl<T: super::super::device::Operations> Adapter<T> {
+    const RANGES: &'static [bindings::ethtool_rmon_hist_range; CLASSES_MAX + 1] =
+        &ranges(T::CLASSES);
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_eth_mac_stats`.
+    pub(super) unsafe extern "C" fn get_eth_mac_stats(
+        dev: *mut bindings::net_device,
+        stats: *mut bindings::ethtool_eth_mac_stats,
+    ) {
+        // SAFETY: The core passes a device of ours and a structure to fill in, which it has set up.
+        let (ops, to) = unsafe {
+            (
+                ops_of::<T>(dev),
+                &mut (*stats).__bindgen_anon_1.__bindgen_anon_1,
+            )
+        };
+        let Mac { rx, tx, too_long } = ops.mac();
+        to.FramesReceivedOK = rx.frames;
+        to.OctetsReceivedOK = rx.bytes;
+        to.MulticastFramesReceivedOK = rx.multicast;
+        to.BroadcastFramesReceivedOK = rx.broadcast;
+        to.FramesTransmittedOK = tx.frames;
+        to.OctetsTransmittedOK = tx.bytes;
+        to.MulticastFramesXmittedOK = tx.multicast;
+        to.BroadcastFramesXmittedOK = tx.broadcast;
+        to.FrameTooLongErrors = too_long;
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_eth_ctrl_stats`.
+    pub(super) unsafe extern "C" fn get_eth_ctrl_stats(
+        dev: *mut bindings::net_device,
+        stats: *mut bindings::ethtool_eth_ctrl_stats,
+    ) {
+        // SAFETY: The core passes a device of ours and a structure to fill in, which it has set up.
+        let (ops, to) = unsafe {
+            (
+                ops_of::<T>(dev),
+                &mut (*stats).__bindgen_anon_1.__bindgen_anon_1,
+            )
+        };
+        let mac = ops.mac();
+        to.MACControlFramesReceived = mac.rx.control;
+        to.MACControlFramesTransmitted = mac.tx.control;
+    }
+
+    /// # Safety
+    ///
+    /// `ethtool_ops.get_rmon_stats`.
+    pub(super) unsafe extern "C" fn get_rmon_stats(
+        dev: *mut bindings::net_device,
+        stats: *mut bindings::ethtool_rmon_stats,
+        ranges: *mut *const bindings::ethtool_rmon_hist_range,
+    ) {
+        // SAFETY: The core passes a device of ours, a structure to fill in, which it has set up,
+        // and a pointer to set.
+        let (ops, to, ranges) = unsafe {
+            (
+                ops_of::<T>(dev),
+                &mut (*stats).__bindgen_anon_1.__bindgen_anon_1,
+                &mut *ranges,
+            )
+        };
+        *ranges = Self::RANGES.as_ptr();
+        to.oversize_pkts = ops.mac().too_long;
+        let count = T::CLASSES.len();
+        if let (Some(rx), Some(tx)) = (to.hist.get_mut(..count), to.hist_tx.get_mut(..count)) {
+            ops.lengths(Lengths { rx, tx });
+        }
+    }
+}
