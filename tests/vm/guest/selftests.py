@@ -40,6 +40,9 @@ class Program(Case):
             rig.run(side, "sysctl", "-qw",
                     f"net.ipv6.conf.{rig.name(side)}.keep_addr_on_down=1")
         rig.ip(PEER, f"route replace {CONTAINERS} via {ADDRESS[DUT, 6]}")
+        # The usual one serves flows by turns when the wire is slow: they would change places.
+        rig.run(PEER, "tc", "qdisc", "replace", "dev", PEER_DEVICE, "root", "pfifo",
+                "limit", "10000")
         for words in self.before:
             where = os.path.basename(os.path.realpath(f"{SYS_NET}/{rig.device}/device"))
             rig.run(DUT, *words.replace("DEV", rig.device).replace("PCI", where).split())
