@@ -12,7 +12,6 @@ SUBJECTS = (
     "queues",
     "loss",
     "pages",
-    "zerocopy",
     "split",
     "steering",
     "observe",
@@ -29,5 +28,6 @@ SUBJECTS = (
     "geometry",
     "napi",
     "forward",
+    "zerocopy",
     "life",
 )
