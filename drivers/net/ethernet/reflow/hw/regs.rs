@@ -331,10 +331,10 @@ bitfields! {
     5:5 session, with_session;
     /// Gather: packets that wait and are appended to the aggregate of the one that is transferred
     /// leave together with it, past those of other flows, under one completion that names all
-    /// buffers with their data. What is complete keeps its turn: one that ends the aggregate by what
-    /// it is ("append and close") does not overtake another such, nor one outside any aggregate.
-    /// Only where headers are suppressed, of packets that have the same summary of a control block
-    /// or none, and not with session framing.
+    /// buffers with their data. What is complete keeps its turn: one that ends the aggregate by
+    /// what it is ("append and close") does not overtake another such, nor one outside any
+    /// aggregate. Only where headers are suppressed, of packets that have the same summary of a
+    /// control block or none, and not with session framing.
     6:6 gather, with_gather;
 }
 

@@ -413,7 +413,7 @@ rnet_rx_copy(struct napi_struct *napi, void *head, const void *data, u32 len)
 {
 	struct sk_buff *skb = napi_build_skb(head, RNET_HEAD_SIZE);
 
-	BUILD_BUG_ON(RNET_HEADROOM < NET_SKB_PAD + NET_IP_ALIGN);
+	BUILD_BUG_ON(NET_SKB_PAD + NET_IP_ALIGN > RNET_HEADROOM);
 	if (unlikely(!skb))
 		return NULL;
 	skb_mark_for_recycle(skb);

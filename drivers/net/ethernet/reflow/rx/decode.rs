@@ -5,8 +5,8 @@
 //! [`form`] tells what a completion is about; [`whole`], [`in_cell`], [`in_buffer`] and [`apart`]
 //! turn its words into types that cannot be wrong afterwards: operation codes exist, flow numbers
 //! are below the table's size, ranges lie inside their buffer and the parts of a packet fit
-//! together. Whether a buffer id is one that the device holds is for its ring to say. Pure: compiled
-//! in the module and in the host's tests.
+//! together. Whether a buffer id is one that the device holds is for its ring to say. Pure:
+//! compiled in the module and in the host's tests.
 
 use crate::hw::{
     desc::{
@@ -148,7 +148,7 @@ fn span(id: u64, (off, len): (u64, u64), limit: u32, size: u32, release: u64) ->
 
 /// Header, data and more data of a packet whose header and data are apart.
 #[inline]
-fn parts(c: &Completion) -> Result<(Option<Span>, Option<Span>, Option<Span>), Lie> {
+fn parts(c: &Completion) -> Result<[Option<Span>; 3], Lie> {
     let c0 = c.c0;
     let header = if c0.hb() != 0 {
         let s = span(
@@ -190,7 +190,7 @@ fn parts(c: &Completion) -> Result<(Option<Span>, Option<Span>, Option<Span>), L
     if (header.is_none() && data.is_none()) || (data.is_none() && data2.is_some()) {
         return Err(Lie::Shape);
     }
-    Ok((header, data, data2))
+    Ok([header, data, data2])
 }
 
 /// Where a packet is that lies in a cell of the small class.
@@ -255,7 +255,7 @@ pub(crate) fn item(c: &Completion) -> Result<Item, Lie> {
         Form::Small => Place::Small(in_cell(c)?),
         Form::Full => Place::Full(in_buffer(c)?),
         Form::Apart => {
-            let (header, data, data2) = parts(c)?;
+            let [header, data, data2] = parts(c)?;
             Place::Split(header, data, data2)
         }
         Form::Release(id) => return Ok(Item::Release(id)),
@@ -306,7 +306,7 @@ pub(crate) fn whole(c: &Completion, flows: usize) -> Result<Head, Lie> {
 /// The first thing found that cannot be true.
 #[inline]
 pub(crate) fn apart(c: &Completion, flows: usize, size: u32) -> Result<Apart, Lie> {
-    let (header, data, data2) = parts(c)?;
+    let [header, data, data2] = parts(c)?;
     let mut this = Apart {
         head: head(c, flows)?,
         header,

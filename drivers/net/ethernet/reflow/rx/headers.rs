@@ -154,8 +154,8 @@ impl Layout {
     }
 }
 
-/// Writes a field of an IPv4 header, and what that makes of the header's checksum: a wrong one stays
-/// wrong.
+/// Writes a field of an IPv4 header, and what that makes of the header's checksum: a wrong one
+/// stays wrong.
 #[inline]
 fn set_ip4(ip: &mut [u8], at: usize, new: u16) -> Result<(), Malformed> {
     let old = get16(ip, at)?;
