@@ -12,6 +12,7 @@ SUBJECTS = (
     "queues",
     "loss",
     "pages",
+    "zerocopy",
     "split",
     "steering",
     "observe",
@@ -28,6 +29,5 @@ SUBJECTS = (
     "geometry",
     "napi",
     "forward",
-    "zerocopy",
     "life",
 )

@@ -226,10 +226,7 @@ impl<P: Poll> Vector<P> {
         // SAFETY: The instance is registered by the type invariant.
         let dev = unsafe { (*napi).dev };
         // SAFETY: As above, and the lock is held.
-        unsafe {
-            bindings::netif_napi_set_irq_locked(napi, irq as i32);
-            bindings::napi_enable_locked(napi);
-        }
+        unsafe { bindings::netif_napi_set_irq_locked(napi, irq as i32) };
         // SAFETY: The instance lives until the interrupt is freed, and the name as long.
         let ret = unsafe {
             bindings::request_threaded_irq(
@@ -242,13 +239,16 @@ impl<P: Poll> Vector<P> {
             )
         };
         if let Err(e) = to_result(ret) {
-            // SAFETY: It was enabled above.
-            unsafe {
-                bindings::napi_disable_locked(napi);
-                bindings::netif_napi_set_irq_locked(napi, -1);
-            };
+            // SAFETY: As above.
+            unsafe { bindings::netif_napi_set_irq_locked(napi, -1) };
             return Err(e);
         }
+        // The core puts the interrupt on its CPU again when the instance is enabled. Only of one
+        // that is requested does its map of CPUs hear, which steering goes by; one that comes
+        // before is for nothing, as long as the first poll is not left to it.
+        //
+        // SAFETY: As above, and the instance is not enabled.
+        unsafe { bindings::napi_enable_locked(napi) };
         // INVARIANT: Enabled, interrupt requested.
         self.irq = Some(irq);
         // SAFETY: The queue exists and the lock is held.
