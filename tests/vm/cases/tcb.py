@@ -180,9 +180,12 @@ def out_of_order(rig):
         rig.run(PEER, "tc", "qdisc", "del", "dev", device, "root")
     check(missed[queue] > 0, f"reordered on purpose, but the block applied to {applied}")
     equal("the device's own count", stats["hw_tcb_not_applied"], sum(missed))
-    check(stats["tcb_set_again"] + stats["tcb_handed_back"] > 0,
-          "the block did not apply, and was neither set again nor handed back")
 
+    def mended():
+        seen = change(before, read(rig))
+        return seen["tcb_set_again"] + seen["tcb_handed_back"] > 0
+    # The driver lets some time pass before it tries again.
+    until("a block that did not apply to be set again or handed back", mended, limit=8)
     _applies_again(rig, connection, queue)
 
 
