@@ -2,15 +2,16 @@
 
 //! Receive: from completions to socket buffers.
 //!
-//! [`Receiver::poll`] is the hot path. It takes completions off the ring one by one, has each
-//! checked by [`decode`], and dispatches on the operation code: packets outside any aggregate go up
-//! at once, data of a flow go to the socket buffer at its flow number.
+//! [`Receiver::poll`] is the hot path. It takes completions off the ring one by one and dispatches
+//! on where the packet lies; each is checked once, by [`decode`]. Packets outside any aggregate go
+//! up at once ([`alone`]), data of an aggregate share a socket buffer ([`merged`]).
 
 mod alone;
 mod buffers;
 mod decode;
 mod flows;
 mod headers;
+mod merged;
 mod ring;
 mod side;
 pub(crate) mod xdp;
@@ -19,17 +20,11 @@ use crate::{
     counters,
     hw::{
         desc::{
-            page_ids,
-            pages_behind,
             Completion,
-            PAGES_INLINE,
             PAGES_MAX, //
         },
         opcode::Opcode,
-        regs::{
-            BufKind,
-            PDU_MIN, //
-        }, //
+        regs::BufKind, //
     },
     mmio::Mmio,
     net::{
@@ -58,17 +53,12 @@ use buffers::{
 };
 pub(crate) use decode::CELL_SIZE;
 use decode::{
-    Apart,
     Form,
     Head,
     Span,
     BUF_SIZE, //
 };
-use flows::{
-    Flows,
-    Need,
-    Refused, //
-};
+use flows::Flows;
 use kernel::{
     device::{
         self,
@@ -345,193 +335,12 @@ impl<'bound> Receiver<'bound> {
             _ => self.alone(cx, c, &p, count),
         }
     }
-
-    /// An aggregate that is all in one completion, and so need not be kept at its flow number.
-    #[inline]
-    fn aggregate(&mut self, cx: &PollContext<'_>, c: &Completion, p: &Apart, count: &counters::Rx) {
-        let bytes = p.len(self.reasm.size());
-        match self.build(cx, c, p, bytes) {
-            Ok(skb) => {
-                let meta = flows::meta(c, self.queue, self.offer);
-                flows::submit(cx, skb, c, meta, (p.head.segs, bytes), count);
-            }
-            Err(e) => count_drop(count, &e, p.head.segs),
-        }
-        release_data(&mut self.reasm, cx, [p.data, p.data2]);
-    }
-
-    /// The socket buffer of an aggregate with so many bytes of data.
-    #[inline]
-    fn build(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        p: &Apart,
-        bytes: u32,
-    ) -> Result<RxSkb, Dropped> {
-        let named = p.pages == 0 || self.name_pages(c, p.pages.into());
-        let header = p.header.ok_or(Dropped::Lie);
-        let skb = header.and_then(|span| {
-            let skb = copy_cell(cx, &mut self.heads, &self.header, &span);
-            self.header.used(&span);
-            skb
-        });
-        let whole = if p.pages == 0 { &[] } else { &*self.whole };
-        let put = skb.and_then(|mut skb| {
-            // Length by length the data must be what the device says there is.
-            if !named || u64::from(bytes) != c.c5.data_len() {
-                return Err(Dropped::Lie);
-            }
-            put_run(&mut self.reasm, cx, &mut skb, p.data, whole, p.data2)?;
-            Ok(skb)
-        });
-        if put.is_err() {
-            for &id in whole {
-                self.reasm.release(cx, id);
-            }
-        }
-        put
-    }
-
-    /// A packet, or a part of one, of a flow's aggregate.
-    #[inline(never)]
-    fn flow(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        p: &Apart,
-        flow: u16,
-        count: &counters::Rx,
-    ) {
-        let (header, data, data2) = (p.header, p.data, p.data2);
-        let named = p.pages == 0 || self.name_pages(c, p.pages.into());
-        let before = core::mem::replace(&mut self.partial, Partial::None);
-        let (mut bytes, mut dropped) = match before {
-            Partial::Flow(bytes, dropped) => (bytes, dropped),
-            _ => (0, false),
-        };
-        let first = matches!(before, Partial::None);
-        let need = if first { need(c, p) } else { Need::default() };
-        let starts = first
-            && match (p.head.opcode, &header) {
-                (Opcode::Start | Opcode::CloseStart, _) => true,
-                (_, Some(span)) => !self.joins(cx, c, flow, span, &need, count),
-                (_, None) => false,
-            };
-        if starts {
-            let skb = match header {
-                Some(span) => copy_cell(cx, &mut self.heads, &self.header, &span),
-                None => Err(Dropped::Lie),
-            };
-            if let Err(e) = &skb {
-                count_drop(count, e, p.head.segs);
-                dropped = true;
-            }
-            let meta = flows::meta(c, self.queue, self.offer);
-            self.flows.start(flow, skb.ok(), c, meta);
-        }
-        if let Some(span) = &header {
-            self.header.used(span);
-        }
-        bytes = bytes.saturating_add(p.len(self.reasm.size()));
-        let whole = if p.pages == 0 { &[] } else { &*self.whole };
-        let put = match self.flows.skb(cx, flow, c, &need, count) {
-            // Length by length the data must be what the device says the packet has.
-            Ok(_) if !p.head.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
-            Ok(_) if (p.head.segs > 1 && !first) || !named => Err(Dropped::Lie),
-            Ok(skb) => put_run(&mut self.reasm, cx, skb, data, whole, data2),
-            Err(Refused::NoMem) => Err(Dropped::NoMem),
-            Err(Refused::Orphan) => Err(Dropped::Orphan),
-            Err(Refused::Malformed) => Err(Dropped::Lie),
-        };
-        release_data(&mut self.reasm, cx, [data, data2]);
-        if let Err(e) = put {
-            for &id in whole {
-                self.reasm.release(cx, id);
-            }
-            if !dropped {
-                count_drop(count, &e, p.head.segs);
-                dropped = true;
-            }
-            count.drop_orphan.add(self.flows.spoil(flow).into());
-        }
-        if p.head.cont {
-            self.partial = Partial::Flow(bytes, dropped);
-            return;
-        }
-        let last = data2.as_ref().or(data.as_ref());
-        self.flows.appended(flow, c, p.head.segs, bytes, last);
-        if p.head.opcode == Opcode::AppendClose || !p.head.more {
-            self.flows.close(cx, flow, count);
-        }
-    }
-
-    /// Takes note of the ids of a completion's whole pages. False if it has not so many.
-    fn name_pages(&mut self, c: &Completion, count: usize) -> bool {
-        let whole = &mut self.whole;
-        whole.clear();
-        let mut name = |id| {
-            if whole.len() < count {
-                // There is room for as many as a completion can say.
-                let _ = whole.push_within_capacity(id);
-            }
-        };
-        let here = page_ids(c.c7.0).into_iter().take(PAGES_INLINE);
-        here.for_each(&mut name);
-        for _ in 0..pages_behind(count) {
-            if !self.ring.take_pages(&mut name) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Whether a packet with this header goes on with its flow's open aggregate.
-    fn joins(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        flow: u16,
-        span: &Span,
-        need: &Need,
-        count: &counters::Rx,
-    ) -> bool {
-        let mut copy = [0; CELL_SIZE as usize];
-        // The device might write to the cell once more: what is compared is a copy.
-        let Some(header) = copy.get_mut(..usize::from(span.len)) else {
-            return false;
-        };
-        match self.header.at(span) {
-            Some((mem, off)) if mem.copy_to(off, header).is_ok() => {
-                self.flows.joins(cx, flow, c, header, need, count)
-            }
-            _ => false,
-        }
-    }
 }
 
 impl Drop for Receiver<'_> {
     fn drop(&mut self) {
         let lost = self.flows.left_over();
         self.counters.rx.drop_orphan.add(lost);
-    }
-}
-
-/// What a packet of an aggregate, whose first completion this is, needs of its socket buffer.
-#[inline]
-fn need(c: &Completion, p: &Apart) -> Need {
-    let frags = if p.head.cont {
-        // The 16-bit length in pages and one that it begins in the middle of, and with aligned PDUs
-        // another for each that begins in it.
-        let pages = c.c5.data_len() as u32 / BUF_SIZE + 1;
-        let pdus = c.c5.data_len() as u32 / PDU_MIN as u32 + 1;
-        1 + pages + pdus
-    } else {
-        1 + u32::from(p.pages) + u32::from(p.data2.is_some())
-    };
-    Need {
-        frags,
-        at: p.data.map(|span| (span.id, span.off)),
     }
 }
 
@@ -586,29 +395,6 @@ fn put_data(
             .map_err(|_| Dropped::Lie)?;
     }
     Ok(())
-}
-
-/// Puts data behind what a socket buffer holds: a range, whole pages, a range.
-///
-/// The whole pages are the device's no more, but for those behind one that was refused.
-#[inline]
-fn put_run(
-    pages: &mut Pages<'_>,
-    cx: &PollContext<'_>,
-    skb: &mut RxSkb,
-    first: Option<Span>,
-    whole: &[u16],
-    last: Option<Span>,
-) -> Result<(), Dropped> {
-    put_data(pages, skb, [first, None])?;
-    for &id in whole {
-        let page = pages.take(id).ok_or(Dropped::Lie)?;
-        if let Err(page) = skb.add_whole(page) {
-            page.recycle(cx);
-            return Err(Dropped::Lie);
-        }
-    }
-    put_data(pages, skb, [last, None])
 }
 
 /// Takes back the pages that the device is done with.
