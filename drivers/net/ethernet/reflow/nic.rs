@@ -464,6 +464,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         self.set_max_frame(dev.mtu());
         self.steer(dev, setup.queues);
         self.tcbs.up(setup.queues);
+        self.tuning.set(Switch::Program, setup.xdp);
         let on = Ctrl(0).with_rx(1).with_tx(1);
         self.mmio.write(regs::CTRL, on.0);
         let arm = regs::QueueDoorbell(0).with_arm(1);

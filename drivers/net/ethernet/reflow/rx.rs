@@ -235,7 +235,7 @@ impl<'bound> Receiver<'bound> {
         }
     }
 
-    /// Receives up to `budget` packets.
+    /// Takes up to `budget` completions.
     pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
         let counters = self.counters.clone();
         let count = &counters.rx;
@@ -269,6 +269,17 @@ impl<'bound> Receiver<'bound> {
         let fail = self.settings.fail_pages.load(Relaxed);
         let starving = self.reasm.refill(cx, fail, count) | self.packet.refill(cx, fail, count);
         self.ring.polled(work, empty, starving)
+    }
+
+    /// Forgets a packet in several completions if the one at hand does not go on with it.
+    #[inline]
+    fn break_off(&mut self, goes_on: bool, count: &counters::Rx) {
+        if goes_on || matches!(self.partial, Partial::None) {
+            return;
+        }
+        let counted = matches!(self.partial, Partial::Flow(_, true) | Partial::Dropped);
+        count.drop_bad_completion.add((!counted).into());
+        self.partial = Partial::None;
     }
 
     /// Takes note of a packet whose first completion this is. What is not appended ends the flow's
@@ -325,7 +336,13 @@ impl<'bound> Receiver<'bound> {
             Err(_) => return counters.rx.drop_bad_completion.add(1),
         };
         let count = &counters.rx;
-        let first = matches!(self.partial, Partial::None);
+        let goes_on = match self.partial {
+            Partial::Flow(..) => p.is_of_aggregate(),
+            Partial::Split(_) | Partial::Dropped => !p.is_of_aggregate(),
+            Partial::Whole(_) | Partial::None => false,
+        };
+        self.break_off(goes_on, count);
+        let first = !goes_on;
         if first {
             self.begin(cx, c, &p.head, counters);
         }

@@ -304,7 +304,11 @@ impl Device {
             .oldest_idle()
             .zip(self.age_ns())
             .map(|((_, since), age)| since.saturating_add(age));
-        let reclaim = |queue: &Queue| queue.rx.as_ref().and_then(|rx| rx.reclaim_at);
+        // A queue whose window is full waits for the driver alone.
+        let reclaim = |queue: &Queue| {
+            let rx = queue.rx.as_ref().filter(|rx| !rx.is_window_full());
+            rx.and_then(|rx| rx.reclaim_at)
+        };
         self.queues
             .iter()
             .flat_map(|queue| [queue.irq.deadline(self.now), reclaim(queue)])
@@ -446,7 +450,7 @@ impl Device {
         let q = &mut self.queues[queue];
         let unseen = q.unseen();
         q.irq
-            .set_full(q.rx.as_ref().is_some_and(RxSide::is_window_full));
+            .set_full(q.rx.as_ref().is_some_and(RxSide::waits_for_driver));
         q.irq.news(unseen, waiting, self.now);
     }
 

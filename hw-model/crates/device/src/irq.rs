@@ -22,7 +22,7 @@ pub(crate) struct Irq {
     unseen: u32,
     /// Packets in the packet memory.
     waiting: u32,
-    /// They wait for the driver, whose window is full.
+    /// They wait for the driver: for buffers, completions, or room in its window.
     full: bool,
     since: u64,
     latest: u64,
@@ -34,7 +34,7 @@ impl Irq {
         self.armed = on;
     }
 
-    /// Whether the driver's window is full.
+    /// Whether what waits does so for the driver.
     pub(crate) fn set_full(&mut self, full: bool) {
         self.full = full;
     }

@@ -144,7 +144,12 @@ impl Fifo {
             self.begin += 1;
         }
         if let Some(places) = self.flows.get_mut(usize::from(entry.flow)) {
-            places.retain(|&place| place != at);
+            // Packets of a flow leave in order.
+            if places.front() == Some(&at) {
+                places.pop_front();
+            } else {
+                places.retain(|&place| place != at);
+            }
         }
         while self
             .ends

@@ -133,6 +133,11 @@ impl RxSide {
         u32::from(self.cq.unseen()) >= self.window
     }
 
+    /// Whether what waits in the packet memory does so for the driver.
+    pub(crate) fn waits_for_driver(&self) -> bool {
+        self.is_window_full() || self.wait.is_some()
+    }
+
     /// Longest header that re-assembly takes on this queue; `None` if it has no buffers for it.
     pub(crate) fn header_limit(&self) -> Option<usize> {
         self.reasm.as_ref()?;

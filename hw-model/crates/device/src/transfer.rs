@@ -25,7 +25,7 @@ use crate::stats::Counters;
 use crate::tcb::TcbTable;
 use describe::{describe, with_pieces, with_run};
 use gather::is_plain;
-use reflow_hwdef::desc::{pages_behind, Completion};
+use reflow_hwdef::desc::{pages_behind, Completion, PAGES_MAX};
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::{FlowCfg, QueueError};
 use reflow_hwdef::stats::{Global, Queue as QueueStat};
@@ -203,7 +203,7 @@ impl Transfer<'_> {
         if ends_flow && !matches!(manner, Manner::Split { own: false, .. }) {
             give_back = page;
         }
-        let run = self.cfg.gather() != 0 && is_plain(c, manner, &walk);
+        let mut run = self.cfg.gather() != 0 && is_plain(c, manner, &walk);
         let (buffers, parts) = match manner {
             Manner::Small => (0, 1),
             Manner::Whole => {
@@ -212,6 +212,7 @@ impl Transfer<'_> {
             }
             Manner::Split { .. } => {
                 let (fresh, pieces) = needed(place, size, c.data_len, walk.starts.as_slice());
+                run &= pieces <= PAGES_MAX + 2;
                 let parts = if run {
                     1 + pages_behind(pieces.saturating_sub(2))
                 } else {

@@ -8,6 +8,7 @@ use common::driver::{Delivery, Piece};
 use common::frames::{stream, ACK, PSH};
 use common::{Rig, Setup, Tcp};
 use reflow_hwdef::opcode::Opcode;
+use reflow_hwdef::regs::BufKind;
 use reflow_hwdef::stats::Global;
 
 fn gathering() -> Rig {
@@ -181,6 +182,28 @@ fn packets_wait_for_a_host_that_has_enough_to_do() {
         })
         .collect();
     assert_eq!(looks, [vec![1, 1], vec![5, 4], vec![4], vec![]]);
+}
+
+/// A packet over more buffers than a completion can name takes several, as ever.
+#[test]
+fn more_pages_than_a_completion_can_name() {
+    let mut setup = Setup::default();
+    setup.flow_cfg = setup.flow_cfg.with_gather(1);
+    let reasm = &mut setup.queue.shapes[BufKind::Reasm as usize];
+    (reasm.log2_size, reasm.log2_entries, reasm.posted) = (6, 9, 512);
+    let mut rig = Rig::new(setup);
+    rig.arrive(&Tcp::data(1, 1, 8948).build());
+    for i in 0..5 {
+        rig.arrive(&Tcp::data(2, 1 + i * 1000, 1000).build());
+    }
+    let got = rig.deliver();
+    let told: Vec<_> = got
+        .iter()
+        .map(|d| (d.completions, d.last.c0.segs(), d.data.len()))
+        .collect();
+    // 140 buffers in pairs; of the others 63 go into one completion.
+    assert_eq!(told, [(70, 1, 8948), (1, 4, 4000), (1, 1, 1000)]);
+    assert_eq!(got[0].data, stream(1, 1, 8948));
 }
 
 /// Rather than lose packets, the device gives the host more than it wants at a time.

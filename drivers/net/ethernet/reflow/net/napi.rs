@@ -25,7 +25,7 @@ use kernel::{
 
 /// What one poll did.
 pub(crate) struct Outcome {
-    /// Receive work done, in packets, at most the budget.
+    /// Receive work done, in completions, at most the budget.
     pub(crate) work: usize,
     /// There is more to do although the budget was not used up.
     pub(crate) again: bool,
@@ -314,8 +314,12 @@ impl<P: Poll> Vector<P> {
             return Err(ENETDOWN);
         }
         let napi = self.inner.napi.get();
-        // SAFETY: The instance is enabled by the type invariant and the lock is held.
-        unsafe { bindings::napi_disable_locked(napi) };
+        // SAFETY: The instance is enabled by the type invariant and the lock is held. A poll that is
+        // over may still be about to ask for its interrupt, in the name of what is exchanged now.
+        unsafe {
+            bindings::napi_disable_locked(napi);
+            bindings::synchronize_net();
+        }
         // SAFETY: The instance is disabled, so nobody else touches the poll state.
         let out = f(unsafe { &mut *self.inner.poll.get() }, self.napi_ref());
         // SAFETY: Disabled just now, and the lock is held. An interrupt that came meanwhile was

@@ -44,11 +44,7 @@ impl Receiver<'_> {
         let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_cell(c)) else {
             return count.drop_bad_completion.add(1);
         };
-        if !matches!(self.partial, Partial::None) {
-            // The rest of a packet did not come.
-            self.partial = Partial::None;
-            count.drop_bad_completion.add(1);
-        }
+        self.break_off(false, count);
         self.begin(cx, c, &head, counters);
         let meta = flows::meta(c, self.queue, self.offer);
         match self.small.at(&span) {
@@ -76,7 +72,9 @@ impl Receiver<'_> {
             return count.drop_bad_completion.add(1);
         };
         let span = &span;
-        if matches!(self.partial, Partial::None) {
+        let goes_on = matches!(self.partial, Partial::Whole(_) | Partial::Dropped);
+        self.break_off(goes_on, count);
+        if !goes_on {
             self.begin(cx, c, &head, counters);
         }
         let skb = match core::mem::replace(&mut self.partial, Partial::None) {

@@ -25,7 +25,7 @@ use kernel::{
 
 /// What a poll of the receive side came to.
 pub(crate) struct Polled {
-    /// Packets received.
+    /// Completions taken: a packet has one at least, several that were merged may have one.
     pub(crate) work: usize,
     /// There is more to do.
     pub(crate) again: bool,

@@ -295,9 +295,10 @@ impl<'bound> Receiver<'bound> {
     ) -> Result<Buff<'p>, Dropped> {
         match decode::item(c) {
             Ok(Item::Part(Place::Full(span))) => self.whole(cx, c, before, &span),
-            // Nothing is merged that would take more pages.
-            Ok(Item::Part(Place::Split(header, data, data2))) if c.c5.pages() == 0 => {
+            Ok(Item::Part(Place::Split(header, data, data2))) => {
                 let packet = match (before, &header) {
+                    // Nothing is merged here.
+                    (Ok(_), _) if c.c0.segs() > 1 || c.c5.pages() != 0 => Err(Dropped::Lie),
                     (Ok(None), Some(header)) => self.headers(cx, c, header),
                     (Ok(Some(packet)), None) => Ok(packet),
                     (Ok(_), _) => Err(Dropped::Lie),

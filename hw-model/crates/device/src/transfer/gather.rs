@@ -101,7 +101,7 @@ impl Transfer<'_> {
                 plan.opcode == Opcode::AppendClose && self.pm.ends_before(self.queue, place);
             if overtakes
                 || packet.control.hdr_len != first.hdr_len
-                || !self.fits(rx, packet, &plan, (at, done), host)?
+                || !self.fits(rx, packet, &plan, (at, done), host)
             {
                 return Ok(());
             }
@@ -115,7 +115,9 @@ impl Transfer<'_> {
                 join(done, &next, &plan);
                 self.extend_run();
             }
-            self.transferred(&packet.control, &plan);
+            if written.is_ok() {
+                self.transferred(&packet.control, &plan);
+            }
             self.leave(flow, plan.ends_flow);
             self.pm.recycle(packet);
             written?;
@@ -133,7 +135,7 @@ impl Transfer<'_> {
         plan: &Plan,
         (at, done): (usize, &Completion),
         host: &impl Host,
-    ) -> Result<bool, MemError> {
+    ) -> bool {
         let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
         let len = packet.control.data_len;
         let (fresh, _) = needed(plan.place, size, len, &[]);
@@ -156,14 +158,12 @@ impl Transfer<'_> {
             || done.c0.segs() == MAX_SEGS
             || done.c5.data_len() + len as u64 > MAX_DATA
         {
-            return Ok(false);
+            return false;
         }
         match &mut rx.reasm {
-            Some(ring) => {
-                ring.fetch(host, fresh)?;
-                Ok(ring.available() >= fresh)
-            }
-            None => Ok(false),
+            // One that cannot be read is met again when its packet is the first.
+            Some(ring) => ring.fetch(host, fresh).is_ok() && ring.available() >= fresh,
+            None => false,
         }
     }
 
