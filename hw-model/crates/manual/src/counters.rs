@@ -115,7 +115,11 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
         page.table(&["Name", "What it counts"], &rows);
     }
     page.section("Operation codes: rxN_op_*");
-    page.paragraph(&["Packets by the operation code that they were transferred with."]);
+    page.paragraph(&[
+        "Packets by the operation code that they were transferred with. A completion that stands \
+         for several packets has the code of the first: the others count as append, even if the \
+         last of them closed the aggregate. ``hw_op_*`` are exact.",
+    ]);
     let rows: Vec<Vec<String>> = Opcode::ALL
         .iter()
         .map(|op| {
