@@ -155,8 +155,9 @@ pub(crate) mod rx_flags {
 ///
 /// `memory` is where `page` lies, if there is one; pieces behind `off` are in no packet.
 pub(crate) struct Heads {
-    pool: Arc<PagePool>,
+    /// Declared first: the pool goes at once if its pages are back by then.
     page: Option<PoolPage>,
+    pool: Arc<PagePool>,
     memory: *mut u8,
     off: usize,
 }

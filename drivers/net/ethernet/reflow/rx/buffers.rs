@@ -217,8 +217,9 @@ enum Entry {
 /// Buffers that are pages.
 pub(super) struct Pages<'bound> {
     ring: Ring<'bound>,
-    pool: Arc<PagePool>,
+    /// Declared before the pool: it goes at once if its pages are back by then, else a second later.
     entries: KVVec<Entry>,
+    pool: Arc<PagePool>,
     free: Option<u16>,
     /// Ids in state `Posted`: at least as many as the device still has in the ring.
     posted: u16,
