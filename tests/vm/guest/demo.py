@@ -183,8 +183,9 @@ class Demo:
             share = count / max(sum(packets), 1)
             print(f"   queue {queue}          {count:>12,} {skbs[queue]:>9,} {100 * share:5.1f} %  "
                   f"{self._alerts(queue)}")
-            if not count:
-                self.wrong.append(f"queue {queue} received nothing")
+        # Once in 80 runs the hash leaves one of four queues without any of the connections.
+        if sum(map(bool, packets)) < min(2, len(packets)):
+            self.wrong.append("all packets came to one queue")
 
     def _alerts(self, queue):
         counts = self.raised.get(f"{self.rig.device}-{queue}")
