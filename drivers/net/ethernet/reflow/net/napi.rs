@@ -314,8 +314,10 @@ impl<P: Poll> Vector<P> {
             return Err(ENETDOWN);
         }
         let napi = self.inner.napi.get();
-        // SAFETY: The instance is enabled by the type invariant and the lock is held. A poll that is
-        // over may still be about to ask for its interrupt, in the name of what is exchanged now.
+        // A poll that is over may still be about to ask for its interrupt, in the name of what will
+        // be exchanged.
+        //
+        // SAFETY: The instance is enabled by the type invariant and the lock is held.
         unsafe {
             bindings::napi_disable_locked(napi);
             bindings::synchronize_net();

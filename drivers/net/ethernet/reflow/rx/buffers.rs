@@ -217,7 +217,8 @@ enum Entry {
 /// Buffers that are pages.
 pub(super) struct Pages<'bound> {
     ring: Ring<'bound>,
-    /// Declared before the pool: it goes at once if its pages are back by then, else a second later.
+    /// Declared before the pool, which goes at once if its pages are back by then, else a second
+    /// later.
     entries: KVVec<Entry>,
     pool: Arc<PagePool>,
     free: Option<u16>,
