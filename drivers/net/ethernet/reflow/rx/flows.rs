@@ -334,8 +334,9 @@ impl Flows {
 
     /// Hands all open aggregates up, keeping the headers of those that may still grow.
     pub(super) fn flush(&mut self, cx: &PollContext<'_>, count: &counters::Rx) {
-        while let Some(flow) = self.open.pop() {
-            let Some(place) = self.places.get_mut(usize::from(flow)) else {
+        // In the order in which they were opened.
+        for flow in &self.open {
+            let Some(place) = self.places.get_mut(usize::from(*flow)) else {
                 continue;
             };
             place.listed = false;
@@ -348,6 +349,7 @@ impl Flows {
                 other => place.state = other,
             }
         }
+        self.open.clear();
     }
 }
 
