@@ -3,9 +3,13 @@
 //! The command ring: requests of the control plane that the device answers.
 //!
 //! One command is under way at a time. Whoever asks sleeps until the device has answered, which
-//! takes it well under a millisecond as a rule; a device that has not after a second is given up on
-//! for this command, and the ring starts anew. All functions may sleep, and none trusts what the
-//! device says: answers are checked to be about the command that was asked, and to be in range.
+//! takes it well under a millisecond as a rule. A device that has not after [`TIMEOUT`] has a
+//! verdict: for [`REST`] all further commands fail at once with the same error, so that nobody
+//! waits a second time, whatever locks are held. Then one is tried again; a reset of the device
+//! ends the verdict, see [`Commands::revive`].
+//!
+//! All functions may sleep, and none trusts what the device says: answers are checked to be about
+//! the command that was asked, and to be in range.
 
 use crate::{
     hw::{
@@ -51,6 +55,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         barrier,
         Arc,
         Mutex, //
@@ -73,7 +81,9 @@ const FLOWS_AT_ONCE: usize = (1 << LOG2_BLOCK) / FLOW_WORDS;
 pub(crate) const KEY_LEN: usize = 8 * KEY_WORDS;
 
 /// The device is given up on after this.
-const TIMEOUT: Delta = Delta::from_millis(1000);
+const TIMEOUT: Delta = Delta::from_millis(800);
+/// How long nothing is asked of a device that did not answer.
+const REST: Delta = Delta::from_millis(2000);
 /// First pause between two looks for the answer, in microseconds; it doubles up to [`MAX_PAUSE`].
 const MIN_PAUSE: i64 = 10;
 /// Longest pause, in microseconds.
@@ -212,6 +222,9 @@ struct Ring<'bound> {
     /// The device has the command ring at all.
     present: bool,
     running: bool,
+    /// Why the last command failed and when, if the device did not answer it.
+    verdict: Option<(Error, Instant<Monotonic>)>,
+    silent: Arc<Atomic<bool>>,
 }
 
 impl Ring<'_> {
@@ -271,8 +284,14 @@ impl Ring<'_> {
         if !self.present {
             return Err(EOPNOTSUPP);
         }
+        if let Some((why, when)) = self.verdict {
+            if when.elapsed() < REST {
+                return Err(why);
+            }
+        }
         if !self.running {
-            self.start()?;
+            let started = self.start();
+            self.judge(started)?;
         }
         let at = self.next.slot(LOG2_ENTRIES) * CMD_WORDS;
         let tag = u64::from(self.next.raw());
@@ -293,20 +312,29 @@ impl Ring<'_> {
             }
             Ok(answer)
         });
-        match answer {
-            Ok(answer) => status(answer),
-            Err(e) => {
-                dev_err!(
-                    self.dev,
-                    "command {} of {} was not answered ({}); the command ring starts anew\n",
-                    command as u8,
-                    index,
-                    e.to_errno()
-                );
-                self.stop();
-                Err(e)
-            }
+        if let (Err(e), None) = (&answer, &self.verdict) {
+            dev_err!(
+                self.dev,
+                "command {} of {} was not answered ({}); commands rest until the device is reset\n",
+                command as u8,
+                index,
+                e.to_errno()
+            );
         }
+        status(self.judge(answer)?)
+    }
+
+    /// Takes note of whether the device answers.
+    fn judge<R>(&mut self, answer: Result<R>) -> Result<R> {
+        self.verdict = answer
+            .as_ref()
+            .err()
+            .map(|&why| (why, Instant::<Monotonic>::now()));
+        self.silent.store(self.verdict.is_some(), Relaxed);
+        if self.verdict.is_some() {
+            self.stop();
+        }
+        answer
     }
 }
 
@@ -335,6 +363,8 @@ impl Drop for Ring<'_> {
 /// it does not answer or answers nonsense, [`ENODEV`] if it has gone, and may sleep.
 pub(crate) struct Commands<'bound> {
     ring: Pin<KBox<Mutex<Ring<'bound>>>>,
+    /// The device did not answer the last command.
+    silent: Arc<Atomic<bool>>,
 }
 
 impl<'bound> Commands<'bound> {
@@ -348,6 +378,7 @@ impl<'bound> Commands<'bound> {
         mmio: &Arc<Mmio<'bound>>,
         present: bool,
     ) -> Result<Self> {
+        let silent = Arc::new(Atomic::new(false), GFP_KERNEL)?;
         let ring = Ring {
             dev,
             mmio: mmio.clone(),
@@ -356,10 +387,31 @@ impl<'bound> Commands<'bound> {
             next: Index::ZERO,
             present,
             running: false,
+            verdict: None,
+            silent: silent.clone(),
         };
         Ok(Self {
+            silent,
             ring: KBox::pin_init(new_mutex!(ring, "reflow::cmd"), GFP_KERNEL)?,
         })
+    }
+
+    /// Whether the device did not answer the last command. From any context.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent.load(Relaxed)
+    }
+
+    /// Takes note that the device was reset: it is asked again, from the beginning of the ring.
+    pub(crate) fn revive(&self) {
+        let mut ring = self.ring.lock();
+        ring.stop();
+        ring.verdict = None;
+        self.silent.store(false, Relaxed);
+    }
+
+    /// Has the device access the ring no more until the next command.
+    pub(crate) fn quiesce(&self) {
+        self.ring.lock().stop();
     }
 
     /// A command without a block.

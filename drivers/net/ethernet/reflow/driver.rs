@@ -120,7 +120,6 @@ fn probe<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
         Err(_) => (used, vectors(used)?),
     };
     let irqs = Arc::new(irqs, GFP_KERNEL)?;
-    mmio.write(regs::EVENT_VECTOR, queues);
     let parser = Parser::new(&mmio)?;
     parser.load_first(dev)?;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The device's counters, which it keeps up to date in host memory.
+//!
+//! The device counts from its last reset; here counters go on over resets.
 
 use crate::{
     hw::{
@@ -12,7 +14,10 @@ use crate::{
         }, //
     },
     mmio::Mmio,
-    net::dma::Words, //
+    net::{
+        dma::Words,
+        stats::Counter, //
+    }, //
 };
 use kernel::{
     device::{
@@ -20,17 +25,36 @@ use kernel::{
         Bound, //
     },
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        barrier,
+        Arc, //
+    }, //
 };
+
+/// A count at or above this is not one: the device wrote something else there.
+const PLAUSIBLE: u64 = 1 << 48;
+/// Looks at a counter while counts move. Who moves them may have been interrupted by who looks, so
+/// there is an end to it; the sum may be short of what is moved then.
+const RETRIES: u32 = 1000;
 
 /// The statistics block.
 pub(crate) struct Block<'bound> {
     words: Words,
+    /// What was counted before the last reset, by the same index.
+    before: KVVec<Counter>,
+    /// Odd while counts move from `words` to `before`.
+    moves: Atomic<u32>,
     mmio: Arc<Mmio<'bound>>,
 }
 
 impl<'bound> Block<'bound> {
-    /// Has the device keep its counters of `queues` queues in memory. May sleep.
+    /// Makes the block of a device with `queues` queues, which does not hear of it yet. May sleep.
     ///
     /// # Errors
     ///
@@ -42,39 +66,93 @@ impl<'bound> Block<'bound> {
     ) -> Result<Self> {
         let log2 = stats::block_len(queues).next_power_of_two().ilog2();
         let words = Words::new(dev, log2)?;
-        mmio.write_addr(regs::STATS_LO, regs::STATS_HI, words.dma_address());
-        mmio.write(regs::STATS_CTRL, 1);
+        let mut before = KVVec::with_capacity(words.len(), GFP_KERNEL)?;
+        for _ in 0..words.len() {
+            before.push(Counter::default(), GFP_KERNEL)?;
+        }
         Ok(Self {
             words,
+            before,
+            moves: Atomic::new(0),
             mmio: mmio.clone(),
         })
     }
 
+    /// Has the device, which was reset, keep its counters in the block. The instance lock is held,
+    /// or nobody else knows of the device yet.
+    pub(crate) fn restore(&self) {
+        self.moves
+            .store(self.moves.load(Relaxed).wrapping_add(1), Relaxed);
+        barrier::smp_mb(barrier::Full);
+        for (i, before) in self.before.iter().enumerate() {
+            let count = self.words.read(i);
+            if count < PLAUSIBLE {
+                before.add(count);
+            }
+            self.words.write(i, 0);
+        }
+        self.moves
+            .store(self.moves.load(Relaxed).wrapping_add(1), Release);
+        self.ask_again();
+    }
+
+    /// Whether the device keeps the block up to date, as far as it says.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.mmio.read(regs::STATS_CTRL) == 1
+    }
+
+    /// Tells the device of the block once more.
+    pub(crate) fn ask_again(&self) {
+        self.mmio
+            .write_addr(regs::STATS_LO, regs::STATS_HI, self.words.dma_address());
+        self.mmio.write(regs::STATS_CTRL, 1);
+    }
+
+    /// Has the device access the block no more.
+    pub(crate) fn quiesce(&self) {
+        self.mmio.write(regs::STATS_CTRL, 0);
+        // The read returns when the device has done its last access to memory.
+        self.mmio.read(regs::STATS_CTRL);
+    }
+
+    /// The counter at a place of the block.
+    fn at(&self, index: usize) -> u64 {
+        let mut count = 0;
+        for _ in 0..RETRIES {
+            let moves = self.moves.load(Acquire);
+            let before = self.before.get(index).map_or(0, Counter::read);
+            count = before.wrapping_add(self.words.read(index));
+            barrier::smp_mb(barrier::Read);
+            if moves % 2 == 0 && self.moves.load(Relaxed) == moves {
+                break;
+            }
+        }
+        count
+    }
+
     /// A counter of the device, at most some milliseconds old. From any context.
     pub(crate) fn global(&self, which: Global) -> u64 {
-        self.words.read(which as usize)
+        self.at(which as usize)
     }
 
     /// The counter at `index` of the device's table.
     pub(crate) fn global_at(&self, index: usize) -> u64 {
-        self.words.read(index)
+        self.at(index)
     }
 
     /// A counter of a queue.
     pub(crate) fn queue(&self, queue: usize, which: Queue) -> u64 {
-        self.words.read(stats::queue_base(queue) + which as usize)
+        self.at(stats::queue_base(queue) + which as usize)
     }
 
     /// The counter at `index` of a queue's table.
     pub(crate) fn queue_at(&self, queue: usize, index: usize) -> u64 {
-        self.words.read(stats::queue_base(queue) + index)
+        self.at(stats::queue_base(queue) + index)
     }
 }
 
 impl Drop for Block<'_> {
     fn drop(&mut self) {
-        self.mmio.write(regs::STATS_CTRL, 0);
-        // The read returns when the device has done its last access to memory.
-        self.mmio.read(regs::STATS_CTRL);
+        self.quiesce();
     }
 }

@@ -5,6 +5,8 @@
 use crate::{
     cmd::Commands,
     counters,
+    filter::Filter,
+    health,
     hw::{
         regs::{
             self,
@@ -12,7 +14,6 @@ use crate::{
             Ctrl,
             Event,
             Features,
-            RxMode,
             Status, //
         },
         stats::{
@@ -30,6 +31,7 @@ use crate::{
         device::{
             self as netdev,
             features,
+            watch::Finding,
             Device,
             MacAddr,
             QueuePair,
@@ -132,10 +134,19 @@ pub(crate) struct Nic<'bound> {
     features: Features,
     /// Entries of the flow database; written under the instance lock, while down.
     flows: Atomic<usize>,
-    /// Shadow of RX_MODE; written under the instance lock.
-    rx_mode: Atomic<u32>,
+    /// The MAC filter.
+    pub(crate) filter: Filter<'bound>,
+    /// What the watch saw last.
+    pub(crate) seen: health::Seen,
     /// Interrupt moderation: microseconds, packets, adaptive; written under the instance lock.
     coalesce: [Atomic<u32>; 3],
+}
+
+/// The station address from the factory.
+fn permanent_mac(mmio: &Mmio<'_>) -> MacAddr {
+    let lo = mmio.read(regs::PERM_MAC_LO).to_le_bytes();
+    let hi = mmio.read(regs::PERM_MAC_HI).to_le_bytes();
+    [lo[0], lo[1], lo[2], lo[3], hi[0], hi[1]]
 }
 
 impl<'bound> Nic<'bound> {
@@ -193,7 +204,8 @@ impl<'bound> Nic<'bound> {
             caps,
             features,
             flows: Atomic::new(flows as usize),
-            rx_mode: Atomic::new(RxMode(0).with_broadcast(1).0),
+            filter: Filter::new(&mmio, permanent_mac(&mmio))?,
+            seen: health::Seen::default(),
             coalesce: [
                 Atomic::new(COALESCE.rx_usecs),
                 Atomic::new(COALESCE.rx_frames),
@@ -201,6 +213,7 @@ impl<'bound> Nic<'bound> {
             ],
             mmio,
         };
+        this.bring_back()?;
         this.apply_features(this.switchable());
         this.self_test();
         Ok(this)
@@ -250,17 +263,39 @@ impl<'bound> Nic<'bound> {
             return Err(EINVAL);
         }
         let done = dev.while_down(|| {
-            self.mmio.write(regs::FLOW_SIZE, to);
-            if self.mmio.read(regs::FLOW_SIZE) != to {
-                return Err(EIO);
-            }
+            let before = self.flows.load(Relaxed);
             self.flows.store(to as usize, Relaxed);
-            Ok(())
+            self.write_flow_size()
+                .inspect_err(|_| self.flows.store(before, Relaxed))
         });
         if done == Err(EBUSY) {
             ack.say(c"take the interface down first");
         }
         done
+    }
+
+    /// Tells the device how many entries its flow database is to use. No queue runs.
+    ///
+    /// # Errors
+    ///
+    /// [`EIO`] if it does not take that many.
+    pub(crate) fn write_flow_size(&self) -> Result {
+        let to = u32::try_from(self.flows())?;
+        self.mmio.write(regs::FLOW_SIZE, to);
+        if self.mmio.read(regs::FLOW_SIZE) != to {
+            return Err(EIO);
+        }
+        Ok(())
+    }
+
+    /// The interrupt vector of events: behind those of the queues.
+    pub(crate) fn event_vector(&self) -> u32 {
+        self.counters.len() as u32
+    }
+
+    /// Queue pairs of the device.
+    pub(crate) fn device_queues(&self) -> u32 {
+        self.caps.queues()
     }
 
     /// Interrupt moderation in force.
@@ -286,9 +321,7 @@ impl<'bound> Nic<'bound> {
 
     /// The station address from the factory.
     pub(crate) fn permanent_mac(&self) -> MacAddr {
-        let lo = self.mmio.read(regs::PERM_MAC_LO).to_le_bytes();
-        let hi = self.mmio.read(regs::PERM_MAC_HI).to_le_bytes();
-        [lo[0], lo[1], lo[2], lo[3], hi[0], hi[1]]
+        permanent_mac(&self.mmio)
     }
 
     /// Features that this device lets the user switch.
@@ -322,14 +355,7 @@ impl<'bound> Nic<'bound> {
         self.settings
             .hash
             .store(on & features::RXHASH != 0, Relaxed);
-        let strip = u32::from(on & features::VLAN_RX != 0);
-        let mode = RxMode(self.rx_mode.load(Relaxed)).with_vlan_strip(strip);
-        self.set_mode(mode);
-    }
-
-    fn set_mode(&self, mode: RxMode) {
-        self.rx_mode.store(mode.0, Relaxed);
-        self.mmio.write(regs::RX_MODE, mode.0);
+        self.filter.strip_vlan(on & features::VLAN_RX != 0);
     }
 
     fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<rx::Side<'bound>> {
@@ -349,46 +375,9 @@ impl<'bound> Nic<'bound> {
         rx::Side::new(&parts, setup.xdp)
     }
 
-    fn open_queue(&self, dev: &Device, setup: &Setup, i: usize) -> Result<QueuePair<Self>> {
-        let counters = self.counters.get(i).ok_or(EINVAL)?;
-        let log2 = setup.rings.tx;
-        let (ring, cleaner) = tx::new(self.dev, &self.dma, &self.mmio, i, log2, counters)?;
-        let receiver = self.receiver(dev, setup, i)?;
-        Ok(QueuePair {
-            tx: ring,
-            poll: Queue::new(&self.mmio, i, receiver, cleaner, counters.clone()),
-            shared: Doorbell::new(&self.mmio, i),
-        })
-    }
-
-    fn set_max_frame(&self, mtu: u32) {
+    /// Tells the device the longest frame that it is to take.
+    pub(crate) fn write_max_frame(&self, mtu: u32) {
         self.mmio.write(regs::MAX_FRAME, mtu + FRAME_OVERHEAD);
-    }
-
-    /// Passes the state of the wire on, and asks to hear of the next change.
-    fn update_link(&self, dev: &Device) {
-        self.mmio
-            .write(regs::EVENT_ARM, Event(0).with_link(1).with_queue_fault(1).0);
-        let status = self.mmio.read(regs::STATUS);
-        let up = status != GONE && Status(status).link() != 0;
-        if up != dev.carrier() {
-            dev_info!(self.dev, "link {}\n", if up { "up" } else { "down" });
-            dev.set_carrier(up);
-        }
-    }
-
-    fn report_faults(&self) {
-        for queue in 0..self.counters.len() {
-            let status = regs::QueueStatus(self.mmio.read(queue_reg(queue, regs::Q_STATUS)));
-            if status.0 != GONE && status.error() != 0 {
-                dev_err!(
-                    self.dev,
-                    "queue {} stopped with error {}; take the interface down and up to mend it\n",
-                    queue,
-                    status.error()
-                );
-            }
-        }
     }
 }
 
@@ -442,13 +431,55 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     type Poll = Queue<'bound>;
     type Rx = rx::Side<'bound>;
 
-    fn open(&self, dev: &Device, setup: &Setup) -> Result<KVec<QueuePair<Self>>> {
-        let queues = setup.queues as usize;
-        let mut pairs = KVec::with_capacity(queues, GFP_KERNEL)?;
-        for i in 0..queues {
-            pairs.push(self.open_queue(dev, setup, i)?, GFP_KERNEL)?;
+    fn open_queue(&self, dev: &Device, setup: &Setup, i: usize) -> Result<QueuePair<Self>> {
+        let counters = self.counters.get(i).ok_or(EINVAL)?;
+        let log2 = setup.rings.tx;
+        let (ring, cleaner) = tx::new(self.dev, &self.dma, &self.mmio, i, log2, counters)?;
+        let receiver = self.receiver(dev, setup, i)?;
+        Ok(QueuePair {
+            tx: ring,
+            poll: Queue::new(&self.mmio, i, receiver, cleaner, counters.clone()),
+            shared: Doorbell::new(&self.mmio, i),
+        })
+    }
+
+    fn restore(&self, dev: &Device, setup: &Setup, reset: bool) -> Result {
+        if !reset && self.is_as_left() {
+            return Ok(());
         }
-        Ok(pairs)
+        self.bring_back_for(dev, setup)
+    }
+
+    fn quiesce(&self) {
+        self.mmio.write(regs::CTRL, 0);
+        self.mmio.write(regs::EVENT_ARM, 0);
+        self.cmd.quiesce();
+        self.hw.quiesce();
+    }
+
+    fn is_present(&self) -> bool {
+        self.mmio.present().is_ok()
+    }
+
+    fn link(&self) -> bool {
+        let arm = Event(0).with_link(1).with_queue_fault(1);
+        self.mmio.write(regs::EVENT_ARM, arm.0);
+        let status = self.mmio.read(regs::STATUS);
+        status != GONE && Status(status).link() != 0
+    }
+
+    fn watch(&self, _dev: &Device) -> Option<Finding> {
+        self.watch_device()
+    }
+
+    fn watch_queue(
+        &self,
+        _dev: &Device,
+        queue: usize,
+        shared: &Doorbell<'bound>,
+        timed_out: bool,
+    ) -> Option<Finding> {
+        self.watch_pair(queue, shared, timed_out)
     }
 
     fn start_queue(&self, queue: usize, tx: &mut Self::Tx, poll: &mut Self::Poll) -> Result {
@@ -461,7 +492,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     }
 
     fn start(&self, dev: &Device, setup: &Setup) {
-        self.set_max_frame(dev.mtu());
+        self.write_max_frame(dev.mtu());
         self.steer(dev, setup.queues);
         self.tcbs.up(setup.queues);
         self.tuning.set(Switch::Program, setup.xdp);
@@ -534,48 +565,23 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     }
 
     fn set_rx_mode(&self, _dev: &Device, mode: &netdev::RxMode<'_>) -> Result {
-        let fits = mode.multicast.len() <= regs::MC_ENTRIES;
-        if fits {
-            for (i, &[a, b, c, d, e, f]) in mode.multicast.iter().enumerate() {
-                let (lo, hi) = ([a, b, c, d], [e, f, 0, 0]);
-                self.mmio
-                    .write_at(regs::MC_TABLE, 2 * i, u32::from_le_bytes(lo));
-                self.mmio
-                    .write_at(regs::MC_TABLE, 2 * i + 1, u32::from_le_bytes(hi));
-            }
-            self.mmio
-                .write(regs::MC_COUNT, u32::try_from(mode.multicast.len())?);
-        }
-        let now = RxMode(self.rx_mode.load(Relaxed))
-            .with_promisc(mode.promisc.into())
-            .with_allmulti((mode.allmulti || !fits).into());
-        self.set_mode(now);
+        self.filter.set(mode);
         Ok(())
     }
 
     fn set_mac(&self, addr: &MacAddr) {
-        let &[a, b, c, d, e, f] = addr;
-        self.mmio
-            .write(regs::MAC_LO, u32::from_le_bytes([a, b, c, d]));
-        self.mmio
-            .write(regs::MAC_HI, u32::from_le_bytes([e, f, 0, 0]));
+        self.filter.set_station(addr);
     }
 
     fn set_mtu(&self, mtu: u32) {
-        self.set_max_frame(mtu);
+        self.write_max_frame(mtu);
     }
 
-    fn registered(&self, dev: &Device) {
-        self.update_link(dev);
-    }
-
-    fn event(&self, dev: &Device) {
-        let what = Event(self.mmio.read(regs::EVENT));
-        self.mmio.write(regs::EVENT, what.0);
-        if what.0 != GONE && what.queue_fault() != 0 {
-            self.report_faults();
+    fn event(&self) {
+        let what = self.mmio.read(regs::EVENT);
+        if what != GONE {
+            self.mmio.write(regs::EVENT, what);
         }
-        self.update_link(dev);
     }
 
     fn fix_features(&self, features: u64) -> u64 {

@@ -99,8 +99,14 @@ impl From<NotLoaded> for Error {
 /// The header parser of a device.
 pub(crate) struct Parser<'bound> {
     mmio: Arc<Mmio<'bound>>,
-    /// Name of the program at work. Locked while another one takes its place.
-    name: Pin<KBox<Mutex<Text>>>,
+    /// The program at work. Locked while another one takes its place.
+    program: Pin<KBox<Mutex<Program>>>,
+}
+
+/// A program that the device accepted.
+struct Program {
+    name: Text,
+    words: KVec<u32>,
 }
 
 impl<'bound> Parser<'bound> {
@@ -112,7 +118,13 @@ impl<'bound> Parser<'bound> {
     pub(crate) fn new(mmio: &Arc<Mmio<'bound>>) -> Result<Self> {
         Ok(Self {
             mmio: mmio.clone(),
-            name: KBox::pin_init(new_mutex!(Text::new(fmt!(""))), GFP_KERNEL)?,
+            program: KBox::pin_init(
+                new_mutex!(Program {
+                    name: Text::default(),
+                    words: KVec::new(),
+                }),
+                GFP_KERNEL,
+            )?,
         })
     }
 
@@ -164,8 +176,30 @@ impl<'bound> Parser<'bound> {
 
     fn load(&self, name: &str, words: &[u32]) -> Result<(), NotLoaded> {
         verify::verify(words).map_err(NotLoaded::Verifier)?;
+        let mut copy =
+            KVec::with_capacity(words.len(), GFP_KERNEL).map_err(|_| NotLoaded::Memory)?;
+        copy.extend_from_slice(words, GFP_KERNEL)
+            .map_err(|_| NotLoaded::Memory)?;
+        let mut now = self.program.lock();
+        self.write(words)?;
+        *now = Program {
+            name: Text::new(fmt!("{name}")),
+            words: copy,
+        };
+        Ok(())
+    }
+
+    /// Puts the program to work again after a reset. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As for loading one.
+    pub(crate) fn restore(&self) -> Result<(), NotLoaded> {
+        self.write(&self.program.lock().words)
+    }
+
+    fn write(&self, words: &[u32]) -> Result<(), NotLoaded> {
         let len = (words.len() / isa::INSTR_WORDS) as u32;
-        let mut now = self.name.lock();
         for (i, &word) in words.iter().enumerate() {
             self.mmio.write_at(regs::PARSER_RAM, i, word);
         }
@@ -177,13 +211,12 @@ impl<'bound> Parser<'bound> {
         if status.error() != 0 || status.len() != len {
             return Err(NotLoaded::Device(status.at(), status.error()));
         }
-        *now = Text::new(fmt!("{name}"));
         Ok(())
     }
 
     /// Name of the program at work. May sleep.
     pub(crate) fn name(&self) -> Text {
-        *self.name.lock()
+        self.program.lock().name
     }
 
     /// CRC-32 of the program at work, from the device.

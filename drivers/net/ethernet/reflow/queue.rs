@@ -4,6 +4,7 @@
 
 use crate::{
     counters,
+    health::SeenQueue,
     hw::{
         index::Index,
         regs::{
@@ -39,10 +40,11 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The doorbell that ends a poll.
+/// The doorbell that ends a poll, and what the watch saw of its queue last.
 pub(crate) struct Doorbell<'bound> {
     mmio: Arc<Mmio<'bound>>,
     reg: usize,
+    pub(crate) seen: SeenQueue,
 }
 
 impl<'bound> Doorbell<'bound> {
@@ -51,6 +53,7 @@ impl<'bound> Doorbell<'bound> {
         Self {
             mmio: mmio.clone(),
             reg: queue_reg(queue, regs::Q_DB),
+            seen: SeenQueue::default(),
         }
     }
 }
@@ -213,6 +216,12 @@ impl<'bound> Poll for Queue<'bound> {
     fn attached(&mut self, napi: NapiRef<'_>) {
         if let Some(rx) = &mut self.rx {
             rx.attached(napi);
+        }
+    }
+
+    fn detached(&mut self) {
+        if let Some(rx) = &mut self.rx {
+            rx.detach();
         }
     }
 

@@ -8,6 +8,7 @@
 //! * [`steering`] decides which queue packets go to.
 //! * [`tcb`] has connections that the device sends where their application is.
 //! * [`queue`] is a queue pair: [`rx`] is the way in, [`tx`] the way out.
+//! * [`record`] is the way back from a reset, [`health`] what is wrong with a device.
 //! * [`hw`] has the facts that the device's model compiles, too; [`mmio`] reaches the registers.
 //! * [`net`] has the safe abstractions over the networking core, with nearly all `unsafe`.
 
@@ -20,6 +21,10 @@ mod counters;
 mod driver;
 #[forbid(unsafe_code)]
 mod ethtool;
+#[forbid(unsafe_code)]
+mod filter;
+#[forbid(unsafe_code)]
+mod health;
 #[forbid(unsafe_code)]
 #[macro_use]
 mod hw;
@@ -38,6 +43,8 @@ mod params;
 mod parser;
 #[forbid(unsafe_code)]
 mod queue;
+#[forbid(unsafe_code)]
+mod record;
 #[forbid(unsafe_code)]
 mod red;
 #[forbid(unsafe_code)]

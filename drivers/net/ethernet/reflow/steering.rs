@@ -82,34 +82,37 @@ impl Nic<'_> {
         }
         self.write_main(&state.main);
         for (context, hash) in (1..).zip(&state.contexts) {
-            if let Some(hash) = hash {
-                self.complain(
-                    self.cmd.rss_set(context, &hash.command()),
-                    "context",
-                    context,
-                );
+            let Some(hash) = hash else { continue };
+            let done = self.cmd.rss_set(context, &hash.command());
+            if !self.is_in_force(done, "context", context) {
+                return;
             }
         }
         for (location, entry) in (0..).zip(&state.rules) {
-            if let Some(entry) = entry {
-                self.complain(
-                    self.cmd.rule_set(location, &entry.command()),
-                    "rule",
-                    location,
-                );
+            let Some(entry) = entry else { continue };
+            let done = self.cmd.rule_set(location, &entry.command());
+            if !self.is_in_force(done, "rule", location) {
+                return;
             }
         }
     }
 
-    fn complain(&self, result: Result, what: &str, number: u32) {
-        if let Err(e) = result {
-            dev_err!(
-                self.dev(),
-                "steering {} {} is not in force ({})\n",
-                what,
-                number,
-                e.to_errno()
-            );
+    /// Logs what the device did not take. False if it does not answer: there is no use in asking
+    /// more of it.
+    fn is_in_force(&self, done: Result, what: &str, number: u32) -> bool {
+        match done {
+            Ok(()) => true,
+            Err(ETIMEDOUT | EIO | ENODEV) => false,
+            Err(e) => {
+                dev_err!(
+                    self.dev(),
+                    "steering {} {} is not in force ({})\n",
+                    what,
+                    number,
+                    e.to_errno()
+                );
+                true
+            }
         }
     }
 }

@@ -260,6 +260,16 @@ impl Tcbs {
         }
     }
 
+    /// The device was reset and has no blocks any more. May sleep.
+    pub(crate) fn forgotten(&self) {
+        let _control = self.control.lock();
+        for slot in self.slots.lock().iter_mut() {
+            if slot.block.is_some() {
+                slot.gone();
+            }
+        }
+    }
+
     /// Looks after all blocks. May sleep.
     pub(crate) fn serve(&self, dev: &Device, cmd: &Commands<'_>) {
         let control = self.control.lock();

@@ -147,6 +147,18 @@ impl<'bound> Tuning<'bound> {
         })
     }
 
+    /// Tells the device all of it again after a reset. May sleep.
+    pub(crate) fn restore(&self) {
+        let wanted = self.wanted.lock();
+        for (number, &value) in Number::ALL.iter().zip(&wanted.numbers) {
+            self.mmio.write(number.register(), value);
+        }
+        for (band, to) in wanted.red.iter().enumerate() {
+            self.write_red(band, to);
+        }
+        self.mmio.write(regs::FLOW_CFG, compose(wanted.on).0);
+    }
+
     /// Whether `switch` is on. May sleep.
     pub(crate) fn is(&self, switch: Switch) -> bool {
         self.wanted.lock().on & switch.bit() != 0
@@ -192,11 +204,15 @@ impl<'bound> Tuning<'bound> {
         let mut wanted = self.wanted.lock();
         if let Some(b) = wanted.red.get_mut(band) {
             *b = to;
-            let (levels, probability) = to.registers();
-            // No lot is drawn with the levels of one and the probability of the other.
-            self.mmio.write_at(regs::RED_PROB, band, 0);
-            self.mmio.write_at(regs::RED_LEVELS, band, levels);
-            self.mmio.write_at(regs::RED_PROB, band, probability);
+            self.write_red(band, &to);
         }
+    }
+
+    fn write_red(&self, band: usize, to: &Band) {
+        let (levels, probability) = to.registers();
+        // No lot is drawn with the levels of one and the probability of the other.
+        self.mmio.write_at(regs::RED_PROB, band, 0);
+        self.mmio.write_at(regs::RED_LEVELS, band, levels);
+        self.mmio.write_at(regs::RED_PROB, band, probability);
     }
 }

@@ -3,10 +3,11 @@
 //! Network devices.
 //!
 //! A driver implements [`Operations`]. What exists only while the interface is up, the queues, is
-//! made by [`Operations::open`] and owned here, so that the data path cannot see it before it is
+//! made by [`Operations::open_queue`] and owned here, so that the data path cannot see it before it is
 //! complete or after it is gone:
 //!
-//! * up: `open` -> `start_queue`, NAPI and interrupt of each -> `start` -> transmit queues started;
+//! * up: `restore` -> `open_queue` of each -> `start_queue`, NAPI and interrupt of each -> `start`
+//!   -> transmit queues started;
 //! * down: interrupts freed and NAPI stopped -> transmit queues stopped, and waited for -> `stop`
 //!   -> `stop_queue` of each -> queues dropped.
 //!
@@ -14,11 +15,17 @@
 //! user's wishes become a new value, and [`queues::reconfigure`] goes from the old to the new: all
 //! memory is allocated before the first running queue is stopped.
 //!
-//! All operations but `start_xmit`, `stats64` and `event` run in process context with the device's
+//! While the interface is up the core looks after the device ([`watch`]): faults that the driver
+//! finds are mended by restarting a queue pair or by resetting the device, from which
+//! [`Operations::restore`] brings it back to all that is configured.
+//!
+//! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the device's
 //! instance lock held, and may sleep.
 
 pub(super) mod queues;
 mod registration;
+mod senders;
+pub(crate) mod watch;
 
 use super::{
     arfs,
@@ -46,7 +53,10 @@ use kernel::{
     prelude::*,
     types::Opaque, //
 };
-pub(super) use queues::ops_of;
+pub(super) use queues::{
+    ops_of,
+    reporters_of, //
+};
 pub(crate) use registration::Registration;
 
 /// A MAC address.
@@ -116,6 +126,7 @@ pub(crate) trait Operations:
     arfs::Operations
     + debugfs::Operations
     + devlink::Operations
+    + devlink::health::Operations
     + ethtool::Operations
     + ethtool::rxfh::Operations
     + ethtool::rxnfc::Operations
@@ -139,13 +150,51 @@ pub(crate) trait Operations:
     /// The receive memory of a queue: rings, buffers and their pools.
     type Rx: Send;
 
-    /// Allocates queues, each to run on the interrupt vector of its number. The device does not
-    /// hear of them: others may be running.
+    /// Allocates queue pair `queue`, to run on the interrupt vector of its number. The device does
+    /// not hear of it: the same pair may be running with other memory.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`], or what the driver says; nothing has changed.
-    fn open(&self, dev: &Device, setup: &Self::Setup) -> Result<KVec<QueuePair<Self>>>;
+    fn open_queue(
+        &self,
+        dev: &Device,
+        setup: &Self::Setup,
+        queue: usize,
+    ) -> Result<QueuePair<Self>>;
+
+    /// Brings the device to all that is configured, by the driver and by the user, and leaves it
+    /// without queues. With `reset` it is reset first; without, only if it is not as it was left.
+    /// No queue runs.
+    ///
+    /// # Errors
+    ///
+    /// Any; nothing can be started then. Takes a second at most.
+    fn restore(&self, dev: &Device, setup: &Self::Setup, reset: bool) -> Result;
+
+    /// Has the device access no memory and raise no interrupt until [`Self::restore`]. No queue
+    /// runs.
+    fn quiesce(&self);
+
+    /// Whether the device answers.
+    fn is_present(&self) -> bool;
+
+    /// Whether the wire is connected. The driver asks for the event vector to fire at the next
+    /// change, before it looks.
+    fn link(&self) -> bool;
+
+    /// Looks for what is wrong with the device as a whole, once a second while queues run.
+    fn watch(&self, dev: &Device) -> Option<watch::Finding>;
+
+    /// Looks for what is wrong with a queue pair that runs. `timed_out` says that packets of the
+    /// stack do not leave it.
+    fn watch_queue(
+        &self,
+        dev: &Device,
+        queue: usize,
+        shared: &<Self::Poll as Poll>::Shared,
+        timed_out: bool,
+    ) -> Option<watch::Finding>;
 
     /// Tells the device of a queue pair and switches it on. Nothing moves before `start`.
     ///
@@ -171,7 +220,7 @@ pub(crate) trait Operations:
     ///
     /// # Errors
     ///
-    /// As for `open`.
+    /// As for `open_queue`.
     fn rx_alloc(&self, dev: &Device, setup: &Self::Setup, queue: usize) -> Result<Self::Rx>;
 
     /// Has a queue whose receive side is off receive into `rx`. NAPI is held off.
@@ -214,11 +263,9 @@ pub(crate) trait Operations:
     /// Sets the largest payload of a frame.
     fn set_mtu(&self, mtu: u32);
 
-    /// Called once, when the device is registered and events can come.
-    fn registered(&self, dev: &Device);
-
-    /// The event vector fired. In the interrupt's thread, without the instance lock; may sleep.
-    fn event(&self, dev: &Device);
+    /// The event vector fired: acknowledges what happened. The core asks for the state of the link
+    /// and looks at the device right after. In the interrupt's thread, without the instance lock.
+    fn event(&self);
 
     /// Takes out of the features that the user wishes what cannot be now.
     fn fix_features(&self, features: u64) -> u64;
@@ -279,6 +326,19 @@ impl Device {
         unsafe { bindings::netdev_mtu(self.as_raw()) }
     }
 
+    /// Logs what is wrong with the device and what is done about it. Not more than a few times in
+    /// some seconds.
+    pub(crate) fn warn(&self, text: &devlink::Sentence) {
+        // SAFETY: The device is valid, the text terminated.
+        unsafe { bindings::netdev_warn_limited(self.as_raw(), text.as_c_str().as_char_ptr()) };
+    }
+
+    /// Transmit queues that the device was made with.
+    pub(super) fn tx_queues(&self) -> u32 {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netdev_tx_queues(self.as_raw()) }
+    }
+
     /// Receive queues in use.
     pub(crate) fn rx_queues(&self) -> u32 {
         // SAFETY: The device is valid.
@@ -300,8 +360,13 @@ impl Device {
         unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
     }
 
-    /// Says whether the wire is connected.
-    pub(crate) fn set_carrier(&self, on: bool) {
+    /// Says whether the wire is connected, and logs a change.
+    pub(super) fn set_carrier(&self, on: bool) {
+        if on == self.carrier() {
+            return;
+        }
+        // SAFETY: The device is valid.
+        unsafe { bindings::netdev_say_link(self.as_raw(), on) };
         // SAFETY: The device is valid; these may be called from any context.
         unsafe {
             if on {
@@ -329,7 +394,7 @@ impl Device {
     }
 
     /// Whether the wire was last said to be connected.
-    pub(crate) fn carrier(&self) -> bool {
+    fn carrier(&self) -> bool {
         // SAFETY: The device is valid.
         unsafe { bindings::netif_carrier_ok(self.as_raw()) }
     }

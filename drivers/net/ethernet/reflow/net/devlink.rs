@@ -7,10 +7,13 @@
 //! driver's operations called: in process context, with the devlink instance lock held and the
 //! device's own instance lock not held. They may sleep.
 
+pub(crate) mod health;
+
 use super::{
     bindings,
     device::{
         self,
+        watch,
         Device, //
     },
     extack::Extack, //
@@ -29,16 +32,25 @@ use kernel::{
     prelude::*, //
 };
 
-/// Bytes of a text, with the zero at its end.
-const TEXT_LEN: usize = 32;
 /// The first number that is not one of the parameters that all drivers share.
 const FIRST_ID: u32 = bindings::devlink_param_generic_id_DEVLINK_PARAM_GENERIC_ID_MAX + 1;
 
-/// A short text, of at most 31 bytes.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Text([u8; TEXT_LEN]);
+/// A text of at most `N - 1` bytes, with a zero at its end.
+#[derive(Clone, Copy)]
+pub(crate) struct Chars<const N: usize>([u8; N]);
 
-impl Text {
+/// A short text, of at most 31 bytes: the value of a parameter, a version.
+pub(crate) type Text = Chars<32>;
+/// A text of at most 159 bytes, for people.
+pub(crate) type Sentence = Chars<160>;
+
+impl<const N: usize> Default for Chars<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> Chars<N> {
     /// Formats a text; what does not fit is cut.
     pub(crate) fn new(text: fmt::Arguments<'_>) -> Self {
         let mut this = Self::default();
@@ -52,16 +64,16 @@ impl Text {
         self.as_c_str().to_str().unwrap_or("")
     }
 
-    fn as_c_str(&self) -> &CStr {
+    pub(super) fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
     }
 }
 
-impl Write for Text {
+impl<const N: usize> Write for Chars<N> {
     /// Appends; what does not fit is cut.
     fn write_str(&mut self, s: &str) -> fmt::Result {
         let used = self.as_c_str().to_bytes().len();
-        let room = self.0.get_mut(used..TEXT_LEN - 1).unwrap_or(&mut []);
+        let room = self.0.get_mut(used..N - 1).unwrap_or(&mut []);
         for (to, from) in room.iter_mut().zip(s.bytes()) {
             *to = from;
         }
@@ -209,6 +221,9 @@ impl<T: device::Operations> Devlink<T> {
     const OPS: bindings::devlink_ops = bindings::devlink_ops {
         info_get: Some(Self::info_get),
         flash_update: Some(Self::flash_update),
+        reload_actions: 1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_DRIVER_REINIT,
+        reload_down: Some(Self::reload_down),
+        reload_up: Some(Self::reload_up),
         ..pin_init::zeroed()
     };
 
@@ -316,6 +331,11 @@ impl<T: device::Operations> Devlink<T> {
         Ok(())
     }
 
+    /// The devlink instance, for as long as this object lives.
+    pub(super) fn as_raw(&self) -> NonNull<bindings::devlink> {
+        self.devlink
+    }
+
     /// Keeps users out; when this returns no operation runs. May sleep.
     pub(super) fn withdraw(&mut self) {
         if !core::mem::take(&mut self.published) {
@@ -385,6 +405,44 @@ impl<T: device::Operations> Devlink<T> {
 
     /// # Safety
     ///
+    /// `devlink_ops.reload_down`: instance lock held, so published.
+    unsafe extern "C" fn reload_down(
+        devlink: *mut bindings::devlink,
+        netns_change: bool,
+        _action: bindings::devlink_reload_action,
+        _limit: bindings::devlink_reload_limit,
+        ack: *mut bindings::netlink_ext_ack,
+    ) -> i32 {
+        if netns_change {
+            // SAFETY: The core passes a place for words or none.
+            unsafe { Extack::from_raw(ack) }.say(c"the interface stays in its network namespace");
+            return EOPNOTSUPP.to_errno();
+        }
+        // SAFETY: The core passes an instance of ours; the device's own lock is not held.
+        unsafe { watch::quiesce::<T>((*bindings::devlink_priv(devlink).cast::<Private>()).dev) };
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `devlink_ops.reload_up`: instance lock held, so published; after `reload_down`.
+    unsafe extern "C" fn reload_up(
+        devlink: *mut bindings::devlink,
+        _action: bindings::devlink_reload_action,
+        _limit: bindings::devlink_reload_limit,
+        performed: *mut u32,
+        _ack: *mut bindings::netlink_ext_ack,
+    ) -> i32 {
+        // SAFETY: The core passes an instance of ours and a place for what was done; the device's
+        // own lock is not held.
+        from_result(|| unsafe {
+            *performed = Self::OPS.reload_actions as u32;
+            watch::resume::<T>((*bindings::devlink_priv(devlink).cast::<Private>()).dev).map(|()| 0)
+        })
+    }
+
+    /// # Safety
+    ///
     /// `devlink_param.get`: instance lock held, so published.
     unsafe extern "C" fn param_get(
         devlink: *mut bindings::devlink,
@@ -424,7 +482,7 @@ impl<T: device::Operations> Devlink<T> {
             let value = match param.kind {
                 Kind::Bool => Value::Bool(val.vbool),
                 Kind::Number => Value::Number(val.vu32),
-                Kind::Text => Value::Text(Text(val.vstr)),
+                Kind::Text => Value::Text(Chars(val.vstr)),
             };
             (Self::device(devlink), value, Extack::from_raw(ack))
         };

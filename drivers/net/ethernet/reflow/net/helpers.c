@@ -157,12 +157,38 @@ void reflow_rust_helper_retry_stop(struct rnet_retry *retry)
 	timer_delete_sync(&retry->timer);
 }
 
-/* Says that a device is up without queues. */
-void reflow_rust_helper_netdev_lost_queues(struct net_device *dev)
+void reflow_rust_helper_netdev_warn_limited(const struct net_device *dev,
+					    const char *text)
 {
-	netif_carrier_off(dev);
-	netdev_err(dev,
-		   "no queues could be made: take the interface down and up\n");
+	if (net_ratelimit())
+		netdev_warn(dev, "%s\n", text);
+}
+
+void reflow_rust_helper_netdev_say_link(const struct net_device *dev, bool up)
+{
+	netdev_info(dev, "link %s\n", up ? "up" : "down");
+}
+
+u32 reflow_rust_helper_netdev_tx_queues(const struct net_device *dev)
+{
+	return dev->num_tx_queues;
+}
+
+/* Stops one transmit queue; when this returns nobody is sending on it. */
+void reflow_rust_helper_netif_tx_disable_queue(struct net_device *dev,
+					       u32 queue)
+{
+	struct netdev_queue *txq = netdev_get_tx_queue(dev, queue);
+
+	__netif_tx_lock_bh(txq);
+	netif_tx_stop_queue(txq);
+	__netif_tx_unlock_bh(txq);
+}
+
+void reflow_rust_helper_netif_tx_wake_queue_at(struct net_device *dev,
+					       u32 queue)
+{
+	netif_tx_wake_queue(netdev_get_tx_queue(dev, queue));
 }
 
 struct netdev_queue *

@@ -6,9 +6,12 @@
 
 /* Work put off. It starts disabled. */
 void reflow_rust_helper_service_init(struct delayed_work *work,
-				     work_func_t func)
+				     work_func_t func, bool deferrable)
 {
-	INIT_DELAYED_WORK(work, func);
+	if (deferrable)
+		INIT_DEFERRABLE_WORK(work, func);
+	else
+		INIT_DELAYED_WORK(work, func);
 	disable_delayed_work(work);
 }
 

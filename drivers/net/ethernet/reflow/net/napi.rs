@@ -44,6 +44,10 @@ pub(crate) trait Poll: Send {
     /// Called once, before the first poll, in process context. May sleep.
     fn attached(&mut self, napi: NapiRef<'_>);
 
+    /// Called once, when no poll can run any more, in process context: page pools are to be taken
+    /// out of the context of the instance, which goes an RCU grace period later.
+    fn detached(&mut self);
+
     /// Cleans up: transmit completions always, received packets up to the budget. In softirq
     /// context, on one CPU at a time.
     fn poll(&mut self, shared: &Self::Shared, cx: &mut PollContext<'_>) -> Outcome;
@@ -269,6 +273,11 @@ impl<P: Poll> Vector<P> {
         }
     }
 
+    /// What polls share with whoever looks after the queue.
+    pub(super) fn shared(&self) -> &P::Shared {
+        &self.inner.shared
+    }
+
     /// Has a poll run soon, if polls may run.
     pub(super) fn kick(&self) {
         if self.irq.is_some() {
@@ -337,9 +346,12 @@ impl<P: Poll> Vector<P> {
 impl<P: Poll> Drop for Vector<P> {
     fn drop(&mut self) {
         self.stop();
+        if let Some(poll) = self.poll_mut() {
+            poll.detached();
+        }
         // SAFETY: The instance is registered and not enabled; the lock is held by the safety
-        // requirement of `new`. The poll state, with its page pools, is dropped after this; a
-        // disabled instance is all that they look at, and it is freed last, with `inner`.
+        // requirement of `new`. This waits for an RCU grace period: whoever gives a page back on
+        // another CPU and still knows the pool by this instance is done with it when `inner` goes.
         unsafe { bindings::netif_napi_del_locked(self.inner.napi.get()) };
     }
 }

@@ -2,7 +2,8 @@
 
 //! Work that a device puts off until it may sleep.
 //!
-//! A device has one [`Service`]. Whoever finds that there is something to do, be it in softirq
+//! A driver has one [`Service`] for work of its own, the core another one to look after the device.
+//! Whoever finds that there is something to do, be it in softirq
 //! context, says [`Service::kick`]; [`Operations::serve`] runs soon after in process context, once
 //! however often it was asked for. It never runs on two CPUs at once, nor before the device is
 //! registered, nor when it is being unregistered.
@@ -37,7 +38,7 @@ pub(crate) trait Operations {
 }
 
 /// A function that serves a device.
-type Serve = unsafe fn(*mut bindings::net_device);
+pub(super) type Serve = unsafe fn(*mut bindings::net_device);
 
 #[repr(C)]
 struct Inner {
@@ -71,6 +72,19 @@ impl Service {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
+        Self::make(false)
+    }
+
+    /// The same, for work that can wait until its CPU is woken by something else.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(super) fn deferrable() -> Result<Arc<Self>> {
+        Self::make(true)
+    }
+
+    fn make(deferrable: bool) -> Result<Arc<Self>> {
         let inner = KBox::pin(
             Inner {
                 work: Opaque::zeroed(),
@@ -80,7 +94,7 @@ impl Service {
             GFP_KERNEL,
         )?;
         // SAFETY: The memory is pinned and zeroed.
-        unsafe { bindings::service_init(inner.work.get(), Some(run)) };
+        unsafe { bindings::service_init(inner.work.get(), Some(run), deferrable) };
         // INVARIANT: Initialised, and not enabled.
         Ok(Arc::new(Self { inner }, GFP_KERNEL)?)
     }
@@ -97,16 +111,24 @@ impl Service {
         unsafe { bindings::service_later(self.inner.work.get(), ms) };
     }
 
+    /// Has `serve` called with `dev` from now on, until what this returns is dropped.
+    ///
     /// # Safety
     ///
-    /// `dev` stays alive, and `serve` callable with it, until [`Service::detach`].
-    unsafe fn attach(&self, dev: *mut bindings::net_device, serve: Serve) {
+    /// `dev` stays alive, and `serve` callable with it, until then. The service is not attached.
+    pub(super) unsafe fn attach(
+        self: &Arc<Self>,
+        dev: *mut bindings::net_device,
+        serve: Serve,
+    ) -> Attached {
         self.inner.dev.store(dev, Relaxed);
         // CAST: A function's address, to be cast back before it is called.
         self.inner.serve.store(serve as *mut c_void, Relaxed);
         // SAFETY: The work is initialised by the type invariant, and disabled once.
         // INVARIANT: Device and function are in place.
         unsafe { bindings::enable_delayed_work(self.inner.work.get()) };
+        self.kick();
+        Attached(self.clone())
     }
 
     fn detach(&self) {
@@ -116,27 +138,24 @@ impl Service {
     }
 }
 
+/// A service that is at work. When this was dropped it is not, and cannot be asked any more.
+#[must_use]
+pub(super) struct Attached(Arc<Service>);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.0.detach();
+    }
+}
+
 /// Lets a device be served from now on.
 ///
 /// # Safety
 ///
-/// `dev` was made for this `T` and is registered; [`stop`] follows before it goes.
-pub(super) unsafe fn start<T: device::Operations>(dev: *mut bindings::net_device) {
+/// `dev` was made for this `T` and stays alive until what this returns is dropped.
+pub(super) unsafe fn start<T: device::Operations>(dev: *mut bindings::net_device) -> Attached {
     // SAFETY: By the safety requirement.
-    let service = unsafe { device::ops_of::<T>(dev) }.service();
-    // SAFETY: By the safety requirement.
-    unsafe { service.attach(dev, serve::<T>) };
-    service.kick();
-}
-
-/// Ends it: when this returns the device is not being served.
-///
-/// # Safety
-///
-/// `dev` was made for this `T`, is alive, and [`start`] was called once.
-pub(super) unsafe fn stop<T: device::Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: By the safety requirement.
-    unsafe { device::ops_of::<T>(dev) }.service().detach();
+    unsafe { device::ops_of::<T>(dev).service().attach(dev, serve::<T>) }
 }
 
 /// # Safety

@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a device's queues: up, down, and made anew with another setup.
+//! The queues of a device: up, down, made anew with another setup or after a fault.
+//!
+//! All of it happens under the instance lock, of which [`Instance`] is the proof. An interface that
+//! is up may be without queues for a while: after a fault that could not be mended at once, or
+//! while somebody else has the device ([`Instance::quiesce`]). Its carrier is off then, senders
+//! find nothing, and the watch keeps trying.
 
 use super::{
+    senders::{
+        Cells,
+        Senders, //
+    },
+    watch::PERIOD_MS,
     Device,
     Operations,
+    QueuePair,
     Setup, //
 };
 use crate::net::{
     bindings,
+    devlink::health::Reporters,
     napi::{
         NapiRef,
         Vector, //
     },
+    service::Service,
     tx_cell::{
         SharesTx as _,
         TxCell, //
@@ -24,25 +37,47 @@ use kernel::{
     irq::IrqRequest,
     pci,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// What lies behind a `net_device`.
 pub(super) struct Private<'bound, T: Operations> {
     ops: T,
     irqs: Arc<pci::IrqVectorRegistration<'bound>>,
-    /// Touched under the instance lock only.
-    setup: UnsafeCell<T::Setup>,
-    /// Written under the instance lock and while no transmit queue is started; read by
-    /// `start_xmit`.
-    running: UnsafeCell<Option<Running<T>>>,
+    senders: Senders<T::Tx>,
+    /// Looks after the device while it is up.
+    watch: Arc<Service>,
+    /// Transmit queues that the core found stuck since the last look, as bits.
+    timed_out: Atomic<u64>,
+    /// Set before the watch begins, taken out after it has ended.
+    reporters: UnsafeCell<Option<Reporters>>,
+    /// Reached through [`Instance`] only.
+    state: UnsafeCell<State<T>>,
 }
 
-/// The queues while the interface is up.
-struct Running<T: Operations> {
-    /// Touched under the instance lock only, while `start_xmit` may be reading `tx`.
-    vectors: UnsafeCell<KVec<Vector<T::Poll>>>,
-    tx: KVec<Arc<TxCell<T::Tx>>>,
+/// What the instance lock protects.
+struct State<T: Operations> {
+    setup: T::Setup,
+    /// The interface is up.
+    up: bool,
+    /// Somebody else has the device for now, as for a suspend.
+    held: bool,
+    /// The device did not answer when it was last asked.
+    gone: bool,
+    /// Set while queues run.
+    vectors: Option<KVec<Vector<T::Poll>>>,
+}
+
+/// Queues that do not run yet.
+struct Prepared<T: Operations> {
+    vectors: KVec<Vector<T::Poll>>,
+    cells: KBox<Cells<T::Tx>>,
 }
 
 impl<'bound, T: Operations> Private<'bound, T> {
@@ -50,144 +85,482 @@ impl<'bound, T: Operations> Private<'bound, T> {
         ops: T,
         irqs: Arc<pci::IrqVectorRegistration<'bound>>,
         setup: T::Setup,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             ops,
             irqs,
-            setup: UnsafeCell::new(setup),
-            running: UnsafeCell::new(None),
-        }
-    }
-
-    /// Allocates the queues of a setup, which do not run yet.
-    ///
-    /// # Safety
-    ///
-    /// The instance lock is held, here and when the queues are dropped.
-    unsafe fn prepare(&self, dev: &Device, setup: &T::Setup) -> Result<Running<T>> {
-        let pairs = self.ops.open(dev, setup)?;
-        let mut vectors = KVec::with_capacity(pairs.len(), GFP_KERNEL)?;
-        let mut tx = KVec::with_capacity(pairs.len(), GFP_KERNEL)?;
-        for (i, mut pair) in pairs.into_iter().enumerate() {
-            let queue = u32::try_from(i)?;
-            // SAFETY: The device outlives its queues, which are published one set at a time.
-            let cell = Arc::new(unsafe { TxCell::new(dev, queue, pair.tx) }, GFP_KERNEL)?;
-            pair.poll.share_tx(&cell);
-            tx.push(cell, GFP_KERNEL)?;
-            // SAFETY: By the safety requirement; the queue exists.
-            let vector = unsafe { Vector::new(dev, queue, pair.poll, pair.shared)? };
-            vectors.push(vector, GFP_KERNEL)?;
-        }
-        Ok(Running {
-            vectors: UnsafeCell::new(vectors),
-            tx,
+            senders: Senders::new(),
+            watch: Service::deferrable()?,
+            timed_out: Atomic::new(0),
+            reporters: UnsafeCell::new(None),
+            state: UnsafeCell::new(State {
+                setup,
+                up: false,
+                held: false,
+                gone: false,
+                vectors: None,
+            }),
         })
     }
 
-    /// Starts queues that were prepared; transmit queues of the core stay stopped.
+    /// The service that looks after the device.
+    pub(super) fn watch(&self) -> &Arc<Service> {
+        &self.watch
+    }
+
+    /// Exchanges the health reporters.
     ///
     /// # Safety
     ///
-    /// The instance lock is held and no other queues run.
-    unsafe fn launch(&self, dev: &Device, setup: &T::Setup, running: &mut Running<T>) -> Result {
-        let vectors = running.vectors.get_mut();
-        for (i, (vector, tx)) in vectors.iter_mut().zip(&running.tx).enumerate() {
-            let irq: IrqRequest<'_> = self.irqs.index(i)?.into();
-            // SAFETY: The transmit queue is stopped, so whoever wants to send is turned away.
-            let tx = unsafe { &mut *tx.get() };
-            self.ops
-                .start_queue(i, tx, vector.poll_mut().ok_or(EBUSY)?)?;
-            // SAFETY: The interrupt vectors live as long as the private data.
-            unsafe { vector.start(irq.irq())? };
-            // SAFETY: The queue exists and is stopped.
-            unsafe { bindings::netdev_tx_reset_subqueue(dev.as_raw(), u32::try_from(i)?) };
+    /// The watch does not run.
+    pub(super) unsafe fn set_reporters(&self, to: Option<Reporters>) {
+        // SAFETY: Only the watch looks at them, which does not run by the safety requirement.
+        drop(unsafe { self.reporters.get().replace(to) });
+    }
+
+    /// Takes note that packets do not leave a transmit queue. From any context.
+    pub(super) fn timed_out(&self, queue: u32) {
+        let bit = 1_u64.checked_shl(queue).unwrap_or(0);
+        let mut now = self.timed_out.load(Relaxed);
+        while let Err(other) = self.timed_out.cmpxchg(now, now | bit, Relaxed) {
+            now = other;
         }
-        self.ops.start(dev, setup);
+        self.watch.kick();
+    }
+}
+
+/// A device whose instance lock is held.
+///
+/// # Invariants
+///
+/// The lock is held, and this is the only object of its kind for the device.
+pub(in crate::net) struct Instance<'a, T: Operations> {
+    dev: &'a Device,
+    this: &'a Private<'a, T>,
+    state: &'a mut State<T>,
+}
+
+impl<'a, T: Operations> Instance<'a, T> {
+    /// # Safety
+    ///
+    /// `dev` was made for this `T` and is alive for `'a`, during which the instance lock is held
+    /// and no other `Instance` of the device is used.
+    pub(in crate::net) unsafe fn new(dev: *mut bindings::net_device) -> Self {
+        // SAFETY: By the safety requirement; the state is reached through objects of this kind
+        // only, of which this is the only one.
+        // INVARIANT: Likewise.
+        unsafe {
+            let this = &*private_of::<T>(dev);
+            Self {
+                dev: Device::from_raw(dev),
+                this,
+                state: &mut *this.state.get(),
+            }
+        }
+    }
+
+    /// The device.
+    pub(super) fn device(&self) -> &'a Device {
+        self.dev
+    }
+
+    /// The driver's part.
+    pub(super) fn ops(&self) -> &'a T {
+        &self.this.ops
+    }
+
+    /// Whether the interface is up.
+    pub(super) fn is_up(&self) -> bool {
+        self.state.up
+    }
+
+    /// Whether somebody else has the device.
+    pub(super) fn is_held(&self) -> bool {
+        self.state.held
+    }
+
+    /// Whether the device did not answer when it was last asked.
+    pub(super) fn is_gone(&self) -> bool {
+        self.state.gone
+    }
+
+    /// Whether queues run.
+    pub(super) fn has_queues(&self) -> bool {
+        self.state.vectors.is_some()
+    }
+
+    /// Queue pairs that run.
+    pub(super) fn count(&self) -> usize {
+        self.state.vectors.as_ref().map_or(0, KVec::len)
+    }
+
+    /// Has the watch look at once, if the interface is up.
+    pub(super) fn look_soon(&self) {
+        if self.state.up {
+            self.this.watch.kick();
+        }
+    }
+
+    /// Calls `f` for each queue that runs, with whether the core found its transmit side stuck.
+    pub(super) fn each_queue(&mut self, mut f: impl FnMut(usize, &mut Vector<T::Poll>, bool)) {
+        let stuck = self.this.timed_out.xchg(0, Relaxed);
+        let vectors = self.state.vectors.iter_mut().flatten();
+        for (i, vector) in vectors.enumerate() {
+            let bit = 1_u64.checked_shl(i as u32).unwrap_or(0);
+            f(i, vector, stuck & bit != 0);
+        }
+    }
+
+    /// Allocates a queue pair, which does not run yet.
+    fn prepare_pair(&self, queue: usize, pair: QueuePair<T>) -> Result<PreparedPair<T>> {
+        let QueuePair {
+            tx,
+            mut poll,
+            shared,
+        } = pair;
+        let queue = u32::try_from(queue)?;
+        if queue >= self.dev.tx_queues() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The device outlives its queues, of which one set at a time is published.
+        let cell = Arc::new(unsafe { TxCell::new(self.dev, queue, tx) }, GFP_KERNEL)?;
+        poll.share_tx(&cell);
+        // SAFETY: The lock is held by the type invariant, here and when the queues are used and
+        // dropped; the queue exists.
+        let vector = unsafe { Vector::new(self.dev, queue, poll, shared)? };
+        Ok((vector, cell))
+    }
+
+    /// Allocates the queues of a setup.
+    fn prepare(&self, setup: &T::Setup) -> Result<Prepared<T>> {
+        let count = setup.queues() as usize;
+        let mut vectors = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut cells = KVec::with_capacity(count, GFP_KERNEL)?;
+        for i in 0..count {
+            let pair = self.ops().open_queue(self.dev, setup, i)?;
+            let (vector, cell) = self.prepare_pair(i, pair)?;
+            vectors.push(vector, GFP_KERNEL)?;
+            cells.push(cell, GFP_KERNEL)?;
+        }
+        Ok(Prepared {
+            vectors,
+            cells: KBox::new(cells, GFP_KERNEL)?,
+        })
+    }
+
+    /// Starts one queue pair; its transmit queue of the core stays stopped.
+    fn launch_pair(&self, i: usize, vector: &mut Vector<T::Poll>, cell: &TxCell<T::Tx>) -> Result {
+        let irq: IrqRequest<'_> = self.this.irqs.index(i)?.into();
+        // SAFETY: The core's transmit queue is stopped, and whoever found it started has been waited
+        // for; the poll that shares the cell does not run yet.
+        let tx = unsafe { &mut *cell.get() };
+        let poll = vector.poll_mut().ok_or(EBUSY)?;
+        self.ops().start_queue(i, tx, poll)?;
+        // SAFETY: The interrupt vectors live as long as the private data.
+        unsafe { vector.start(irq.irq())? };
+        // SAFETY: The queue exists and is stopped.
+        unsafe { bindings::netdev_tx_reset_subqueue(self.dev.as_raw(), u32::try_from(i)?) };
+        Ok(())
+    }
+
+    /// Starts queues; transmit queues of the core stay stopped.
+    fn launch(&self, setup: &T::Setup, new: &mut Prepared<T>) -> Result {
+        for (i, (vector, cell)) in new.vectors.iter_mut().zip(new.cells.iter()).enumerate() {
+            self.launch_pair(i, vector, cell)?;
+        }
+        self.ops().start(self.dev, setup);
         // A queue without buffers brings no packets, and so no interrupt: a first poll begins to
         // ask for what could not be had now.
-        for vector in vectors.iter() {
+        for vector in &new.vectors {
             vector.kick();
         }
         Ok(())
     }
 
-    /// Stops queues, in whatever state `launch` left them.
-    ///
-    /// # Safety
-    ///
-    /// The instance lock is held and `start_xmit` cannot run.
-    unsafe fn halt(&self, dev: &Device, running: &Running<T>) {
-        // SAFETY: By the safety requirement this is the only reference to the vectors.
-        let vectors = unsafe { &mut *running.vectors.get() };
+    /// Stops queues, in whatever state `launch` left them. Nobody sends on them.
+    fn halt(&self, vectors: &mut [Vector<T::Poll>]) {
         for vector in vectors.iter_mut() {
             vector.stop();
         }
-        self.ops.stop(dev);
+        self.ops().stop(self.dev);
         for (i, vector) in vectors.iter_mut().enumerate() {
             if let Some(poll) = vector.poll_mut() {
-                self.ops.stop_queue(i, poll);
+                self.ops().stop_queue(i, poll);
             }
         }
     }
 
-    /// Prepares and launches in one, or changes nothing.
-    ///
-    /// # Safety
-    ///
-    /// The instance lock is held, no queues run and `start_xmit` cannot run.
-    unsafe fn bring_up(&self, dev: &Device, setup: &T::Setup) -> Result<Running<T>> {
-        // SAFETY: By the safety requirement; queues are dropped under the lock only.
-        let mut running = unsafe { self.prepare(dev, setup)? };
-        // SAFETY: By the safety requirement.
-        if let Err(e) = unsafe { self.launch(dev, setup, &mut running) } {
-            // SAFETY: As above.
-            unsafe { self.halt(dev, &running) };
+    /// Starts queues that were prepared and lets the stack send on them, or drops them.
+    fn put_to_work(&mut self, setup: &T::Setup, mut new: Prepared<T>) -> Result {
+        if let Err(e) = self.launch(setup, &mut new) {
+            self.halt(&mut new.vectors);
             return Err(e);
         }
-        Ok(running)
+        let Prepared { vectors, cells } = new;
+        self.state.vectors = Some(vectors);
+        drop(self.this.senders.replace(Some(cells)));
+        self.sync_carrier();
+        // SAFETY: The device is valid. Woken, not just started: packets may be waiting in a
+        // queueing discipline that heard of the stop. Whoever finds a queue started finds the
+        // cells, too, or nothing and drops its packet.
+        unsafe { bindings::netif_tx_wake_all_queues(self.dev.as_raw()) };
+        Ok(())
     }
 
-    /// Lets the stack send on queues that run from now on.
-    ///
-    /// # Safety
-    ///
-    /// The instance lock is held, and all transmit queues are stopped.
-    unsafe fn publish(&self, dev: &Device, running: Running<T>) {
-        // SAFETY: Transmit queues are stopped, so nobody reads the cell.
-        unsafe { *self.running.get() = Some(running) };
-        // SAFETY: The device is valid. The store above is visible to whoever finds a queue started:
-        // it takes the queue's lock, and so did nobody since it was stopped. Woken, not just
-        // started: packets may be waiting in a queueing discipline that heard of the stop.
-        unsafe { bindings::netif_tx_wake_all_queues(dev.as_raw()) };
-    }
-
-    /// Stops the queues that run, and takes them out.
-    ///
-    /// # Safety
-    ///
-    /// The instance lock is held.
-    unsafe fn take_down(&self, dev: &Device) -> Option<Running<T>> {
+    /// Stops the queues that run, and drops them.
+    fn take_down(&mut self) {
+        let Some(mut vectors) = self.state.vectors.take() else {
+            return;
+        };
         // First those who could wake a transmit queue.
-        // SAFETY: What is inside changes under the instance lock only, which is held.
-        if let Some(running) = unsafe { &*self.running.get() } {
-            // SAFETY: The instance lock is held.
-            for vector in unsafe { &mut *running.vectors.get() } {
-                vector.stop();
-            }
+        for vector in vectors.iter_mut() {
+            vector.stop();
         }
-        // SAFETY: The device is valid. After these two nobody is in `start_xmit`, and nobody gets
-        // in before `publish` starts the queues again.
-        unsafe {
-            bindings::netif_tx_disable(dev.as_raw());
-            bindings::synchronize_net();
+        // SAFETY: The device is valid.
+        unsafe { bindings::netif_tx_disable(self.dev.as_raw()) };
+        // Waits until nobody is in `start_xmit` any more.
+        let retired = self.this.senders.replace(None);
+        drop(retired);
+        self.halt(&mut vectors);
+    }
+
+    /// Brings the interface up. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What the driver or the interrupt says; the interface stays down.
+    pub(super) fn up(&mut self) -> Result {
+        if self.state.held {
+            return Err(EBUSY);
         }
-        // SAFETY: Nobody else reads the cell any more.
-        let running = unsafe { (*self.running.get()).take() }?;
-        // SAFETY: The lock is held and nobody sends.
-        unsafe { self.halt(dev, &running) };
-        Some(running)
+        let setup = self.state.setup.clone();
+        self.ops().restore(self.dev, &setup, false)?;
+        self.state.gone = false;
+        let new = self.prepare(&setup)?;
+        self.put_to_work(&setup, new)?;
+        self.state.up = true;
+        self.this.watch.later(PERIOD_MS);
+        Ok(())
+    }
+
+    /// Takes the interface down. May sleep.
+    pub(super) fn down(&mut self) {
+        self.state.up = false;
+        self.take_down();
+    }
+
+    /// Goes over to another setup: at once if the interface is up, else when it comes up. May
+    /// sleep.
+    ///
+    /// New queues are allocated before old ones are stopped. If the new ones cannot be started,
+    /// queues of the old setup are made again.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] and the like: nothing has changed. If not even the old setup can be started, the
+    /// interface is without queues, and the watch tries again.
+    fn reconfigure(&mut self, setup: T::Setup) -> Result {
+        if self.state.held || self.state.gone {
+            return Err(ENODEV);
+        }
+        if !self.state.up {
+            self.set_queues(setup.queues())?;
+            self.state.setup = setup;
+            return Ok(());
+        }
+        let new = self.prepare(&setup)?;
+        let had_queues = self.has_queues();
+        self.take_down();
+        let mut done = self.set_queues(setup.queues());
+        if done.is_ok() && !had_queues {
+            // It lost its queues by a fault: begin from the reset state.
+            done = self.ops().restore(self.dev, &setup, true);
+        }
+        let Err(e) = done.and_then(|()| self.put_to_work(&setup, new)) else {
+            self.state.setup = setup;
+            return Ok(());
+        };
+        let old = self.state.setup.clone();
+        let back = self.set_queues(old.queues());
+        let back = back.and_then(|()| self.prepare(&old));
+        if back
+            .and_then(|queues| self.put_to_work(&old, queues))
+            .is_err()
+        {
+            self.lost_queues();
+        }
+        Err(e)
+    }
+
+    fn set_queues(&self, queues: u32) -> Result {
+        // SAFETY: The lock is held by the type invariant; callers of `reconfigure` hold rtnl if the
+        // number changes.
+        unsafe { set_queues(self.dev.as_raw(), queues) }
+    }
+
+    /// The interface is up, and its queues could not be made.
+    fn lost_queues(&mut self) {
+        self.dev.set_carrier(false);
+        self.this.watch.later(PERIOD_MS);
+    }
+
+    /// Resets the device and brings it back to what is configured, with new queues if the interface
+    /// is up. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Any. Without memory for new queues the old ones go on; otherwise an interface that is up is
+    /// without queues, and the watch tries again.
+    pub(super) fn restart(&mut self) -> Result {
+        if self.state.held {
+            return Err(EBUSY);
+        }
+        let setup = self.state.setup.clone();
+        if !self.state.up {
+            return self.ops().restore(self.dev, &setup, true);
+        }
+        let new = self.prepare(&setup)?;
+        self.take_down();
+        let done = self.ops().restore(self.dev, &setup, true);
+        let done = done.and_then(|()| self.put_to_work(&setup, new));
+        match done {
+            Ok(()) => self.returned(),
+            Err(_) => self.lost_queues(),
+        }
+        done
+    }
+
+    /// Makes one queue pair anew while the others go on. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENETDOWN`] if it does not run, [`ENOMEM`]: it goes on as it was. Otherwise the pair is off
+    /// and only [`Self::restart`] helps.
+    pub(super) fn restart_pair(&mut self, i: usize) -> Result {
+        let setup = self.state.setup.clone();
+        if self.state.vectors.as_ref().is_none_or(|v| i >= v.len()) {
+            return Err(ENETDOWN);
+        }
+        let pair = self.ops().open_queue(self.dev, &setup, i)?;
+        let (mut vector, cell) = self.prepare_pair(i, pair)?;
+        // SAFETY: The lock is held by the type invariant.
+        let now = unsafe { self.this.senders.get() }.ok_or(ENETDOWN)?;
+        let mut cells = KVec::with_capacity(now.len(), GFP_KERNEL)?;
+        for (n, other) in now.iter().enumerate() {
+            let cell = if n == i { &cell } else { other };
+            cells.push(cell.clone(), GFP_KERNEL)?;
+        }
+        let cells = KBox::new(cells, GFP_KERNEL)?;
+        let vectors = self.state.vectors.as_mut().ok_or(ENETDOWN)?;
+        let slot = vectors.get_mut(i).ok_or(ENETDOWN)?;
+        slot.stop();
+        // SAFETY: The device is valid and has the queue.
+        unsafe { bindings::netif_tx_disable_queue(self.dev.as_raw(), i as u32) };
+        // The cells with the new pair are found from now on, on a queue that is stopped.
+        let retired = self.this.senders.replace(Some(cells));
+        drop(retired);
+        if let Some(poll) = slot.poll_mut() {
+            self.this.ops.stop_queue(i, poll);
+        }
+        core::mem::swap(slot, &mut vector);
+        drop(vector);
+        let mut vectors = self.state.vectors.take().ok_or(ENETDOWN)?;
+        let launched = match vectors.get_mut(i) {
+            Some(vector) => self.launch_pair(i, vector, &cell),
+            None => Err(ENETDOWN),
+        };
+        if let (Ok(()), Some(vector)) = (&launched, vectors.get(i)) {
+            vector.kick();
+            // SAFETY: The device is valid and has the queue.
+            unsafe { bindings::netif_tx_wake_queue_at(self.dev.as_raw(), i as u32) };
+        }
+        self.state.vectors = Some(vectors);
+        launched
+    }
+
+    /// Lets go of the device: queues are dropped, it accesses no memory and raises no interrupt
+    /// after this, and the core asks nothing of it before [`Self::resume`]. Does nothing the second
+    /// time. May sleep.
+    pub(super) fn quiesce(&mut self) {
+        if core::mem::replace(&mut self.state.held, true) {
+            return;
+        }
+        // SAFETY: The device is valid; process context.
+        unsafe { bindings::netif_device_detach(self.dev.as_raw()) };
+        self.take_down();
+        self.dev.set_carrier(false);
+        self.ops().quiesce();
+    }
+
+    /// Takes the device back after [`Self::quiesce`]: it is reset and brought back to what is
+    /// configured. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Any. An interface that is up stays without queues, and the watch tries again.
+    pub(super) fn resume(&mut self) -> Result {
+        if !core::mem::replace(&mut self.state.held, false) {
+            return Ok(());
+        }
+        let done = self.restart();
+        match done {
+            Ok(()) => self.returned(),
+            Err(_) if self.state.up => self.lost_queues(),
+            Err(_) => {}
+        }
+        done
+    }
+
+    /// The device does not answer any more: nobody is to ask it. May sleep.
+    pub(super) fn depart(&mut self) {
+        if core::mem::replace(&mut self.state.gone, true) {
+            return;
+        }
+        // SAFETY: The device is valid; process context.
+        unsafe { bindings::netif_device_detach(self.dev.as_raw()) };
+        self.dev.set_carrier(false);
+        self.take_down();
+    }
+
+    /// The device is at work.
+    fn returned(&mut self) {
+        self.state.gone = false;
+        // SAFETY: The device is valid; process context. Does nothing if it was never detached.
+        unsafe { bindings::netif_device_attach(self.dev.as_raw()) };
+        self.sync_carrier();
+    }
+
+    /// Says of the wire what the driver says, unless there is nothing to send on.
+    pub(super) fn sync_carrier(&mut self) {
+        let usable = !self.state.held
+            && !self.state.gone
+            && (!self.state.up || self.state.vectors.is_some());
+        let link = self.ops().link();
+        self.dev.set_carrier(usable && link);
+    }
+
+    /// Holds NAPI of a queue off while `f` works on its poll state. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENETDOWN`] if the queue does not run, or what `f` says.
+    fn paused<R>(
+        &mut self,
+        queue: usize,
+        f: impl FnOnce(&T, &mut T::Poll, NapiRef<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let vectors = self.state.vectors.as_mut().ok_or(ENETDOWN)?;
+        let vector = vectors.get_mut(queue).ok_or(ENETDOWN)?;
+        let ops = &self.this.ops;
+        vector.paused(|poll, napi| f(ops, poll, napi))
     }
 }
+
+/// A queue pair that does not run yet.
+type PreparedPair<T> = (
+    Vector<<T as Operations>::Poll>,
+    Arc<TxCell<<T as Operations>::Tx>>,
+);
 
 /// # Safety
 ///
@@ -211,119 +584,59 @@ pub(in crate::net) unsafe fn ops_of<'a, T: Operations + 'a>(
     unsafe { &(*private_of::<T>(dev)).ops }
 }
 
+/// The health reporters.
+///
+/// # Safety
+///
+/// As for [`private_of`], from the watch.
+pub(in crate::net) unsafe fn reporters_of<'a, T: Operations + 'a>(
+    dev: *mut bindings::net_device,
+) -> Option<&'a Reporters> {
+    // SAFETY: By the safety requirement; they are not exchanged while the watch runs.
+    unsafe { (*(*private_of::<T>(dev)).reporters.get()).as_ref() }
+}
+
 /// The setup in force.
 ///
 /// # Safety
 ///
-/// As for [`private_of`]; the instance lock is held, and no [`reconfigure`] comes during `'a`.
+/// As for [`private_of`]; the instance lock is held, and no [`Instance`] is used during `'a`.
 pub(in crate::net) unsafe fn setup_of<'a, T: Operations + 'a>(
     dev: *mut bindings::net_device,
 ) -> &'a T::Setup {
     // SAFETY: By the safety requirement.
-    unsafe { &*(*private_of::<T>(dev)).setup.get() }
+    unsafe { &(*(*private_of::<T>(dev)).state.get()).setup }
 }
 
 /// The transmit side of a queue, `None` if there is no such queue now.
 ///
 /// # Safety
 ///
-/// As for [`private_of`]; the transmit queue is started and locked, for all of `'a`.
+/// As for [`private_of`]; softirqs are off for all of `'a`.
 pub(in crate::net) unsafe fn tx_of<'a, T: Operations + 'a>(
     dev: *mut bindings::net_device,
     queue: u32,
 ) -> Option<&'a TxCell<T::Tx>> {
-    // SAFETY: The queue is started, so `publish` has filled in the cell and `take_down` has not
-    // begun to empty it: it waits for whoever has the lock.
-    let running = unsafe { &*(*private_of::<T>(dev)).running.get() };
-    running.as_ref()?.tx.get(queue as usize).map(|tx| &**tx)
-}
-
-/// Makes and starts the queues. May sleep.
-///
-/// # Errors
-///
-/// What the driver or the interrupt says; the interface stays down.
-///
-/// # Safety
-///
-/// As for [`private_of`]; the instance lock is held and the device is down.
-pub(super) unsafe fn up<T: Operations>(dev: *mut bindings::net_device) -> Result {
-    // SAFETY: By the safety requirement. Transmit queues are stopped since allocation or since the
-    // device went down.
-    unsafe {
-        let (this, device) = (&*private_of::<T>(dev), Device::from_raw(dev));
-        let running = this.bring_up(device, &*this.setup.get())?;
-        this.publish(device, running);
-    }
-    Ok(())
-}
-
-/// Stops the queues and drops them. May sleep.
-///
-/// # Safety
-///
-/// As for [`private_of`]; the instance lock is held.
-pub(super) unsafe fn down<T: Operations>(dev: *mut bindings::net_device) {
     // SAFETY: By the safety requirement.
-    unsafe {
-        let (this, device) = (&*private_of::<T>(dev), Device::from_raw(dev));
-        drop(this.take_down(device));
-    }
+    let cells = unsafe { (*private_of::<T>(dev)).senders.get()? };
+    cells.get(queue as usize).map(|tx| &**tx)
 }
 
-/// Goes over to another setup: at once if the interface is up, else when it comes up. May sleep.
-///
-/// New queues are allocated before old ones are stopped. If the new ones cannot be started, queues
-/// of the old setup are made again.
+/// As [`Instance::reconfigure`].
 ///
 /// # Errors
 ///
-/// [`ENOMEM`] and the like: nothing has changed. If not even the old setup can be started, the log
-/// says so, and the interface is without queues until it is taken down and up.
+/// As there.
 ///
 /// # Safety
 ///
-/// As for [`private_of`]; the instance lock is held, and rtnl if the number of queues changes.
+/// As for [`Instance::new`]; rtnl is held, too, if the number of queues changes.
 pub(in crate::net) unsafe fn reconfigure<T: Operations>(
     dev: *mut bindings::net_device,
     setup: T::Setup,
 ) -> Result {
     // SAFETY: By the safety requirement.
-    let (this, device) = unsafe { (&*private_of::<T>(dev), Device::from_raw(dev)) };
-    // SAFETY: The lock is held.
-    let old = unsafe { &mut *this.setup.get() };
-    // SAFETY: What is inside changes under the instance lock only.
-    if unsafe { (*this.running.get()).is_none() } {
-        // SAFETY: The locks are held.
-        unsafe { set_queues(dev, setup.queues())? };
-        *old = setup;
-        return Ok(());
-    }
-    // SAFETY: The lock is held, here and below.
-    let mut new = unsafe { this.prepare(device, &setup)? };
-    // SAFETY: As above.
-    drop(unsafe { this.take_down(device) });
-    // SAFETY: The locks are held.
-    let resized = unsafe { set_queues(dev, setup.queues()) };
-    // SAFETY: As above, and the queues were just taken down.
-    let launched = resized.and_then(|()| unsafe { this.launch(device, &setup, &mut new) });
-    if let Err(e) = launched {
-        // SAFETY: As above; whatever was launched is halted.
-        unsafe {
-            this.halt(device, &new);
-            drop(new);
-            let back = set_queues(dev, old.queues());
-            match back.and_then(|()| this.bring_up(device, old)) {
-                Ok(running) => this.publish(device, running),
-                Err(_) => bindings::netdev_lost_queues(dev),
-            }
-        }
-        return Err(e);
-    }
-    *old = setup;
-    // SAFETY: As above.
-    unsafe { this.publish(device, new) };
-    Ok(())
+    unsafe { Instance::<T>::new(dev) }.reconfigure(setup)
 }
 
 /// # Safety
@@ -334,26 +647,20 @@ pub(super) unsafe fn set_queues(dev: *mut bindings::net_device, queues: u32) -> 
     to_result(unsafe { bindings::netif_set_real_num_queues(dev, queues, queues) })
 }
 
-/// Holds NAPI of a queue off while `f` works on its poll state. May sleep.
+/// As [`Instance::paused`].
 ///
 /// # Errors
 ///
-/// [`ENETDOWN`] if the queue does not run, or what `f` says.
+/// As there.
 ///
 /// # Safety
 ///
-/// As for [`private_of`]; the instance lock is held.
+/// As for [`Instance::new`].
 pub(in crate::net) unsafe fn paused<T: Operations, R>(
     dev: *mut bindings::net_device,
     queue: usize,
     f: impl FnOnce(&T, &mut T::Poll, NapiRef<'_>) -> Result<R>,
 ) -> Result<R> {
     // SAFETY: By the safety requirement.
-    let this = unsafe { &*private_of::<T>(dev) };
-    // SAFETY: What is inside changes under the instance lock only.
-    let running = unsafe { (*this.running.get()).as_ref() }.ok_or(ENETDOWN)?;
-    // SAFETY: The lock is held, so this is the only reference to the vectors.
-    let vectors = unsafe { &mut *running.vectors.get() };
-    let vector = vectors.get_mut(queue).ok_or(ENETDOWN)?;
-    vector.paused(|poll, napi| f(&this.ops, poll, napi))
+    unsafe { Instance::<T>::new(dev) }.paused(queue, f)
 }

@@ -7,8 +7,10 @@ use super::{
     queues::{
         self,
         private_of,
+        Instance,
         Private, //
     },
+    watch,
     Config,
     Device,
     Operations,
@@ -20,7 +22,10 @@ use crate::net::{
     arfs,
     bindings,
     debugfs::Folder,
-    devlink::Devlink,
+    devlink::{
+        health::Reporters,
+        Devlink, //
+    },
     ethtool,
     queue_mgmt,
     service,
@@ -63,6 +68,8 @@ pub(crate) struct Registration<'bound, T: Operations + 'bound> {
     event_irq: Option<u32>,
     devlink: Devlink<T>,
     debugfs: Option<Folder<T>>,
+    service: Option<service::Attached>,
+    watch: Option<service::Attached>,
     _sysfs: sysfs::Group<T>,
     _bound: PhantomData<(&'bound (), T)>,
 }
@@ -77,6 +84,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::start_xmit),
+        ndo_tx_timeout: Some(Self::tx_timeout),
         ndo_features_check: Some(Self::features_check),
         ndo_get_stats64: Some(Self::get_stats64),
         ndo_set_rx_mode_async: Some(Self::set_rx_mode),
@@ -118,7 +126,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         let event: IrqRequest<'_> = irqs.index(config.queues as usize)?.into();
         let event_irq = event.irq();
         let used = setup.queues();
-        let private = KBox::new(Private::new(ops, irqs, setup), GFP_KERNEL)?;
+        let private = KBox::new(Private::new(ops, irqs, setup)?, GFP_KERNEL)?;
         // SAFETY: Plain numbers.
         let dev = unsafe {
             bindings::alloc_etherdev_mqs(
@@ -166,6 +174,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             event_irq: None,
             devlink,
             debugfs: None,
+            service: None,
+            watch: None,
             _sysfs: sysfs,
             _bound: PhantomData,
         };
@@ -182,14 +192,18 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         })?;
         // INVARIANT: Requested just now.
         this.event_irq = Some(event_irq);
-        this.ops().registered(this.device());
-        // SAFETY: Registered, and withdrawn from devlink and debugfs before that ends.
+        // SAFETY: Registered, and withdrawn from all of these before that ends: nobody calls in
+        // after `drop` has taken them back, in the reverse order.
         unsafe {
+            watch::event::<T>(dev.as_ptr());
             this.debugfs = Some(Folder::new(dev)?);
             this.devlink.publish(dev)?;
+            this.service = Some(service::start::<T>(dev.as_ptr()));
+            let reporters = Reporters::new::<T>(this.devlink.as_raw(), dev.as_ptr())?;
+            let private = &*private_of::<T>(dev.as_ptr());
+            private.set_reporters(Some(reporters));
+            this.watch = Some(private.watch().attach(dev.as_ptr(), watch::tick::<T>));
         }
-        // SAFETY: Registered and complete; dropping the object stops it.
-        unsafe { service::start::<T>(dev.as_ptr()) };
         Ok(this)
     }
 
@@ -197,6 +211,34 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     pub(crate) fn device(&self) -> &Device {
         // SAFETY: The device lives as long as this object.
         unsafe { Device::from_raw(self.dev.as_ptr()) }
+    }
+
+    /// Lets go of the device, as for a suspend or a reset by somebody else: when this returns it
+    /// accesses no memory and raises no interrupt, and the core asks nothing of it. Does nothing
+    /// the second time. May sleep; takes the instance lock.
+    pub(crate) fn quiesce(&self) {
+        // SAFETY: Registered by the type invariant, and the lock is not held: who calls has no
+        // callback of the device running.
+        unsafe { watch::quiesce::<T>(self.dev.as_ptr()) };
+    }
+
+    /// Takes the device back after [`Self::quiesce`]: it is reset and brought back to all that is
+    /// configured, and goes on if the interface is up. May sleep; takes the instance lock.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says. An interface that is up stays without queues then, and the watch
+    /// tries again.
+    pub(crate) fn restore(&self) -> Result {
+        // SAFETY: As in `quiesce`.
+        unsafe { watch::resume::<T>(self.dev.as_ptr()) }
+    }
+
+    /// The device does not answer any more: its interface loses the carrier, and whoever asks is
+    /// told that there is no device. May sleep; takes the instance lock.
+    pub(crate) fn gone(&self) {
+        // SAFETY: As in `quiesce`.
+        unsafe { watch::depart::<T>(self.dev.as_ptr()) };
     }
 
     /// The driver's part.
@@ -220,7 +262,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     /// `ndo_open`: process context, rtnl and instance lock held, device down.
     unsafe extern "C" fn open(dev: *mut bindings::net_device) -> i32 {
         // SAFETY: The core passes a device of ours, alive for the call, with the lock held.
-        from_result(|| unsafe { queues::up::<T>(dev).map(|()| 0) })
+        from_result(|| unsafe { Instance::<T>::new(dev) }.up().map(|()| 0))
     }
 
     /// # Safety
@@ -228,7 +270,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     /// `ndo_stop`: process context, rtnl and instance lock held, device up.
     unsafe extern "C" fn stop(dev: *mut bindings::net_device) -> i32 {
         // SAFETY: The core passes a device of ours, alive for the call, with the lock held.
-        unsafe { queues::down::<T>(dev) };
+        unsafe { Instance::<T>::new(dev) }.down();
         0
     }
 
@@ -244,7 +286,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             let queue = u32::from(bindings::skb_get_queue_mapping(skb));
             (queue, TxSkb::from_raw(NonNull::new_unchecked(skb)))
         };
-        // SAFETY: The queue is started and locked.
+        // SAFETY: Softirqs are off.
         let tx = unsafe { queues::tx_of::<T>(dev, queue) };
         let Some(tx) = tx else {
             skb.drop_with(DropReason::NotReady);
@@ -255,6 +297,14 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         // SAFETY: The transmit side of a queue is used under the queue's lock only.
         T::start_xmit(unsafe { &mut *tx.get() }, &cx, skb);
         bindings::netdev_tx_NETDEV_TX_OK
+    }
+
+    /// # Safety
+    ///
+    /// `ndo_tx_timeout`: softirqs off, all transmit queues frozen.
+    unsafe extern "C" fn tx_timeout(dev: *mut bindings::net_device, queue: u32) {
+        // SAFETY: The core passes a device of ours, alive for the call.
+        unsafe { &*private_of::<T>(dev) }.timed_out(queue);
     }
 
     /// # Safety
@@ -375,23 +425,28 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     /// The thread of the event interrupt, requested by `new`.
     unsafe extern "C" fn event(_irq: i32, dev: *mut c_void) -> bindings::irqreturn_t {
         let dev = dev.cast();
-        // SAFETY: The device and its private data live until the interrupt is freed.
-        let (ops, device) = unsafe { (ops_of::<T>(dev), Device::from_raw(dev)) };
-        ops.event(device);
+        // SAFETY: The device and its private data live until the interrupt is freed, which nobody
+        // does with the instance lock held.
+        unsafe {
+            ops_of::<T>(dev).event();
+            watch::event::<T>(dev);
+        }
         bindings::irqreturn::IRQ_HANDLED
     }
 }
 
 impl<T: Operations> Drop for Registration<'_, T> {
     fn drop(&mut self) {
+        self.watch = None;
+        // SAFETY: The watch has ended.
+        unsafe { (*private_of::<T>(self.dev.as_ptr())).set_reporters(None) };
+        self.service = None;
         self.devlink.withdraw();
         self.debugfs = None;
         if let Some(irq) = self.event_irq {
             // SAFETY: Requested with this argument, by the type invariant.
             unsafe { bindings::free_irq(irq, self.dev.as_ptr().cast()) };
         }
-        // SAFETY: Alive and registered, by the type invariant. Not started means stopped.
-        unsafe { service::stop::<T>(self.dev.as_ptr()) };
         // SAFETY: Registered, by the type invariant. This brings the interface down, which drops
         // the queues.
         unsafe { bindings::unregister_netdev(self.dev.as_ptr()) };

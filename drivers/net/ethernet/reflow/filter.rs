@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The MAC filter: which frames the device lets in, and whether it removes VLAN tags.
+
+use crate::{
+    hw::regs::{
+        self,
+        RxMode, //
+    },
+    mmio::Mmio,
+    net::device::{
+        self as netdev,
+        MacAddr, //
+    }, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// The filter of a device.
+pub(crate) struct Filter<'bound> {
+    mmio: Arc<Mmio<'bound>>,
+    wanted: Pin<KBox<Mutex<Wanted>>>,
+}
+
+/// What is configured.
+struct Wanted {
+    station: MacAddr,
+    /// Groups, as many as the device's table holds.
+    groups: KVec<MacAddr>,
+    mode: RxMode,
+}
+
+impl<'bound> Filter<'bound> {
+    /// A filter for the station address alone, which the device does not hear of yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(mmio: &Arc<Mmio<'bound>>, station: MacAddr) -> Result<Self> {
+        let wanted = Wanted {
+            station,
+            groups: KVec::with_capacity(regs::MC_ENTRIES, GFP_KERNEL)?,
+            mode: RxMode(0).with_broadcast(1),
+        };
+        Ok(Self {
+            mmio: mmio.clone(),
+            wanted: KBox::pin_init(new_mutex!(wanted, "reflow::filter"), GFP_KERNEL)?,
+        })
+    }
+
+    /// Tells the device all of it after a reset. May sleep.
+    pub(crate) fn restore(&self) {
+        let wanted = self.wanted.lock();
+        self.write_station(&wanted.station);
+        self.write_groups(&wanted.groups);
+        self.mmio.write(regs::RX_MODE, wanted.mode.0);
+    }
+
+    /// Changes the station address. May sleep.
+    pub(crate) fn set_station(&self, to: &MacAddr) {
+        let mut wanted = self.wanted.lock();
+        wanted.station = *to;
+        self.write_station(to);
+    }
+
+    /// Changes whether VLAN tags are removed. May sleep.
+    pub(crate) fn strip_vlan(&self, on: bool) {
+        let mut wanted = self.wanted.lock();
+        wanted.mode = wanted.mode.with_vlan_strip(on.into());
+        self.mmio.write(regs::RX_MODE, wanted.mode.0);
+    }
+
+    /// Changes what is let in besides the station address. May sleep.
+    pub(crate) fn set(&self, to: &netdev::RxMode<'_>) {
+        let mut wanted = self.wanted.lock();
+        let fits = to.multicast.len() <= regs::MC_ENTRIES;
+        if fits && *wanted.groups != *to.multicast {
+            // All groups come in while the table is written: none that stays loses a frame.
+            let open = wanted.mode.with_allmulti(1);
+            self.mmio.write(regs::RX_MODE, open.0);
+            wanted.groups.clear();
+            for group in to.multicast {
+                // There is room for as many.
+                let _ = wanted.groups.push_within_capacity(*group);
+            }
+            self.write_groups(&wanted.groups);
+        }
+        wanted.mode = wanted
+            .mode
+            .with_promisc(to.promisc.into())
+            .with_allmulti((to.allmulti || !fits).into());
+        self.mmio.write(regs::RX_MODE, wanted.mode.0);
+    }
+
+    fn write_station(&self, &[a, b, c, d, e, f]: &MacAddr) {
+        self.mmio
+            .write(regs::MAC_LO, u32::from_le_bytes([a, b, c, d]));
+        self.mmio
+            .write(regs::MAC_HI, u32::from_le_bytes([e, f, 0, 0]));
+    }
+
+    fn write_groups(&self, groups: &[MacAddr]) {
+        for (i, &[a, b, c, d, e, f]) in groups.iter().enumerate() {
+            let (lo, hi) = ([a, b, c, d], [e, f, 0, 0]);
+            self.mmio
+                .write_at(regs::MC_TABLE, 2 * i, u32::from_le_bytes(lo));
+            self.mmio
+                .write_at(regs::MC_TABLE, 2 * i + 1, u32::from_le_bytes(hi));
+        }
+        self.mmio.write(regs::MC_COUNT, groups.len() as u32);
+    }
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is wrong with a device that is up: causes told apart, and what helps against each.
+//!
+//! The watch of the core asks once a second. All that is looked at here is either the driver's own
+//! bookkeeping or a register that never waits.
+
+use crate::{
+    hw::{
+        regs::{
+            self,
+            QueueStatus, //
+        },
+        stats::Global, //
+    },
+    mmio::{
+        queue_reg,
+        GONE, //
+    },
+    net::{
+        device::watch::{
+            Finding,
+            Remedy, //
+        },
+        devlink::{
+            health::{
+                Message,
+                Operations,
+                Reporter, //
+            },
+            Sentence, //
+        }, //
+    },
+    nic::Nic,
+    queue::Doorbell, //
+};
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
+
+/// Places of the reporters.
+const RX: usize = 0;
+const TX: usize = 1;
+const COMMAND: usize = 2;
+const DEVICE: usize = 3;
+
+/// Looks in a row with packets received and counters that stand still, after which the device does
+/// not keep them any more.
+const STATS_LOOKS: u32 = 3;
+
+/// What the watch saw of the device last.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Packets that the driver was handed.
+    packets: Looked,
+    /// Frames that the device says it handed over.
+    transferred: Looked,
+    /// Looks in a row at which the one had grown and the other not.
+    stats_still: Looked,
+}
+
+/// What the watch saw of a queue pair last.
+#[derive(Default)]
+pub(crate) struct SeenQueue {}
+
+/// A number remembered from one look to the next. One look at a time.
+struct Looked(Atomic<u64>);
+
+impl Default for Looked {
+    fn default() -> Self {
+        Self(Atomic::new(0))
+    }
+}
+
+impl Looked {
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn set(&self, to: u64) {
+        self.0.store(to, Relaxed);
+    }
+
+    /// Remembers `now`; whether it is another number than before.
+    fn changed(&self, now: u64) -> bool {
+        let before = self.get();
+        self.set(now);
+        before != now
+    }
+}
+
+fn finding(reporter: usize, remedy: Remedy, text: fmt::Arguments<'_>) -> Option<Finding> {
+    Some(Finding {
+        reporter,
+        remedy,
+        text: Sentence::new(text),
+    })
+}
+
+impl Nic<'_> {
+    /// Looks at the device as a whole.
+    pub(crate) fn watch_device(&self) -> Option<Finding> {
+        if self.mmio().present().is_err() {
+            return finding(
+                DEVICE,
+                Remedy::Detach,
+                fmt!("the device does not answer any more; the interface is detached"),
+            );
+        }
+        if !self.is_ready() {
+            return finding(
+                DEVICE,
+                Remedy::RestartDevice,
+                fmt!("the device says that it is not ready; resetting it"),
+            );
+        }
+        if !self.hw.is_kept() {
+            return finding(
+                DEVICE,
+                Remedy::RestartDevice,
+                fmt!("the device has lost its configuration; resetting it"),
+            );
+        }
+        if self.cmd.is_silent() {
+            return finding(
+                COMMAND,
+                Remedy::RestartDevice,
+                fmt!("the device does not answer commands; resetting it"),
+            );
+        }
+        self.watch_statistics();
+        None
+    }
+
+    /// Has the device keep its counters again if it has stopped to.
+    fn watch_statistics(&self) {
+        let seen = &self.seen;
+        let packets = self.counters.iter().map(|c| c.rx.packets.read());
+        let grew = seen.packets.changed(packets.fold(0, u64::wrapping_add));
+        let counted = seen
+            .transferred
+            .changed(self.hw.global(Global::RxTransferred));
+        let still = match (grew, counted) {
+            (_, true) => 0,
+            (true, false) => seen.stats_still.get() + 1,
+            (false, false) => return,
+        };
+        seen.stats_still.set(still);
+        if still == u64::from(STATS_LOOKS) {
+            seen.stats_still.set(0);
+            dev_warn!(
+                self.dev(),
+                "the device has stopped counting; asking it to go on\n"
+            );
+            self.hw.ask_again();
+        }
+    }
+
+    /// Looks at a queue pair.
+    pub(crate) fn watch_pair(
+        &self,
+        queue: usize,
+        _shared: &Doorbell<'_>,
+        timed_out: bool,
+    ) -> Option<Finding> {
+        let status = QueueStatus(self.mmio().read(queue_reg(queue, regs::Q_STATUS)));
+        if status.0 == GONE {
+            return None;
+        }
+        let restart = Remedy::RestartQueue(queue);
+        if status.rx() == 0 || status.tx() == 0 || status.error() != 0 {
+            let side = if status.tx() == 0 { TX } else { RX };
+            return finding(
+                side,
+                restart,
+                fmt!(
+                    "queue {queue} stopped with error {}; restarting it",
+                    status.error()
+                ),
+            );
+        }
+        if timed_out {
+            return finding(
+                TX,
+                restart,
+                fmt!("packets do not leave queue {queue}; restarting it"),
+            );
+        }
+        None
+    }
+}
+
+impl Operations for Nic<'_> {
+    const REPORTERS: &'static [Reporter] = &[
+        Reporter {
+            name: c"rx",
+            grace_ms: 500,
+            burst_ms: 500,
+            remedy: Remedy::RestartQueues,
+        },
+        Reporter {
+            name: c"tx",
+            grace_ms: 500,
+            burst_ms: 500,
+            remedy: Remedy::RestartQueues,
+        },
+        Reporter {
+            name: c"command",
+            grace_ms: 500,
+            burst_ms: 0,
+            remedy: Remedy::RestartDevice,
+        },
+        Reporter {
+            name: c"device",
+            grace_ms: 500,
+            burst_ms: 0,
+            remedy: Remedy::RestartDevice,
+        },
+    ];
+    const DEVICE_REPORTER: usize = DEVICE;
+
+    fn diagnose(&self, reporter: usize, out: &mut Message<'_>) -> Result {
+        match reporter {
+            RX | TX => self.diagnose_queues(reporter, None, out),
+            COMMAND => {
+                out.flag(c"silent", self.cmd.is_silent());
+                Ok(())
+            }
+            _ => {
+                self.diagnose_device(out);
+                Ok(())
+            }
+        }
+    }
+
+    fn dump(&self, reporter: usize, queue: Option<usize>, out: &mut Message<'_>) -> Result {
+        self.diagnose_device(out);
+        match reporter {
+            RX | TX => self.diagnose_queues(reporter, queue, out),
+            _ => {
+                self.diagnose_queues(RX, queue, out)?;
+                self.diagnose_queues(TX, queue, out)
+            }
+        }
+    }
+}
+
+impl Nic<'_> {
+    fn diagnose_device(&self, out: &mut Message<'_>) {
+        out.flag(c"present", self.mmio().present().is_ok());
+        out.flag(c"ready", self.is_ready());
+        for (name, reg) in [
+            (c"ctrl", regs::CTRL),
+            (c"status", regs::STATUS),
+            (c"event", regs::EVENT),
+            (c"rx_mode", regs::RX_MODE),
+            (c"max_frame", regs::MAX_FRAME),
+            (c"flow_cfg", regs::FLOW_CFG),
+            (c"flow_size", regs::FLOW_SIZE),
+            (c"pm_level", regs::PM_LEVEL),
+            (c"parser_crc", regs::PARSER_CRC),
+            (c"cmd_size", regs::CMD_SIZE),
+        ] {
+            out.number(name, self.mmio().read(reg).into());
+        }
+    }
+
+    fn diagnose_queues(&self, side: usize, only: Option<usize>, out: &mut Message<'_>) -> Result {
+        let name = if side == RX {
+            c"rx_queues"
+        } else {
+            c"tx_queues"
+        };
+        out.list(name, |out| {
+            for (queue, c) in self.counters.iter().enumerate() {
+                if only.is_some_and(|only| only != queue) {
+                    continue;
+                }
+                let status = QueueStatus(self.mmio().read(queue_reg(queue, regs::Q_STATUS)));
+                out.object(|out| {
+                    out.number(c"queue", queue as u64);
+                    let runs = if side == RX { status.rx() } else { status.tx() };
+                    out.flag(c"runs", runs != 0);
+                    out.number(c"error", status.error().into());
+                    if side == RX {
+                        c.rx.visit(|name, value| out.named(name, value));
+                    } else {
+                        c.tx_done.visit(|name, value| out.named(name, value));
+                        c.tx_queued.visit(|name, value| out.named(name, value));
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
+    }
+}

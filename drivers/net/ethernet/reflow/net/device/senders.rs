@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Transmit sides that `ndo_start_xmit` may find: an RCU pointer, null while there are no queues.
+
+use super::super::{
+    bindings,
+    tx_cell::TxCell, //
+};
+use core::ptr::null_mut;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full, //
+        },
+        Arc, //
+    }, //
+};
+
+/// The transmit sides of a device's queues, by number.
+pub(super) type Cells<Tx> = KVec<Arc<TxCell<Tx>>>;
+
+/// Where senders find the transmit sides.
+///
+/// # Invariants
+///
+/// The pointer is null, or a `KBox<Cells<Tx>>` that this object owns. It is freed an RCU grace
+/// period after it was taken out, see [`Retired`].
+pub(super) struct Senders<Tx>(Atomic<*mut Cells<Tx>>);
+
+// SAFETY: The object owns the cells, which may be sent.
+unsafe impl<Tx: Send> Send for Senders<Tx> {}
+// SAFETY: Shared access gives shared cells only, which are `Sync` if what is inside may be sent.
+unsafe impl<Tx: Send> Sync for Senders<Tx> {}
+
+impl<Tx> Senders<Tx> {
+    /// Nobody can send.
+    pub(super) fn new() -> Self {
+        // INVARIANT: Null.
+        Self(Atomic::new(null_mut()))
+    }
+
+    /// The transmit sides at this moment.
+    ///
+    /// # Safety
+    ///
+    /// For all of `'a` either softirqs are off, which is an RCU read section, or the instance lock
+    /// is held, without which the pointer does not change.
+    #[inline]
+    pub(super) unsafe fn get<'a>(&self) -> Option<&'a Cells<Tx>>
+    where
+        Tx: 'a,
+    {
+        // SAFETY: By the type invariant the pointer is null or good until a grace period after it
+        // was taken out, which by the safety requirement does not end during `'a`. Acquire pairs
+        // with the full barrier of `replace`, so the cells are seen complete.
+        unsafe { self.0.load(Acquire).as_ref() }
+    }
+
+    /// Puts other transmit sides in place of those that were there.
+    pub(super) fn replace(&self, with: Option<KBox<Cells<Tx>>>) -> Retired<Tx> {
+        let new = with.map_or(null_mut(), KBox::into_raw);
+        // INVARIANT: The box of `new` moves in, the old one out.
+        Retired(self.0.xchg(new, Full))
+    }
+}
+
+impl<Tx> Drop for Senders<Tx> {
+    fn drop(&mut self) {
+        drop(self.replace(None));
+    }
+}
+
+/// Transmit sides that nobody finds any more. May only be dropped where one may sleep: dropping
+/// waits until nobody uses what was found before.
+#[must_use]
+pub(super) struct Retired<Tx>(*mut Cells<Tx>);
+
+impl<Tx> Drop for Retired<Tx> {
+    fn drop(&mut self) {
+        if self.0.is_null() {
+            return;
+        }
+        // SAFETY: May sleep, as said above.
+        unsafe { bindings::synchronize_net() };
+        // SAFETY: The box was taken out of `Senders`, whose invariant says that it is one, and the
+        // grace period is over.
+        drop(unsafe { KBox::from_raw(self.0) });
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The watch over a device that is up: once a second the driver says what is wrong, and what is
+//! done about it is decided here.
+//!
+//! The driver looks ([`super::Operations::watch`], [`super::Operations::watch_queue`]) and tells
+//! a [`Finding`]. A poll is made up for at once. All else goes through the device's devlink health
+//! reporters, so that users see it, can have it left alone, and are told when it is mended.
+//!
+//! A service runs the watch, deferrable, and only while the interface is up.
+
+use super::{
+    queues::{
+        private_of,
+        Instance, //
+    },
+    Device,
+    Operations, //
+};
+use crate::net::{
+    bindings,
+    devlink::{
+        health,
+        Sentence, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Milliseconds between two looks.
+pub(super) const PERIOD_MS: u32 = 1000;
+
+/// What helps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Remedy {
+    /// A poll that no interrupt asked for, now.
+    Poll,
+    /// The queue pair is made anew; others go on.
+    RestartQueue(usize),
+    /// All queue pairs are made anew, one after the other.
+    RestartQueues,
+    /// The device is reset and brought back to what is configured.
+    RestartDevice,
+    /// Nothing: the device does not answer any more.
+    Detach,
+}
+
+/// Something that is wrong with the device.
+pub(crate) struct Finding {
+    /// Place among the driver's [`health::Operations::REPORTERS`].
+    pub(crate) reporter: usize,
+    /// What helps.
+    pub(crate) remedy: Remedy,
+    /// One sentence for the log: what, where, and what is being done.
+    pub(crate) text: Sentence,
+}
+
+/// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns whether
+/// to look again.
+fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>) -> bool {
+    if !held.is_up() || held.is_held() {
+        return false;
+    }
+    let (ops, dev) = (held.ops(), held.device());
+    // A finding that there is no memory for is made again next time.
+    let mut add = |finding| {
+        let _ = findings.push(finding, GFP_KERNEL);
+    };
+    if held.is_gone() {
+        if ops.is_present() {
+            add(Finding {
+                reporter: T::DEVICE_REPORTER,
+                remedy: Remedy::RestartDevice,
+                text: Sentence::new(fmt!("the device answers again; resetting it")),
+            });
+        }
+        return true;
+    }
+    if !held.has_queues() {
+        add(Finding {
+            reporter: T::DEVICE_REPORTER,
+            remedy: Remedy::RestartDevice,
+            text: Sentence::new(fmt!("up without queues; resetting the device")),
+        });
+        return true;
+    }
+    if let Some(finding) = ops.watch(dev) {
+        let departed = finding.remedy == Remedy::Detach;
+        add(finding);
+        if departed {
+            held.depart();
+        }
+        return true;
+    }
+    held.each_queue(|queue, vector, timed_out| {
+        let Some(finding) = ops.watch_queue(dev, queue, vector.shared(), timed_out) else {
+            return;
+        };
+        if finding.remedy == Remedy::Poll {
+            vector.kick();
+            dev.warn(&finding.text);
+        } else {
+            add(finding);
+        }
+    });
+    true
+}
+
+/// Runs `f` with the instance lock held. May sleep.
+///
+/// # Safety
+///
+/// `dev` was made for this `T` and is alive; its instance lock is not held by the caller.
+unsafe fn locked<T: Operations, R>(
+    dev: *mut bindings::net_device,
+    f: impl FnOnce(&mut Instance<'_, T>) -> R,
+) -> R {
+    // SAFETY: By the safety requirement; the lock is given back below.
+    unsafe { bindings::netdev_lock(dev) };
+    // SAFETY: As above, with the lock held for the life of the object.
+    let done = f(&mut unsafe { Instance::new(dev) });
+    // SAFETY: Locked above.
+    unsafe { bindings::netdev_unlock(dev) };
+    done
+}
+
+/// Runs the watch once.
+///
+/// # Safety
+///
+/// `dev` was made for this `T` and is registered; its instance lock is not held. Process context.
+pub(super) unsafe fn tick<T: Operations>(dev: *mut bindings::net_device) {
+    let mut findings = KVec::new();
+    // SAFETY: By the safety requirement.
+    let again = unsafe { locked::<T, _>(dev, |held| look(held, &mut findings)) };
+    for finding in &findings {
+        // SAFETY: By the safety requirement, and the lock is not held.
+        unsafe {
+            Device::from_raw(dev).warn(&finding.text);
+            health::report::<T>(dev, finding);
+        }
+    }
+    if again {
+        // SAFETY: By the safety requirement.
+        unsafe { &*private_of::<T>(dev) }.watch().later(PERIOD_MS);
+    }
+}
+
+/// Does what helps. May sleep.
+///
+/// # Errors
+///
+/// What making queues anew or resetting the device says. The watch tries again.
+///
+/// # Safety
+///
+/// As for [`tick`].
+pub(in crate::net) unsafe fn remedy<T: Operations>(
+    dev: *mut bindings::net_device,
+    remedy: Remedy,
+) -> Result {
+    // SAFETY: By the safety requirement.
+    unsafe { locked::<T, _>(dev, |held| apply(held, remedy)) }
+}
+
+/// Lets go of the device, see [`Instance::quiesce`]. May sleep.
+///
+/// # Safety
+///
+/// As for [`locked`].
+pub(in crate::net) unsafe fn quiesce<T: Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: By the safety requirement.
+    unsafe { locked::<T, _>(dev, |held| held.quiesce()) }
+}
+
+/// Takes the device back, see [`Instance::resume`]. May sleep.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Safety
+///
+/// As for [`locked`].
+pub(in crate::net) unsafe fn resume<T: Operations>(dev: *mut bindings::net_device) -> Result {
+    // SAFETY: By the safety requirement.
+    unsafe { locked::<T, _>(dev, |held| held.resume()) }
+}
+
+/// The device does not answer any more, see [`Instance::depart`]. May sleep.
+///
+/// # Safety
+///
+/// As for [`locked`].
+pub(super) unsafe fn depart<T: Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: By the safety requirement.
+    unsafe { locked::<T, _>(dev, |held| held.depart()) }
+}
+
+/// Something happened to the device or its wire. May sleep.
+///
+/// # Safety
+///
+/// As for [`locked`].
+pub(super) unsafe fn event<T: Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: By the safety requirement.
+    unsafe {
+        locked::<T, _>(dev, |held| {
+            held.sync_carrier();
+            held.look_soon();
+        })
+    }
+}
+
+fn apply<T: Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
+    match remedy {
+        Remedy::Poll => {
+            held.each_queue(|_, vector, _| vector.kick());
+            Ok(())
+        }
+        Remedy::RestartQueue(queue) => restart_pair(held, queue),
+        Remedy::RestartQueues => (0..held.count()).try_for_each(|i| restart_pair(held, i)),
+        Remedy::RestartDevice => {
+            if !held.ops().is_present() {
+                held.depart();
+                return Err(ENODEV);
+            }
+            held.restart()
+        }
+        Remedy::Detach => Ok(()),
+    }
+}
+
+/// Makes a pair anew, or all if the device does not go along.
+fn restart_pair<T: Operations>(held: &mut Instance<'_, T>, queue: usize) -> Result {
+    match held.restart_pair(queue) {
+        Err(e) if e != ENOMEM && e != ENETDOWN => held.restart(),
+        other => other,
+    }
+}

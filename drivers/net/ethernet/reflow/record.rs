@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The way back: from the reset state to all that driver and user have configured.
+//!
+//! What is configured is kept by those whose business it is, none of it in the device alone:
+//! [`crate::filter`], [`crate::parser`], [`crate::tuning`], [`crate::steering`], [`crate::tcb`],
+//! and what [`Nic`] keeps itself. [`Nic::bring_back`] tells a device that was reset all of it; it
+//! is the only place that does, at probe as after any fault.
+//!
+//! Rings and their memory, XDP, and memory lent by applications are not among it: queues are made
+//! anew, from the same setup, when the device is back.
+
+use crate::{
+    hw::regs::{
+        self,
+        Status, //
+    },
+    mmio::GONE,
+    net::Device,
+    nic::Nic,
+    queue,
+    setup::Setup, //
+};
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+
+/// How often the end of a reset is looked for, and the pause between two looks.
+const RESET_LOOKS: u32 = 100;
+/// See [`RESET_LOOKS`].
+const RESET_PAUSE: Delta = Delta::from_millis(2);
+
+impl Nic<'_> {
+    /// Whether the device has what was configured, as far as a look can tell: a reset by somebody
+    /// else, or a power cycle, took all of it away at once. May sleep.
+    pub(crate) fn is_as_left(&self) -> bool {
+        self.mmio().present().is_ok()
+            && self.is_ready()
+            && self.hw.is_kept()
+            && self.mmio().read(regs::EVENT_VECTOR) == self.event_vector()
+            && !self.cmd.is_silent()
+    }
+
+    /// Whether the device says that it works.
+    pub(crate) fn is_ready(&self) -> bool {
+        let status = self.mmio().read(regs::STATUS);
+        status != GONE && Status(status).ready() != 0
+    }
+
+    /// Resets the device, and waits until it says that it is done. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] if there is none any more, [`ETIMEDOUT`] if it does not come back.
+    fn reset(&self) -> Result {
+        self.mmio().write(regs::RESET, 1);
+        for _ in 0..RESET_LOOKS {
+            self.mmio().present()?;
+            if self.mmio().read(regs::RESET) == 0 && self.is_ready() {
+                return Ok(());
+            }
+            fsleep(RESET_PAUSE);
+        }
+        Err(ETIMEDOUT)
+    }
+
+    /// Resets the device and tells it all that is configured, but for queues. No queue runs; the
+    /// instance lock is held, or nobody else knows of the device yet. May sleep, about a second at
+    /// most.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`], [`ETIMEDOUT`], [`EIO`] if the device does not take what it took before.
+    pub(crate) fn bring_back(&self) -> Result {
+        self.reset()?;
+        self.cmd.revive();
+        self.hw.restore();
+        self.mmio().write(regs::EVENT_VECTOR, self.event_vector());
+        self.parser.restore().map_err(|why| {
+            dev_err!(self.dev(), "parser program: {}\n", why);
+            Error::from(why)
+        })?;
+        self.filter.restore();
+        self.write_flow_size()?;
+        self.tuning.restore();
+        self.write_moderation();
+        self.tcbs.forgotten();
+        Ok(())
+    }
+
+    /// The same, and what depends on the queues that are going to be made.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::bring_back`].
+    pub(crate) fn bring_back_for(&self, dev: &Device, setup: &Setup) -> Result {
+        self.bring_back()?;
+        self.write_max_frame(dev.mtu());
+        self.steer(dev, setup.queues);
+        Ok(())
+    }
+
+    /// Interrupt moderation of all queues.
+    fn write_moderation(&self) {
+        let to = self.moderation();
+        for queue in 0..self.counters.len() {
+            queue::set_coalesce(self.mmio(), queue, to);
+        }
+    }
+}
