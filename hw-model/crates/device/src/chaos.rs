@@ -14,7 +14,7 @@ mod state;
 
 pub(crate) use state::Chaos;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 /// How a fault goes on once it struck.
@@ -166,6 +166,26 @@ impl Spec {
     }
 }
 
+/// As it can be read again.
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, wish) in self.wishes.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{}={}", wish.fault.name(), wish.chance)?;
+            if wish.after != 0 {
+                write!(f, ",after={}", wish.after)?;
+            }
+            if wish.count != u64::MAX {
+                write!(f, ",count={}", wish.count)?;
+            }
+            if let Some(ms) = wish.ms {
+                write!(f, ",ms={ms}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl FromStr for Spec {
     type Err = String;
 
@@ -276,6 +296,14 @@ mod tests {
             ms: Some(20),
         };
         assert_eq!(spec.wishes, [base, dead]);
+    }
+
+    #[test]
+    fn a_spec_is_written_as_it_is_read() {
+        let text = "lengths=0.5,after=7,lost=0.01,dma-dead=1,count=1,ms=20";
+        assert_eq!(spec(text).unwrap().to_string(), text);
+        assert_eq!(spec("lost").unwrap().to_string(), "lost=0.01");
+        assert_eq!(Spec::default().to_string(), "");
     }
 
     #[test]

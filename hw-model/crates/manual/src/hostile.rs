@@ -15,6 +15,22 @@ pub(crate) fn page() -> String {
          drawn from dice that start with ``--seed``: the same seed, spec and events bring the same \
          faults.",
     ]);
+    page.paragraph(&[
+        "Faults come and go while the model runs, too: ``reflow-hw serve --control PATH`` takes \
+         commands at a Unix socket, one a line, and answers each with ``ok`` or ``error: WHY``.",
+    ]);
+    page.literal(&[
+        "chaos SPEC   replace the faults; dice, counts and the packets of after= start anew".into(),
+        "chaos off    end all faults at once".into(),
+        "link down    plug the wire out".into(),
+        "link up      plug it in again".into(),
+    ]);
+    page.paragraph(&[
+        "When faults end, the device goes on from what its registers hold; one that was \
+         ``removed`` is back as after a power cycle, with the registers and the configuration \
+         space of a reset. ``reflow-hw serve --status PATH`` tells the faults as ``chaos_spec``, \
+         and under ``chaos`` how often each could have struck, struck, and what it spoiled.",
+    ]);
     page.section("Faults");
     let help = Spec::help();
     page.literal(&help.lines().map(str::to_owned).collect::<Vec<_>>());

@@ -66,6 +66,11 @@ pub(crate) struct Options {
     /// Answer each connection to this socket with the state of the NIC, as JSON
     #[arg(long, value_name = "PATH")]
     pub(crate) status: Option<PathBuf>,
+    /// Take commands at this socket, one a line, each answered by a line: 'ok' or 'error: WHY'.
+    /// 'chaos SPEC' replaces the faults, 'chaos off' ends them, 'link up' and 'link down' plug the
+    /// wire in and out
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
 }
 
 /// Below this, a frame of the largest size would not fit above the pause threshold.

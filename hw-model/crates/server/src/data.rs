@@ -112,7 +112,7 @@ impl DataPath {
         let shared = Arc::clone(&self.shared);
         let now = shared.now_ns();
         let mut nic = shared.lock();
-        nic.set_link(self.wire.link());
+        nic.set_wire(self.wire.link());
         self.wire
             .listening(regs::Ctrl(nic.device.register(regs::CTRL)).rx() != 0);
         let fed = self.feed(&mut nic, now);
@@ -142,6 +142,11 @@ impl DataPath {
             let Some(frame) = self.wire.receive() else {
                 break;
             };
+            if !nic.link() {
+                // What comes over a wire that is not plugged in reaches nobody.
+                fed = true;
+                continue;
+            }
             let outcome = nic.device.rx_frame(now, frame);
             if let Some(trace) = &mut self.trace {
                 trace.received(frame, outcome);

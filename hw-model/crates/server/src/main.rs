@@ -11,6 +11,7 @@
 mod backend;
 mod cli;
 mod config;
+mod control;
 mod data;
 mod frames;
 mod interrupts;

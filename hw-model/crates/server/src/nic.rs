@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
+use reflow_device::chaos::Spec;
 use reflow_device::{Device, Host, MemError};
 use reflow_mem::GuestMemory;
 use rustix::event::{eventfd, EventfdFlags};
@@ -30,7 +31,9 @@ pub(crate) struct Nic {
     /// What it sent and the data thread has not fetched.
     pub(crate) sent: FrameBuffer,
     config: ConfigSpace,
-    link: bool,
+    /// Whether the wire is connected, and whether it is plugged in.
+    wire: bool,
+    plugged: bool,
 }
 
 /// The device's view of what is around it.
@@ -52,7 +55,8 @@ impl Nic {
             interrupts: Interrupts::new(vectors),
             sent: FrameBuffer::default(),
             config: ConfigSpace::new(vectors, mac),
-            link: false,
+            wire: false,
+            plugged: true,
         }
     }
 
@@ -68,15 +72,18 @@ impl Nic {
 
     /// Writes configuration space.
     pub(crate) fn config_write(&mut self, offset: usize, data: &[u8]) {
+        if self.device.is_removed() {
+            return;
+        }
         if self.config.write(offset, data) == Effect::Reset {
             self.reset();
         }
         self.interrupts.enable(self.config.bus_master());
     }
 
-    /// Whether BARs answer.
+    /// Whether BARs answer, or nobody does.
     pub(crate) fn memory_enabled(&self) -> bool {
-        self.config.memory_enabled()
+        self.config.memory_enabled() || self.device.is_removed()
     }
 
     /// Writes a register.
@@ -88,28 +95,47 @@ impl Nic {
     /// Lets the device work once; whether it wants to go on at once. Without bus mastering it
     /// cannot reach its rings and waits.
     pub(crate) fn pump(&mut self, now_ns: u64) -> bool {
+        let gone = self.device.is_removed();
         let (device, mut bus) = self.split();
-        bus.master && device.pump(&mut bus, now_ns)
+        // Time passes for a device that is gone, whatever it was allowed before.
+        let more = (bus.master || gone) && device.pump(&mut bus, now_ns);
+        if gone && !self.device.is_removed() {
+            self.reset();
+        }
+        more
     }
 
     /// When [`Nic::pump`] is wanted next, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.device
             .next_deadline()
-            .filter(|_| self.config.bus_master())
+            .filter(|_| self.config.bus_master() || self.device.is_removed())
     }
 
-    /// Tells the device that the link changed, if it did.
-    pub(crate) fn set_link(&mut self, up: bool) {
-        if self.link != up {
-            self.link = up;
-            self.device.set_link(up);
-        }
+    /// Tells the device whether the wire is connected.
+    pub(crate) fn set_wire(&mut self, connected: bool) {
+        self.wire = connected;
+        self.device.set_link(self.link());
+    }
+
+    /// Plugs the wire in or out.
+    pub(crate) fn plug(&mut self, plugged: bool) {
+        self.plugged = plugged;
+        self.device.set_link(self.link());
     }
 
     /// Whether the link is up.
     pub(crate) fn link(&self) -> bool {
-        self.link
+        self.wire && self.plugged
+    }
+
+    /// Replaces the faults of the device; one that was gone is back as after a power cycle.
+    pub(crate) fn set_chaos(&mut self, spec: &Spec) {
+        let gone = self.device.is_removed();
+        self.device.set_chaos(spec);
+        if gone {
+            self.reset();
+        }
     }
 
     /// Resets the function. Memory and eventfds belong to the virtual machine and stay.

@@ -23,7 +23,7 @@ use crate::cli::Options;
 use crate::data::DataPath;
 use crate::nic::{Nic, Shared};
 use crate::trace::Trace;
-use crate::{status, wire};
+use crate::{control, status, wire};
 
 /// A socket file that goes when the server does.
 struct SocketFile(PathBuf);
@@ -61,6 +61,8 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
     let _socket = SocketFile(options.socket.clone());
     let status = options.status.as_deref().map(bind).transpose()?;
     let _status = options.status.clone().map(SocketFile);
+    let control = options.control.as_deref().map(bind).transpose()?;
+    let _control = options.control.clone().map(SocketFile);
     let server = Server::from_owned_fd(OwnedFd::from(listener), true, irqs(vectors), regions());
 
     tame_protocol_panics();
@@ -71,6 +73,13 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
         spawn("status", end.clone(), move || {
             status::serve(&listener, &shared);
             bail!("the status socket failed")
+        })?;
+    }
+    if let Some(listener) = control {
+        let shared = Arc::clone(&shared);
+        spawn("control", end.clone(), move || {
+            control::serve(&listener, &shared);
+            bail!("the control socket failed")
         })?;
     }
     let backend = Backend::new(Arc::clone(&shared));

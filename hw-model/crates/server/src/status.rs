@@ -23,6 +23,7 @@
 //! | `counters` | the device's counters by their name in the statistics block |
 //! | `queues` | a list of the queue pairs |
 //! | `chaos` | by fault: `chances`, `strikes`, `spoiled`, see [`reflow_device::chaos::Tally`] |
+//! | `chaos_spec` | the faults as `--chaos` takes them, empty without any |
 //!
 //! A flow has `flow` (its number), `source` and `destination` (address, with port if the key has
 //! them), or `key` in hexadecimal if it is no tuple of addresses; `vlan`, `expected` (sequence
@@ -120,6 +121,7 @@ fn document(nic: &Nic, now_ns: u64) -> Value {
         "counters": counters(stats::GLOBAL, device.counters().words()),
         "queues": queues,
         "chaos": chaos,
+        "chaos_spec": device.chaos_spec().to_string(),
     })
 }
 

@@ -116,10 +116,31 @@ impl Device {
     /// A device with faults. Its seed is that of the faults, too.
     #[must_use]
     pub fn hostile(config: Config, spec: &Spec) -> Self {
-        let chaos = Chaos::new(spec, config.seed);
         let mut device = Self::new(config);
-        device.chaos = chaos;
+        device.set_chaos(spec);
         device
+    }
+
+    /// Replaces the faults. Those so far end at once, also where they last, and are forgotten; the
+    /// new ones start with dice of the seed, no packet passed and no strike.
+    ///
+    /// The device goes on from what its registers hold; one that was gone is back as after a power
+    /// cycle, in its reset state. To be followed by [`Device::pump`].
+    pub fn set_chaos(&mut self, spec: &Spec) {
+        let old = self.chaos.take();
+        self.chaos = Chaos::new(spec, self.config.seed, self.now);
+        if old.as_ref().is_some_and(Chaos::is_removed) {
+            self.reset();
+        }
+        if old.as_ref().is_some_and(Chaos::hides_link) {
+            self.event = self.event.with_link(1);
+        }
+    }
+
+    /// The faults that it has.
+    #[must_use]
+    pub fn chaos_spec(&self) -> Spec {
+        self.chaos.as_ref().map(Chaos::spec).unwrap_or_default()
     }
 
     /// Whether the device is gone, as if it had been unplugged: configuration space, too, reads all

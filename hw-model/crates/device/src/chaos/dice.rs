@@ -73,6 +73,10 @@ impl Injector {
         }
     }
 
+    pub(super) fn wish(&self) -> Wish {
+        self.wish
+    }
+
     pub(super) fn fault(&self) -> super::Fault {
         self.wish.fault
     }

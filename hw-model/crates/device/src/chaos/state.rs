@@ -102,7 +102,7 @@ pub(crate) struct Chaos(Arc<Mutex<State>>);
 
 impl Chaos {
     /// The faults of a spec; `None` if it has none.
-    pub(crate) fn new(spec: &Spec, seed: u64) -> Option<Self> {
+    pub(crate) fn new(spec: &Spec, seed: u64, now: u64) -> Option<Self> {
         let injectors: Vec<_> = spec
             .wishes
             .iter()
@@ -112,7 +112,7 @@ impl Chaos {
             Self(Arc::new(Mutex::new(State {
                 injectors,
                 packets: 0,
-                now: 0,
+                now,
                 removed: false,
                 link_down: false,
                 storm: false,
@@ -123,6 +123,12 @@ impl Chaos {
     /// The state. Nothing panics while it is held.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The faults as they were asked for.
+    pub(crate) fn spec(&self) -> Spec {
+        let wishes = self.state().injectors.iter().map(Injector::wish).collect();
+        Spec { wishes }
     }
 
     /// Whether the device is gone.

@@ -5,6 +5,7 @@
 
 mod chaos;
 mod cli;
+mod control;
 mod driver;
 mod function;
 mod hostile;

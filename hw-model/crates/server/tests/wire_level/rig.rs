@@ -3,7 +3,7 @@
 //! A server in a directory of its own.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -34,7 +34,7 @@ impl Nic {
         let at = |text: &str| text.replace('@', dir.path().to_str().unwrap());
         let mut child = Command::new(env!("CARGO_BIN_EXE_reflow-hw"))
             .args(["serve", "--socket", &at("@/nic"), "--wire", &at(wire)])
-            .args(["--status", &at("@/status")])
+            .args(["--status", &at("@/status"), "--control", &at("@/control")])
             .args(options.iter().map(|o| at(o)))
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
@@ -74,6 +74,16 @@ impl Nic {
             .read_to_string(&mut text)
             .unwrap();
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// What the control socket answers to a line.
+    pub(crate) fn control(&self, line: &str) -> String {
+        let mut socket = UnixStream::connect(self.path("control")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(socket).read_line(&mut answer).unwrap();
+        answer.trim_end_matches('\n').to_owned()
     }
 
     /// One of the device's counters.

@@ -34,6 +34,7 @@ fn of_an_idle_device() {
         keys(&status),
         [
             "chaos",
+            "chaos_spec",
             "counters",
             "flow_database",
             "link",
