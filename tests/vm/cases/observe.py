@@ -7,9 +7,10 @@ import subprocess
 
 from cases.tcb import Connection
 from guest.counters import OPCODES, change, need_reflow, opcodes, per_queue, read
-from guest.device import FIRST_PROGRAM, number, set_parameter, status, table, value, with_parameter
+from guest.device import (FIRST_PROGRAM, control, number, set_parameter, status, table, value,
+                          with_chaos, with_parameter)
 from guest.frames import ACK, IPV4, IPV6, PSH, ethernet, ipv4, ipv6, tcp
-from guest.harness import case, check, equal, settle, until
+from guest.harness import Failed, case, check, equal, settle, until
 from guest.hold import ELSEWHERE, fill, held, one_queue
 from guest.net import ADDRESS, DUT, FAMILY, PEER, SYS_NET
 from guest.traffic import bulk, datagrams
@@ -280,6 +281,30 @@ def control_blocks(rig):
     equal("its ends", (row["source"], row["destination"]), ends)
     pinned = [row["flow"] for row in table(rig, "flows") if "pinned" in row["state"]]
     equal("flows that are pinned", pinned, [row["flow"]])
+
+
+@case(limit=40)
+def control_of_the_model(rig):
+    """The device obeys while it runs: its wire is plugged out and in, faults come and go."""
+    need_reflow(rig)
+    rig.defer(control, rig, "link up")
+    control(rig, "link down")
+    rig.wait_carrier(DUT, up=False, limit=5)
+    control(rig, "link up")
+    rig.wait_carrier(DUT, up=True, limit=5)
+    rig.echo(PEER, 4)
+    with_chaos(rig, "irq-spurious=1,count=5")
+    until("the fault to strike",
+          lambda: status(rig)["chaos"]["irq-spurious"]["strikes"] == 5, 10)
+    control(rig, "chaos off")
+    equal("the faults after the end", status(rig)["chaos"], {})
+    try:
+        control(rig, "chaos nonsense")
+    except Failed as why:
+        check("no fault 'nonsense'" in str(why), f"a wrong command is answered so: {why}")
+    else:
+        raise Failed("a wrong command is taken")
+    bulk(rig, PEER, 4, size=1 << 16)
 
 
 # Whoever looks on must neither keep the device from going nor see it half gone.

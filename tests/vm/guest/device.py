@@ -13,7 +13,8 @@ import pathlib
 from guest.harness import check, emit, until
 from guest.net import DUT, SYS_NET
 
-_NUMBERS = itertools.count()
+# Several processes of a guest may ask.
+_NUMBERS = (f"{os.getpid()}-{number}" for number in itertools.count())
 # What the driver loads when nobody says otherwise.
 FIRST_PROGRAM = "tunnels"
 FIRMWARE_PATH = "/sys/module/firmware_class/parameters/path"
@@ -29,6 +30,28 @@ def status(rig):
         found = json.load(text)
     os.unlink(path)
     return found
+
+
+def control(rig, line):
+    """Give the model a command while it runs; fail unless it obeys. See `reflow-hw serve --help`.
+
+    Commands are "chaos SPEC", "chaos off", "link up" and "link down".
+    """
+    number = next(_NUMBERS)
+    path = os.path.join(rig.config["run_dir"], f"control-{number}.txt")
+    emit(event="control", number=number, line=line)
+    until(f"the host to tell the device '{line}'", lambda: os.path.exists(path), 30)
+    with open(path, encoding="utf-8") as text:
+        answer = text.read()
+    os.unlink(path)
+    check(answer == "ok", f"the device was told '{line}' and answered '{answer}'")
+    return answer
+
+
+def with_chaos(rig, spec):
+    """Give the device these faults until the case is over."""
+    rig.defer(control, rig, "chaos off")
+    control(rig, f"chaos {spec}")
 
 
 def value(rig, name):

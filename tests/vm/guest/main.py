@@ -38,7 +38,7 @@ def run_tests(config, rig):
 
 
 def main():
-    """Entry point: main.py CONFIG tests|setup|demo."""
+    """Entry point: main.py CONFIG tests|setup|demo|control COMMAND."""
     with open(sys.argv[1], encoding="utf-8") as text:
         config = json.load(text)
     Waiting.scale = config["scale"]
@@ -48,6 +48,10 @@ def main():
     if sys.argv[2] == "demo":
         from guest.demo import Demo
         return Demo(config, rig).run()
+    if sys.argv[2] == "control":
+        from guest.device import control
+        control(rig, " ".join(sys.argv[3:]))
+        return 0
     try:
         rig.start()
     except Failed as why:

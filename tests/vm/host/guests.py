@@ -60,7 +60,9 @@ class GuestRun:
                     continue
                 event = json.loads(line[1:])
                 kind = event["event"]
-                if kind == "ready":
+                if machine.obey(event):
+                    pass
+                elif kind == "ready":
                     self._booted(time.monotonic() - begun)
                     deadline, what = time.monotonic() + GRACE, "the first case"
                 elif kind == "start":
@@ -71,8 +73,6 @@ class GuestRun:
                     self._ended(event)
                     current, what = None, "the next case"
                     deadline = time.monotonic() + GRACE * self.options.scale
-                elif kind == "status":
-                    machine.tell_status(event["number"])
                 elif kind == "lost":
                     raise VmError(f"{event['reason']}\n{machine.last_words()}")
                 elif kind == "done":

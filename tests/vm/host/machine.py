@@ -145,10 +145,29 @@ class Machine:
             asked.connect(f"{self.sockets}/status.sock")
             while part := asked.recv(1 << 16):
                 text += part
-        path = self.path(f"status-{number}.json")
-        with open(f"{path}.new", "wb") as out:
-            out.write(text)
-        os.rename(f"{path}.new", path)
+        self._hand_over(f"status-{number}.json", text)
+
+    def control(self, line):
+        """Give the model a command; return its answer, "ok" or "error: ..."."""
+        answer = b""
+        with socket.socket(socket.AF_UNIX) as told:
+            told.settimeout(20 * self.options.scale)
+            told.connect(f"{self.sockets}/control.sock")
+            told.sendall(line.encode() + b"\n")
+            while not answer.endswith(b"\n") and (part := told.recv(4096)):
+                answer += part
+        return answer.decode().rstrip("\n")
+
+    def obey(self, event):
+        """Do what an event of the guest asks for; return whether it was for us."""
+        if event["event"] == "status":
+            self.tell_status(event["number"])
+        elif event["event"] == "control":
+            self._hand_over(f"control-{event['number']}.txt",
+                            self.control(event["line"]).encode())
+        else:
+            return False
+        return True
 
     def status(self, limit=20):
         """Return the job's exit status, once its output has ended."""
@@ -198,6 +217,13 @@ class Machine:
         self.stop()
 
     # Helpers -------------------------------------------------------------
+
+    def _hand_over(self, name, content):
+        """Put a file where the guest finds it, whole or not at all."""
+        path = self.path(name)
+        with open(f"{path}.new", "wb") as out:
+            out.write(content)
+        os.rename(f"{path}.new", path)
 
     def _start_model(self):
         words = qemu.model_command(self.options, self.sockets)

@@ -66,7 +66,8 @@ def model_command(options, sockets):
     wire = f"stream:unix:{options.wire}" if options.wire else f"listen:unix:{sockets}/wire.sock"
     words = [os.path.join(PROJECT, "build/bin/reflow-hw"), "serve",
              "--socket", f"{sockets}/dev.sock", "--wire", wire,
-             "--status", f"{sockets}/status.sock", "--mac", MAC,
+             "--status", f"{sockets}/status.sock", "--control", f"{sockets}/control.sock",
+             "--mac", MAC,
              "--queues", str(options.queues)]
     for flag in ("chaos", "trace", "seed"):
         value = getattr(options, flag)

@@ -2,6 +2,7 @@
 """scripts/vm: one guest with the device, for one command or for a person."""
 
 import argparse
+import json
 import shlex
 import sys
 import time
@@ -55,6 +56,16 @@ def job_of(arguments, run_dir):
     return f"{qemu.guest_python(run_dir, 'setup')} && {given}"
 
 
+def _is_for_host(machine, line):
+    """Do what a line asks the host for, as the guest's device.py writes it; return whether."""
+    if not line.startswith('@{"event"'):
+        return False
+    try:
+        return machine.obey(json.loads(line[1:]))
+    except (KeyError, json.JSONDecodeError):
+        return False
+
+
 def run(arguments):
     """Run the machine as asked; return the exit status."""
     given = vars(arguments)
@@ -67,7 +78,8 @@ def run(arguments):
         machine.start(job_of(arguments, options.run_dir))
         deadline = time.monotonic() + arguments.timeout
         while (line := machine.line(deadline, "the command in the guest")) is not None:
-            print(line, flush=True)
+            if not _is_for_host(machine, line):
+                print(line, flush=True)
         return machine.status()
 
 
