@@ -41,6 +41,11 @@ impl CommandRing {
         Some(ring.base + (ring.head.slot(ring.log2) * CMD_SIZE) as u64)
     }
 
+    /// Whether there is a command to carry out.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.next().is_some()
+    }
+
     /// The next command is done.
     fn advance(&mut self) {
         if let Some(ring) = &mut self.ring {

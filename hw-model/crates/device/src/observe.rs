@@ -6,8 +6,9 @@
 use crate::buffers::BufferRing;
 use crate::device::Device;
 use crate::parser::Program;
+use crate::queue::Queue;
 use reflow_hwdef::cmd::{FLOW_WORDS, RULE_MAX, TCB_WORDS};
-use reflow_hwdef::regs::BufKind;
+use reflow_hwdef::regs::{self, BufKind, Ctrl};
 
 /// A ring that the driver fills.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +92,34 @@ impl Device {
     #[must_use]
     pub fn register(&self, offset: usize) -> u32 {
         self.read_register(offset)
+    }
+
+    /// Whether the driver has switched off all that accesses its memory: CTRL, Q_CTRL of each
+    /// queue, CMD_SIZE and STATS_CTRL are 0, as after a reset.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let queue = |queue| regs::QUEUE_BASE + queue * regs::QUEUE_STRIDE + regs::Q_CTRL;
+        let queues = (0..self.queues.len()).map(queue);
+        [regs::CTRL, regs::CMD_SIZE, regs::STATS_CTRL]
+            .into_iter()
+            .chain(queues)
+            .all(|offset| self.read_register(offset) == 0)
+    }
+
+    /// Whether it would access memory if it were pumped.
+    #[must_use]
+    pub fn wants_memory(&self, now_ns: u64) -> bool {
+        let sends = Ctrl(self.file.get(regs::CTRL)).tx() != 0;
+        let wants = |(index, pair): (usize, &Queue)| {
+            let receives = pair.rx.is_some() && !pair.irq.holds(now_ns);
+            let sends = pair.tx.as_ref().filter(|_| sends);
+            receives && self.pm.waiting(index) > 0
+                || sends.is_some_and(|tx| tx.ring.available() > 0)
+        };
+        let block = self.block.deadline(&self.counters);
+        self.commands.is_waiting()
+            || block.is_some_and(|at| at <= now_ns)
+            || self.queues.iter().enumerate().any(wants)
     }
 
     /// The rings of a queue pair.

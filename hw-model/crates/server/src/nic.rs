@@ -5,6 +5,7 @@
 //! Guest memory is in there, too: whoever removes a mapping holds the lock, so no transfer is under
 //! way, and none can start before the mapping is gone.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,17 @@ pub(crate) struct Nic {
     /// Whether the wire is connected, and whether it is plugged in.
     wire: bool,
     plugged: bool,
+    accesses: Accesses,
+}
+
+/// Accesses to guest memory that were attempted when there must be none. They are counted from the
+/// start of the server on: no reset or new client takes them back.
+#[derive(Default)]
+pub(crate) struct Accesses {
+    /// Without bus mastering. These were refused, or put off until it is on.
+    pub(crate) without_master: Cell<u64>,
+    /// After the driver had switched off all that accesses memory.
+    pub(crate) while_quiet: Cell<u64>,
 }
 
 /// The device's view of what is around it.
@@ -43,6 +55,9 @@ struct Bus<'a> {
     sent: &'a mut FrameBuffer,
     /// Whether the function may access memory.
     master: bool,
+    /// Whether the driver has switched off all that does.
+    quiet: bool,
+    accesses: &'a Accesses,
 }
 
 impl Nic {
@@ -57,6 +72,7 @@ impl Nic {
             config: ConfigSpace::new(vectors, mac),
             wire: false,
             plugged: true,
+            accesses: Accesses::default(),
         }
     }
 
@@ -96,9 +112,15 @@ impl Nic {
     /// cannot reach its rings and waits.
     pub(crate) fn pump(&mut self, now_ns: u64) -> bool {
         let gone = self.device.is_removed();
-        let (device, mut bus) = self.split();
         // Time passes for a device that is gone, whatever it was allowed before.
-        let more = (bus.master || gone) && device.pump(&mut bus, now_ns);
+        if !self.config.bus_master() && !gone {
+            if self.device.wants_memory(now_ns) {
+                count(&self.accesses.without_master);
+            }
+            return false;
+        }
+        let (device, mut bus) = self.split();
+        let more = device.pump(&mut bus, now_ns);
         if gone && !self.device.is_removed() {
             self.reset();
         }
@@ -124,6 +146,16 @@ impl Nic {
         self.device.set_link(self.link());
     }
 
+    /// Whether the function may access memory and send interrupts.
+    pub(crate) fn bus_master(&self) -> bool {
+        self.config.bus_master()
+    }
+
+    /// Accesses to guest memory that there must not be.
+    pub(crate) fn accesses(&self) -> &Accesses {
+        &self.accesses
+    }
+
     /// Whether the link is up.
     pub(crate) fn link(&self) -> bool {
         self.wire && self.plugged
@@ -138,7 +170,8 @@ impl Nic {
         }
     }
 
-    /// Resets the function. Memory and eventfds belong to the virtual machine and stay.
+    /// Resets the function: the device as by its register RESET, configuration space with bus
+    /// mastering and MSI-X as at the start, interrupts that are pending. Memory and eventfds belong to the virtual machine and stay.
     pub(crate) fn reset(&mut self) {
         self.device.reset();
         self.config.reset();
@@ -160,9 +193,15 @@ impl Nic {
             interrupts: &mut self.interrupts,
             sent: &mut self.sent,
             master: self.config.bus_master(),
+            quiet: self.device.is_quiet(),
+            accesses: &self.accesses,
         };
         (&mut self.device, bus)
     }
+}
+
+fn count(which: &Cell<u64>) {
+    which.set(which.get() + 1);
 }
 
 impl Bus<'_> {
@@ -172,7 +211,11 @@ impl Bus<'_> {
         len: usize,
         access: impl FnOnce(&GuestMemory) -> Result<(), reflow_mem::MemError>,
     ) -> Result<(), MemError> {
+        if self.quiet {
+            count(&self.accesses.while_quiet);
+        }
         if !self.master {
+            count(&self.accesses.without_master);
             return Err(MemError { addr, len });
         }
         access(self.memory).map_err(|error| {
@@ -281,5 +324,63 @@ impl Shared {
     /// Whether the data thread is to end.
     pub(crate) fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reflow_device::Config;
+    use reflow_hwdef::regs;
+
+    use super::*;
+
+    fn nic() -> Nic {
+        let config = Config {
+            mac: [2, 0, 0, 0, 0, 1],
+            queues: 2,
+            flows: 16,
+            pm_bytes: 1 << 16,
+            seed: 0,
+        };
+        Nic::new(Device::new(config), [2, 0, 0, 0, 0, 1])
+    }
+
+    /// One read of memory by the device; what is counted of it.
+    fn access(nic: &mut Nic) -> (u64, u64) {
+        let counts = |nic: &Nic| {
+            let accesses = nic.accesses();
+            (accesses.without_master.get(), accesses.while_quiet.get())
+        };
+        let before = counts(nic);
+        let _ = nic.split().1.read(0x1000, &mut [0; 4]);
+        let after = counts(nic);
+        (after.0 - before.0, after.1 - before.1)
+    }
+
+    /// Each of what the driver switches on ends the quiet, and the last that it switches off brings
+    /// it back.
+    #[test]
+    fn accesses_while_quiet_are_counted() {
+        let mut nic = nic();
+        assert_eq!(access(&mut nic), (1, 1));
+        nic.config_write(4, &[0x06, 0]);
+        assert_eq!(access(&mut nic), (0, 1));
+        let queue = |queue| regs::QUEUE_BASE + queue * regs::QUEUE_STRIDE + regs::Q_CTRL;
+        for (at, on) in [
+            (regs::CTRL, 1),
+            (regs::CTRL, 2),
+            (queue(0), 1),
+            (queue(1), 2),
+            (regs::CMD_SIZE, 3),
+            (regs::STATS_CTRL, 1),
+        ] {
+            nic.mmio_write(at, on);
+            assert_eq!(access(&mut nic), (0, 0), "{at:#x}");
+            nic.mmio_write(at, 0);
+            assert_eq!(access(&mut nic), (0, 1), "{at:#x}");
+        }
+        nic.mmio_write(regs::CTRL, 3);
+        nic.reset();
+        assert_eq!(access(&mut nic), (1, 1));
     }
 }

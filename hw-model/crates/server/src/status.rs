@@ -14,6 +14,11 @@
 //! | `removed` | whether hostile mode has the device gone |
 //! | `memory_ranges` | mappings of guest memory |
 //! | `vectors_connected` | MSI-X vectors with an eventfd |
+//! | `bus_master` | whether the function may access memory |
+//! | `quiet` | whether CTRL, each Q_CTRL, CMD_SIZE and STATS_CTRL are 0 |
+//! | `dma_without_bus_master` | accesses to guest memory attempted without bus mastering; these
+//! | | wait or are refused |
+//! | `dma_while_quiet` | accesses to guest memory while it is quiet |
 //! | `packet_memory` | `size`, `level`, `high` (highest level) in bytes |
 //! | `red` | a list of the bands: `low`, `high` in bytes, `probability` in 1/65536 |
 //! | `parser` | `name` of the program if it is one that is shipped, `crc`, `instructions` |
@@ -109,6 +114,10 @@ fn document(nic: &Nic, now_ns: u64) -> Value {
         "removed": device.is_removed(),
         "memory_ranges": nic.memory.len(),
         "vectors_connected": nic.interrupts.connected(),
+        "bus_master": nic.bus_master(),
+        "quiet": device.is_quiet(),
+        "dma_without_bus_master": nic.accesses().without_master.get(),
+        "dma_while_quiet": nic.accesses().while_quiet.get(),
         "packet_memory": {
             "size": device.pm_size(),
             "level": device.pm_level(),

@@ -179,6 +179,17 @@ impl Driver {
         self.arm(0);
     }
 
+    /// Switches everything off; when this returns the device does nothing more.
+    pub(crate) fn quiesce(&mut self) {
+        self.write(regs::CTRL, 0);
+        for queue in 0..self.consumed.len() {
+            self.write_queue(queue, regs::Q_CTRL, 0);
+        }
+        self.write(regs::CMD_SIZE, 0);
+        self.write(regs::STATS_CTRL, 0);
+        self.read(regs::STATUS);
+    }
+
     /// Starts a queue without any buffers.
     pub(crate) fn start_queue(&mut self, queue: usize) {
         let base = BASE + queue as u64 * QUEUE_SPACE;

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use reflow_hwdef::regs;
 
-use crate::driver::{Driver, CONFIG, MSIX, SET_EVENTFD, SET_NONE};
+use crate::driver::{Driver, BASE, CONFIG, MSIX, RAM, SET_EVENTFD, SET_NONE};
 use crate::peer::{plain, Peer};
 use crate::rig::Nic;
 
@@ -117,10 +117,86 @@ fn bus_mastering() {
     std::thread::sleep(std::time::Duration::from_millis(20));
     assert_eq!(driver.poll(0), None);
     assert_eq!(driver.interrupts_now(0), None);
+    assert!(nic.status()["dma_without_bus_master"].as_u64() > Some(0));
     driver.enable_function();
     assert_eq!(driver.interrupt(0), Some(1));
     let completion = driver.next(0);
     assert_eq!(driver.whole_packet(0, completion), frame);
+    // What it was to send counts as well.
+    driver.client.region_write(CONFIG, 4, &[0x02, 0]).unwrap();
+    let before = nic.status()["dma_without_bus_master"].as_u64();
+    driver.transmit(0, &frame);
+    crate::rig::until("the frame is looked for", || {
+        (nic.status()["dma_without_bus_master"].as_u64() > before).then_some(())
+    });
+    assert_eq!(nic.status()["dma_while_quiet"], 0);
+}
+
+/// A driver that has switched everything off finds its memory left alone, with and without bus
+/// mastering, whatever comes over the wire.
+#[test]
+fn quiet_means_quiet() {
+    let nic = Nic::start("listen:unix:@/wire", &[]);
+    let mut peer = Peer::connect(&nic.path("wire"));
+    let mut driver = Driver::attach(&nic);
+    for round in 0..2_u8 {
+        driver.start();
+        let block = BASE + RAM - 0x4000;
+        driver.write(regs::STATS_LO, block as u32);
+        driver.write(regs::STATS_HI, (block >> 32) as u32);
+        driver.write(regs::STATS_CTRL, 1);
+        assert_eq!(nic.status()["quiet"], false);
+        talk(&mut driver, &mut peer, round);
+        let frames = nic.counter("hw_rx_frames");
+        peer.send(&vec![plain(1000, 9); 50]);
+        driver.quiesce();
+        assert_eq!(nic.status()["quiet"], true);
+        if round == 1 {
+            driver.client.region_write(CONFIG, 4, &[0x02, 0]).unwrap();
+        }
+        let seen = driver.peek(BASE, RAM as usize);
+        peer.send(&vec![plain(1000, 9); 50]);
+        driver.transmit(0, &plain(100, 1));
+        crate::rig::until("the frames have come", || {
+            (nic.counter("hw_rx_frames") == frames + 100).then_some(())
+        });
+        // What the driver itself wrote is the frame that is not sent.
+        let now = driver.peek(BASE, RAM as usize);
+        let changed = seen.iter().zip(&now).filter(|(a, b)| a != b).count();
+        assert!(changed <= 132, "{changed} bytes changed");
+        let status = nic.status();
+        for count in ["dma_while_quiet", "dma_without_bus_master"] {
+            assert_eq!(status[count], 0, "{count}");
+        }
+    }
+}
+
+/// A reset of the function takes bus mastering and MSI-X back, too.
+#[test]
+fn a_function_reset_clears_configuration_space() {
+    let nic = Nic::start("loop", &[]);
+    let mut driver = Driver::attach(&nic);
+    for round in 0..2 {
+        driver.enable_function();
+        driver
+            .client
+            .region_write(CONFIG, 0x52, &[0, 0x80])
+            .unwrap();
+        driver.write(regs::MAX_FRAME, 900);
+        match round {
+            0 => driver.client.reset().unwrap(),
+            _ => {
+                let flr = [0x10, 0xa8];
+                driver.client.region_write(CONFIG, 0x68, &flr).unwrap();
+            }
+        }
+        assert_eq!(nic.status()["bus_master"], false);
+        let mut msix = [0xff; 4];
+        driver.client.region_read(CONFIG, 0x50, &mut msix).unwrap();
+        assert_eq!(msix[3] & 0xc0, 0);
+        driver.enable_function();
+        assert_ne!(driver.read(regs::MAX_FRAME), 900);
+    }
 }
 
 /// An interrupt for which there is no eventfd yet is delivered when it comes.
@@ -154,8 +230,6 @@ fn interrupts_wait_for_their_eventfd() {
 /// Memory that goes away under a running queue stops the queue, not the device.
 #[test]
 fn memory_is_unmapped_under_a_queue() {
-    use crate::driver::{BASE, RAM};
-
     let nic = Nic::start("listen:unix:@/wire", &[]);
     let mut peer = Peer::connect(&nic.path("wire"));
     let mut driver = Driver::attach(&nic);

@@ -33,15 +33,19 @@ fn of_an_idle_device() {
     assert_eq!(
         keys(&status),
         [
+            "bus_master",
             "chaos",
             "chaos_spec",
             "counters",
+            "dma_while_quiet",
+            "dma_without_bus_master",
             "flow_database",
             "link",
             "memory_ranges",
             "packet_memory",
             "parser",
             "queues",
+            "quiet",
             "red",
             "removed",
             "rules",
@@ -53,6 +57,10 @@ fn of_an_idle_device() {
     );
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["seed"], 9);
+    assert_eq!(
+        (&status["quiet"], &status["bus_master"]),
+        (&json!(true), &json!(false))
+    );
     let memory = json!({ "size": 8 << 20, "level": 0, "high": 0 });
     assert_eq!(status["packet_memory"], memory);
     assert_eq!(status["parser"]["name"], "default");
