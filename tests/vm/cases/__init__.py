@@ -8,6 +8,7 @@ SUBJECTS = (
     "tcp",
     "segment",
     "udp",
+    "transmit",
     "flows",
     "queues",
     "loss",

@@ -266,26 +266,39 @@ impl Ring<'_> {
         mmio.write_addr(reg(regs::TX_WB_LO), reg(regs::TX_WB_HI), self.write_back);
     }
 
-    /// Sends a packet.
+    /// Sends a packet, or drops it.
     pub(crate) fn xmit(&mut self, cx: &XmitContext<'_>, skb: TxSkb) {
+        if let Err((skb, reason)) = self.queue(cx, skb) {
+            skb.drop_with(reason);
+        }
+        self.stop_if_full(cx);
+        // Asked last, whatever became of this packet: those before it may have been left for its
+        // doorbell, and once the queue is stopped nobody comes to ring.
+        if cx.doorbell_due() {
+            self.ring_doorbell();
+        }
+    }
+
+    /// Puts a packet on the ring.
+    ///
+    /// # Errors
+    ///
+    /// Gives the packet back, and says why.
+    fn queue(&mut self, cx: &XmitContext<'_>, skb: TxSkb) -> Result<(), (TxSkb, DropReason)> {
         let info = skb.info();
         if self.slots.free() < MAX_DESCS {
             // The queue was to be stopped before this could happen.
-            cx.stop();
             self.counters.tx_queued.drop_full.add(1);
-            return self.give_up(cx, skb, DropReason::FullRing);
+            return Err((skb, DropReason::FullRing));
         }
         if self.mappings.of_skb(&self.dma, &skb, &info).is_err() {
             self.counters.tx_queued.drop_map.add(1);
-            return self.give_up(cx, skb, DropReason::NoMem);
+            return Err((skb, DropReason::NoMem));
         }
         let wire = OnWire::new(&info);
         self.put(Sent::Skb(skb), &info, wire);
-        let due = cx.sent(wire.bytes);
-        self.stop_if_full(cx);
-        if due {
-            self.ring_doorbell();
-        }
+        cx.sent(wire.bytes);
+        Ok(())
     }
 
     /// Writes the descriptors of what was mapped and passes their slots on. There is room for all.
@@ -333,14 +346,6 @@ impl Ring<'_> {
         barrier::smp_mb(barrier::Full);
         if self.slots.free() >= START_AT {
             cx.start();
-        }
-    }
-
-    /// Drops a packet, and rings for those before it if none comes behind.
-    fn give_up(&mut self, cx: &XmitContext<'_>, skb: TxSkb, reason: DropReason) {
-        skb.drop_with(reason);
-        if !cx.more() {
-            self.ring_doorbell();
         }
     }
 

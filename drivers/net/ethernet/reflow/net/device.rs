@@ -421,18 +421,20 @@ impl XmitContext<'_> {
         self.txq
     }
 
-    /// Tells byte queue limits of a packet put on the ring; true if the doorbell is due now.
+    /// Tells byte queue limits of a packet put on the ring.
     #[inline]
-    pub(crate) fn sent(&self, bytes: u32) -> bool {
+    pub(crate) fn sent(&self, bytes: u32) {
         // SAFETY: The queue is valid and locked.
-        unsafe { bindings::txq_sent(self.txq, bytes) }
+        unsafe { bindings::txq_sent(self.txq, bytes) };
     }
 
-    /// Whether the stack has another packet for this queue right behind.
+    /// Whether what is on the ring must be rung for now: no other packet follows, or none can, as
+    /// the queue is stopped. To be asked last, after any `stop`, on every way out of a
+    /// transmission.
     #[inline]
-    pub(crate) fn more(&self) -> bool {
-        // SAFETY: Reads a per-CPU flag; softirqs are off.
-        unsafe { bindings::netdev_xmit_more() }
+    pub(crate) fn doorbell_due(&self) -> bool {
+        // SAFETY: The queue is valid and locked; softirqs are off.
+        unsafe { bindings::txq_doorbell_due(self.txq) }
     }
 
     /// Keeps the stack from sending until the queue is woken.

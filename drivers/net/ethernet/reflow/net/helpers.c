@@ -197,15 +197,16 @@ reflow_rust_helper_netdev_get_tx_queue(const struct net_device *dev, u32 index)
 	return netdev_get_tx_queue(dev, index);
 }
 
-/* Tells BQL of a packet put on the ring; true if the doorbell is due. */
-bool reflow_rust_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
+/* Tells BQL of a packet put on the ring. */
+void reflow_rust_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
 {
-	return __netdev_tx_sent_queue(txq, bytes, netdev_xmit_more());
+	__netdev_tx_sent_queue(txq, bytes, netdev_xmit_more());
 }
 
-bool reflow_rust_helper_netdev_xmit_more(void)
+/* Whether no packet follows that the doorbell could wait for. */
+bool reflow_rust_helper_txq_doorbell_due(const struct netdev_queue *txq)
 {
-	return netdev_xmit_more();
+	return !netdev_xmit_more() || netif_tx_queue_stopped(txq);
 }
 
 void reflow_rust_helper_netdev_tx_completed_queue(struct netdev_queue *txq,
