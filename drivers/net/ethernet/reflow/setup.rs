@@ -16,7 +16,8 @@ use crate::{
         extack::Refused,
         xdp, //
     },
-    rx::CELLS_PER_BUFFER, //
+    rx::CELLS_PER_BUFFER,
+    tx, //
 };
 use kernel::prelude::*;
 
@@ -76,8 +77,8 @@ impl Setup {
     }
 }
 
-/// Smallest transmit ring: one that is started again must have room for a few packets.
-const LOG2_TX_MIN: u32 = 6;
+/// Smallest transmit ring.
+const LOG2_TX_MIN: u32 = tx::RING_MIN.ilog2();
 /// Most header buffers, as a power of two: they are coherent memory, of 4 KiB each.
 const LOG2_HEADER_MAX: u32 = 10;
 /// Smallest ring of pages: the longest packet takes three.

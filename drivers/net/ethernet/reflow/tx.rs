@@ -13,7 +13,8 @@ use crate::{
     hw::{
         desc::{
             T1,
-            T2, //
+            T2,
+            TX_MAX_DESCS, //
         },
         index::Index,
         regs, //
@@ -34,7 +35,8 @@ use crate::{
             tx_gso,
             DropReason,
             TxInfo,
-            TxSkb, //
+            TxSkb,
+            MAX_FRAGS, //
         },
         spsc,
         xdp::{
@@ -55,12 +57,21 @@ use kernel::{
     }, //
 };
 
-/// Most descriptors of one packet: its linear part and 17 fragments.
-const MAX_DESCS: u32 = 18;
+/// Most descriptors of one packet: its linear part and fragments, as many as the kernel has and the
+/// device takes.
+const MAX_DESCS: u32 = if MAX_FRAGS < TX_MAX_DESCS as u32 {
+    MAX_FRAGS + 1
+} else {
+    TX_MAX_DESCS as u32
+};
+/// Most bytes of a descriptor.
+const MAX_DESC_LEN: u32 = T1(u64::MAX).len() as u32;
 /// The queue stops when fewer places are free.
 const STOP_BELOW: u32 = MAX_DESCS;
 /// The queue goes on when so many places are free.
 const START_AT: u32 = 2 * MAX_DESCS;
+/// Fewest entries of a ring: a queue that was stopped is started before the ring is empty.
+pub(crate) const RING_MIN: u32 = (START_AT + 1).next_power_of_two();
 /// 64-bit words of a descriptor.
 const WORDS_PER_DESC: usize = 4;
 
@@ -207,9 +218,16 @@ impl Mappings {
     ) -> Result {
         let done = (0..parts).try_for_each(|i| {
             let place = self.maps.get_mut(usize::from(i)).ok_or(EINVAL)?;
-            *place = Some(map(i)?);
+            let mapping = map(i)?;
+            // The device takes neither nothing nor more than the field says.
+            let fits = (1..=MAX_DESC_LEN).contains(&mapping.len());
+            *place = Some(mapping);
             self.len += 1;
-            Ok(())
+            if fits {
+                Ok(())
+            } else {
+                Err(EINVAL)
+            }
         });
         if done.is_err() {
             for i in 0..core::mem::take(&mut self.len) {
@@ -222,11 +240,18 @@ impl Mappings {
     }
 }
 
+/// Whether a packet has no more parts than the device takes.
+#[inline]
+fn has_few_parts(info: &TxInfo) -> bool {
+    u32::from(info.nr_frags) + u32::from(info.head_len != 0) <= MAX_DESCS
+}
+
 /// Whether the device can segment a packet: TCP or UDP right behind an IP header without options
-/// or extensions, and headers whose length fits the descriptor.
+/// or extensions, headers whose length fits the descriptor, and no more parts than it takes. What
+/// the stack cuts has few parts, and nothing is copied for that.
 pub(crate) fn can_segment(info: &TxInfo) -> bool {
     let ip = info.l4_off.wrapping_sub(info.l3_off);
-    (ip == 20 || ip == 40) && info.hdr_len <= 0xff
+    (ip == 20 || ip == 40) && info.hdr_len <= 0xff && has_few_parts(info)
 }
 
 /// What a packet's first descriptor says of it.
@@ -284,8 +309,15 @@ impl Ring<'_> {
     /// # Errors
     ///
     /// Gives the packet back, and says why.
-    fn queue(&mut self, cx: &XmitContext<'_>, skb: TxSkb) -> Result<(), (TxSkb, DropReason)> {
-        let info = skb.info();
+    fn queue(&mut self, cx: &XmitContext<'_>, mut skb: TxSkb) -> Result<(), (TxSkb, DropReason)> {
+        let mut info = skb.info();
+        if !has_few_parts(&info) {
+            if skb.linearize().is_err() {
+                self.counters.tx_queued.drop_map.add(1);
+                return Err((skb, DropReason::NoMem));
+            }
+            info = skb.info();
+        }
         if self.slots.free() < MAX_DESCS {
             // The queue was to be stopped before this could happen.
             self.counters.tx_queued.drop_full.add(1);

@@ -273,6 +273,11 @@ void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
 		info->vlan_tci = skb_vlan_tag_get(skb);
 }
 
+int reflow_rust_helper_skb_linearize(struct sk_buff *skb)
+{
+	return skb_linearize(skb);
+}
+
 netdev_features_t reflow_rust_helper_vlan_features_check(struct sk_buff *skb,
 							 netdev_features_t features)
 {

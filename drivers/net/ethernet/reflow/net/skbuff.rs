@@ -30,6 +30,9 @@ use kernel::{
 /// Pages of linear parts that are kept for use.
 const HEAD_PAGES: u32 = 256;
 
+/// Most fragments of a packet, besides its linear part.
+pub(crate) const MAX_FRAGS: u32 = bindings::MAX_SKB_FRAGS;
+
 /// Why a packet was dropped; what `drop_monitor` and tracing show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
@@ -98,6 +101,21 @@ impl TxSkb {
         // SAFETY: The packet is valid by the type invariant.
         unsafe { bindings::skb_tx_info(self.as_raw(), &mut info) };
         info
+    }
+
+    /// Copies all of the packet to its linear part. In any context.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], also if the CPU cannot read the packet; it is as it was then.
+    #[cold]
+    pub(crate) fn linearize(&mut self) -> Result {
+        // SAFETY: The packet is valid by the type invariant, and nobody else has it: it was given
+        // to a driver to be sent.
+        if unsafe { bindings::skb_linearize(self.0.as_ptr()) } != 0 {
+            return Err(ENOMEM);
+        }
+        Ok(())
     }
 
     /// Ends a packet that was sent.
