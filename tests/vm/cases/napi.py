@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 """When packets are handed up, and every way in which the kernel may ask for them."""
 
+import os
+import socket
+
 from cases.geometry import Watch, base, expect, prepare, row
+from guest import bpf
 from guest.counters import change, need_reflow, per_queue, read
-from guest.harness import case, check, equal
-from guest.net import DUT, PEER
-from guest.traffic import bulk, datagrams
+from guest.frames import LOCAL_EXPERIMENT, ethernet
+from guest.harness import Waiting, case, check, equal
+from guest.net import ADDRESS, DUT, FAMILY, PEER
+from guest.traffic import InBackground, bulk, datagrams
+
+LOG_PORT = 6666
+LOG_LINES = 400
 
 
 def _knob(rig, path, value):
@@ -93,3 +101,97 @@ def busy_polling_preferred(rig):
     _device_knob(rig, "gro_flush_timeout", "2000000")
     _device_knob(rig, "napi_defer_hard_irqs", "100")
     _traffic(rig)
+
+
+class Console:
+    """The kernel's messages, sent over the device by netconsole.
+
+    netpoll calls the poll function with budget 0, with interrupts off, when it finds the transmit
+    queue locked or full.
+    """
+
+    def __init__(self, rig):
+        self.sink = rig.socket(PEER, FAMILY[4], socket.SOCK_DGRAM)
+        rig.defer(self.sink.close)
+        self.sink.bind((ADDRESS[PEER, 4], LOG_PORT))
+        self.sink.settimeout(5 * Waiting.scale)
+        rig.defer(rig.run, DUT, "modprobe", "-r", "netconsole")
+        rig.run(DUT, "modprobe", "netconsole",
+                f"netconsole=@{ADDRESS[DUT, 4]}/{rig.device},"
+                f"{LOG_PORT}@{ADDRESS[PEER, 4]}/{rig.peer_mac}")
+
+    def say(self, lines=LOG_LINES):
+        """Have the kernel say so many lines."""
+        with open("/dev/kmsg", "w", encoding="ascii", buffering=1) as log:
+            for number in range(lines):
+                log.write(f"<1>netconsole case, line {number} of {lines}\n")
+
+    def hear(self, text):
+        """Wait until the partner has received a message with this text."""
+        with Waiting(f"a message with {text!r} at the partner"):
+            while text.encode() not in self.sink.recv(2048):
+                pass
+
+
+def _all_queues_hear(rig):
+    """Each queue receives, without having been taken down and up."""
+    bulk(rig, PEER, 4, flows=4 * rig.queues, size=1 << 14, limit=10)
+    datagrams(rig, PEER, 4, [200, 1400] * 20)
+
+
+@case(claims=(), limit=90)
+def netconsole(rig):
+    """The kernel's messages go out over the device while TCP runs both ways; then every queue
+    still receives."""
+    need_reflow(rig)
+    rig.run(DUT, "ethtool", "-G", rig.device, "tx", "64")
+    rig.defer(rig.run, DUT, "ethtool", "-G", rig.device, "tx", "512")
+    console = Console(rig)
+    streams = [InBackground(bulk, rig, side, 4, flows=4, size=1 << 20, limit=40, first=4 * n)
+               for n, side in enumerate((PEER, DUT))]
+    console.say()
+    for stream in streams:
+        stream.finish(40)
+    console.say(1)
+    console.hear("line 0 of 1")
+    _all_queues_hear(rig)
+
+
+@case(claims=(), limit=90)
+def netconsole_beside_xdp(rig):
+    """The same with a program that sends frames back and redirects others: those on the ring wait
+    for a poll that may free them."""
+    need_reflow(rig)
+    console = Console(rig)
+    code = bpf.swap_addresses(bpf.only(LOCAL_EXPERIMENT)).load(4, 2, 6, 0).load(4, 3, 6, 4)
+    code.copy(4, 2).add(4, 15).if_above(4, 3, "pass").load(1, 5, 2, 14).if_not(5, 1, "tx")
+    code.mov(1, socket.if_nametoindex(rig.device)).mov(2, 0).call(bpf.REDIRECT_TO).leave()
+    program = bpf.Program(bpf.finish(code.label("tx").leave(bpf.TX)))
+    rig.defer(program.close)
+    rig.defer(bpf.detach, rig.device)
+    bpf.attach(rig.device, program)
+    rig.wait_link()
+    before = read(rig)
+    stop = []
+
+    def frames():
+        with rig.raw(PEER) as wire:
+            while not stop:
+                for kind in (0, 1):
+                    wire.send(ethernet(rig.mac, rig.peer_mac, LOCAL_EXPERIMENT,
+                                       bytes([kind]) + os.urandom(99), pad=False))
+
+    flood = InBackground(frames)
+    stream = InBackground(bulk, rig, DUT, 4, flows=4, size=1 << 20, limit=40)
+    console.say()
+    stream.finish(40)
+    stop.append(True)
+    flood.finish(10)
+    for what in ("xdp_tx", "xdp_redirect"):
+        check(sum(per_queue(rig, change(before, read(rig)), "rx", what)) > 100,
+              f"hardly a packet was counted as {what}")
+    bpf.detach(rig.device)
+    rig.wait_link()
+    console.say(1)
+    console.hear("line 0 of 1")
+    _all_queues_hear(rig)

@@ -25,7 +25,8 @@ use crate::{
             NapiRef,
             Outcome,
             Poll,
-            PollContext, //
+            RxContext,
+            TxContext, //
         },
         tx_cell::{
             SharesTx,
@@ -225,24 +226,28 @@ impl<'bound> Poll for Queue<'bound> {
         }
     }
 
-    fn poll(&mut self, shared: &Self::Shared, cx: &mut PollContext<'_>) -> Outcome {
+    fn clean(&mut self, cx: &TxContext<'_>) {
+        // The doorbell ends a poll: without the wish for an interrupt it would disarm the queue.
+        self.tx.poll(cx);
+    }
+
+    fn poll(&mut self, shared: &Self::Shared, cx: &RxContext<'_>) -> Outcome {
         let seen = self.tx.poll(cx);
         self.counters.rx.polls.add(1);
         let mut done = QueueDoorbell(0).with_tx_seen(seen.raw());
         let (mut work, mut again, mut retry) = (0, false, false);
         let (mut consumed, mut half) = (self.freed, u16::MAX);
         if let Some(rx) = &mut self.rx {
-            let polled = rx.poll(cx, cx.budget());
+            let polled = rx.poll(cx);
             work = polled.work;
-            again = cx.budget() != 0 && polled.again;
+            again = polled.again;
             retry = polled.starving;
             (consumed, half) = (polled.consumed, polled.half);
             done = done.with_cq_cons(consumed.raw());
         }
         // Who polls for long without the interrupt, busy polling or with deferred interrupts, would
         // fill the ring: nothing else frees completions then.
-        let many = consumed.since(self.freed) >= half;
-        if again || many || cx.budget() == 0 {
+        if again || consumed.since(self.freed) >= half {
             // Free the completions; the interrupt is not wanted yet.
             shared.mmio.write(shared.reg, done.0);
             self.freed = consumed;

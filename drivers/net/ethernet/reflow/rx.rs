@@ -32,7 +32,7 @@ use crate::{
         dma::DmaDevice,
         napi::{
             NapiRef,
-            PollContext, //
+            RxContext, //
         },
         page_pool::{
             Contents,
@@ -135,7 +135,6 @@ pub(crate) struct Receiver<'bound> {
     /// Whole pages of the completion at hand.
     whole: KVec<u16>,
     partial: Partial,
-    queue: u16,
     settings: Arc<Settings>,
     /// What of a completion the stack is told, in this poll.
     offer: Offer,
@@ -195,7 +194,6 @@ impl<'bound> Receiver<'bound> {
             flows: Flows::new(s.flows)?,
             whole: KVec::with_capacity(PAGES_MAX, GFP_KERNEL)?,
             partial: Partial::None,
-            queue: s.queue,
             settings: s.settings.clone(),
             offer: Offer::default(),
             counters: s.counters.clone(),
@@ -235,12 +233,12 @@ impl<'bound> Receiver<'bound> {
         }
     }
 
-    /// Takes up to `budget` completions.
-    pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
+    /// Takes completions up to the budget.
+    pub(crate) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
         let counters = self.counters.clone();
         let count = &counters.rx;
         self.offer = self.settings.offer();
-        let mut work = 0;
+        let (mut work, budget) = (0, cx.budget());
         let mut empty = false;
         while work < budget {
             let Some(c) = self.ring.take() else {
@@ -285,13 +283,7 @@ impl<'bound> Receiver<'bound> {
     /// Takes note of a packet whose first completion this is. What is not appended ends the flow's
     /// aggregate.
     #[inline(always)]
-    fn begin(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        h: &Head,
-        counters: &counters::Queue,
-    ) {
+    fn begin(&mut self, cx: &RxContext<'_>, c: &Completion, h: &Head, counters: &counters::Queue) {
         let count = &counters.rx;
         if let Some(counter) = counters.opcodes.get(h.opcode as usize) {
             counter.add(1);
@@ -330,7 +322,7 @@ impl<'bound> Receiver<'bound> {
 
     /// A packet, or a part of one, whose header and data are apart.
     #[inline(never)]
-    fn apart(&mut self, cx: &PollContext<'_>, c: &Completion, counters: &counters::Queue) {
+    fn apart(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
         let p = match decode::apart(c, self.flows.len(), self.reasm.size()) {
             Ok(p) => p,
             Err(_) => return counters.rx.drop_bad_completion.add(1),
@@ -384,7 +376,7 @@ fn count_drop(count: &counters::Rx, why: &Dropped, packets: u16) {
 /// A socket buffer that begins with the bytes of a cell.
 #[inline]
 fn copy_cell(
-    cx: &PollContext<'_>,
+    cx: &RxContext<'_>,
     heads: &mut Heads,
     cells: &Cells<'_>,
     span: &Span,
@@ -416,7 +408,7 @@ fn put_data(
 
 /// Takes back the pages that the device is done with.
 #[inline]
-fn release_data(pages: &mut Pages<'_>, cx: &PollContext<'_>, spans: [Option<Span>; 2]) {
+fn release_data(pages: &mut Pages<'_>, cx: &RxContext<'_>, spans: [Option<Span>; 2]) {
     for span in spans.into_iter().flatten() {
         if span.release {
             pages.release(cx, span.id);

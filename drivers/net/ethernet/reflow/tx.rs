@@ -30,7 +30,7 @@ use crate::{
             Mapping,
             Words, //
         },
-        napi::PollContext,
+        napi::TxContext,
         skbuff::{
             tx_gso,
             DropReason,
@@ -80,6 +80,13 @@ struct Slot {
     mapping: Mapping,
     /// The packet, with its last descriptor, and what it becomes on the wire.
     end: Option<(Sent, OnWire)>,
+}
+
+impl Slot {
+    /// Whether this is the last descriptor of a frame of XDP.
+    fn ends_frame(&self) -> bool {
+        matches!(self.end, Some((Sent::Frame(_), _)))
+    }
 }
 
 /// What was sent.
@@ -138,7 +145,6 @@ pub(crate) struct Cleaner {
     write_back: Words,
     slots: spsc::Consumer<Slot>,
     head: Index,
-    queue: u32,
     dma: Arc<DmaDevice>,
     counters: Arc<counters::Queue>,
 }
@@ -178,7 +184,6 @@ pub(crate) fn new<'bound>(
         write_back,
         slots: consumer,
         head: Index::ZERO,
-        queue: queue.try_into()?,
         dma: dma.clone(),
         counters: counters.clone(),
     };
@@ -393,8 +398,9 @@ impl Ring<'_> {
 }
 
 impl Cleaner {
-    /// Ends all packets that the device is done with; returns the index up to which it is.
-    pub(crate) fn poll(&mut self, cx: &PollContext<'_>) -> Index {
+    /// Ends all packets that the device is done with; returns the index up to which it is. Frames,
+    /// and all behind them, wait for a context that allows for freeing them.
+    pub(crate) fn poll(&mut self, cx: &TxContext<'_>) -> Index {
         let seen = Index::from_raw(self.write_back.read(0) as u32);
         let done = seen.since(self.head);
         if done == 0 {
@@ -411,11 +417,15 @@ impl Cleaner {
         let (mut large, mut segments) = (0, 0);
         // What the stack is to hear of: it does not know of frames.
         let (mut packets, mut bytes) = (0, 0);
-        let mut frames = FrameBulk::new(cx);
+        let mut frames = cx.rx().map(FrameBulk::new);
         for _ in 0..done {
+            if frames.is_none() && self.slots.peek().is_some_and(Slot::ends_frame) {
+                break;
+            }
             let Some(slot) = self.slots.pop() else {
                 break;
             };
+            self.head = self.head.add(1);
             self.dma.unmap(slot.mapping);
             let Some((what, was)) = slot.end else {
                 continue;
@@ -432,10 +442,13 @@ impl Cleaner {
                     bytes += was.bytes;
                     skb.consume(cx);
                 }
-                Sent::Frame(frame) => frame.consume(&mut frames),
+                Sent::Frame(frame) => {
+                    if let Some(frames) = &mut frames {
+                        frame.consume(frames);
+                    }
+                }
             }
         }
-        self.head = seen;
         let count = &self.counters.tx_done;
         count.packets.add(wire.frames.into());
         count.bytes.add(wire.bytes.into());
@@ -445,8 +458,8 @@ impl Cleaner {
         seen
     }
 
-    fn wake(&self, cx: &PollContext<'_>, packets: u32, bytes: u32) {
-        let queue = cx.tx_queue(self.queue);
+    fn wake(&self, cx: &TxContext<'_>, packets: u32, bytes: u32) {
+        let queue = cx.tx_queue();
         queue.completed(packets, bytes);
         // Pairs with the barrier in `Ring::stop_if_full`.
         barrier::smp_mb(barrier::Full);

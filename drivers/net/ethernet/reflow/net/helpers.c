@@ -546,12 +546,13 @@ static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 
 static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 					   struct sk_buff *skb,
-					   const struct rnet_rx_meta *meta)
+					   const struct rnet_rx_meta *meta,
+					   u16 queue)
 {
 	u32 flags = meta->flags;
 
 	skb->protocol = eth_type_trans(skb, napi->dev);
-	skb_record_rx_queue(skb, meta->queue);
+	skb_record_rx_queue(skb, queue);
 	rnet_rx_tags(skb, meta);
 	if (flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6))
 		rnet_rx_gso(skb, meta);
@@ -562,9 +563,9 @@ static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 
 /* Completes a received packet and hands it to the stack. */
 void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
-				  const struct rnet_rx_meta *meta)
+				  const struct rnet_rx_meta *meta, u16 queue)
 {
-	rnet_rx_submit(napi, skb, meta);
+	rnet_rx_submit(napi, skb, meta, queue);
 }
 
 /*
@@ -573,13 +574,13 @@ void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
  */
 bool reflow_rust_helper_rx_receive(struct napi_struct *napi, void *head,
 				   const void *data, u32 len,
-				   const struct rnet_rx_meta *meta)
+				   const struct rnet_rx_meta *meta, u16 queue)
 {
 	struct sk_buff *skb = rnet_rx_copy(napi, head, data, len);
 
 	if (unlikely(!skb))
 		return false;
-	rnet_rx_submit(napi, skb, meta);
+	rnet_rx_submit(napi, skb, meta, queue);
 	return true;
 }
 

@@ -133,7 +133,6 @@ enum rnet_head {
  * @flags: of &enum rnet_rx_flags
  * @hash: flow hash
  * @vlan_tci: removed VLAN tag
- * @queue: receive queue
  * @gso_size: payload bytes of each segment but the last
  * @gso_segs: number of segments
  * @l3_off: offset of the IP header before TCP from the start of the frame
@@ -143,7 +142,6 @@ struct rnet_rx_meta {
 	u32 flags;
 	u32 hash;
 	u16 vlan_tci;
-	u16 queue;
 	u16 gso_size;
 	u16 gso_segs;
 	u16 l3_off;

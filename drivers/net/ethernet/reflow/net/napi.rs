@@ -6,14 +6,22 @@
 //! `Documentation/networking/napi.rst` are kept here, in one place: no receive work at budget 0,
 //! no completion at budget 0 or when the budget is used up, the interrupt asked for again only
 //! after completion, and nothing of the poll state touched after that.
+//!
+//! What a poll may do follows from the context that it is given. A [`TxContext`] allows freeing
+//! socket buffers that were sent and no more: netpoll may have called, with interrupts off. Page
+//! pools, received packets and XDP need an [`RxContext`], of which there is none at budget 0.
 
 use super::{
     bindings,
     Device, //
 };
 use core::{
-    cell::UnsafeCell,
+    cell::{
+        Cell,
+        UnsafeCell, //
+    },
     marker::PhantomData,
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
@@ -48,15 +56,19 @@ pub(crate) trait Poll: Send {
     /// out of the context of the instance, which goes an RCU grace period later.
     fn detached(&mut self);
 
-    /// Cleans up: transmit completions always, received packets up to the budget. In softirq
-    /// context, on one CPU at a time.
-    fn poll(&mut self, shared: &Self::Shared, cx: &mut PollContext<'_>) -> Outcome;
+    /// Frees what was sent, for netpoll: with interrupts off, possibly in a hard interrupt. The
+    /// device must not take this for the end of a poll: none will follow.
+    fn clean(&mut self, cx: &TxContext<'_>);
+
+    /// Frees what was sent, and receives packets up to the budget. In softirq context, on one CPU
+    /// at a time.
+    fn poll(&mut self, shared: &Self::Shared, cx: &RxContext<'_>) -> Outcome;
 
     /// Asks the device for the next interrupt. In softirq context.
     fn arm(shared: &Self::Shared, token: u32);
 }
 
-/// A reference to a NAPI instance that exists.
+/// A reference to a NAPI instance that exists and is held off: no poll runs.
 #[derive(Clone, Copy)]
 pub(crate) struct NapiRef<'a>(NonNull<bindings::napi_struct>, PhantomData<&'a ()>);
 
@@ -66,38 +78,83 @@ impl NapiRef<'_> {
     }
 }
 
-/// Proof that a NAPI instance is polled on this CPU, in softirq context.
+/// Proof that a NAPI instance is polled on this CPU, at any budget.
 ///
 /// # Invariants
 ///
-/// `napi` is the instance being polled, and stays so for the lifetime of the context.
-pub(crate) struct PollContext<'a> {
+/// `napi` is the instance being polled, and stays so for the lifetime of the context. It belongs to
+/// queue pair `queue` of its device.
+pub(crate) struct TxContext<'a> {
     napi: NonNull<bindings::napi_struct>,
     budget: i32,
+    queue: u32,
+    /// [`RxContext::redirected`] was called.
+    redirected: Cell<bool>,
     _napi: PhantomData<&'a mut ()>,
 }
 
-impl PollContext<'_> {
-    /// How many packets may be received; 0 when only transmit completions may be handled.
-    pub(crate) fn budget(&self) -> usize {
-        self.budget.try_into().unwrap_or(0)
+impl TxContext<'_> {
+    /// The context to receive in; `None` at budget 0.
+    #[inline]
+    pub(crate) fn rx(&self) -> Option<&RxContext<'_>> {
+        if self.budget <= 0 {
+            return None;
+        }
+        // INVARIANT: The budget is above 0.
+        // SAFETY: `RxContext` is a transparent wrapper with the same lifetime.
+        Some(unsafe { &*core::ptr::from_ref(self).cast() })
     }
 
     pub(super) fn raw_budget(&self) -> i32 {
         self.budget
     }
 
-    pub(super) fn napi(&self) -> *mut bindings::napi_struct {
-        self.napi.as_ptr()
+    /// The queue pair's transmit queue.
+    #[inline]
+    pub(crate) fn tx_queue(&self) -> CompletedQueue<'_> {
+        // SAFETY: The instance is valid by the type invariant, and its device, which has the queue,
+        // lives longer.
+        let txq = unsafe { bindings::netdev_get_tx_queue((*self.napi.as_ptr()).dev, self.queue) };
+        CompletedQueue(txq, PhantomData)
+    }
+}
+
+/// Proof that a NAPI instance is polled on this CPU, in softirq context, and may receive.
+///
+/// # Invariants
+///
+/// The budget is above 0.
+#[repr(transparent)]
+pub(crate) struct RxContext<'a>(TxContext<'a>);
+
+impl<'a> Deref for RxContext<'a> {
+    type Target = TxContext<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl RxContext<'_> {
+    /// How many packets may be received, at least one.
+    pub(crate) fn budget(&self) -> usize {
+        self.0.budget as usize
     }
 
-    /// Transmit queue `index` of the device, for the one that cleans up behind it.
+    pub(super) fn napi(&self) -> *mut bindings::napi_struct {
+        self.0.napi.as_ptr()
+    }
+
+    /// The number of the receive queue, which packets are recorded with.
     #[inline]
-    pub(crate) fn tx_queue(&self, index: u32) -> CompletedQueue<'_> {
-        // SAFETY: The instance is valid, and its device lives longer; `index` is one of the
-        // device's queues, as only `Vector::new` hands out contexts and drivers use their own.
-        let txq = unsafe { bindings::netdev_get_tx_queue((*self.napi.as_ptr()).dev, index) };
-        CompletedQueue(txq, PhantomData)
+    pub(super) fn queue(&self) -> u16 {
+        self.0.queue as u16
+    }
+
+    /// Notes that a packet was redirected: it is sent on its way when the poll is over.
+    #[inline]
+    pub(super) fn redirected(&self) {
+        self.0.redirected.set(true);
     }
 }
 
@@ -115,13 +172,13 @@ impl CompletedQueue<'_> {
     /// Whether the driver has stopped the queue.
     #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
-        // SAFETY: As above.
+        // SAFETY: The queue is valid for the life of the context.
         unsafe { bindings::netif_tx_queue_stopped(self.0) }
     }
 
     /// Lets the stack send again.
     pub(crate) fn wake(&self) {
-        // SAFETY: As above.
+        // SAFETY: The queue is valid for the life of the context.
         unsafe { bindings::netif_tx_wake_queue(self.0) };
     }
 }
@@ -133,6 +190,7 @@ struct Inner<P: Poll> {
     poll: UnsafeCell<P>,
     shared: P::Shared,
     name: CString,
+    queue: u32,
 }
 
 /// A NAPI instance and its interrupt, running from [`Vector::start`] until [`Vector::stop`].
@@ -144,7 +202,6 @@ struct Inner<P: Poll> {
 pub(super) struct Vector<P: Poll> {
     inner: Pin<KBox<Inner<P>>>,
     irq: Option<u32>,
-    queue: u32,
 }
 
 // SAFETY: Poll state and shared part may be sent; the NAPI structure is bound to no thread.
@@ -172,6 +229,7 @@ impl<P: Poll> Vector<P> {
                 poll: UnsafeCell::new(poll),
                 shared,
                 name,
+                queue,
             },
             GFP_KERNEL,
         )?;
@@ -189,11 +247,7 @@ impl<P: Poll> Vector<P> {
             bindings::retry_init(inner.retry.get(), napi);
         };
         // INVARIANT: Registered and not running.
-        let mut this = Self {
-            inner,
-            irq: None,
-            queue,
-        };
+        let mut this = Self { inner, irq: None };
         let napi = this.napi_ref();
         if let Some(poll) = this.poll_mut() {
             poll.attached(napi);
@@ -269,7 +323,7 @@ impl<P: Poll> Vector<P> {
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
         ] {
             // SAFETY: By the safety requirement; the queue exists.
-            unsafe { bindings::netif_queue_set_napi(dev, self.queue, kind, napi) };
+            unsafe { bindings::netif_queue_set_napi(dev, self.inner.queue, kind, napi) };
         }
     }
 
@@ -372,8 +426,9 @@ unsafe extern "C" fn irq_callback(_irq: i32, arg: *mut c_void) -> bindings::irqr
 unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
     // CAST: The NAPI structure is the first field of `Inner`, which is `repr(C)`.
     let inner = napi.cast::<Inner<P>>();
-    // SAFETY: The instance is inside a live `Inner<P>`; shared access to its shared part is sound.
-    let shared = unsafe { &(*inner).shared };
+    // SAFETY: The instance is inside a live `Inner<P>`; shared access to its shared part is sound,
+    // and nobody writes the number.
+    let (shared, queue) = unsafe { (&(*inner).shared, (*inner).queue) };
     // SAFETY: The core polls an instance on one CPU at a time, so this is the only reference to
     // the poll state until the poll is completed.
     let poll = unsafe { &mut *(*inner).poll.get() };
@@ -381,16 +436,23 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
         return 0;
     };
     // INVARIANT: This instance is being polled until this function returns.
-    let mut cx = PollContext {
+    let cx = TxContext {
         napi: ptr,
         budget,
+        queue,
+        redirected: Cell::new(false),
         _napi: PhantomData,
     };
-    let out = poll.poll(shared, &mut cx);
-    let limit = cx.budget();
-    if limit == 0 {
+    let Some(rx) = cx.rx() else {
+        poll.clean(&cx);
         return 0;
+    };
+    let out = poll.poll(shared, rx);
+    if cx.redirected.get() {
+        // SAFETY: In a poll in softirq context, on the CPU that the packets were redirected on.
+        unsafe { bindings::xdp_do_flush() };
     }
+    let limit = rx.budget();
     if out.again || out.work >= limit {
         return budget;
     }

@@ -16,7 +16,7 @@ use super::{
     dma::DmaDevice,
     napi::{
         NapiRef,
-        PollContext, //
+        RxContext, //
     },
     xdp, //
 };
@@ -181,7 +181,7 @@ impl PagePool {
 
     /// Takes a page in NAPI context.
     #[inline]
-    pub(crate) fn alloc(&self, _cx: &PollContext<'_>) -> Option<PoolPage> {
+    pub(crate) fn alloc(&self, _cx: &RxContext<'_>) -> Option<PoolPage> {
         self.alloc_with(false)
     }
 
@@ -297,7 +297,7 @@ impl PoolPage {
 
     /// Gives the page back in NAPI context, the quick way.
     #[inline]
-    pub(crate) fn recycle(mut self, _cx: &PollContext<'_>) {
+    pub(crate) fn recycle(mut self, _cx: &RxContext<'_>) {
         self.release(true);
     }
 

@@ -12,7 +12,10 @@ use super::{
         Bytes,
         DmaDevice, //
     },
-    napi::PollContext,
+    napi::{
+        RxContext,
+        TxContext, //
+    },
     page_pool::{
         Contents,
         PagePool,
@@ -119,7 +122,7 @@ impl TxSkb {
     }
 
     /// Ends a packet that was sent.
-    pub(crate) fn consume(self, cx: &PollContext<'_>) {
+    pub(crate) fn consume(self, cx: &TxContext<'_>) {
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: The packet is owned and given up; the budget is that of the running poll.
         unsafe { bindings::napi_consume_skb(this.0.as_ptr(), cx.raw_budget()) };
@@ -217,7 +220,7 @@ impl Heads {
     #[inline(always)]
     pub(crate) fn copy(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         from: &Bytes,
         off: usize,
         len: u16,
@@ -242,7 +245,7 @@ impl Heads {
     #[inline(always)]
     pub(crate) fn receive(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         from: &Bytes,
         off: usize,
         len: u16,
@@ -251,7 +254,7 @@ impl Heads {
         let src = source(from, off, len)?;
         let head = self.piece(cx)?;
         // SAFETY: As in `copy`.
-        if !unsafe { bindings::rx_receive(cx.napi(), head, src, len.into(), meta) } {
+        if !unsafe { bindings::rx_receive(cx.napi(), head, src, len.into(), meta, cx.queue()) } {
             return Err(ENOMEM);
         }
         self.gave_piece();
@@ -260,7 +263,7 @@ impl Heads {
 
     /// The next piece.
     #[inline(always)]
-    fn piece(&mut self, cx: &PollContext<'_>) -> Result<*mut c_void> {
+    fn piece(&mut self, cx: &RxContext<'_>) -> Result<*mut c_void> {
         if self.off > PAGE_SIZE - Self::SIZE && !self.renew(cx) {
             return Err(ENOMEM);
         }
@@ -279,7 +282,7 @@ impl Heads {
 
     /// Begins another page, if there is one to be had.
     #[cold]
-    fn renew(&mut self, cx: &PollContext<'_>) -> bool {
+    fn renew(&mut self, cx: &RxContext<'_>) -> bool {
         if let Some(page) = self.page.take() {
             page.recycle(cx);
         }
@@ -320,7 +323,7 @@ unsafe impl Send for RxSkb {}
 impl RxSkb {
     /// Allocates a packet with room for `len` bytes in its linear part.
     #[inline]
-    pub(crate) fn alloc(cx: &PollContext<'_>, len: u32) -> Option<Self> {
+    pub(crate) fn alloc(cx: &RxContext<'_>, len: u32) -> Option<Self> {
         // SAFETY: The context proves that its NAPI instance is running on this CPU.
         let skb = unsafe { bindings::rx_alloc(cx.napi(), len) };
         // INVARIANT: A fresh packet, owned by nobody else.
@@ -441,11 +444,11 @@ impl RxSkb {
 
     /// Hands the packet to the stack.
     #[inline]
-    pub(crate) fn submit(self, cx: &PollContext<'_>, meta: &RxMeta) {
+    pub(crate) fn submit(self, cx: &RxContext<'_>, meta: &RxMeta) {
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: The packet is owned and given up; the context proves that its NAPI instance is
         // running on this CPU.
-        unsafe { bindings::rx_submit(cx.napi(), this.skb.as_ptr(), meta) };
+        unsafe { bindings::rx_submit(cx.napi(), this.skb.as_ptr(), meta, cx.queue()) };
     }
 }
 

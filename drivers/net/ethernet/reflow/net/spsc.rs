@@ -138,6 +138,20 @@ impl<T> Consumer<T> {
         (self.shared.mask + 1).wrapping_sub(self.len())
     }
 
+    /// The oldest value.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<&T> {
+        if self.len() == 0 {
+            return None;
+        }
+        let s = &*self.shared;
+        let head = s.head.load(Relaxed);
+        let slot = s.slots.get((head & s.mask) as usize)?;
+        // SAFETY: The slot is between head and tail, so it is initialised and the consumer's, and
+        // is not taken out while `self` is borrowed.
+        Some(unsafe { (*slot.get()).assume_init_ref() })
+    }
+
     /// Takes the oldest value out.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {

@@ -5,7 +5,7 @@
 use super::{
     bindings,
     device::XmitContext,
-    napi::PollContext,
+    napi::RxContext,
     Device, //
 };
 use core::{
@@ -49,7 +49,7 @@ impl<Tx> TxCell<Tx> {
     /// or is going away.
     pub(crate) fn with<R>(
         &self,
-        _cx: &PollContext<'_>,
+        _cx: &RxContext<'_>,
         f: impl FnOnce(&mut Tx, &XmitContext<'_>) -> R,
     ) -> Option<R> {
         // SAFETY: The device is alive, and softirqs are off in a poll.

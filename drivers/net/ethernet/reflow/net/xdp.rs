@@ -15,7 +15,7 @@ mod frame;
 use super::{
     bindings,
     dma::Bytes,
-    napi::PollContext,
+    napi::RxContext,
     page_pool::{
         PagePool,
         PoolPage,
@@ -151,7 +151,7 @@ impl<'p> Buff<'p> {
     /// alone. Gives the page back if they do not fit.
     #[inline]
     pub(crate) fn new(
-        _cx: &'p PollContext<'_>,
+        _cx: &'p RxContext<'_>,
         queue: &RxQueue,
         page: PoolPage,
         len: u16,
@@ -178,7 +178,7 @@ impl<'p> Buff<'p> {
     /// A packet whose headers, `len` bytes at `off` in coherent memory, are copied to a page that
     /// it fills alone. Gives the page back if they do not fit or are not there.
     pub(crate) fn copied(
-        cx: &'p PollContext<'_>,
+        cx: &'p RxContext<'_>,
         queue: &RxQueue,
         page: PoolPage,
         (from, off, len): (&Bytes, usize, u16),
@@ -238,7 +238,7 @@ impl<'p> Buff<'p> {
     ///
     /// [`ENOMEM`] without memory for a socket buffer; the packet is dropped then.
     #[inline]
-    pub(crate) fn submit(self, cx: &PollContext<'_>, meta: &RxMeta) -> Result {
+    pub(crate) fn submit(self, cx: &RxContext<'_>, meta: &RxMeta) -> Result {
         // SAFETY: `raw` describes a packet by the type invariant; the context proves that its NAPI
         // instance is running on this CPU.
         if unsafe { bindings::xdp_submit(cx.napi(), &self.raw, meta) } {
@@ -276,7 +276,7 @@ pub(crate) enum Verdict<'p> {
     Pass(Buff<'p>),
     /// It is to be sent back where it came from.
     Tx(Frame),
-    /// It is on its way to another device, CPU or socket; [`flush`] is due at the end of the poll.
+    /// It is on its way to another device, CPU or socket, for good at the end of the poll.
     Redirected,
     /// It was dropped, as the program said.
     Dropped,
@@ -297,7 +297,7 @@ impl Program<'_> {
     /// Has the program decide about a packet, and does what it says as far as that is not the
     /// driver's business.
     #[inline]
-    pub(crate) fn run<'p>(&self, cx: &'p PollContext<'_>, mut packet: Buff<'p>) -> Verdict<'p> {
+    pub(crate) fn run<'p>(&self, cx: &'p RxContext<'_>, mut packet: Buff<'p>) -> Verdict<'p> {
         let prog = self.0.as_ptr();
         // SAFETY: The program is alive by the type invariant, and the packet is ours. In a poll
         // softirqs are off and the redirect context is set up.
@@ -316,6 +316,7 @@ impl Program<'_> {
                 };
                 if ret == 0 {
                     let _ = ManuallyDrop::new(packet);
+                    cx.redirected();
                     Verdict::Redirected
                 } else {
                     self.abort(cx, action)
@@ -327,7 +328,7 @@ impl Program<'_> {
 
     /// Lets tracing know of a packet that the program or its wish was the end of.
     #[cold]
-    fn abort<'p>(&self, cx: &'p PollContext<'_>, action: u32) -> Verdict<'p> {
+    fn abort<'p>(&self, cx: &'p RxContext<'_>, action: u32) -> Verdict<'p> {
         // SAFETY: The device lives as long as its NAPI instance, the program by the invariant.
         unsafe { bindings::xdp_aborted((*cx.napi()).dev, self.0.as_ptr(), action) };
         Verdict::Aborted
@@ -381,7 +382,7 @@ unsafe impl Sync for AtomicProgram {}
 impl Holder {
     /// The program to run for the rest of this poll, if there is one.
     #[inline]
-    pub(crate) fn get<'p>(&self, _cx: &'p PollContext<'_>) -> Option<Program<'p>> {
+    pub(crate) fn get<'p>(&self, _cx: &'p RxContext<'_>) -> Option<Program<'p>> {
         // INVARIANT: Softirqs are off during a poll, which holds off the RCU grace period that
         // frees a program after its last reference was put.
         Some(Program(NonNull::new(self.0 .0.load(Acquire))?, PhantomData))
@@ -406,10 +407,4 @@ impl Drop for Holder {
     fn drop(&mut self) {
         self.replace(None);
     }
-}
-
-/// Sends redirected packets on their way. Due before a poll ends in which there were any.
-pub(crate) fn flush(_cx: &PollContext<'_>) {
-    // SAFETY: In a poll, on the CPU that the packets were redirected on.
-    unsafe { bindings::xdp_do_flush() };
 }

@@ -22,7 +22,7 @@ use crate::{
     counters,
     hw::desc::Completion,
     net::{
-        napi::PollContext,
+        napi::RxContext,
         skbuff::RxSkb, //
     }, //
 };
@@ -34,19 +34,14 @@ const PULL: u16 = 128;
 impl Receiver<'_> {
     /// A packet that is whole in a cell: copied, which costs less than a page.
     #[inline(never)]
-    pub(super) fn small(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        counters: &counters::Queue,
-    ) {
+    pub(super) fn small(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
         let count = &counters.rx;
         let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_cell(c)) else {
             return count.drop_bad_completion.add(1);
         };
         self.break_off(false, count);
         self.begin(cx, c, &head, counters);
-        let meta = flows::meta(c, self.queue, self.offer);
+        let meta = flows::meta(c, self.offer);
         match self.small.at(&span) {
             Some((mem, off)) => match self.heads.receive(cx, mem, off, span.len, &meta) {
                 Ok(()) => count.skbs.add(1),
@@ -60,12 +55,7 @@ impl Receiver<'_> {
 
     /// A packet, or a part of one, in a packet buffer.
     #[inline(never)]
-    pub(super) fn full(
-        &mut self,
-        cx: &PollContext<'_>,
-        c: &Completion,
-        counters: &counters::Queue,
-    ) {
+    pub(super) fn full(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
         let count = &counters.rx;
         let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_buffer(c))
         else {
@@ -103,7 +93,7 @@ impl Receiver<'_> {
     /// The first part of a packet in packet buffers: headers are copied, the rest is a fragment.
     fn full_begin(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         c: &Completion,
         span: &Span,
         count: &counters::Rx,
@@ -140,7 +130,7 @@ impl Receiver<'_> {
     /// A split packet outside any aggregate.
     pub(super) fn alone(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         c: &Completion,
         p: &Apart,
         count: &counters::Rx,
@@ -177,8 +167,8 @@ impl Receiver<'_> {
 
     /// Hands up a packet that stands alone.
     #[inline]
-    fn submit(&self, cx: &PollContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
+    fn submit(&self, cx: &RxContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
         count.skbs.add(1);
-        skb.submit(cx, &flows::meta(c, self.queue, self.offer));
+        skb.submit(cx, &flows::meta(c, self.offer));
     }
 }

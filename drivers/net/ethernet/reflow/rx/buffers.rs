@@ -31,7 +31,7 @@ use crate::{
             Bytes,
             Words, //
         },
-        napi::PollContext,
+        napi::RxContext,
         page_pool::{
             PagePool,
             PoolPage, //
@@ -321,12 +321,7 @@ impl<'bound> Pages<'bound> {
     /// Posts pages in place of those that were used. `fail` has each allocation fail.
     ///
     /// Returns whether the device may be waiting for pages that could not be allocated.
-    pub(super) fn refill(
-        &mut self,
-        cx: &PollContext<'_>,
-        fail: bool,
-        count: &counters::Rx,
-    ) -> bool {
+    pub(super) fn refill(&mut self, cx: &RxContext<'_>, fail: bool, count: &counters::Rx) -> bool {
         let mut lacking = false;
         if self.room() >= self.ring.batch() {
             while self.room() != 0 && self.free.is_some() {
@@ -349,7 +344,7 @@ impl<'bound> Pages<'bound> {
 
     /// A page for the driver's own use, to be counted as one that the device has filled.
     #[inline]
-    pub(super) fn spare(&self, cx: &PollContext<'_>) -> Option<PoolPage> {
+    pub(super) fn spare(&self, cx: &RxContext<'_>) -> Option<PoolPage> {
         self.pool.alloc(cx)
     }
 
@@ -391,7 +386,7 @@ impl<'bound> Pages<'bound> {
 
     /// The device is done with an id; false if it did not hold it.
     #[inline]
-    pub(super) fn release(&mut self, cx: &PollContext<'_>, id: u16) -> bool {
+    pub(super) fn release(&mut self, cx: &RxContext<'_>, id: u16) -> bool {
         match self.take(id) {
             Some(page) => {
                 page.recycle(cx);

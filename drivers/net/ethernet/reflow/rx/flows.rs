@@ -30,7 +30,7 @@ use crate::{
     counters,
     hw::desc::Completion,
     net::{
-        napi::PollContext,
+        napi::RxContext,
         skbuff::{
             rx_flags,
             RxMeta,
@@ -118,7 +118,7 @@ pub(super) enum Refused {
 }
 
 /// What a completion says of a packet, as the stack wants it.
-pub(super) fn meta(c: &Completion, queue: u16, offer: Offer) -> RxMeta {
+pub(super) fn meta(c: &Completion, offer: Offer) -> RxMeta {
     let c0 = c.c0;
     let mut flags = 0;
     if c0.hash() != 0 && offer.hash {
@@ -137,7 +137,6 @@ pub(super) fn meta(c: &Completion, queue: u16, offer: Offer) -> RxMeta {
         flags,
         hash: c.c1.hash() as u32,
         vlan_tci: c.c1.vlan_tci() as u16,
-        queue,
         ..RxMeta::default()
     }
 }
@@ -203,7 +202,7 @@ impl Flows {
     /// that has gone up, and the packet begins one of its own.
     pub(super) fn joins(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         flow: u16,
         c: &Completion,
         header: &[u8],
@@ -236,7 +235,7 @@ impl Flows {
     #[inline]
     pub(super) fn skb(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         flow: u16,
         c: &Completion,
         need: &Need,
@@ -262,7 +261,7 @@ impl Flows {
     }
 
     /// Makes a socket buffer from a parked header, which becomes that of the packet in `c`.
-    fn unpark(&mut self, cx: &PollContext<'_>, flow: u16, c: &Completion) -> Result<(), Refused> {
+    fn unpark(&mut self, cx: &RxContext<'_>, flow: u16, c: &Completion) -> Result<(), Refused> {
         let Some(place) = self.places.get_mut(usize::from(flow)) else {
             return Err(Refused::Orphan);
         };
@@ -315,7 +314,7 @@ impl Flows {
 
     /// Hands the flow's aggregate up; nothing will be appended to it any more.
     #[inline]
-    pub(super) fn close(&mut self, cx: &PollContext<'_>, flow: u16, count: &counters::Rx) {
+    pub(super) fn close(&mut self, cx: &RxContext<'_>, flow: u16, count: &counters::Rx) {
         if let Some(place) = self.places.get_mut(usize::from(flow)) {
             if let State::Open(skb) = core::mem::replace(&mut place.state, State::Idle) {
                 place.agg.submit(cx, skb, count);
@@ -333,7 +332,7 @@ impl Flows {
     }
 
     /// Hands all open aggregates up, keeping the headers of those that may still grow.
-    pub(super) fn flush(&mut self, cx: &PollContext<'_>, count: &counters::Rx) {
+    pub(super) fn flush(&mut self, cx: &RxContext<'_>, count: &counters::Rx) {
         // In the order in which they were opened.
         for flow in &self.open {
             let Some(place) = self.places.get_mut(usize::from(*flow)) else {
@@ -368,7 +367,7 @@ impl Place {
     ///
     /// That happens when the device, short of pages, took back one that was not full.
     #[inline]
-    fn make_room(&mut self, cx: &PollContext<'_>, need: &Need, count: &counters::Rx) {
+    fn make_room(&mut self, cx: &RxContext<'_>, need: &Need, count: &counters::Rx) {
         if self.has_room(need) {
             return;
         }
@@ -378,7 +377,7 @@ impl Place {
     }
 
     /// Hands the socket buffer up and keeps its header, made to fit what comes next.
-    fn park(&mut self, cx: &PollContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
+    fn park(&mut self, cx: &RxContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
         count.parked.add(1);
         self.state = match Parked::new(skb.head_mut(), &self.agg) {
             Some(parked) => State::Parked(parked),
@@ -414,7 +413,7 @@ impl Parked {
 /// Hands up an aggregate that is all in one completion: `segs` packets with so many bytes of data.
 #[inline]
 pub(super) fn submit(
-    cx: &PollContext<'_>,
+    cx: &RxContext<'_>,
     skb: RxSkb,
     c: &Completion,
     meta: RxMeta,
@@ -487,7 +486,7 @@ impl Aggregate {
 
     /// Completes the header and hands the socket buffer to the stack.
     #[inline]
-    fn submit(&mut self, cx: &PollContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
+    fn submit(&mut self, cx: &RxContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
         if self.segs > 1 || self.advanced {
             let Ok(tunnel) = headers::finish(skb.head_mut(), self.at, self.bytes, self.flags)
             else {

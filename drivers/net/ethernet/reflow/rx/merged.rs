@@ -36,7 +36,7 @@ use crate::{
         regs::PDU_MIN, //
     },
     net::{
-        napi::PollContext,
+        napi::RxContext,
         skbuff::RxSkb, //
     }, //
 };
@@ -47,7 +47,7 @@ impl Receiver<'_> {
     #[inline]
     pub(super) fn aggregate(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         c: &Completion,
         p: &Apart,
         count: &counters::Rx,
@@ -55,7 +55,7 @@ impl Receiver<'_> {
         let bytes = p.len(self.reasm.size());
         match self.build(cx, c, p, bytes) {
             Ok(skb) => {
-                let meta = flows::meta(c, self.queue, self.offer);
+                let meta = flows::meta(c, self.offer);
                 flows::submit(cx, skb, c, meta, (p.head.segs, bytes), count);
             }
             Err(e) => count_drop(count, &e, p.head.segs),
@@ -67,7 +67,7 @@ impl Receiver<'_> {
     #[inline]
     fn build(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         c: &Completion,
         p: &Apart,
         bytes: u32,
@@ -100,7 +100,7 @@ impl Receiver<'_> {
     #[inline(never)]
     pub(super) fn flow(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         c: &Completion,
         p: &Apart,
         flow: u16,
@@ -130,7 +130,7 @@ impl Receiver<'_> {
                 count_drop(count, e, p.head.segs);
                 dropped = true;
             }
-            let meta = flows::meta(c, self.queue, self.offer);
+            let meta = flows::meta(c, self.offer);
             self.flows.start(flow, skb.ok(), c, meta);
         }
         if let Some(span) = &header {
@@ -192,7 +192,7 @@ impl Receiver<'_> {
     /// Whether a packet with this header goes on with its flow's open aggregate.
     fn joins(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         c: &Completion,
         flow: u16,
         span: &Span,
@@ -237,7 +237,7 @@ fn need(c: &Completion, p: &Apart) -> Need {
 #[inline]
 fn put_run(
     pages: &mut Pages<'_>,
-    cx: &PollContext<'_>,
+    cx: &RxContext<'_>,
     skb: &mut RxSkb,
     first: Option<Span>,
     whole: &[u16],

@@ -12,7 +12,7 @@ use crate::{
     net::{
         napi::{
             NapiRef,
-            PollContext, //
+            RxContext, //
         },
         tx_cell::TxCell, //
     },
@@ -100,12 +100,12 @@ impl<'bound> Side<'bound> {
         }
     }
 
-    /// Receives up to `budget` packets.
+    /// Receives packets up to the budget.
     #[inline]
-    pub(crate) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
+    pub(crate) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
         match self {
-            Self::Stack(rx) => rx.poll(cx, budget),
-            Self::Program(rx) => rx.poll(cx, budget),
+            Self::Stack(rx) => rx.poll(cx),
+            Self::Program(rx) => rx.poll(cx),
         }
     }
 }

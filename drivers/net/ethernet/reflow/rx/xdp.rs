@@ -41,7 +41,7 @@ use crate::{
     net::{
         napi::{
             NapiRef,
-            PollContext, //
+            RxContext, //
         },
         page_pool::{
             Contents,
@@ -93,8 +93,6 @@ pub(crate) struct Receiver<'bound> {
     tx: Option<Arc<TxCell<tx::Ring<'bound>>>>,
     /// Packets to send back; never grows.
     back: KVec<Frame>,
-    /// Redirected packets wait to be sent on their way.
-    redirected: bool,
     /// The rest of a packet whose beginning was dropped comes next.
     skip: bool,
     queue: u16,
@@ -133,7 +131,6 @@ impl<'bound> Receiver<'bound> {
             program: s.program.clone(),
             tx: None,
             back: KVec::with_capacity(BATCH, GFP_KERNEL)?,
-            redirected: false,
             skip: false,
             queue: s.queue,
             mmio: s.mmio.clone(),
@@ -170,11 +167,11 @@ impl<'bound> Receiver<'bound> {
         self.tx = Some(tx);
     }
 
-    /// Receives up to `budget` packets.
-    pub(super) fn poll(&mut self, cx: &PollContext<'_>, budget: usize) -> Polled {
+    /// Receives packets up to the budget.
+    pub(super) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
         let counters = self.counters.clone();
         let program = self.program.get(cx);
-        let mut work = 0;
+        let (mut work, budget) = (0, cx.budget());
         let mut empty = false;
         while work < budget {
             let Some(c) = self.ring.take() else {
@@ -197,9 +194,6 @@ impl<'bound> Receiver<'bound> {
             }
         }
         self.send_back(cx, &counters.rx);
-        if core::mem::take(&mut self.redirected) {
-            xdp::flush(cx);
-        }
         self.header.flush();
         let fail = self.settings.fail_pages.load(Relaxed);
         let starving =
@@ -210,7 +204,7 @@ impl<'bound> Receiver<'bound> {
     /// Takes the completions of one packet, of which the device wrote the last one first.
     fn packet(
         &mut self,
-        cx: &PollContext<'_>,
+        cx: &RxContext<'_>,
         program: Option<Program<'_>>,
         first: &Completion,
         counters: &counters::Queue,
@@ -236,7 +230,7 @@ impl<'bound> Receiver<'bound> {
         };
         match verdict {
             Verdict::Pass(packet) => {
-                let meta = flows::meta(first, self.queue, self.settings.offer());
+                let meta = flows::meta(first, self.settings.offer());
                 match packet.submit(cx, &meta) {
                     Ok(()) => {
                         count.skbs.add(1);
@@ -255,10 +249,7 @@ impl<'bound> Receiver<'bound> {
                     self.send_back(cx, count);
                 }
             }
-            Verdict::Redirected => {
-                self.redirected = true;
-                count.xdp_redirect.add(1);
-            }
+            Verdict::Redirected => count.xdp_redirect.add(1),
             Verdict::Dropped => count.xdp_drop.add(1),
             Verdict::Aborted => count.xdp_aborted.add(1),
         }
@@ -267,7 +258,7 @@ impl<'bound> Receiver<'bound> {
     /// All parts of a packet.
     fn gather<'p>(
         &mut self,
-        cx: &'p PollContext<'_>,
+        cx: &'p RxContext<'_>,
         first: &Completion,
     ) -> Result<Buff<'p>, Dropped> {
         let mut packet = self.part(cx, first, Ok(None));
@@ -289,7 +280,7 @@ impl<'bound> Receiver<'bound> {
     /// with is taken back in any case.
     fn part<'p>(
         &mut self,
-        cx: &'p PollContext<'_>,
+        cx: &'p RxContext<'_>,
         c: &Completion,
         before: Before<'p>,
     ) -> Result<Buff<'p>, Dropped> {
@@ -317,7 +308,7 @@ impl<'bound> Receiver<'bound> {
     #[inline]
     fn whole<'p>(
         &mut self,
-        cx: &'p PollContext<'_>,
+        cx: &'p RxContext<'_>,
         c: &Completion,
         before: Before<'p>,
         span: &Span,
@@ -344,7 +335,7 @@ impl<'bound> Receiver<'bound> {
     /// The headers of a packet whose data are elsewhere.
     fn headers<'p>(
         &mut self,
-        cx: &'p PollContext<'_>,
+        cx: &'p RxContext<'_>,
         c: &Completion,
         span: &Span,
     ) -> Result<Buff<'p>, Dropped> {
@@ -360,7 +351,7 @@ impl<'bound> Receiver<'bound> {
     /// The data behind headers.
     fn data<'p>(
         &mut self,
-        cx: &'p PollContext<'_>,
+        cx: &'p RxContext<'_>,
         mut packet: Result<Buff<'p>, Dropped>,
         spans: [Option<Span>; 2],
     ) -> Result<Buff<'p>, Dropped> {
@@ -408,7 +399,7 @@ impl<'bound> Receiver<'bound> {
     }
 
     /// Puts what programs sent back on the transmit ring.
-    fn send_back(&mut self, cx: &PollContext<'_>, count: &counters::Rx) {
+    fn send_back(&mut self, cx: &RxContext<'_>, count: &counters::Rx) {
         if self.back.is_empty() {
             return;
         }

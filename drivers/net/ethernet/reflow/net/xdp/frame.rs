@@ -8,7 +8,7 @@ use super::super::{
         DmaDevice,
         Mapping, //
     },
-    napi::PollContext, //
+    napi::RxContext, //
 };
 use core::{
     marker::PhantomData,
@@ -106,7 +106,7 @@ pub(crate) struct FrameBulk<'p> {
 impl<'p> FrameBulk<'p> {
     /// An empty one, for the rest of a poll.
     #[inline]
-    pub(crate) fn new(_cx: &'p PollContext<'_>) -> Self {
+    pub(crate) fn new(_cx: &'p RxContext<'_>) -> Self {
         let mut raw = MaybeUninit::<bindings::xdp_frame_bulk>::uninit();
         // SAFETY: The pointer is good for writing; the other field stays as it is.
         unsafe { (&raw mut (*raw.as_mut_ptr()).count).write(0) };
