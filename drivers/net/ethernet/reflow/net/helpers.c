@@ -544,6 +544,20 @@ static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 		__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), meta->vlan_tci);
 }
 
+/*
+ * Whether headers of several segments are where @meta says: what is set from
+ * it must lie in the linear part.
+ */
+static bool rnet_rx_gso_fits(const struct sk_buff *skb,
+			     const struct rnet_rx_meta *meta)
+{
+	u32 l4_end = meta->l4_off + sizeof(struct tcphdr);
+
+	return meta->l4_off > ETH_HLEN && l4_end <= skb_headlen(skb) &&
+	       meta->l3_off >= ETH_HLEN && meta->l3_off < meta->l4_off &&
+	       (meta->gso_segs <= 1 || meta->gso_size);
+}
+
 static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 					   struct sk_buff *skb,
 					   const struct rnet_rx_meta *meta,
@@ -561,16 +575,26 @@ static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 	napi_gro_receive(napi, skb);
 }
 
-/* Completes a received packet and hands it to the stack. */
-void reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
+/*
+ * Completes a received packet and hands it to the stack. Returns false, and
+ * leaves the packet alone, if its linear part does not hold the headers that
+ * there have to be.
+ */
+bool reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
 				  const struct rnet_rx_meta *meta, u16 queue)
 {
+	if (unlikely(skb_headlen(skb) < ETH_HLEN))
+		return false;
+	if (meta->flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6) &&
+	    unlikely(!rnet_rx_gso_fits(skb, meta)))
+		return false;
 	rnet_rx_submit(napi, skb, meta, queue);
+	return true;
 }
 
 /*
- * Receives a packet that is a copy of @len bytes and no more. Returns false
- * without memory.
+ * Receives a packet that is a copy of @len bytes, an Ethernet header at least,
+ * and no more. Returns false without memory.
  */
 bool reflow_rust_helper_rx_receive(struct napi_struct *napi, void *head,
 				   const void *data, u32 len,

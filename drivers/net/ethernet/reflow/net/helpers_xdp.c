@@ -71,13 +71,19 @@ void reflow_rust_helper_xdp_aborted(struct net_device *dev,
 	trace_xdp_exception(dev, prog, action);
 }
 
-/* Completes a packet and hands it to the stack; false without memory. */
+/*
+ * Completes a packet and hands it to the stack; false without memory, or
+ * without an Ethernet header in its linear part.
+ */
 bool reflow_rust_helper_xdp_submit(struct napi_struct *napi,
 				   const struct rnet_xdp_buff *buff,
 				   const struct rnet_rx_meta *meta)
 {
-	struct sk_buff *skb = xdp_build_skb_from_buff(&buff->xdp);
+	struct sk_buff *skb;
 
+	if (unlikely(buff->xdp.data_end - buff->xdp.data < ETH_HLEN))
+		return false;
+	skb = xdp_build_skb_from_buff(&buff->xdp);
 	if (unlikely(!skb))
 		return false;
 	rnet_rx_tags(skb, meta);

@@ -160,6 +160,8 @@ pub(crate) mod rx_flags {
     pub(crate) const GSO_TCPV4: u32 = bindings::rnet_rx_flags_RNET_RX_GSO_TCPV4;
     /// Several segments of TCP over IPv6.
     pub(crate) const GSO_TCPV6: u32 = bindings::rnet_rx_flags_RNET_RX_GSO_TCPV6;
+    /// Either.
+    pub(super) const GSO: u32 = GSO_TCPV4 | GSO_TCPV6;
     /// Their IPv4 ids are equal.
     pub(crate) const FIXED_ID: u32 = bindings::rnet_rx_flags_RNET_RX_FIXED_ID;
     /// They came through a tunnel over IPv4.
@@ -241,7 +243,8 @@ impl Heads {
     ///
     /// # Errors
     ///
-    /// As for [`Heads::copy`].
+    /// As for [`Heads::copy`]; [`EINVAL`], too, for bytes that are less than an Ethernet header,
+    /// and for several segments.
     #[inline(always)]
     pub(crate) fn receive(
         &mut self,
@@ -251,9 +254,14 @@ impl Heads {
         len: u16,
         meta: &RxMeta,
     ) -> Result {
+        if len < bindings::ETH_HLEN as u16 || meta.flags & rx_flags::GSO != 0 {
+            return Err(EINVAL);
+        }
         let src = source(from, off, len)?;
         let head = self.piece(cx)?;
-        // SAFETY: As in `copy`.
+        // SAFETY: The context proves that its NAPI instance is running on this CPU; `head` is a
+        // piece of a page that nobody else has, and `src` has `len` bytes, for which it has room.
+        // An Ethernet header is among them.
         if !unsafe { bindings::rx_receive(cx.napi(), head, src, len.into(), meta, cx.queue()) } {
             return Err(ENOMEM);
         }
@@ -443,12 +451,20 @@ impl RxSkb {
     }
 
     /// Hands the packet to the stack.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the linear part is shorter than an Ethernet header, or the headers that `meta`
+    /// tells of do not lie in it; the packet is dropped then.
     #[inline]
-    pub(crate) fn submit(self, cx: &RxContext<'_>, meta: &RxMeta) {
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: The packet is owned and given up; the context proves that its NAPI instance is
-        // running on this CPU.
-        unsafe { bindings::rx_submit(cx.napi(), this.skb.as_ptr(), meta, cx.queue()) };
+    pub(crate) fn submit(self, cx: &RxContext<'_>, meta: &RxMeta) -> Result {
+        // SAFETY: The packet is owned, and given up if it is taken; the context proves that its
+        // NAPI instance is running on this CPU.
+        if !unsafe { bindings::rx_submit(cx.napi(), self.skb.as_ptr(), meta, cx.queue()) } {
+            return Err(EINVAL);
+        }
+        let _ = core::mem::ManuallyDrop::new(self);
+        Ok(())
     }
 }
 

@@ -148,7 +148,7 @@ pub(crate) struct Buff<'p> {
 
 impl<'p> Buff<'p> {
     /// A packet that begins with `len` bytes at the offset of the pool in a page that it fills
-    /// alone. Gives the page back if they do not fit.
+    /// alone. Gives the page back if they do not fit or are less than an Ethernet header.
     #[inline]
     pub(crate) fn new(
         _cx: &'p RxContext<'_>,
@@ -157,7 +157,7 @@ impl<'p> Buff<'p> {
         len: u16,
         hints: &Hints,
     ) -> Result<Self, PoolPage> {
-        if len == 0 || usize::from(len) > FIRST_MAX {
+        if u32::from(len) < bindings::ETH_HLEN || usize::from(len) > FIRST_MAX {
             return Err(page);
         }
         let page = page.into_whole()?;
@@ -236,7 +236,8 @@ impl<'p> Buff<'p> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] without memory for a socket buffer; the packet is dropped then.
+    /// [`ENOMEM`] without memory for a socket buffer, or if a program left less than an Ethernet
+    /// header in the linear part; the packet is dropped then.
     #[inline]
     pub(crate) fn submit(self, cx: &RxContext<'_>, meta: &RxMeta) -> Result {
         // SAFETY: `raw` describes a packet by the type invariant; the context proves that its NAPI

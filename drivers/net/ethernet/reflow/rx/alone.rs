@@ -57,12 +57,14 @@ impl Receiver<'_> {
     #[inline(never)]
     pub(super) fn full(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
         let count = &counters.rx;
-        let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_buffer(c))
-        else {
+        let goes_on = matches!(self.partial, Partial::Whole(_) | Partial::Dropped);
+        let (Ok(head), Ok(span)) = (
+            decode::whole(c, self.flows.len()),
+            decode::in_buffer(c, !goes_on),
+        ) else {
             return count.drop_bad_completion.add(1);
         };
         let span = &span;
-        let goes_on = matches!(self.partial, Partial::Whole(_) | Partial::Dropped);
         self.break_off(goes_on, count);
         if !goes_on {
             self.begin(cx, c, &head, counters);
@@ -168,7 +170,9 @@ impl Receiver<'_> {
     /// Hands up a packet that stands alone.
     #[inline]
     fn submit(&self, cx: &RxContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
-        count.skbs.add(1);
-        skb.submit(cx, &flows::meta(c, self.offer));
+        match skb.submit(cx, &flows::meta(c, self.offer)) {
+            Ok(()) => count.skbs.add(1),
+            Err(_) => count.drop_bad_completion.add(1),
+        }
     }
 }

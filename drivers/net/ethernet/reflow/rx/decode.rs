@@ -36,7 +36,8 @@ pub(crate) enum Lie {
     Kind,
     /// A flow number outside the table, or none where there must be one.
     Flow,
-    /// Bytes outside their buffer, or none, or more than a cell holds.
+    /// Bytes outside their buffer, or none, or more than a cell holds, or the beginning of a packet
+    /// that is shorter than an Ethernet header.
     Range,
     /// Parts that do not go together.
     Shape,
@@ -146,6 +147,15 @@ fn span(id: u64, (off, len): (u64, u64), limit: u32, size: u32, release: u64) ->
     })
 }
 
+/// Checks the beginning of a packet: the stack reads an Ethernet header there.
+#[inline]
+fn beginning(span: Span) -> Result<Span, Lie> {
+    if span.len < ETH_HLEN {
+        return Err(Lie::Range);
+    }
+    Ok(span)
+}
+
 /// Header, data and more data of a packet whose header and data are apart.
 #[inline]
 fn parts(c: &Completion) -> Result<[Option<Span>; 3], Lie> {
@@ -158,10 +168,7 @@ fn parts(c: &Completion) -> Result<[Option<Span>; 3], Lie> {
             BUF_SIZE,
             c0.rel_hb(),
         )?;
-        if s.len < ETH_HLEN {
-            return Err(Lie::Range);
-        }
-        Some(s)
+        Some(beginning(s)?)
     } else {
         None
     };
@@ -201,18 +208,30 @@ fn parts(c: &Completion) -> Result<[Option<Span>; 3], Lie> {
 #[inline]
 pub(crate) fn in_cell(c: &Completion) -> Result<Span, Lie> {
     let at = (c.c4.nb_off(), c.c4.nb_len());
-    span(c.c2.nb_id(), at, CELL_SIZE, BUF_SIZE, c.c0.rel_sb())
+    beginning(span(
+        c.c2.nb_id(),
+        at,
+        CELL_SIZE,
+        BUF_SIZE,
+        c.c0.rel_sb(),
+    )?)
 }
 
-/// Where a packet, or a part of one, is that lies in a packet buffer.
+/// Where a packet, or a part of one, is that lies in a packet buffer; `first` says that the packet
+/// begins here.
 ///
 /// # Errors
 ///
 /// [`Lie::Range`].
 #[inline]
-pub(crate) fn in_buffer(c: &Completion) -> Result<Span, Lie> {
+pub(crate) fn in_buffer(c: &Completion, first: bool) -> Result<Span, Lie> {
     let at = (c.c4.nb_off(), c.c4.nb_len());
-    span(c.c2.nb_id(), at, BUF_SIZE, BUF_SIZE, 1)
+    let span = span(c.c2.nb_id(), at, BUF_SIZE, BUF_SIZE, 1)?;
+    if first {
+        beginning(span)
+    } else {
+        Ok(span)
+    }
 }
 
 /// Whether packets of this code belong to an aggregate.
@@ -245,15 +264,16 @@ pub(crate) fn form(c: &Completion) -> Result<Form, Lie> {
     }
 }
 
-/// Checks where a completion says its packet is, whatever it says besides.
+/// Checks where a completion says its packet is, whatever it says besides; `first` says that the
+/// packet begins here.
 ///
 /// # Errors
 ///
 /// The first thing found that cannot be true.
-pub(crate) fn item(c: &Completion) -> Result<Item, Lie> {
+pub(crate) fn item(c: &Completion, first: bool) -> Result<Item, Lie> {
     Ok(Item::Part(match form(c)? {
         Form::Small => Place::Small(in_cell(c)?),
-        Form::Full => Place::Full(in_buffer(c)?),
+        Form::Full => Place::Full(in_buffer(c, first)?),
         Form::Apart => {
             let [header, data, data2] = parts(c)?;
             Place::Split(header, data, data2)

@@ -507,11 +507,14 @@ impl Aggregate {
             self.meta.l4_off = self.at.l4.into();
             self.meta.gso_segs = self.segs;
         }
+        if skb.submit(cx, &self.meta).is_err() {
+            count.drop_bad_completion.add(self.segs.into());
+            return;
+        }
         if self.segs > 1 {
             count.hw_gro_packets.add(1);
             count.hw_gro_wire_packets.add(self.segs.into());
         }
         count.skbs.add(1);
-        skb.submit(cx, &self.meta);
     }
 }

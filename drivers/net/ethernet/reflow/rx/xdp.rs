@@ -19,6 +19,7 @@ use super::{
     count_drop,
     decode::{
         self,
+        Form,
         Item,
         Place,
         Span, //
@@ -179,8 +180,8 @@ impl<'bound> Receiver<'bound> {
                 break;
             };
             work += 1;
-            match decode::item(&c) {
-                Ok(Item::Release(id)) => {
+            match decode::form(&c) {
+                Ok(Form::Release(id)) => {
                     counters.rx.released.add(1);
                     if !self.reasm.release(cx, id) {
                         counters.rx.drop_bad_completion.add(1);
@@ -284,7 +285,7 @@ impl<'bound> Receiver<'bound> {
         c: &Completion,
         before: Before<'p>,
     ) -> Result<Buff<'p>, Dropped> {
-        match decode::item(c) {
+        match decode::item(c, matches!(before, Ok(None))) {
             Ok(Item::Part(Place::Full(span))) => self.whole(cx, c, before, &span),
             Ok(Item::Part(Place::Split(header, data, data2))) => {
                 let packet = match (before, &header) {

@@ -12,7 +12,7 @@ fn small(c: &Completion, flows: usize) -> Result<(Head, Span), Lie> {
 }
 
 fn full(c: &Completion, flows: usize) -> Result<(Head, Span), Lie> {
-    Ok((whole(c, flows)?, in_buffer(c)?))
+    Ok((whole(c, flows)?, in_buffer(c, true)?))
 }
 
 fn decode(c: &Completion, flows: usize) -> Result<Apart, Lie> {
@@ -275,6 +275,27 @@ fn whole_packets_are_in_one_place_and_in_no_aggregate() {
     }
 }
 
+/// A packet begins with an Ethernet header, wherever it lies; a later part may be one byte.
+#[test]
+fn a_packet_begins_with_an_ethernet_header() {
+    let c = |len| Completion {
+        c4: C4(0).with_nb_len(len),
+        ..Completion::default()
+    };
+    for (len, ok) in [(1, false), (13, false), (14, true)] {
+        assert_eq!(in_cell(&c(len)).is_ok(), ok);
+        assert_eq!(in_buffer(&c(len), true).is_ok(), ok);
+        assert!(in_buffer(&c(len), false).is_ok());
+        let mut header = start();
+        header.c2 = header.c2.with_hdr_len(len);
+        assert_eq!(decode(&header, 16).is_ok(), ok);
+        let mut item_of = c(len);
+        item_of.c0 = C0(0).with_nb(1);
+        assert_eq!(item(&item_of, true).is_ok(), ok);
+        assert!(item(&item_of, false).is_ok());
+    }
+}
+
 /// Whatever the words are, decoding neither panics nor lets a range leave its buffer.
 #[test]
 fn no_words_lead_outside() {
@@ -291,22 +312,23 @@ fn no_words_lead_outside() {
         // Make the likely mistakes likelier than uniform words would.
         words[0] &= !0x8_0000_0000_u64 | next();
         let c = Completion::from_words(words);
-        let (head, spans) = match form(&c) {
+        let (head, spans, begins) = match form(&c) {
             Ok(Form::Small) => match small(&c, 4096) {
-                Ok((head, s)) => (head, [Some(s), None, None]),
+                Ok((head, s)) => (head, [Some(s), None, None], Some(s)),
                 Err(_) => continue,
             },
             Ok(Form::Full) => match full(&c, 4096) {
-                Ok((head, s)) => (head, [Some(s), None, None]),
+                Ok((head, s)) => (head, [Some(s), None, None], Some(s)),
                 Err(_) => continue,
             },
             Ok(Form::Apart) => match apart(&c, 4096, PAGE) {
-                Ok(p) => (p.head, [p.header, p.data, p.data2]),
+                Ok(p) => (p.head, [p.header, p.data, p.data2], p.header),
                 Err(_) => continue,
             },
             _ => continue,
         };
         assert!(head.flow.is_none_or(|f| f < 4096));
+        assert!(begins.is_none_or(|s| s.len >= 14));
         for s in spans.into_iter().flatten() {
             assert!(s.len > 0 && u32::from(s.off) + u32::from(s.len) <= PAYLOAD_MAX);
         }
