@@ -66,6 +66,10 @@ counters! {
     tcb_not_applied,
     /// Polls.
     polls,
+    /// Interrupts that came for nothing.
+    irq_useless,
+    /// Interrupts that did not come though packets waited; a poll made up for each.
+    irq_lost,
     /// Packets that an XDP program passed to the stack.
     xdp_pass,
     /// Packets that an XDP program dropped.

@@ -20,7 +20,8 @@ use crate::{
     net::{
         device::watch::{
             Finding,
-            Remedy, //
+            Remedy,
+            Watched, //
         },
         devlink::{
             health::{
@@ -53,6 +54,13 @@ const DEVICE: usize = 3;
 /// not keep them any more.
 const STATS_LOOKS: u32 = 3;
 
+/// Looks in a row at which something waits for a poll, after which its interrupt was lost.
+const LOST_LOOKS: u64 = 2;
+/// Interrupts for nothing between two looks that are too many.
+const USELESS_MANY: u64 = 50;
+/// Looks in a row with too many, after which device and driver do not agree on their indices.
+const USELESS_LOOKS: u64 = 3;
+
 /// What the watch saw of the device last.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -66,7 +74,16 @@ pub(crate) struct Seen {
 
 /// What the watch saw of a queue pair last.
 #[derive(Default)]
-pub(crate) struct SeenQueue {}
+pub(crate) struct SeenQueue {
+    /// Polls.
+    polls: Looked,
+    /// Looks in a row at which something waited to be polled, and no poll came.
+    waiting: Looked,
+    /// Interrupts that came for nothing.
+    useless: Looked,
+    /// Looks in a row with many of them.
+    disagreeing: Looked,
+}
 
 /// A number remembered from one look to the next. One look at a time.
 struct Looked(Atomic<u64>);
@@ -165,8 +182,8 @@ impl Nic<'_> {
     pub(crate) fn watch_pair(
         &self,
         queue: usize,
-        _shared: &Doorbell<'_>,
-        timed_out: bool,
+        shared: &Doorbell<'_>,
+        watched: Watched,
     ) -> Option<Finding> {
         let status = QueueStatus(self.mmio().read(queue_reg(queue, regs::Q_STATUS)));
         if status.0 == GONE {
@@ -184,15 +201,50 @@ impl Nic<'_> {
                 ),
             );
         }
-        if timed_out {
+        if watched.timed_out {
             return finding(
                 TX,
                 restart,
                 fmt!("packets do not leave queue {queue}; restarting it"),
             );
         }
+        let count = &self.counters.get(queue)?.rx;
+        if seen_too_many(&shared.seen, count.irq_useless.read()) {
+            return finding(
+                RX,
+                restart,
+                fmt!("queue {queue} raises interrupts for nothing; restarting it"),
+            );
+        }
+        let polled = shared.seen.polls.changed(count.polls.read());
+        let waits = !polled && !watched.scheduled && shared.probe.has_news();
+        shared.seen.waiting.set(if waits {
+            shared.seen.waiting.get() + 1
+        } else {
+            0
+        });
+        if shared.seen.waiting.get() >= LOST_LOOKS {
+            shared.seen.waiting.set(0);
+            // A counter with one writer: polls write the others of its kind.
+            count.irq_lost.add(1);
+            return finding(
+                RX,
+                Remedy::Poll,
+                fmt!("an interrupt of queue {queue} was lost; polling in its place"),
+            );
+        }
         None
     }
+}
+
+/// Whether interrupts have come for nothing all the time.
+fn seen_too_many(seen: &SeenQueue, useless: u64) -> bool {
+    let before = seen.useless.get();
+    seen.useless.set(useless);
+    let many = useless.wrapping_sub(before) >= USELESS_MANY;
+    let looks = if many { seen.disagreeing.get() + 1 } else { 0 };
+    seen.disagreeing.set(looks % USELESS_LOOKS);
+    looks >= USELESS_LOOKS
 }
 
 impl Operations for Nic<'_> {

@@ -31,7 +31,10 @@ use crate::{
         device::{
             self as netdev,
             features,
-            watch::Finding,
+            watch::{
+                Finding,
+                Watched, //
+            },
             Device,
             MacAddr,
             QueuePair,
@@ -293,11 +296,6 @@ impl<'bound> Nic<'bound> {
         self.counters.len() as u32
     }
 
-    /// Queue pairs of the device.
-    pub(crate) fn device_queues(&self) -> u32 {
-        self.caps.queues()
-    }
-
     /// Interrupt moderation in force.
     pub(crate) fn moderation(&self) -> Coalesce {
         let [usecs, frames, adaptive] = &self.coalesce;
@@ -436,10 +434,11 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         let log2 = setup.rings.tx;
         let (ring, cleaner) = tx::new(self.dev, &self.dma, &self.mmio, i, log2, counters)?;
         let receiver = self.receiver(dev, setup, i)?;
+        let poll = Queue::new(&self.mmio, i, receiver, cleaner, counters.clone())?;
         Ok(QueuePair {
             tx: ring,
-            poll: Queue::new(&self.mmio, i, receiver, cleaner, counters.clone()),
-            shared: Doorbell::new(&self.mmio, i),
+            shared: Doorbell::new(&self.mmio, i, &poll),
+            poll,
         })
     }
 
@@ -477,9 +476,9 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         _dev: &Device,
         queue: usize,
         shared: &Doorbell<'bound>,
-        timed_out: bool,
+        watched: Watched,
     ) -> Option<Finding> {
-        self.watch_pair(queue, shared, timed_out)
+        self.watch_pair(queue, shared, watched)
     }
 
     fn start_queue(&self, queue: usize, tx: &mut Self::Tx, poll: &mut Self::Poll) -> Result {

@@ -37,24 +37,34 @@ use crate::{
     tx, //
 };
 use kernel::{
+    new_mutex,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
 };
+
+/// Interrupts for nothing, one behind the other, that are answered at once. One may come with a
+/// poll that was late, or early.
+const USELESS_MAX: u32 = 8;
 
 /// The doorbell that ends a poll, and what the watch saw of its queue last.
 pub(crate) struct Doorbell<'bound> {
     mmio: Arc<Mmio<'bound>>,
     reg: usize,
     pub(crate) seen: SeenQueue,
+    pub(crate) probe: Arc<ProbeSlot>,
 }
 
 impl<'bound> Doorbell<'bound> {
-    /// The doorbell of queue `queue`.
-    pub(crate) fn new(mmio: &Arc<Mmio<'bound>>, queue: usize) -> Self {
+    /// The doorbell of queue `queue`, which is `of`.
+    pub(crate) fn new(mmio: &Arc<Mmio<'bound>>, queue: usize, of: &Queue<'bound>) -> Self {
         Self {
             mmio: mmio.clone(),
             reg: queue_reg(queue, regs::Q_DB),
             seen: SeenQueue::default(),
+            probe: of.probe.clone(),
         }
     }
 }
@@ -69,8 +79,33 @@ pub(crate) struct Queue<'bound> {
     /// The other side of the transmit ring.
     ring: Option<Arc<TxCell<tx::Ring<'bound>>>>,
     counters: Arc<counters::Queue>,
+    /// Where the watch finds what tells of completions that wait.
+    probe: Arc<ProbeSlot>,
+    /// Transmit write-back at the last poll.
+    tx_seen: Index,
+    /// Interrupts in a row that came for nothing.
+    useless: u32,
     /// How far completions were freed before they were seen with the wish for an interrupt.
     freed: Index,
+}
+
+/// Where the receive memory of the moment can be looked at from outside of polls.
+pub(crate) struct ProbeSlot(Pin<KBox<Mutex<Option<Arc<rx::Probe>>>>>);
+
+impl ProbeSlot {
+    fn new() -> Result<Arc<Self>> {
+        let slot = KBox::pin_init(new_mutex!(None, "reflow::probe"), GFP_KERNEL)?;
+        Ok(Arc::new(Self(slot), GFP_KERNEL)?)
+    }
+
+    fn set(&self, to: Option<Arc<rx::Probe>>) {
+        *self.0.lock() = to;
+    }
+
+    /// Whether completions wait that the last poll did not take. May sleep.
+    pub(crate) fn has_news(&self) -> bool {
+        self.0.lock().as_ref().is_some_and(|probe| probe.has_news())
+    }
 }
 
 /// The queue's switch; going away, it turns the queue off and waits until it is.
@@ -112,15 +147,21 @@ pub(crate) fn set_coalesce(mmio: &Mmio<'_>, queue: usize, to: Coalesce) {
 }
 
 impl<'bound> Queue<'bound> {
-    /// Queue pair `queue`, switched off.
+    /// Queue pair `queue`, switched off. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn new(
         mmio: &Arc<Mmio<'bound>>,
         queue: usize,
         rx: rx::Side<'bound>,
         tx: tx::Cleaner,
         counters: Arc<counters::Queue>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        let probe = ProbeSlot::new()?;
+        probe.set(Some(rx.probe().clone()));
+        Ok(Self {
             switch: Switch {
                 mmio: mmio.clone(),
                 queue,
@@ -130,8 +171,11 @@ impl<'bound> Queue<'bound> {
             tx,
             ring: None,
             counters,
+            probe,
+            tx_seen: Index::ZERO,
+            useless: 0,
             freed: Index::ZERO,
-        }
+        })
     }
 
     /// Tells the device of all memory, switches the pair on and gives the device its buffers.
@@ -170,6 +214,7 @@ impl<'bound> Queue<'bound> {
     pub(crate) fn rx_remove(&mut self) -> Option<rx::Side<'bound>> {
         self.switch.set(self.switch.on.with_rx(0));
         let mut rx = self.rx.take()?;
+        self.probe.set(None);
         rx.detach();
         Some(rx)
     }
@@ -195,10 +240,26 @@ impl<'bound> Queue<'bound> {
             return Err(EIO);
         }
         rx.launch();
+        self.probe.set(Some(rx.probe().clone()));
         self.rx = Some(rx);
         // Its completions are counted from the beginning.
         self.freed = Index::ZERO;
         Ok(())
+    }
+}
+
+impl Queue<'_> {
+    /// Takes note of a poll that found nothing, or something. True if its interrupt is one of many
+    /// in a row that came for nothing: the device does not agree with us on how far we are.
+    fn is_useless(&mut self, idle: bool, interrupted: bool) -> bool {
+        if !idle {
+            self.useless = 0;
+        } else if interrupted {
+            self.useless = self.useless.saturating_add(1);
+            self.counters.rx.irq_useless.add(1);
+            return self.useless > USELESS_MAX;
+        }
+        false
     }
 }
 
@@ -252,10 +313,13 @@ impl<'bound> Poll for Queue<'bound> {
             shared.mmio.write(shared.reg, done.0);
             self.freed = consumed;
         }
+        let idle = work == 0 && !again && seen == self.tx_seen;
+        self.tx_seen = seen;
         Outcome {
             work,
             again,
             retry,
+            rest: self.is_useless(idle, cx.interrupted()),
             token: done.with_arm(1).0,
         }
     }

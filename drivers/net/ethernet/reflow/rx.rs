@@ -74,6 +74,7 @@ use kernel::{
     }, //
 };
 use ring::Completions;
+pub(crate) use ring::Probe;
 use side::Polled;
 pub(crate) use side::Side;
 
@@ -209,6 +210,11 @@ impl<'bound> Receiver<'bound> {
         self.small.program();
         self.reasm.program();
         self.packet.program();
+    }
+
+    /// Tells from outside of polls whether completions wait.
+    pub(crate) fn probe(&self) -> &Arc<Probe> {
+        self.ring.probe()
     }
 
     /// Gives the device its first buffers. The queue must have been switched on just now.

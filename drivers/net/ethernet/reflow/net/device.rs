@@ -186,14 +186,13 @@ pub(crate) trait Operations:
     /// Looks for what is wrong with the device as a whole, once a second while queues run.
     fn watch(&self, dev: &Device) -> Option<watch::Finding>;
 
-    /// Looks for what is wrong with a queue pair that runs. `timed_out` says that packets of the
-    /// stack do not leave it.
+    /// Looks for what is wrong with a queue pair that runs.
     fn watch_queue(
         &self,
         dev: &Device,
         queue: usize,
         shared: &<Self::Poll as Poll>::Shared,
-        timed_out: bool,
+        watched: watch::Watched,
     ) -> Option<watch::Finding>;
 
     /// Tells the device of a queue pair and switches it on. Nothing moves before `start`.

@@ -124,6 +124,11 @@ bool reflow_rust_helper_napi_schedule_irqoff(struct napi_struct *napi)
 	return true;
 }
 
+bool reflow_rust_helper_napi_is_scheduled(struct napi_struct *napi)
+{
+	return napi_is_scheduled(napi);
+}
+
 /* Has an instance polled soon, from process context. */
 void reflow_rust_helper_napi_kick(struct napi_struct *napi)
 {

@@ -28,6 +28,10 @@ use kernel::{
     error::to_result,
     prelude::*,
     str::CString,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     types::Opaque, //
 };
 
@@ -40,6 +44,9 @@ pub(crate) struct Outcome {
     /// Something could not be had, such as memory: poll again in a few milliseconds, whatever the
     /// device says until then.
     pub(crate) retry: bool,
+    /// The device raises interrupts for nothing: do not ask for the next one now, but poll again in
+    /// a few milliseconds and ask then.
+    pub(crate) rest: bool,
     /// What [`Poll::arm`] is given if this was the last poll for now.
     pub(crate) token: u32,
 }
@@ -88,6 +95,8 @@ pub(crate) struct TxContext<'a> {
     napi: NonNull<bindings::napi_struct>,
     budget: i32,
     queue: u32,
+    /// An interrupt came since the last poll.
+    interrupted: bool,
     /// [`RxContext::redirected`] was called.
     redirected: Cell<bool>,
     _napi: PhantomData<&'a mut ()>,
@@ -141,6 +150,12 @@ impl RxContext<'_> {
         self.0.budget as usize
     }
 
+    /// Whether an interrupt came since the last poll.
+    #[inline]
+    pub(crate) fn interrupted(&self) -> bool {
+        self.0.interrupted
+    }
+
     pub(super) fn napi(&self) -> *mut bindings::napi_struct {
         self.0.napi.as_ptr()
     }
@@ -183,9 +198,21 @@ impl CompletedQueue<'_> {
     }
 }
 
+/// The part of an instance that its interrupt reaches.
+#[repr(C)]
+struct Head {
+    /// First, so that its address is that of the whole.
+    napi: Opaque<bindings::napi_struct>,
+    /// Interrupts so far. Written by the handler only, of which one runs at a time.
+    interrupts: Atomic<u32>,
+    /// Of them, those before the last poll. Written by polls only.
+    polled: Atomic<u32>,
+}
+
 #[repr(C)]
 struct Inner<P: Poll> {
-    napi: Opaque<bindings::napi_struct>,
+    /// First, so that its address is that of the whole.
+    head: Head,
     retry: Opaque<bindings::rnet_retry>,
     poll: UnsafeCell<P>,
     shared: P::Shared,
@@ -224,7 +251,11 @@ impl<P: Poll> Vector<P> {
         let name = CString::try_from_fmt(fmt!("{}-{}", dev.name(), queue))?;
         let inner = KBox::pin(
             Inner {
-                napi: Opaque::zeroed(),
+                head: Head {
+                    napi: Opaque::zeroed(),
+                    interrupts: Atomic::new(0),
+                    polled: Atomic::new(0),
+                },
                 retry: Opaque::zeroed(),
                 poll: UnsafeCell::new(poll),
                 shared,
@@ -233,7 +264,7 @@ impl<P: Poll> Vector<P> {
             },
             GFP_KERNEL,
         )?;
-        let napi = inner.napi.get();
+        let napi = inner.head.napi.get();
         // SAFETY: The structure is zeroed and pinned, the lock held by the safety requirement.
         // Another instance may have the same place in the device's configuration: it is this one's
         // from when this one is enabled.
@@ -258,7 +289,7 @@ impl<P: Poll> Vector<P> {
     /// The instance. The reference is good as long as the object.
     fn napi_ref<'a>(&self) -> NapiRef<'a> {
         // CAST: `Opaque` is a transparent wrapper.
-        NapiRef(NonNull::from(&self.inner.napi).cast(), PhantomData)
+        NapiRef(NonNull::from(&self.inner.head.napi).cast(), PhantomData)
     }
 
     /// What polls work on, while none can run.
@@ -280,7 +311,7 @@ impl<P: Poll> Vector<P> {
     ///
     /// `irq` stays allocated as long as the object runs, and nothing else runs for this queue.
     pub(super) unsafe fn start(&mut self, irq: u32) -> Result {
-        let napi = self.inner.napi.get();
+        let napi = self.inner.head.napi.get();
         // SAFETY: The instance is registered by the type invariant.
         let dev = unsafe { (*napi).dev };
         // SAFETY: As above, and the lock is held.
@@ -332,11 +363,17 @@ impl<P: Poll> Vector<P> {
         &self.inner.shared
     }
 
+    /// Whether a poll is under way or about to run: whoever is to run it may be late.
+    pub(super) fn is_scheduled(&self) -> bool {
+        // SAFETY: The instance is registered by the type invariant.
+        unsafe { bindings::napi_is_scheduled(self.inner.head.napi.get()) }
+    }
+
     /// Has a poll run soon, if polls may run.
     pub(super) fn kick(&self) {
         if self.irq.is_some() {
             // SAFETY: The instance is enabled by the type invariant.
-            unsafe { bindings::napi_kick(self.inner.napi.get()) };
+            unsafe { bindings::napi_kick(self.inner.head.napi.get()) };
         }
     }
 
@@ -345,7 +382,7 @@ impl<P: Poll> Vector<P> {
         let Some(irq) = self.irq else {
             return;
         };
-        let napi = self.inner.napi.get();
+        let napi = self.inner.head.napi.get();
         // SAFETY: The instance is registered by the type invariant, and the lock held. The core
         // lets go of the interrupt, whose affinity it watches.
         unsafe {
@@ -376,7 +413,7 @@ impl<P: Poll> Vector<P> {
         if self.irq.is_none() {
             return Err(ENETDOWN);
         }
-        let napi = self.inner.napi.get();
+        let napi = self.inner.head.napi.get();
         // A poll that is over may still be about to ask for its interrupt, in the name of what will
         // be exchanged.
         //
@@ -406,7 +443,7 @@ impl<P: Poll> Drop for Vector<P> {
         // SAFETY: The instance is registered and not enabled; the lock is held by the safety
         // requirement of `new`. This waits for an RCU grace period: whoever gives a page back on
         // another CPU and still knows the pool by this instance is done with it when `inner` goes.
-        unsafe { bindings::netif_napi_del_locked(self.inner.napi.get()) };
+        unsafe { bindings::netif_napi_del_locked(self.inner.head.napi.get()) };
     }
 }
 
@@ -414,8 +451,11 @@ impl<P: Poll> Drop for Vector<P> {
 ///
 /// To be called as the handler of an interrupt requested with a NAPI instance as argument.
 unsafe extern "C" fn irq_callback(_irq: i32, arg: *mut c_void) -> bindings::irqreturn_t {
-    // SAFETY: The argument is a NAPI instance that lives until the interrupt is freed; handlers run
-    // with interrupts off.
+    // SAFETY: The argument is a NAPI instance, the first field of a `Head`, that lives until the
+    // interrupt is freed.
+    let interrupts = unsafe { &(*arg.cast::<Head>()).interrupts };
+    interrupts.store(interrupts.load(Relaxed).wrapping_add(1), Relaxed);
+    // SAFETY: As above; handlers run with interrupts off.
     unsafe { bindings::napi_schedule_irqoff(arg.cast()) };
     bindings::irqreturn::IRQ_HANDLED
 }
@@ -424,22 +464,24 @@ unsafe extern "C" fn irq_callback(_irq: i32, arg: *mut c_void) -> bindings::irqr
 ///
 /// To be called by the NAPI core for an instance that [`Vector::new`] registered with this `P`.
 unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
-    // CAST: The NAPI structure is the first field of `Inner`, which is `repr(C)`.
+    // CAST: The NAPI structure is the first field of `Head`, and that of `Inner`; both are `repr(C)`.
     let inner = napi.cast::<Inner<P>>();
-    // SAFETY: The instance is inside a live `Inner<P>`; shared access to its shared part is sound,
-    // and nobody writes the number.
-    let (shared, queue) = unsafe { (&(*inner).shared, (*inner).queue) };
+    // SAFETY: The instance is inside a live `Inner<P>`; shared access to its shared part and to the
+    // counts is sound, and nobody writes the number.
+    let (shared, head, queue) = unsafe { (&(*inner).shared, &(*inner).head, (*inner).queue) };
     // SAFETY: The core polls an instance on one CPU at a time, so this is the only reference to
     // the poll state until the poll is completed.
     let poll = unsafe { &mut *(*inner).poll.get() };
     let Some(ptr) = NonNull::new(napi) else {
         return 0;
     };
+    let interrupts = head.interrupts.load(Relaxed);
     // INVARIANT: This instance is being polled until this function returns.
     let cx = TxContext {
         napi: ptr,
         budget,
         queue,
+        interrupted: head.polled.load(Relaxed) != interrupts,
         redirected: Cell::new(false),
         _napi: PhantomData,
     };
@@ -447,6 +489,7 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
         poll.clean(&cx);
         return 0;
     };
+    head.polled.store(interrupts, Relaxed);
     let out = poll.poll(shared, rx);
     if cx.redirected.get() {
         // SAFETY: In a poll in softirq context, on the CPU that the packets were redirected on.
@@ -456,14 +499,14 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
     if out.again || out.work >= limit {
         return budget;
     }
-    if out.retry {
+    if out.retry || out.rest {
         // SAFETY: The timer was made with the instance, and `Vector::stop` stops it.
         unsafe { bindings::retry_arm((*inner).retry.get()) };
     }
     // `work` is below the budget, so it fits. From here on another CPU may poll.
     let work = out.work as i32;
     // SAFETY: The instance is being polled, and less than the budget was done.
-    if unsafe { bindings::napi_complete_done(napi, work) } {
+    if unsafe { bindings::napi_complete_done(napi, work) } && !out.rest {
         P::arm(shared, out.token);
     }
     work

@@ -28,6 +28,10 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         barrier,
         Arc, //
     }, //
@@ -39,9 +43,27 @@ const WINDOW: u16 = 64;
 /// Word of a completion that holds the receive time.
 const TIME: usize = 6;
 
+/// Tells from outside of polls whether completions wait.
+pub(crate) struct Probe {
+    ring: Arc<Words>,
+    log2: u32,
+    /// Raw index of the next completion, as of the end of the last poll.
+    next: Atomic<u32>,
+}
+
+impl Probe {
+    /// Whether a completion waits that the last poll did not take. From any context.
+    pub(crate) fn has_news(&self) -> bool {
+        let next = Index::from_raw(self.next.load(Relaxed));
+        let c0 = C0(self.ring.read(next.slot(self.log2) * COMPLETION_WORDS));
+        (c0.generation() != 0) == next.generation(self.log2)
+    }
+}
+
 /// What the device has done, in order.
 pub(super) struct Completions<'bound> {
-    ring: Words,
+    ring: Arc<Words>,
+    probe: Arc<Probe>,
     log2: u32,
     next: Index,
     /// Word that the next completion begins at, and the generation that it has if it is there.
@@ -60,8 +82,16 @@ impl<'bound> Completions<'bound> {
     /// [`ENOMEM`].
     pub(super) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
         let log2 = s.rings.completions;
+        let ring = Words::new(s.dev, log2 + COMPLETION_WORDS.ilog2())?;
+        let ring = Arc::new(ring, GFP_KERNEL)?;
+        let probe = Probe {
+            ring: ring.clone(),
+            log2,
+            next: Atomic::new(Index::ZERO.raw()),
+        };
         Ok(Self {
-            ring: Words::new(s.dev, log2 + COMPLETION_WORDS.ilog2())?,
+            ring,
+            probe: Arc::new(probe, GFP_KERNEL)?,
             log2,
             next: Index::ZERO,
             at: 0,
@@ -70,6 +100,11 @@ impl<'bound> Completions<'bound> {
             mmio: s.mmio.clone(),
             counters: s.counters.clone(),
         })
+    }
+
+    /// Tells from outside of polls whether completions wait.
+    pub(super) fn probe(&self) -> &Arc<Probe> {
+        &self.probe
     }
 
     /// Tells the device where the ring is. It takes note when the queue is switched on.
@@ -153,6 +188,7 @@ impl<'bound> Completions<'bound> {
     /// What a poll came to that took `work` completions and left the ring `empty`, or not.
     #[inline]
     pub(super) fn polled(&self, work: usize, empty: bool, starving: bool) -> Polled {
+        self.probe.next.store(self.next.raw(), Relaxed);
         Polled {
             work,
             again: !empty,

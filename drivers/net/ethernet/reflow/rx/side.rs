@@ -3,6 +3,7 @@
 //! The receive side of a queue, with an XDP program or without.
 
 use super::{
+    ring::Probe,
     xdp,
     Parts,
     Receiver, //
@@ -66,6 +67,14 @@ impl<'bound> Side<'bound> {
         match self {
             Self::Stack(rx) => rx.program(),
             Self::Program(rx) => rx.program(),
+        }
+    }
+
+    /// Tells from outside of polls whether completions wait.
+    pub(crate) fn probe(&self) -> &Arc<Probe> {
+        match self {
+            Self::Stack(rx) => rx.probe(),
+            Self::Program(rx) => rx.probe(),
         }
     }
 

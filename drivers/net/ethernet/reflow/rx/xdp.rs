@@ -25,7 +25,10 @@ use super::{
         Span, //
     },
     flows,
-    ring::Completions,
+    ring::{
+        Completions,
+        Probe, //
+    },
     side::Polled,
     Dropped,
     Parts,
@@ -146,6 +149,10 @@ impl<'bound> Receiver<'bound> {
         self.reasm.program();
         self.pages.program();
         buffers::without(&self.mmio, self.queue, BufKind::Small);
+    }
+
+    pub(super) fn probe(&self) -> &Arc<Probe> {
+        self.ring.probe()
     }
 
     pub(super) fn launch(&mut self) {

@@ -54,6 +54,15 @@ pub(crate) struct Finding {
     pub(crate) text: Sentence,
 }
 
+/// What the core knows of a queue pair that the driver looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Watched {
+    /// Packets of the stack do not leave it.
+    pub(crate) timed_out: bool,
+    /// A poll is under way or about to run: the host may be too slow, the device need not be.
+    pub(crate) scheduled: bool,
+}
+
 /// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns whether
 /// to look again.
 fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>) -> bool {
@@ -92,7 +101,11 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
         return true;
     }
     held.each_queue(|queue, vector, timed_out| {
-        let Some(finding) = ops.watch_queue(dev, queue, vector.shared(), timed_out) else {
+        let watched = Watched {
+            timed_out,
+            scheduled: vector.is_scheduled(),
+        };
+        let Some(finding) = ops.watch_queue(dev, queue, vector.shared(), watched) else {
             return;
         };
         if finding.remedy == Remedy::Poll {
