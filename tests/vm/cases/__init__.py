@@ -31,4 +31,6 @@ SUBJECTS = (
     "napi",
     "forward",
     "life",
+    "recovery",
+    "hostile",
 )

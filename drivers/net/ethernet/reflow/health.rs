@@ -6,6 +6,7 @@
 //! bookkeeping or a register that never waits.
 
 use crate::{
+    counters,
     hw::{
         regs::{
             self,
@@ -56,6 +57,8 @@ const STATS_LOOKS: u32 = 3;
 
 /// Looks in a row at which something waits for a poll, after which its interrupt was lost.
 const LOST_LOOKS: u64 = 2;
+/// Looks in a row at which a queue is dry, after which its memory is lost.
+const DRY_LOOKS: u64 = 2;
 /// Interrupts for nothing between two looks that are too many.
 const USELESS_MANY: u64 = 50;
 /// Looks in a row with too many, after which device and driver do not agree on their indices.
@@ -79,6 +82,11 @@ pub(crate) struct SeenQueue {
     polls: Looked,
     /// Looks in a row at which something waited to be polled, and no poll came.
     waiting: Looked,
+    /// Packets received, and pages that could not be allocated.
+    packets: Looked,
+    alloc_fail: Looked,
+    /// Looks in a row at which the device wanted for memory that it has been given.
+    dry: Looked,
     /// Interrupts that came for nothing.
     useless: Looked,
     /// Looks in a row with many of them.
@@ -216,6 +224,14 @@ impl Nic<'_> {
                 fmt!("queue {queue} raises interrupts for nothing; restarting it"),
             );
         }
+        let wants = status.no_buffer() != 0 || status.no_completion() != 0;
+        if shared.seen.is_dry(wants, watched.scheduled, count) {
+            return finding(
+                RX,
+                restart,
+                fmt!("queue {queue} wants for memory that it was given; restarting it"),
+            );
+        }
         let polled = shared.seen.polls.changed(count.polls.read());
         let waits = !polled && !watched.scheduled && shared.probe.has_news();
         shared.seen.waiting.set(if waits {
@@ -234,6 +250,19 @@ impl Nic<'_> {
             );
         }
         None
+    }
+}
+
+impl SeenQueue {
+    /// Whether the device has been waiting for memory since the last look though nothing keeps us
+    /// from giving it some: completions that would have given it back were lost, or lied.
+    fn is_dry(&self, wants: bool, scheduled: bool, count: &counters::Rx) -> bool {
+        let moved = self.packets.changed(count.packets.read());
+        let lacking = self.alloc_fail.changed(count.alloc_fail.read());
+        let dry = wants && !moved && !lacking && !scheduled;
+        let looks = if dry { self.dry.get() + 1 } else { 0 };
+        self.dry.set(looks % DRY_LOOKS);
+        looks >= DRY_LOOKS
     }
 }
 

@@ -39,7 +39,7 @@ impl Device {
         }
         if let Some((queue, reg)) = queue_of(offset) {
             return match (reg, self.queues.get(queue)) {
-                (regs::Q_STATUS, Some(queue)) => queue.status().0,
+                (regs::Q_STATUS, Some(half)) => half.status(self.pm.front(queue).is_some()).0,
                 _ => self.file.get(offset),
             };
         }

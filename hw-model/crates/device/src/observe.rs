@@ -8,6 +8,7 @@ use crate::device::Device;
 use crate::parser::Program;
 use crate::queue::Queue;
 use reflow_hwdef::cmd::{FLOW_WORDS, RULE_MAX, TCB_WORDS};
+use reflow_hwdef::layout::Access;
 use reflow_hwdef::regs::{self, BufKind, Ctrl};
 
 /// A ring that the driver fills.
@@ -80,6 +81,47 @@ impl Device {
     /// Which steering rules are set.
     pub fn rules(&self) -> impl Iterator<Item = usize> + '_ {
         (0..RULE_MAX).filter(|&index| self.spread.has_rule(index))
+    }
+
+    /// All that decides which queue packets go to, in words, to be compared.
+    #[must_use]
+    pub fn steering(&self) -> String {
+        format!("{:?}", self.spread)
+    }
+
+    /// What the driver can configure and has no part in the traffic of the moment: names and values
+    /// of the registers that it writes, but for doorbells, bus addresses and the program RAM.
+    pub fn configuration(&self) -> impl Iterator<Item = (String, u32)> + '_ {
+        const PASSING: [usize; 8] = [
+            regs::RESET,
+            regs::EVENT_ARM,
+            regs::PM_HIGH,
+            regs::STATS_LO,
+            regs::CMD_LO,
+            regs::CMD_HI,
+            regs::CMD_SIZE,
+            regs::PARSER_RAM,
+        ];
+        let global = regs::GLOBAL_REGS.iter();
+        let global = global
+            .filter(|reg| !PASSING.contains(&reg.offset) && reg.offset != regs::STATS_HI)
+            .map(|reg| (String::new(), 0, reg));
+        let queues = (0..self.queues.len()).flat_map(|queue| {
+            let base = regs::QUEUE_BASE + queue * regs::QUEUE_STRIDE;
+            let named = regs::QUEUE_REGS.iter();
+            named
+                .filter(|reg| !reg.name.ends_with("_LO") && !reg.name.ends_with("_HI"))
+                .map(move |reg| (format!("queue {queue} "), base, reg))
+        });
+        global
+            .chain(queues)
+            .filter(|(_, _, reg)| reg.access == Access::Rw)
+            .flat_map(move |(prefix, base, reg)| {
+                (0..reg.count).map(move |i| {
+                    let value = self.read_register(base + reg.offset + i * reg.stride);
+                    (format!("{prefix}{} {i}", reg.name), value)
+                })
+            })
     }
 
     /// The parser program that is at work.

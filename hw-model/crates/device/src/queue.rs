@@ -175,9 +175,13 @@ impl TxSide {
 }
 
 impl Queue {
-    /// Value of Q_STATUS.
-    pub(crate) fn status(&self) -> QueueStatus {
+    /// Value of Q_STATUS; `waiting` says that a packet waits to be transferred.
+    pub(crate) fn status(&self, waiting: bool) -> QueueStatus {
+        let wait = self.rx.as_ref().and_then(|rx| rx.wait);
+        let wait = wait.filter(|_| waiting);
         QueueStatus(0)
+            .with_no_buffer((wait == Some(Wait::Buffer)).into())
+            .with_no_completion((wait == Some(Wait::Completion)).into())
             .with_rx(self.rx.is_some().into())
             .with_tx(self.tx.is_some().into())
             .with_error(self.error)

@@ -25,6 +25,8 @@
 //! | `flow_database` | `size`, `used`, `entries` (the first [`MAX_ENTRIES`]), `more` (whether there
 //! are further ones) |
 //! | `rules` | indices of the steering rules that are set |
+//! | `steering` | a digest of all rules, hash contexts and tables |
+//! | `registers` | what the driver has configured, by names of registers |
 //! | `counters` | the device's counters by their name in the statistics block |
 //! | `queues` | a list of the queue pairs |
 //! | `chaos` | by fault: `chances`, `strikes`, `spoiled`, see [`reflow_device::chaos::Tally`] |
@@ -39,7 +41,9 @@
 //! `counters`, and its rings: `completion` with `entries` and `unseen`; `header`, `reasm`, `packet`
 //! and `small` with `entries` and `available`; `transmit` with `entries`, `available` and `head`.
 
+use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
+use std::hash::Hasher as _;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -127,11 +131,21 @@ fn document(nic: &Nic, now_ns: u64) -> Value {
         "parser": parser(device),
         "flow_database": flows(device),
         "rules": device.rules().collect::<Vec<_>>(),
+        "steering": digest(&device.steering()),
+        "registers": device.configuration().map(|(name, value)| (name, value.into()))
+            .collect::<Map<String, Value>>(),
         "counters": counters(stats::GLOBAL, device.counters().words()),
         "queues": queues,
         "chaos": chaos,
         "chaos_spec": device.chaos_spec().to_string(),
     })
+}
+
+/// A number that stands for a text.
+fn digest(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    format!("{:016x}", hasher.finish())
 }
 
 fn counters(names: &[stats::CounterInfo], words: &[u64]) -> Value {

@@ -411,6 +411,10 @@ bitfields! {
     0:0 rx, with_rx;
     /// Transmit side runs.
     1:1 tx, with_tx;
+    /// A packet waits for a buffer of this queue.
+    2:2 no_buffer, with_no_buffer;
+    /// A packet waits for room in the completion ring.
+    3:3 no_completion, with_no_completion;
     /// Why a side stopped, a QueueError; 0 is none.
     15:8 error, with_error;
 }

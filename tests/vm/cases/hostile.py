@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A device that lies, loses, stops or disappears: each fault for some seconds under traffic.
+
+Whatever it is, the kernel log stays clean, and when the fault ends traffic is back within five
+seconds without a command from the user.
+"""
+
+import json
+import os
+import time
+
+from guest import counters
+from guest.device import control, status
+from guest.harness import Failed, Waiting, case, check, until
+from guest.net import DUT, PEER
+from guest.traffic import Flood, InBackground, bulk
+
+# Seconds that a fault lasts, and within which traffic is to be back after it.
+LASTS, BACK = 2.5, 5
+# By fault: what the device is told. Of a lie in many packets there is enough with one in fifty.
+FAULTS = {
+    "buffers": "buffers=0.02",
+    "lengths": "lengths=0.02",
+    "opcode_unknown": "opcode-unknown=0.02",
+    "opcode_wrong": "opcode-wrong=0.02",
+    "flow_range": "flow-range=0.02",
+    "flow_other": "flow-other=0.02",
+    "generation": "generation=0.01",
+    "random": "random=0.02",
+    "duplicate": "duplicate=0.02",
+    "lost": "lost=0.02",
+    "irq_lost": "irq-lost=0.1",
+    "irq_spurious": "irq-spurious=0.05",
+    "irq_storm": "irq-storm=0.01,ms=10",
+    "irq_vector": "irq-vector=0.1",
+    "dma_dead": "dma-dead=1,ms=0",
+    "dma_partial": "dma-partial=0.01",
+    "tx_stuck": "tx-stuck=1,ms=0",
+    "tx_beyond": "tx-beyond=0.02",
+    "link_flap": "link-flap=0.001,ms=100",
+    "stats": "stats=0.5",
+}
+
+
+class Stream:
+    """TCP both ways, again and again, until told to stop; a fault may end a round early."""
+
+    def __init__(self, rig):
+        self.rig, self.over, self.rounds = rig, False, 0
+        self.jobs = [InBackground(self._run, side) for side in (PEER, DUT)]
+
+    def _run(self, side):
+        while not self.over:
+            try:
+                bulk(self.rig, side, 4, flows=4, size=1 << 18, limit=1)
+                self.rounds += 1
+            except (Failed, OSError):
+                time.sleep(0.05)
+
+    def stop(self):
+        """End it."""
+        self.over = True
+        for job in self.jobs:
+            job.finish(20)
+
+
+def _works(rig):
+    """Return whether frames go both ways on flows that fall on several queues."""
+    try:
+        for side in (PEER, DUT):
+            rig.echo(side, 4, count=1, limit=0.5)
+            bulk(rig, side, 4, flows=8, size=1 << 14, limit=1)
+    except (Failed, OSError):
+        return False
+    return True
+
+
+def _note(rig, name, **facts):
+    """Leave the figures of a fault where the table of the closing report is made from."""
+    path = os.path.join(rig.config["run_dir"], "hostile.jsonl")
+    with open(path, "a", encoding="utf-8") as out:
+        out.write(json.dumps({"fault": name, **facts}) + "\n")
+
+
+def strike(rig, name, spec, lasts=LASTS):
+    """Have the device break its promises for a while; hold the driver to ours."""
+    counters.need_reflow(rig)
+    rig.defer(control, rig, "chaos off")
+    before = counters.read(rig)
+    traffic = [Stream(rig), Flood(rig, PEER), Flood(rig, DUT)]
+    try:
+        time.sleep(0.3)
+        control(rig, f"chaos {spec}")
+        time.sleep(lasts)
+        struck = status(rig)["chaos"]
+        control(rig, "chaos off")
+        over = time.monotonic()
+    finally:
+        for job in traffic:
+            job.stop()
+    strikes = sum(fault["strikes"] for fault in struck.values())
+    with Waiting(f"traffic to come back after the fault {name}"):
+        until("traffic both ways", lambda: _works(rig), BACK)
+    seconds = time.monotonic() - over
+    after = counters.change(before, counters.read(rig))
+    _note(rig, name, strikes=strikes, back=round(seconds, 1),
+          packets=sum(counters.per_queue(rig, after, "rx", "packets")),
+          bad=sum(counters.per_queue(rig, after, "rx", "drop_bad_completion")))
+    check(strikes, f"the fault {name} never struck: {struck}")
+
+
+def _add(name, spec):
+    def run(rig):
+        strike(rig, name, spec)
+
+    run.__name__ = name
+    run.__module__ = __name__
+    run.__doc__ = f"Fault {name.replace('_', '-')}: a clean log, and traffic is back in time."
+    case(limit=40)(run)
+
+
+for _name, _spec in FAULTS.items():
+    _add(_name, _spec)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The way back: all that was configured is in force again after a reset, whoever asked for it."""
+
+import json
+import random
+import time
+
+from guest import counters
+from guest.device import (control, devlink, set_parameter, status, with_parameter)
+from guest.harness import case, check, equal, until
+from guest.net import DUT, PEER
+from guest.traffic import InBackground, bulk
+
+REPORTERS = ("rx", "tx", "command", "device")
+
+
+def _state(rig):
+    """Return what the device holds of what was configured."""
+    found = status(rig)
+    return {"registers": found["registers"], "rules": found["rules"],
+            "steering": found["steering"], "parser": found["parser"]}
+
+
+def _differences(before, after):
+    """Say which of it is not as it was."""
+    left = [f"{name}: {before['registers'][name]:#x} -> {value:#x}"
+            for name, value in after["registers"].items() if before["registers"].get(name) != value]
+    left += [f"{what}: {before[what]} -> {after[what]}"
+             for what in ("rules", "steering", "parser") if before[what] != after[what]]
+    return left
+
+
+def _same(rig, before, what):
+    """Fail unless the device holds what it held."""
+    check(not (left := _differences(before, _state(rig))), f"after {what}: {'; '.join(left)}")
+
+
+def _ethtool(rig, *words, **options):
+    return rig.run(DUT, "ethtool", *words, **options)
+
+
+def configure(rig):
+    """Set a little of everything, none of it as it is by itself; the case's end takes it back."""
+    device = rig.device
+    rig.defer(_ethtool, rig, "-X", device, "default")
+    _ethtool(rig, "-X", device, "weight", "3", "1", "2", "1", "hkey",
+             ":".join(f"{n:02x}" for n in range(7, 47)))
+    rig.defer(_ethtool, rig, "-K", device, "ntuple", "on")
+    rig.defer(_ethtool, rig, "-K", device, "ntuple", "off")
+    for n in range(8):
+        _ethtool(rig, "-U", device, "flow-type", "tcp4", "dst-ip", "192.0.2.1",
+                 "dst-port", str(9000 + n), "action", str(n % rig.queues))
+    rig.defer(_ethtool, rig, "-C", device, "rx-usecs", "8", "rx-frames", "32")
+    _ethtool(rig, "-C", device, "rx-usecs", "21", "rx-frames", "11")
+    rig.defer(_ethtool, rig, "-K", device, "rx-vlan-offload", "on")
+    _ethtool(rig, "-K", device, "rx-vlan-offload", "off")
+    with_parameter(rig, "data_threshold", 3)
+    with_parameter(rig, "flow_age_us", 3_000_000)
+    with_parameter(rig, "red_band1", "65536-131072:1%")
+    with_parameter(rig, "parser_program", "default")
+    rig.defer(rig.ip, DUT, f"maddr del 01:00:5e:00:01:17 dev {device}")
+    rig.ip(DUT, f"maddr add 01:00:5e:00:01:17 dev {device}")
+
+
+def recover(rig, reporter="device"):
+    """Have the device reset and brought back, as a user would."""
+    devlink(rig, "health", "recover", "DEVICE", "reporter", reporter)
+
+
+@case(limit=40)
+def all_of_it_comes_back(rig):
+    """After a reset, a reload, down and up, the device holds what was configured before."""
+    counters.need_reflow(rig)
+    configure(rig)
+    before = _state(rig)
+    for what, act in (
+            ("devlink health recover", lambda: recover(rig)),
+            ("devlink dev reload", lambda: devlink(rig, "dev", "reload", "DEVICE")),
+            ("down and up", lambda: rig.ip(DUT, f"link set {rig.device} down",
+                                           f"link set {rig.device} up"))):
+        act()
+        _same(rig, before, what)
+    rig.bring_up()
+    bulk(rig, PEER, 4, flows=4, size=1 << 18)
+
+
+@case(limit=60)
+def a_mac_address_outlives_a_reset(rig):
+    """An address that the user set is the one that frames come in by after a reset."""
+    counters.need_reflow(rig)
+    other = "02:00:5e:10:00:77"
+    rig.defer(rig.bring_up)
+    rig.defer(rig.ip, DUT, f"link set {rig.device} address {rig.mac}")
+    rig.ip(DUT, f"link set {rig.device} address {other}")
+    rig.bring_up()
+    recover(rig)
+    rig.wait_link()
+    rig.echo(PEER, 4)
+
+
+@case(limit=240)
+def reset_under_streams(rig):
+    """Resets at random moments under 64 streams: each arrives as sent, nothing else changes."""
+    counters.need_reflow(rig)
+    configure(rig)
+    before = _state(rig)
+    dice = random.Random(8)
+    rounds = rig.config.get("rounds") or 10
+    for _ in range(max(1, rounds // 10)):
+        stream = InBackground(bulk, rig, PEER, 4, flows=64, size=1 << 18, limit=120)
+        for n in range(10):
+            time.sleep(dice.uniform(0.05, 0.4))
+            recover(rig)
+            if n % 5 == 4:
+                _same(rig, before, "a reset under streams")
+        stream.finish(120)
+    _same(rig, before, "the last reset")
+
+
+@case(limit=30)
+def counters_go_on(rig):
+    """What the device counts goes on from where it was, over resets."""
+    counters.need_reflow(rig)
+    bulk(rig, PEER, 4, size=1 << 18)
+    until("the device's counters to settle", lambda: counters.read(rig)["hw_rx_frames"] > 100)
+    before = counters.read(rig)
+    recover(rig)
+    after = counters.read(rig)
+    back = [name for name, value in after.items() if value < before.get(name, 0)]
+    equal("counters that went back over a reset", back, [])
+
+
+@case(limit=30)
+def a_reset_behind_our_back(rig):
+    """A device that was reset by somebody else is noticed and brought back."""
+    counters.need_reflow(rig)
+    configure(rig)
+    before = _state(rig)
+    rig.defer(control, rig, "chaos off")
+    control(rig, "chaos removed=1,ms=0")
+    until("the interface to lose its carrier", lambda: not rig.carrier(DUT), 10)
+    control(rig, "chaos off")
+    rig.wait_link(20)
+    _same(rig, before, "a power cycle")
+
+
+@case(limit=30)
+def reporters(rig):
+    """The health reporters answer: show, diagnose, dump."""
+    counters.need_reflow(rig)
+    for reporter in REPORTERS:
+        words = ("DEVICE", "reporter", reporter)
+        said = devlink(rig, "health", "show", *words)
+        check("healthy" in said, f"reporter {reporter} says: {said}")
+        found = json.loads(devlink(rig, "-j", "health", "diagnose", *words))
+        check(found, f"reporter {reporter} diagnoses nothing")
+        rig.defer(devlink, rig, "health", "dump", "clear", *words)
+        found = json.loads(devlink(rig, "-j", "health", "dump", "show", *words))
+        check("present" in json.dumps(found), f"reporter {reporter} dumps: {found}")
+
+
+@case(limit=60)
+def silent_commands_hold_nobody_up(rig):
+    """A device that answers no command costs its user a second, whatever is configured."""
+    counters.need_reflow(rig)
+    rig.defer(rig.bring_up)
+    rig.defer(control, rig, "chaos off")
+    rig.defer(_ethtool, rig, "-K", rig.device, "ntuple", "on")
+    rig.defer(_ethtool, rig, "-K", rig.device, "ntuple", "off")
+    for n in range(64):
+        _ethtool(rig, "-U", rig.device, "flow-type", "udp4", "dst-port", str(7000 + n),
+                 "action", str(n % rig.queues))
+    control(rig, "chaos dma-dead=1,ms=0")
+    longest = 0
+    for words in (("link", "set", rig.device, "down"), ("link", "set", "lo", "up"),
+                  ("link", "set", rig.device, "up"), ("link", "set", rig.device, "down")):
+        begin = time.monotonic()
+        rig.run(DUT, "ip", *words, may_fail=True, limit=60)
+        longest = max(longest, time.monotonic() - begin)
+    check(longest < 30, f"a command of the user was held up for {longest:.1f} s")
+    control(rig, "chaos off")
+    rig.bring_up()
+
+
+@case(limit=20)
+def parameters_while_away(rig):
+    """What is set while the device is being brought back is not lost."""
+    counters.need_reflow(rig)
+    rig.defer(set_parameter, rig, "flow_age_us", 2_000_000)
+    job = InBackground(recover, rig)
+    set_parameter(rig, "flow_age_us", 2_500_000)
+    job.finish(10)
+    equal("FLOW_AGE_US of the device", status(rig)["registers"]["FLOW_AGE_US 0"], 2_500_000)
