@@ -239,6 +239,9 @@ impl Nic<'_> {
         } else {
             0
         });
+        if shared.seen.waiting.get() + 1 == LOST_LOOKS {
+            return finding(RX, Remedy::LookAgain, fmt!(""));
+        }
         if shared.seen.waiting.get() >= LOST_LOOKS {
             shared.seen.waiting.set(0);
             // A counter with one writer: polls write the others of its kind.

@@ -6,12 +6,9 @@
 
 /* Work put off. It starts disabled. */
 void reflow_rust_helper_service_init(struct delayed_work *work,
-				     work_func_t func, bool deferrable)
+				     work_func_t func)
 {
-	if (deferrable)
-		INIT_DEFERRABLE_WORK(work, func);
-	else
-		INIT_DELAYED_WORK(work, func);
+	INIT_DELAYED_WORK(work, func);
 	disable_delayed_work(work);
 }
 

@@ -72,19 +72,7 @@ impl Service {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
-        Self::make(false)
-    }
 
-    /// The same, for work that can wait until its CPU is woken by something else.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`].
-    pub(super) fn deferrable() -> Result<Arc<Self>> {
-        Self::make(true)
-    }
-
-    fn make(deferrable: bool) -> Result<Arc<Self>> {
         let inner = KBox::pin(
             Inner {
                 work: Opaque::zeroed(),
@@ -94,7 +82,7 @@ impl Service {
             GFP_KERNEL,
         )?;
         // SAFETY: The memory is pinned and zeroed.
-        unsafe { bindings::service_init(inner.work.get(), Some(run), deferrable) };
+        unsafe { bindings::service_init(inner.work.get(), Some(run)) };
         // INVARIANT: Initialised, and not enabled.
         Ok(Arc::new(Self { inner }, GFP_KERNEL)?)
     }

@@ -90,7 +90,7 @@ impl<'bound, T: Operations> Private<'bound, T> {
             ops,
             irqs,
             senders: Senders::new(),
-            watch: Service::deferrable()?,
+            watch: Service::new()?,
             timed_out: Atomic::new(0),
             reporters: UnsafeCell::new(None),
             state: UnsafeCell::new(State {

@@ -7,7 +7,8 @@
 //! a [`Finding`]. A poll is made up for at once. All else goes through the device's devlink health
 //! reporters, so that users see it, can have it left alone, and are told when it is mended.
 //!
-//! A service runs the watch, deferrable, and only while the interface is up.
+//! A service runs the watch while the interface is up. It is not deferrable: on a host that has
+//! nothing to do but wait for an interrupt that was lost, nothing else would wake it.
 
 use super::{
     queues::{
@@ -28,10 +29,14 @@ use kernel::prelude::*;
 
 /// Milliseconds between two looks.
 pub(super) const PERIOD_MS: u32 = 1000;
+/// Milliseconds to the next look if what was seen needs a second one.
+const SOON_MS: u32 = 500;
 
 /// What helps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Remedy {
+    /// A second look, soon: it may be nothing.
+    LookAgain,
     /// A poll that no interrupt asked for, now.
     Poll,
     /// The queue pair is made anew; others go on.
@@ -63,11 +68,14 @@ pub(crate) struct Watched {
     pub(crate) scheduled: bool,
 }
 
-/// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns whether
-/// to look again.
-fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>) -> bool {
+/// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns
+/// in how many milliseconds to look again, if at all.
+fn look<T: Operations>(
+    held: &mut Instance<'_, T>,
+    findings: &mut KVec<Finding>,
+) -> Option<u32> {
     if !held.is_up() || held.is_held() {
-        return false;
+        return None;
     }
     let (ops, dev) = (held.ops(), held.device());
     // A finding that there is no memory for is made again next time.
@@ -82,7 +90,7 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
                 text: Sentence::new(fmt!("the device answers again; resetting it")),
             });
         }
-        return true;
+        return Some(PERIOD_MS);
     }
     if !held.has_queues() {
         add(Finding {
@@ -90,7 +98,7 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
             remedy: Remedy::RestartDevice,
             text: Sentence::new(fmt!("up without queues; resetting the device")),
         });
-        return true;
+        return Some(PERIOD_MS);
     }
     if let Some(finding) = ops.watch(dev) {
         let departed = finding.remedy == Remedy::Detach;
@@ -98,8 +106,9 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
         if departed {
             held.depart();
         }
-        return true;
+        return Some(PERIOD_MS);
     }
+    let mut next = PERIOD_MS;
     held.each_queue(|queue, vector, timed_out| {
         let watched = Watched {
             timed_out,
@@ -108,14 +117,16 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
         let Some(finding) = ops.watch_queue(dev, queue, vector.shared(), watched) else {
             return;
         };
-        if finding.remedy == Remedy::Poll {
-            vector.kick();
-            dev.warn(&finding.text);
-        } else {
-            add(finding);
+        match finding.remedy {
+            Remedy::LookAgain => next = SOON_MS,
+            Remedy::Poll => {
+                vector.kick();
+                dev.warn(&finding.text);
+            }
+            _ => add(finding),
         }
     });
-    true
+    Some(next)
 }
 
 /// Runs `f` with the instance lock held. May sleep.
@@ -152,9 +163,9 @@ pub(super) unsafe fn tick<T: Operations>(dev: *mut bindings::net_device) {
             health::report::<T>(dev, finding);
         }
     }
-    if again {
+    if let Some(ms) = again {
         // SAFETY: By the safety requirement.
-        unsafe { &*private_of::<T>(dev) }.watch().later(PERIOD_MS);
+        unsafe { &*private_of::<T>(dev) }.watch().later(ms);
     }
 }
 
@@ -239,7 +250,7 @@ fn apply<T: Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
             }
             held.restart()
         }
-        Remedy::Detach => Ok(()),
+        Remedy::Detach | Remedy::LookAgain => Ok(()),
     }
 }
 
