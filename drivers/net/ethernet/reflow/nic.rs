@@ -524,8 +524,13 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         poll.rx_install(rx, napi)
     }
 
-    fn rx_remove(&self, _queue: usize, poll: &mut Self::Poll) -> Option<Self::Rx> {
-        poll.rx_remove()
+    fn rx_remove(
+        &self,
+        _queue: usize,
+        poll: &mut Self::Poll,
+        napi: NapiRef<'_>,
+    ) -> Option<Self::Rx> {
+        poll.rx_remove(napi)
     }
 
     fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb) {

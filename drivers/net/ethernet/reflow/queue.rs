@@ -211,11 +211,11 @@ impl<'bound> Queue<'bound> {
     }
 
     /// Switches the receive side off and takes its memory; transmit goes on.
-    pub(crate) fn rx_remove(&mut self) -> Option<rx::Side<'bound>> {
+    pub(crate) fn rx_remove(&mut self, napi: NapiRef<'_>) -> Option<rx::Side<'bound>> {
         self.switch.set(self.switch.on.with_rx(0));
         let mut rx = self.rx.take()?;
         self.probe.set(None);
-        rx.detach();
+        rx.detach(napi);
         Some(rx)
     }
 
@@ -236,7 +236,7 @@ impl<'bound> Queue<'bound> {
         let status = self.switch.set(self.switch.on.with_rx(1));
         if status.rx() == 0 {
             self.switch.set(self.switch.on.with_rx(0));
-            rx.detach();
+            rx.detach(napi);
             return Err(EIO);
         }
         rx.launch();

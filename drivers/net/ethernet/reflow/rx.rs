@@ -12,6 +12,7 @@ mod decode;
 mod flows;
 mod headers;
 mod merged;
+mod order;
 mod ring;
 mod side;
 pub(crate) mod xdp;
@@ -36,7 +37,8 @@ use crate::{
         },
         page_pool::{
             Contents,
-            PagePool, //
+            PagePool,
+            PoolPage, //
         },
         skbuff::{
             Heads,
@@ -73,6 +75,7 @@ use kernel::{
         Arc, //
     }, //
 };
+use order::Refused;
 use ring::Completions;
 pub(crate) use ring::Probe;
 use side::Polled;
@@ -117,9 +120,15 @@ enum Partial {
     Whole(RxSkb),
     /// A split packet outside any aggregate.
     Split(RxSkb),
-    /// A packet of a flow's aggregate: how many bytes of it were named, and whether it was counted
-    /// as dropped.
-    Flow(u32, bool),
+    /// A packet of a flow's aggregate.
+    Flow {
+        /// The flow.
+        flow: u16,
+        /// How many bytes of data were named.
+        bytes: u32,
+        /// It was counted as dropped.
+        dropped: bool,
+    },
     /// The rest of a packet whose beginning was dropped.
     Dropped,
 }
@@ -233,9 +242,9 @@ impl<'bound> Receiver<'bound> {
     }
 
     /// Takes the pools out of that context: the receiver will be dropped while NAPI goes on.
-    pub(crate) fn detach(&mut self) {
+    pub(crate) fn detach(&mut self, napi: NapiRef<'_>) {
         for pool in [self.reasm.pool(), self.packet.pool(), self.heads.pool()] {
-            pool.detach();
+            pool.detach(napi);
         }
     }
 
@@ -275,13 +284,31 @@ impl<'bound> Receiver<'bound> {
         self.ring.polled(work, empty, starving)
     }
 
+    /// Counts so many packets on the wire as dropped; a flow that misses their data loses its
+    /// aggregate.
+    #[cold]
+    fn lost(&mut self, why: Dropped, packets: u16, count: &counters::Rx) {
+        if let Dropped::Taken(flow) = why {
+            count.drop_orphan.add(self.flows.spoil(flow).into());
+        }
+        count_drop(count, why, packets);
+    }
+
     /// Forgets a packet in several completions if the one at hand does not go on with it.
     #[inline]
     fn break_off(&mut self, goes_on: bool, count: &counters::Rx) {
         if goes_on || matches!(self.partial, Partial::None) {
             return;
         }
-        let counted = matches!(self.partial, Partial::Flow(_, true) | Partial::Dropped);
+        let counted = match self.partial {
+            // Its aggregate has a part of it.
+            Partial::Flow { flow, dropped, .. } => {
+                count.drop_orphan.add(self.flows.spoil(flow).into());
+                dropped
+            }
+            Partial::Dropped => true,
+            _ => false,
+        };
         count.drop_bad_completion.add((!counted).into());
         self.partial = Partial::None;
     }
@@ -290,39 +317,11 @@ impl<'bound> Receiver<'bound> {
     /// aggregate.
     #[inline(always)]
     fn begin(&mut self, cx: &RxContext<'_>, c: &Completion, h: &Head, counters: &counters::Queue) {
-        let count = &counters.rx;
-        if let Some(counter) = counters.opcodes.get(h.opcode as usize) {
-            counter.add(1);
-        }
-        if h.segs > 1 {
-            if let Some(counter) = counters.opcodes.get(Opcode::Append as usize) {
-                counter.add(u64::from(h.segs) - 1);
-            }
-        }
-        count.packets.add(h.segs.into());
-        count.bytes.add(h.wire_bytes(c));
-        if c.c0.csum_bad() != 0 {
-            count.csum_bad.add(1);
-        }
-        if c.c0.summary() != 0 {
-            self.summary(c, h, count);
-        }
+        note(c, h, counters, &self.tcbs);
         if let Some(flow) = h.flow {
             if !matches!(h.opcode, Opcode::Append | Opcode::AppendClose) {
-                self.flows.close(cx, flow, count);
+                self.flows.close(cx, flow, &counters.rx);
             }
-        }
-    }
-
-    /// A packet of a connection with a control block.
-    fn summary(&self, c: &Completion, h: &Head, count: &counters::Rx) {
-        let applied = c.c0.summary() == SUMMARY_APPLIED;
-        match applied {
-            true => count.tcb_applied.add(h.segs.into()),
-            false => count.tcb_not_applied.add(h.segs.into()),
-        }
-        if let Some(flow) = h.flow {
-            self.tcbs.summary(flow, c.c0, applied);
         }
     }
 
@@ -331,11 +330,16 @@ impl<'bound> Receiver<'bound> {
     fn apart(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
         let p = match decode::apart(c, self.flows.len(), self.reasm.size()) {
             Ok(p) => p,
-            Err(_) => return counters.rx.drop_bad_completion.add(1),
+            Err(_) => {
+                self.header.refuse();
+                self.reasm.refuse();
+                return counters.rx.drop_bad_completion.add(1);
+            }
         };
         let count = &counters.rx;
         let goes_on = match self.partial {
-            Partial::Flow(..) => p.is_of_aggregate(),
+            // The rest of a packet is its flow's.
+            Partial::Flow { flow, .. } => p.is_of_aggregate() && p.head.flow == Some(flow),
             Partial::Split(_) | Partial::Dropped => !p.is_of_aggregate(),
             Partial::Whole(_) | Partial::None => false,
         };
@@ -359,36 +363,75 @@ impl Drop for Receiver<'_> {
     }
 }
 
+/// Counts a packet, or several, whose first completion this is, and hears of control blocks.
+#[inline(always)]
+fn note(c: &Completion, h: &Head, counters: &counters::Queue, tcbs: &Tcbs) {
+    let count = &counters.rx;
+    if let Some(counter) = counters.opcodes.get(h.opcode as usize) {
+        counter.add(1);
+    }
+    if h.segs > 1 {
+        if let Some(counter) = counters.opcodes.get(Opcode::Append as usize) {
+            counter.add(u64::from(h.segs) - 1);
+        }
+    }
+    count.packets.add(h.segs.into());
+    count.bytes.add(h.wire_bytes(c));
+    if c.c0.csum_bad() != 0 {
+        count.csum_bad.add(1);
+    }
+    if c.c0.summary() != 0 {
+        summary(c, h, count, tcbs);
+    }
+}
+
+/// A packet of a connection with a control block.
+#[cold]
+fn summary(c: &Completion, h: &Head, count: &counters::Rx, tcbs: &Tcbs) {
+    let applied = c.c0.summary() == SUMMARY_APPLIED;
+    match applied {
+        true => count.tcb_applied.add(h.segs.into()),
+        false => count.tcb_not_applied.add(h.segs.into()),
+    }
+    if let Some(flow) = h.flow {
+        tcbs.summary(flow, c.c0, applied);
+    }
+}
+
 /// Why a packet was dropped.
+#[derive(Clone, Copy)]
 enum Dropped {
     NoMem,
     Lie,
     Orphan,
+    /// It has data of this flow, which misses them.
+    Taken(u16),
     /// The packet was counted with an earlier completion.
     Counted,
 }
 
 /// Counts so many packets on the wire as dropped.
-fn count_drop(count: &counters::Rx, why: &Dropped, packets: u16) {
+fn count_drop(count: &counters::Rx, why: Dropped, packets: u16) {
     let packets = packets.into();
     match why {
         Dropped::NoMem => count.drop_nomem.add(packets),
-        Dropped::Lie => count.drop_bad_completion.add(packets),
+        Dropped::Lie | Dropped::Taken(_) => count.drop_bad_completion.add(packets),
         Dropped::Orphan => count.drop_orphan.add(packets),
         Dropped::Counted => {}
     }
 }
 
-/// A socket buffer that begins with the bytes of a cell.
+/// A socket buffer that begins with the bytes of a cell, which lies at `off` if it was claimed.
 #[inline]
 fn copy_cell(
     cx: &RxContext<'_>,
     heads: &mut Heads,
     cells: &Cells<'_>,
-    span: &Span,
+    off: Option<usize>,
+    len: u16,
 ) -> Result<RxSkb, Dropped> {
-    let (mem, off) = cells.at(span).ok_or(Dropped::Lie)?;
-    heads.copy(cx, mem, off, span.len).map_err(|e| {
+    let off = off.ok_or(Dropped::Lie)?;
+    heads.copy(cx, cells.mem(), off, len).map_err(|e| {
         if e == ENOMEM {
             Dropped::NoMem
         } else {
@@ -397,27 +440,27 @@ fn copy_cell(
     })
 }
 
-/// Puts data behind what a socket buffer holds.
+/// Puts data behind what a packet holds, with `add`, if it is not lost. Of data that are not put
+/// anywhere note is taken all the same, and pages that the device is done with are taken back.
 #[inline]
-fn put_data(
+fn put_data<T>(
     pages: &mut Pages<'_>,
-    skb: &mut RxSkb,
-    spans: [Option<Span>; 2],
-) -> Result<(), Dropped> {
+    cx: &RxContext<'_>,
+    mut packet: Result<T, Dropped>,
+    (owner, spans): (u16, [Option<Span>; 2]),
+    mut add: impl FnMut(&mut T, &mut PoolPage, &Span) -> Result,
+) -> Result<T, Dropped> {
     for span in spans.into_iter().flatten() {
-        let page = pages.get(span.id).ok_or(Dropped::Lie)?;
-        skb.add_page(page, span.off, span.len)
-            .map_err(|_| Dropped::Lie)?;
+        let added = pages.claim(cx, owner, &span, |page| match &mut packet {
+            Ok(packet) => add(packet, page, &span),
+            Err(_) => Ok(()),
+        });
+        let lost = match added {
+            Ok(Ok(())) => continue,
+            Ok(Err(_)) | Err(Refused::Gap) => Dropped::Lie,
+            Err(Refused::Owner(flow)) => Dropped::Taken(flow),
+        };
+        packet = packet.and(Err(lost));
     }
-    Ok(())
-}
-
-/// Takes back the pages that the device is done with.
-#[inline]
-fn release_data(pages: &mut Pages<'_>, cx: &RxContext<'_>, spans: [Option<Span>; 2]) {
-    for span in spans.into_iter().flatten() {
-        if span.release {
-            pages.release(cx, span.id);
-        }
-    }
+    packet
 }

@@ -22,6 +22,8 @@ mod decode;
 mod headers;
 #[path = "../../../../drivers/net/ethernet/reflow/observe/key.rs"]
 mod key;
+#[path = "../../../../drivers/net/ethernet/reflow/rx/order.rs"]
+mod order;
 #[path = "../../../../drivers/net/ethernet/reflow/steering/place.rs"]
 mod place;
 #[path = "../../../../drivers/net/ethernet/reflow/red.rs"]

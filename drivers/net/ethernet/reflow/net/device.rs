@@ -237,7 +237,8 @@ pub(crate) trait Operations:
 
     /// Switches the receive side of a queue off and takes its memory. NAPI is held off; transmit
     /// goes on.
-    fn rx_remove(&self, queue: usize, poll: &mut Self::Poll) -> Option<Self::Rx>;
+    fn rx_remove(&self, queue: usize, poll: &mut Self::Poll, napi: NapiRef<'_>)
+        -> Option<Self::Rx>;
 
     /// Sends a packet. Softirqs off, transmit queue locked.
     fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb);

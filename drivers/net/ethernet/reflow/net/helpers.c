@@ -326,14 +326,19 @@ int reflow_rust_helper_dma_mapping_error(struct device *dev, dma_addr_t addr)
 
 /*
  * Allocates memory of a page's size whose reference count is @bias, so that
- * parts of it can be handed out without touching the count.
+ * parts of it can be handed out without touching the count. The pool's cache
+ * has no lock: the caller is in the context of @napi, or in process context and
+ * the pool's only user if @napi is NULL, and the pool must be attached to that.
  */
 netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, s32 bias,
-				       bool may_sleep, dma_addr_t *addr)
+				       struct napi_struct *napi,
+				       dma_addr_t *addr)
 {
-	gfp_t gfp = may_sleep ? GFP_KERNEL : GFP_ATOMIC;
+	gfp_t gfp = napi ? GFP_ATOMIC : GFP_KERNEL;
 	netmem_ref netmem;
 
+	if (unlikely(READ_ONCE(pool->p.napi) != napi))
+		return 0;
 	netmem = page_pool_alloc_netmems(pool, gfp | __GFP_NOWARN);
 	if (!netmem)
 		return 0;
@@ -348,12 +353,36 @@ void *reflow_rust_helper_pp_memory(netmem_ref netmem)
 	return netmem_address(netmem);
 }
 
-/* Gives @refs references back. @direct: in the NAPI context of the pool. */
-void reflow_rust_helper_pp_release(netmem_ref netmem, s32 refs, bool direct)
+static __always_inline bool rnet_pp_is_local(const struct page_pool *pool,
+					     const struct napi_struct *napi)
 {
+	return napi && READ_ONCE(pool->p.napi) == napi;
+}
+
+/* Whether a page's pool is attached to @napi, whose context this is. */
+bool reflow_rust_helper_pp_is_local(netmem_ref netmem,
+				    const struct napi_struct *napi)
+{
+	return rnet_pp_is_local(netmem_get_pp(netmem), napi);
+}
+
+/* Gives @refs references back, in the context of @napi unless that is NULL. */
+void reflow_rust_helper_pp_release(netmem_ref netmem, s32 refs,
+				   const struct napi_struct *napi)
+{
+	struct page_pool *pool = netmem_get_pp(netmem);
+
 	if (page_pool_unref_netmem(netmem, refs) == 0)
-		page_pool_put_unrefed_netmem(netmem_get_pp(netmem), netmem, -1,
-					     direct);
+		page_pool_put_unrefed_netmem(pool, netmem, -1,
+					     rnet_pp_is_local(pool, napi));
+}
+
+/* Ends direct recycling in the context of @napi, which is held off. */
+void reflow_rust_helper_pp_detach(struct page_pool *pool,
+				  const struct napi_struct *napi)
+{
+	if (READ_ONCE(pool->p.napi) == napi)
+		page_pool_disable_direct_recycling(pool);
 }
 
 static void rnet_rx_fill_frag(struct sk_buff *skb, unsigned int n,

@@ -137,29 +137,37 @@ dma_addr_t reflow_rust_helper_xdp_frame_map(struct device *dev,
 
 /*
  * Makes piece @i of a frame ready for the device that it was received by: the
- * pool has its pages mapped both ways.
+ * pool has its pages mapped both ways. Refuses memory of any other origin.
  */
 dma_addr_t reflow_rust_helper_xdp_frame_lend(struct device *dev,
 					     const struct xdp_frame *frame,
 					     u32 i, u32 *len)
 {
+	const struct page_pool *pool;
 	const skb_frag_t *frag;
+	netmem_ref netmem;
 	dma_addr_t addr;
+	u32 offset;
 
+	if (unlikely(frame->mem_type != MEM_TYPE_PAGE_POOL))
+		return DMA_MAPPING_ERROR;
 	if (i == 0) {
-		struct page *page = virt_to_page(frame->data);
-
+		netmem = page_to_netmem(virt_to_page(frame->data));
+		offset = offset_in_page(frame->data);
 		*len = frame->len;
-		addr = page_pool_get_dma_addr(page) +
-		       offset_in_page(frame->data);
 	} else {
 		frag = rnet_xdp_frag(frame, i);
 		if (unlikely(!frag))
 			return DMA_MAPPING_ERROR;
+		netmem = skb_frag_netmem(frag);
+		offset = skb_frag_off(frag);
 		*len = skb_frag_size(frag);
-		addr = page_pool_get_dma_addr(skb_frag_page(frag)) +
-		       skb_frag_off(frag);
 	}
+	pool = netmem_get_pp(netmem);
+	if (unlikely(!pool || pool->p.dev != dev || pool->p.order ||
+		     pool->p.dma_dir != DMA_BIDIRECTIONAL || !pool->dma_map))
+		return DMA_MAPPING_ERROR;
+	addr = page_pool_get_dma_addr_netmem(netmem) + offset;
 	dma_sync_single_for_device(dev, addr, *len, DMA_BIDIRECTIONAL);
 	return addr;
 }

@@ -24,10 +24,7 @@ use core::{
     num::NonZero,
     ptr::NonNull, //
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 
 /// Bytes of a page, unless user space wants larger ones for payload.
 pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
@@ -65,10 +62,10 @@ pub(crate) struct PagePool {
     lent: bool,
 }
 
-// SAFETY: Destroying a pool, and giving pages back other than directly, is allowed anywhere. What
-// needs the pool's NAPI context asks for it.
+// SAFETY: A pool is bound to no thread: it is destroyed, and attached, in process context anywhere.
 unsafe impl Send for PagePool {}
-// SAFETY: As above.
+// SAFETY: Of the methods that take `&self` only `alloc` touches the pool's cache. It does so in the
+// context of the NAPI instance that the pool is attached to, which runs on one CPU at a time.
 unsafe impl Sync for PagePool {}
 
 impl PagePool {
@@ -86,7 +83,7 @@ impl PagePool {
         queue: u16,
         contents: Contents,
         count: u32,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<Self> {
         // SAFETY: The device is valid; the core checks the number of the queue.
         let bound = unsafe { bindings::netif_rxq_has_unreadable_mp(netdev.as_raw(), queue.into()) };
         let lent = bound && contents == Contents::Payload;
@@ -137,14 +134,13 @@ impl PagePool {
         let pool = unsafe { bindings::page_pool_create(&params) };
         let pool = kernel::error::from_err_ptr(pool)?;
         // INVARIANT: A fresh pool.
-        let pool = Self {
+        Ok(Self {
             pool: NonNull::new(pool).ok_or(ENOMEM)?,
             bias,
             offset,
             size,
             lent,
-        };
-        Ok(Arc::new(pool, GFP_KERNEL)?)
+        })
     }
 
     pub(super) fn as_raw(&self) -> *mut bindings::page_pool {
@@ -161,36 +157,42 @@ impl PagePool {
         self.lent
     }
 
-    /// Lets the pool recycle without locks in the context of `napi`.
-    pub(crate) fn attach(&self, napi: NapiRef<'_>) {
-        // SAFETY: Both are live. The NAPI instance is freed after the pool: its owner drops the
-        // driver's poll state, and with it the pool, while the instance still exists.
+    /// Lets the pool recycle without locks in the context of `napi`. May sleep.
+    pub(crate) fn attach(&mut self, napi: NapiRef<'_>) {
+        // SAFETY: Both are live, and `&mut self` says that nobody allocates. The NAPI instance is
+        // freed after the pool: its owner drops the driver's poll state, and with it the pool,
+        // while the instance still exists.
         unsafe { bindings::page_pool_enable_direct_recycling(self.as_raw(), napi.as_raw()) };
     }
 
-    /// Ends what [`PagePool::attach`] began. The NAPI instance must be held off.
-    pub(crate) fn detach(&self) {
-        // SAFETY: The pool is live; it looks at its NAPI instance, which is, too.
-        unsafe { bindings::page_pool_disable_direct_recycling(self.as_raw()) };
+    /// Ends what [`PagePool::attach`] began, if `napi` is that instance. May sleep.
+    pub(crate) fn detach(&mut self, napi: NapiRef<'_>) {
+        // SAFETY: The pool is live; the instance is, too, and is held off, as the reference says.
+        unsafe { bindings::pp_detach(self.as_raw(), napi.as_raw()) };
     }
 
-    /// Takes a page. Not in NAPI context: used to fill a ring before it is put to work. May sleep.
-    pub(crate) fn alloc_sleeping(&self) -> Option<PoolPage> {
-        self.alloc_with(true)
+    /// Takes a page for a pool that is attached to no NAPI instance: used to fill a ring before it
+    /// is put to work. May sleep.
+    pub(crate) fn alloc_sleeping(&mut self) -> Option<PoolPage> {
+        // `&mut self`, and no instance: nobody else touches the pool's cache.
+        self.alloc_for(core::ptr::null_mut())
     }
 
-    /// Takes a page in NAPI context.
+    /// Takes a page, in the context of the NAPI instance that the pool is attached to; there is
+    /// none in that of another.
     #[inline]
-    pub(crate) fn alloc(&self, _cx: &RxContext<'_>) -> Option<PoolPage> {
-        self.alloc_with(false)
+    pub(crate) fn alloc(&self, cx: &RxContext<'_>) -> Option<PoolPage> {
+        self.alloc_for(cx.napi())
     }
 
+    /// Takes a page if the pool is attached to `napi`, which is the caller's context, or null in
+    /// process context with the pool borrowed exclusively.
     #[inline]
-    fn alloc_with(&self, may_sleep: bool) -> Option<PoolPage> {
+    fn alloc_for(&self, napi: *mut bindings::napi_struct) -> Option<PoolPage> {
         let mut addr = 0;
-        // SAFETY: The pool is live; the caller is its only user now, either in its NAPI context or
-        // before there is one.
-        let netmem = unsafe { bindings::pp_alloc(self.as_raw(), self.bias, may_sleep, &mut addr) };
+        // SAFETY: The pool is live. The helper makes sure that it is attached to `napi`, so the
+        // caller is its only user now.
+        let netmem = unsafe { bindings::pp_alloc(self.as_raw(), self.bias, napi, &mut addr) };
         // INVARIANT: The page has `bias` references, all ours, and the size of the pool's.
         Some(PoolPage {
             netmem: NonZero::new(netmem)?,
@@ -205,7 +207,8 @@ impl PagePool {
 impl Drop for PagePool {
     fn drop(&mut self) {
         // SAFETY: The pool is live and this is its end. Pages still in packets keep it until they
-        // come back.
+        // come back. A NAPI instance that it is attached to is held off: its owner drops the poll
+        // state, which has the pool, only then.
         unsafe { bindings::page_pool_destroy(self.as_raw()) };
     }
 }
@@ -295,18 +298,26 @@ impl PoolPage {
         self.refs -= 1;
     }
 
-    /// Gives the page back in NAPI context, the quick way.
+    /// Whether the page belongs to a pool that is attached to the instance being polled.
     #[inline]
-    pub(crate) fn recycle(mut self, _cx: &RxContext<'_>) {
-        self.release(true);
+    pub(super) fn is_local(&self, cx: &RxContext<'_>) -> bool {
+        // SAFETY: The page is valid by the type invariant.
+        unsafe { bindings::pp_is_local(self.as_raw(), cx.napi()) }
     }
 
+    /// Gives the page back, the quick way if its pool is attached to the instance being polled.
     #[inline]
-    fn release(&mut self, direct: bool) {
+    pub(crate) fn recycle(mut self, cx: &RxContext<'_>) {
+        self.release(cx.napi());
+    }
+
+    /// Gives the page back; `napi` is the caller's context, or null.
+    #[inline]
+    fn release(&mut self, napi: *mut bindings::napi_struct) {
         if self.refs > 0 {
-            // SAFETY: The references are ours by the type invariant. `direct` is only said in the
-            // NAPI context that the pool is attached to.
-            unsafe { bindings::pp_release(self.as_raw(), self.refs, direct) };
+            // SAFETY: The references are ours by the type invariant. The helper goes the quick way
+            // only if the page's pool is attached to `napi`, whose context this is.
+            unsafe { bindings::pp_release(self.as_raw(), self.refs, napi) };
             // INVARIANT: None are left.
             self.refs = 0;
         }
@@ -315,6 +326,6 @@ impl PoolPage {
 
 impl Drop for PoolPage {
     fn drop(&mut self) {
-        self.release(false);
+        self.release(core::ptr::null_mut());
     }
 }

@@ -132,7 +132,9 @@ impl<T: Operations> Adapter<T> {
             let queue = usize::try_from(queue)?;
             // SAFETY: The core passes a device of ours and holds the lock.
             let rx = unsafe {
-                queues::paused::<T, _>(dev, queue, |ops, poll, _| Ok(ops.rx_remove(queue, poll)))?
+                queues::paused::<T, _>(dev, queue, |ops, poll, napi| {
+                    Ok(ops.rx_remove(queue, poll, napi))
+                })?
             };
             // SAFETY: By the safety requirement; the core's allocation is aligned for any type.
             unsafe { mem.cast::<Memory<T>>().write(rx) };

@@ -25,10 +25,7 @@ use super::{
     Device, //
 };
 use core::ptr::NonNull;
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 
 /// Pages of linear parts that are kept for use.
 const HEAD_PAGES: u32 = 256;
@@ -180,7 +177,7 @@ pub(crate) mod rx_flags {
 pub(crate) struct Heads {
     /// Declared first: the pool goes at once if its pages are back by then.
     page: Option<PoolPage>,
-    pool: Arc<PagePool>,
+    pool: PagePool,
     memory: *mut u8,
     off: usize,
 }
@@ -210,8 +207,8 @@ impl Heads {
     }
 
     /// The pool.
-    pub(crate) fn pool(&self) -> &PagePool {
-        &self.pool
+    pub(crate) fn pool(&mut self) -> &mut PagePool {
+        &mut self.pool
     }
 
     /// A packet that begins with `len` bytes of coherent memory.

@@ -40,8 +40,7 @@ use kernel::{
             Acquire,
             Atomic,
             Full, //
-        },
-        Arc, //
+        }, //
     },
     types::Opaque, //
 };
@@ -110,7 +109,7 @@ impl RxQueue {
     /// # Errors
     ///
     /// [`ENOMEM`].
-    pub(crate) fn new(dev: &Device, queue: u32, pool: &Arc<PagePool>) -> Result<Self> {
+    pub(crate) fn new(dev: &Device, queue: u32, pool: &PagePool) -> Result<Self> {
         let info = KBox::pin(Opaque::zeroed(), GFP_KERNEL)?;
         // SAFETY: The structure is zeroed and pinned; the device outlives its queues.
         to_result(unsafe { bindings::__xdp_rxq_info_reg(info.get(), dev.as_raw(), queue, 0, 0) })?;
@@ -139,11 +138,12 @@ impl Drop for RxQueue {
 ///
 /// # Invariants
 ///
-/// `raw` describes pages of a pool, of each of which one reference is owned by this object, which
-/// lives within one poll.
+/// `raw` describes pages of pools that are attached to the instance being polled. One reference of
+/// each is owned by this object, which lives within one poll and has its queue, where some of its
+/// state is, to itself.
 pub(crate) struct Buff<'p> {
     raw: bindings::rnet_xdp_buff,
-    _poll: PhantomData<&'p ()>,
+    _poll: PhantomData<&'p mut RxQueue>,
 }
 
 impl<'p> Buff<'p> {
@@ -151,13 +151,14 @@ impl<'p> Buff<'p> {
     /// alone. Gives the page back if they do not fit or are less than an Ethernet header.
     #[inline]
     pub(crate) fn new(
-        _cx: &'p RxContext<'_>,
-        queue: &RxQueue,
+        cx: &'p RxContext<'_>,
+        queue: &'p mut RxQueue,
         page: PoolPage,
         len: u16,
         hints: &Hints,
     ) -> Result<Self, PoolPage> {
-        if u32::from(len) < bindings::ETH_HLEN || usize::from(len) > FIRST_MAX {
+        let fits = u32::from(len) >= bindings::ETH_HLEN && usize::from(len) <= FIRST_MAX;
+        if !fits || !page.is_local(cx) {
             return Err(page);
         }
         let page = page.into_whole()?;
@@ -179,7 +180,7 @@ impl<'p> Buff<'p> {
     /// it fills alone. Gives the page back if they do not fit or are not there.
     pub(crate) fn copied(
         cx: &'p RxContext<'_>,
-        queue: &RxQueue,
+        queue: &'p mut RxQueue,
         page: PoolPage,
         (from, off, len): (&Bytes, usize, u16),
         hints: &Hints,
@@ -198,9 +199,16 @@ impl<'p> Buff<'p> {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if they do not lie in the page, [`ENOSPC`] if the packet can hold no more.
-    pub(crate) fn add_shared(&mut self, page: &mut PoolPage, off: u16, len: u16) -> Result {
-        if !page.contains(off, len) || !page.has_refs() {
+    /// [`EINVAL`] if they do not lie in the page, or that is of another queue's pool, [`ENOSPC`] if
+    /// the packet can hold no more.
+    pub(crate) fn add_shared(
+        &mut self,
+        cx: &'p RxContext<'_>,
+        page: &mut PoolPage,
+        off: u16,
+        len: u16,
+    ) -> Result {
+        if !page.contains(off, len) || !page.has_refs() || !page.is_local(cx) {
             return Err(EINVAL);
         }
         if !self.has_room() {
@@ -217,8 +225,14 @@ impl<'p> Buff<'p> {
 
     /// Appends `len` bytes at the offset of the pool in a page that holds nothing else. Gives the
     /// page back if they do not fit, or the packet can hold no more pages.
-    pub(crate) fn add(&mut self, page: PoolPage, len: u16) -> Result<(), PoolPage> {
-        if len == 0 || usize::from(len) > PAGE_SIZE - usize::from(HEADROOM) || !self.has_room() {
+    pub(crate) fn add(
+        &mut self,
+        cx: &'p RxContext<'_>,
+        page: PoolPage,
+        len: u16,
+    ) -> Result<(), PoolPage> {
+        let fits = len != 0 && usize::from(len) <= PAGE_SIZE - usize::from(HEADROOM);
+        if !fits || !self.has_room() || !page.is_local(cx) {
             return Err(page);
         }
         let page = page.into_whole()?;

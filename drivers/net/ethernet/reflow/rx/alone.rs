@@ -13,16 +13,19 @@ use super::{
     },
     flows,
     put_data,
-    release_data,
     Dropped,
     Partial,
     Receiver, //
 };
 use crate::{
     counters,
-    hw::desc::Completion,
+    hw::desc::{
+        Completion,
+        FLOW_NONE, //
+    },
     net::{
         napi::RxContext,
+        page_pool::PoolPage,
         skbuff::RxSkb, //
     }, //
 };
@@ -37,20 +40,21 @@ impl Receiver<'_> {
     pub(super) fn small(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
         let count = &counters.rx;
         let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_cell(c)) else {
+            self.small.refuse();
             return count.drop_bad_completion.add(1);
         };
         self.break_off(false, count);
         self.begin(cx, c, &head, counters);
         let meta = flows::meta(c, self.offer);
-        match self.small.at(&span) {
-            Some((mem, off)) => match self.heads.receive(cx, mem, off, span.len, &meta) {
-                Ok(()) => count.skbs.add(1),
-                Err(e) if e == ENOMEM => count.drop_nomem.add(1),
-                Err(_) => count.drop_bad_completion.add(1),
-            },
-            None => count.drop_bad_completion.add(1),
+        let Some(off) = self.small.claim(&span) else {
+            return count.drop_bad_completion.add(1);
+        };
+        let mem = self.small.mem();
+        match self.heads.receive(cx, mem, off, span.len, &meta) {
+            Ok(()) => count.skbs.add(1),
+            Err(e) if e == ENOMEM => count.drop_nomem.add(1),
+            Err(_) => count.drop_bad_completion.add(1),
         }
-        self.small.used(&span);
     }
 
     /// A packet, or a part of one, in a packet buffer.
@@ -62,6 +66,7 @@ impl Receiver<'_> {
             decode::whole(c, self.flows.len()),
             decode::in_buffer(c, !goes_on),
         ) else {
+            self.packet.refuse();
             return count.drop_bad_completion.add(1);
         };
         let span = &span;
@@ -69,63 +74,31 @@ impl Receiver<'_> {
         if !goes_on {
             self.begin(cx, c, &head, counters);
         }
-        let skb = match core::mem::replace(&mut self.partial, Partial::None) {
-            Partial::None => self.full_begin(cx, c, span, count),
-            Partial::Whole(mut skb) => {
-                let page = self.packet.get(span.id).ok_or(EINVAL);
-                match page.and_then(|page| skb.add_page(page, span.off, span.len)) {
-                    Ok(()) => Some(skb),
-                    Err(_) => {
-                        count.drop_bad_completion.add(1);
-                        None
-                    }
-                }
-            }
-            _ => None,
+        let before = core::mem::replace(&mut self.partial, Partial::None);
+        let refused = match before {
+            Partial::Dropped => Dropped::Counted,
+            _ => Dropped::Lie,
         };
-        self.packet.release(cx, span.id);
+        let put = self.packet.claim(cx, FLOW_NONE, span, |page| match before {
+            Partial::None => full_begin(cx, c, page, span),
+            Partial::Whole(mut skb) => match skb.add_page(page, span.off, span.len) {
+                Ok(()) => Ok(skb),
+                Err(_) => Err(Dropped::Lie),
+            },
+            _ => Err(Dropped::Counted),
+        });
+        let skb = match put.unwrap_or(Err(refused)) {
+            Ok(skb) => Some(skb),
+            Err(e) => {
+                count_drop(count, e, 1);
+                None
+            }
+        };
         match (skb, head.cont) {
             (Some(skb), true) => self.partial = Partial::Whole(skb),
             (Some(skb), false) => self.submit(cx, skb, c, count),
             (None, true) => self.partial = Partial::Dropped,
             (None, false) => {}
-        }
-    }
-
-    /// The first part of a packet in packet buffers: headers are copied, the rest is a fragment.
-    fn full_begin(
-        &mut self,
-        cx: &RxContext<'_>,
-        c: &Completion,
-        span: &Span,
-        count: &counters::Rx,
-    ) -> Option<RxSkb> {
-        let Some(page) = self.packet.get(span.id) else {
-            count.drop_bad_completion.add(1);
-            return None;
-        };
-        let Some(mut skb) = RxSkb::alloc(cx, CELL_SIZE) else {
-            count.drop_nomem.add(1);
-            return None;
-        };
-        let headers = c.c2.hdr_len() as u16;
-        let pull = match headers {
-            14..=256 => headers,
-            _ => PULL,
-        }
-        .min(span.len);
-        let rest = span.len - pull;
-        let put = skb.put_page(page, span.off, pull);
-        let put = put.and_then(|()| match rest {
-            0 => Ok(()),
-            _ => skb.add_page(page, span.off + pull, rest),
-        });
-        match put {
-            Ok(()) => Some(skb),
-            Err(_) => {
-                count.drop_bad_completion.add(1);
-                None
-            }
         }
     }
 
@@ -138,28 +111,27 @@ impl Receiver<'_> {
         count: &counters::Rx,
     ) {
         let (header, data, data2) = (p.header, p.data, p.data2);
+        let at = header.and_then(|span| self.header.claim(&span));
         let begun = match core::mem::replace(&mut self.partial, Partial::None) {
             Partial::None => match header {
-                Some(span) => {
-                    let skb = copy_cell(cx, &mut self.heads, &self.header, &span);
-                    self.header.used(&span);
-                    skb
-                }
+                Some(span) => copy_cell(cx, &mut self.heads, &self.header, at, span.len),
                 None => Err(Dropped::Lie),
             },
             Partial::Split(skb) => Ok(skb),
             _ => Err(Dropped::Counted),
         };
-        let filled = begun.and_then(|mut skb| {
-            put_data(&mut self.reasm, &mut skb, [data, data2])?;
-            Ok(skb)
-        });
-        release_data(&mut self.reasm, cx, [data, data2]);
+        let filled = put_data(
+            &mut self.reasm,
+            cx,
+            begun,
+            (FLOW_NONE, [data, data2]),
+            |skb, page, span| skb.add_page(page, span.off, span.len),
+        );
         match (filled, p.head.cont) {
             (Ok(skb), true) => self.partial = Partial::Split(skb),
             (Ok(skb), false) => self.submit(cx, skb, c, count),
             (Err(e), cont) => {
-                count_drop(count, &e, 1);
+                self.lost(e, 1, count);
                 if cont {
                     self.partial = Partial::Dropped;
                 }
@@ -175,4 +147,28 @@ impl Receiver<'_> {
             Err(_) => count.drop_bad_completion.add(1),
         }
     }
+}
+
+/// The first part of a packet in packet buffers: headers are copied, the rest is a fragment.
+fn full_begin(
+    cx: &RxContext<'_>,
+    c: &Completion,
+    page: &mut PoolPage,
+    span: &Span,
+) -> Result<RxSkb, Dropped> {
+    let mut skb = RxSkb::alloc(cx, CELL_SIZE).ok_or(Dropped::NoMem)?;
+    let headers = c.c2.hdr_len() as u16;
+    let pull = match headers {
+        14..=256 => headers,
+        _ => PULL,
+    }
+    .min(span.len);
+    let rest = span.len - pull;
+    let put = skb.put_page(page, span.off, pull);
+    let put = put.and_then(|()| match rest {
+        0 => Ok(()),
+        _ => skb.add_page(page, span.off + pull, rest),
+    });
+    put.map_err(|_| Dropped::Lie)?;
+    Ok(skb)
 }

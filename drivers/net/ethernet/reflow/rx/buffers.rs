@@ -5,11 +5,23 @@
 //! A [`Cells`] ring is coherent memory cut into cells, whose buffers go back to the device as soon
 //! as their last cell was used. A [`Pages`] ring is `page_pool` pages under ids; a page stays in
 //! its table from posting until the device says that it is done.
+//!
+//! Both hand out what is due by [`order`](super::order) and nothing else: a completion that names
+//! another cell, page or part of one is wrong, and changes nothing here.
 
-use super::decode::{
-    Span,
-    BUF_SIZE,
-    CELL_SIZE, //
+use super::{
+    decode::{
+        Span,
+        BUF_SIZE,
+        CELL_SIZE, //
+    },
+    order::{
+        self,
+        CellOrder,
+        Fill,
+        PageOrder,
+        Refused, //
+    }, //
 };
 use crate::{
     counters,
@@ -47,7 +59,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Doorbells are rung for so many buffers at once, and for a quarter of a small ring.
+/// Doorbells are rung for so many buffers at once, and for a quarter of a small ring. The longest
+/// packet takes fewer, with each of its messages in a page of its own.
 const BATCH: u16 = 8;
 
 /// The descriptor ring that both kinds have.
@@ -117,11 +130,15 @@ impl<'bound> Ring<'bound> {
         self.tail = self.tail.add(1);
     }
 
-    /// Tells the device of what was posted, if it is worth it or `now`.
+    /// What was posted and the device has not heard of.
     #[inline]
-    fn ring(&mut self, now: bool) {
-        let new = self.tail.since(self.rung);
-        if new >= self.batch() || (now && new != 0) {
+    fn unrung(&self) -> u16 {
+        self.tail.since(self.rung)
+    }
+
+    /// Tells the device of what was posted.
+    fn ring(&mut self) {
+        if self.rung != self.tail {
             // The register write is ordered after the descriptors.
             self.mmio.write(self.reg(regs::BUF_TAIL), self.tail.raw());
             self.rung = self.tail;
@@ -138,8 +155,7 @@ pub(super) fn without(mmio: &Mmio<'_>, queue: u16, kind: BufKind) {
 pub(super) struct Cells<'bound> {
     ring: Ring<'bound>,
     mem: Bytes,
-    /// Ids are below this; each is posted or has cells in use.
-    count: u16,
+    order: CellOrder,
 }
 
 impl<'bound> Cells<'bound> {
@@ -155,9 +171,9 @@ impl<'bound> Cells<'bound> {
         let mut this = Self {
             ring: Ring::new(dev, mmio, queue, kind, log2, BUF_SIZE.ilog2())?,
             mem: Bytes::new(dev, usize::from(count) * BUF_SIZE as usize)?,
-            count,
+            order: CellOrder::new(log2),
         };
-        for id in 0..this.count {
+        for id in 0..count {
             this.post(id);
         }
         Ok(this)
@@ -170,7 +186,7 @@ impl<'bound> Cells<'bound> {
 
     /// Tells the device of the buffers. The queue must have been switched on just now.
     pub(super) fn launch(&mut self) {
-        self.ring.ring(true);
+        self.ring.ring();
     }
 
     #[inline]
@@ -179,28 +195,37 @@ impl<'bound> Cells<'bound> {
         self.ring.post(addr, id);
     }
 
-    /// The memory and the offset of a cell's bytes in it; `None` if there is no such buffer.
+    /// Claims the cell of a completion: returns where in [`Cells::mem`] its bytes are, if it is to
+    /// be believed. They stay there until [`Cells::flush`]: by then its buffer, if this was the
+    /// last cell, is posted again, but the device has not heard of it.
     #[inline]
-    pub(super) fn at(&self, span: &Span) -> Option<(&Bytes, usize)> {
-        if span.id >= self.count {
-            return None;
+    pub(super) fn claim(&mut self, span: &Span) -> Option<usize> {
+        let (mut id, done) = self.order.claim(span.id, span.off, span.release)?;
+        for _ in 0..done {
+            self.post(id);
+            id = self.order.after(id);
         }
-        let off = usize::from(span.id) * BUF_SIZE as usize + usize::from(span.off);
-        Some((&self.mem, off))
+        Some(usize::from(span.id) * BUF_SIZE as usize + usize::from(span.off))
     }
 
-    /// Takes note that a cell was copied; posts its buffer again when the device is done with it.
+    /// Takes note of a completion that was not believed and may have had a cell.
+    #[cold]
+    pub(super) fn refuse(&mut self) {
+        self.order.refuse();
+    }
+
+    /// The memory of all cells.
     #[inline]
-    pub(super) fn used(&mut self, span: &Span) {
-        if span.release && span.id < self.count {
-            self.post(span.id);
-        }
+    pub(super) fn mem(&self) -> &Bytes {
+        &self.mem
     }
 
     /// Tells the device what was posted during the poll.
     #[inline]
     pub(super) fn flush(&mut self) {
-        self.ring.ring(false);
+        if self.ring.unrung() >= self.ring.batch() {
+            self.ring.ring();
+        }
     }
 }
 
@@ -211,7 +236,7 @@ enum Entry {
     /// A page that no completion has named yet.
     Posted(PoolPage),
     /// A page that the device has begun to fill.
-    Begun(PoolPage),
+    Begun(PoolPage, Fill),
 }
 
 /// Buffers that are pages.
@@ -220,10 +245,11 @@ pub(super) struct Pages<'bound> {
     /// Declared before the pool, which goes at once if its pages are back by then, else a second
     /// later.
     entries: KVVec<Entry>,
-    pool: Arc<PagePool>,
+    pool: PagePool,
     free: Option<u16>,
-    /// Ids in state `Posted`: at least as many as the device still has in the ring.
-    posted: u16,
+    /// Ids in state `Posted`, in the order in which they were posted.
+    order: PageOrder,
+    posted: KVVec<u16>,
 }
 
 impl<'bound> Pages<'bound> {
@@ -240,19 +266,22 @@ impl<'bound> Pages<'bound> {
         kind: BufKind,
         log2: u32,
         ids: u16,
-        pool: Arc<PagePool>,
+        pool: PagePool,
     ) -> Result<Self> {
         let mut entries = KVVec::with_capacity(ids.into(), GFP_KERNEL)?;
         for id in 0..ids {
             let next = if id + 1 < ids { Some(id + 1) } else { None };
             entries.push(Entry::Free(next), GFP_KERNEL)?;
         }
+        let mut posted = KVVec::new();
+        posted.resize(1 << log2, 0, GFP_KERNEL)?;
         let mut this = Self {
             ring: Ring::new(dev, mmio, queue, kind, log2, pool.log2_size())?,
             pool,
             entries,
             free: Some(0),
-            posted: 0,
+            order: PageOrder::default(),
+            posted,
         };
         this.fill()?;
         Ok(this)
@@ -265,12 +294,12 @@ impl<'bound> Pages<'bound> {
 
     /// Tells the device of the pages. The queue must have been switched on just now.
     pub(super) fn launch(&mut self) {
-        self.ring.ring(true);
+        self.ring.ring();
     }
 
     /// The pool that the pages come from.
-    pub(super) fn pool(&self) -> &PagePool {
-        &self.pool
+    pub(super) fn pool(&mut self) -> &mut PagePool {
+        &mut self.pool
     }
 
     /// Bytes of each page.
@@ -279,8 +308,9 @@ impl<'bound> Pages<'bound> {
         1 << self.ring.log2_size
     }
 
-    fn room(&self) -> u16 {
-        (1_u16 << self.ring.log2) - self.posted
+    #[inline]
+    fn room(&self) -> u32 {
+        (1 << self.ring.log2) - self.order.len()
     }
 
     /// Posts one page under a free id; gives it back when there is none.
@@ -298,7 +328,7 @@ impl<'bound> Pages<'bound> {
         self.free = *next;
         self.ring.post(page.dma_address(), id);
         *entry = Entry::Posted(page);
-        self.posted += 1;
+        self.order.push(&mut self.posted, id);
         Ok(())
     }
 
@@ -312,7 +342,7 @@ impl<'bound> Pages<'bound> {
                 break;
             }
         }
-        if self.posted == 0 && !self.pool.is_lent() {
+        if self.order.len() == 0 && !self.pool.is_lent() {
             return Err(ENOMEM);
         }
         Ok(())
@@ -322,8 +352,9 @@ impl<'bound> Pages<'bound> {
     ///
     /// Returns whether the device may be waiting for pages that could not be allocated.
     pub(super) fn refill(&mut self, cx: &RxContext<'_>, fail: bool, count: &counters::Rx) -> bool {
+        let batch = self.ring.batch();
         let mut lacking = false;
-        if self.room() >= self.ring.batch() {
+        if self.room() >= batch.into() {
             while self.room() != 0 && self.free.is_some() {
                 let page = if fail { None } else { self.pool.alloc(cx) };
                 let Some(page) = page else {
@@ -337,9 +368,13 @@ impl<'bound> Pages<'bound> {
                 }
             }
         }
-        let starving = lacking && self.posted < self.ring.batch();
-        self.ring.ring(starving);
-        starving
+        // What the longest packet takes; the smallest ring has twice as many.
+        let need = u32::from(BATCH).min(1 << (self.ring.log2 - 1));
+        let posted = self.order.len();
+        if order::is_doorbell_due(self.ring.unrung(), posted, batch, need, lacking) {
+            self.ring.ring();
+        }
+        lacking && posted < need
     }
 
     /// A page for the driver's own use, to be counted as one that the device has filled.
@@ -348,51 +383,127 @@ impl<'bound> Pages<'bound> {
         self.pool.alloc(cx)
     }
 
-    /// The page of an id, if the device holds it.
+    /// Claims the bytes of a completion for `owner`: hands their page to `f`, if they are to be
+    /// believed, and takes it back if the device is done with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] if they are not.
     #[inline]
-    pub(super) fn get(&mut self, id: u16) -> Option<&mut PoolPage> {
-        let entry = self.entries.get_mut(usize::from(id))?;
-        if let Entry::Posted(_) = entry {
-            let Entry::Posted(page) = core::mem::replace(entry, Entry::Free(None)) else {
-                return None;
-            };
-            *entry = Entry::Begun(page);
-            self.posted -= 1;
+    pub(super) fn claim<R>(
+        &mut self,
+        cx: &RxContext<'_>,
+        owner: u16,
+        span: &Span,
+        f: impl FnOnce(&mut PoolPage) -> R,
+    ) -> Result<R, Refused> {
+        if let Some(Entry::Posted(_)) = self.entries.get(usize::from(span.id)) {
+            self.begin(span.id).ok_or(Refused::Gap)?;
         }
-        match entry {
-            Entry::Begun(page) => Some(page),
-            _ => None,
-        }
-    }
-
-    /// Takes the page of an id that the device is done with, if it held it.
-    #[inline]
-    pub(super) fn take(&mut self, id: u16) -> Option<PoolPage> {
-        let entry = self.entries.get_mut(usize::from(id))?;
-        if let Entry::Free(_) = entry {
-            return None;
-        }
-        let taken = core::mem::replace(entry, Entry::Free(self.free));
-        self.free = Some(id);
-        match taken {
-            Entry::Free(_) => None,
-            Entry::Posted(page) => {
-                self.posted -= 1;
-                Some(page)
+        let Some(Entry::Begun(page, fill)) = self.entries.get_mut(usize::from(span.id)) else {
+            self.order.refuse();
+            return Err(Refused::Gap);
+        };
+        fill.claim(owner, span.off, span.len)?;
+        let out = f(page);
+        if span.release {
+            if let Some(page) = self.remove(span.id) {
+                page.recycle(cx);
             }
-            Entry::Begun(page) => Some(page),
         }
+        Ok(out)
     }
 
-    /// The device is done with an id; false if it did not hold it.
+    /// Claims a page that the device has filled and is done with, if that is to be believed.
+    #[inline]
+    pub(super) fn claim_whole(&mut self, id: u16) -> Option<PoolPage> {
+        match self.entries.get(usize::from(id)) {
+            Some(Entry::Posted(_)) => self.begin(id)?,
+            _ => {
+                self.order.refuse();
+                return None;
+            }
+        }
+        self.remove(id)
+    }
+
+    /// The device is done with a page; false if that cannot be.
     #[inline]
     pub(super) fn release(&mut self, cx: &RxContext<'_>, id: u16) -> bool {
-        match self.take(id) {
+        if let Some(Entry::Posted(_)) = self.entries.get(usize::from(id)) {
+            if self.begin(id).is_none() {
+                return false;
+            }
+        }
+        match self.remove(id) {
             Some(page) => {
                 page.recycle(cx);
                 true
             }
             None => false,
+        }
+    }
+
+    /// Takes note of a completion that was not believed and may have begun a page.
+    #[cold]
+    pub(super) fn refuse(&mut self) {
+        self.order.refuse();
+    }
+
+    /// Takes note that the device has begun to fill a page, if that is to be believed.
+    #[inline]
+    fn begin(&mut self, id: u16) -> Option<()> {
+        let skipped = self.order.claim(&self.posted, id)?;
+        if skipped != 0 {
+            self.skip(skipped);
+        }
+        let id = self.order.pop(&self.posted)?;
+        self.set_begun(id, Fill::EMPTY);
+        Some(())
+    }
+
+    #[inline]
+    fn set_begun(&mut self, id: u16, fill: Fill) {
+        let Some(entry) = self.entries.get_mut(usize::from(id)) else {
+            return;
+        };
+        *entry = match core::mem::replace(entry, Entry::Free(None)) {
+            Entry::Posted(page) => Entry::Begun(page, fill),
+            other => other,
+        };
+    }
+
+    /// Takes note of pages that the device has begun without a completion that was believed.
+    #[cold]
+    fn skip(&mut self, count: u32) {
+        for _ in 0..count {
+            let Some(id) = self.order.pop(&self.posted) else {
+                return;
+            };
+            self.set_begun(id, Fill::UNKNOWN);
+            // A packet buffer is named once; others will be named again.
+            if self.ring.kind == BufKind::Packet {
+                drop(self.remove(id));
+            }
+        }
+    }
+
+    /// The page of an id that the device has begun; the id is free then.
+    #[inline]
+    fn remove(&mut self, id: u16) -> Option<PoolPage> {
+        let entry = self.entries.get_mut(usize::from(id))?;
+        if !matches!(entry, Entry::Begun(..)) {
+            return None;
+        }
+        match core::mem::replace(entry, Entry::Free(self.free)) {
+            Entry::Begun(page, _) => {
+                self.free = Some(id);
+                Some(page)
+            }
+            other => {
+                *entry = other;
+                None
+            }
         }
     }
 }

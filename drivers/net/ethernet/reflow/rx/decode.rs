@@ -208,13 +208,7 @@ fn parts(c: &Completion) -> Result<[Option<Span>; 3], Lie> {
 #[inline]
 pub(crate) fn in_cell(c: &Completion) -> Result<Span, Lie> {
     let at = (c.c4.nb_off(), c.c4.nb_len());
-    beginning(span(
-        c.c2.nb_id(),
-        at,
-        CELL_SIZE,
-        BUF_SIZE,
-        c.c0.rel_sb(),
-    )?)
+    beginning(span(c.c2.nb_id(), at, CELL_SIZE, BUF_SIZE, c.c0.rel_sb())?)
 }
 
 /// Where a packet, or a part of one, is that lies in a packet buffer; `first` says that the packet
@@ -241,6 +235,16 @@ fn aggregates(opcode: Opcode) -> bool {
         opcode,
         Opcode::Start | Opcode::Append | Opcode::AppendClose | Opcode::CloseStart
     )
+}
+
+/// Whose pages the data of a packet lie in: its flow's if it belongs to an aggregate, else those of
+/// all packets that do not, [`FLOW_NONE`](desc::FLOW_NONE).
+#[inline]
+pub(crate) fn owner(c: &Completion) -> u16 {
+    match Opcode::from_raw(c.c0.opcode() as u8) {
+        Some(opcode) if aggregates(opcode) => c.c0.flow() as u16,
+        _ => desc::FLOW_NONE,
+    }
 }
 
 /// What a completion is about, by the flags of its first word.
@@ -282,8 +286,13 @@ pub(crate) fn item(c: &Completion, first: bool) -> Result<Item, Lie> {
     }))
 }
 
+/// Checks what every packet has, against a table of `flows` flows.
+///
+/// # Errors
+///
+/// [`Lie::Opcode`] and [`Lie::Flow`].
 #[inline]
-fn head(c: &Completion, flows: usize) -> Result<Head, Lie> {
+pub(crate) fn head(c: &Completion, flows: usize) -> Result<Head, Lie> {
     let c0 = c.c0;
     let opcode = Opcode::from_raw(c0.opcode() as u8).ok_or(Lie::Opcode)?;
     if opcode == Opcode::Placed {

@@ -6,6 +6,7 @@ use super::{
     copy_cell,
     count_drop,
     decode::{
+        self,
         Apart,
         Span,
         BUF_SIZE,
@@ -17,7 +18,6 @@ use super::{
         Refused, //
     },
     put_data,
-    release_data,
     Dropped,
     Pages,
     Partial,
@@ -58,9 +58,8 @@ impl Receiver<'_> {
                 let meta = flows::meta(c, self.offer);
                 flows::submit(cx, skb, c, meta, (p.head.segs, bytes), count);
             }
-            Err(e) => count_drop(count, &e, p.head.segs),
+            Err(e) => self.lost(e, p.head.segs, count),
         }
-        release_data(&mut self.reasm, cx, [p.data, p.data2]);
     }
 
     /// The socket buffer of an aggregate with so many bytes of data.
@@ -73,27 +72,26 @@ impl Receiver<'_> {
         bytes: u32,
     ) -> Result<RxSkb, Dropped> {
         let named = p.pages == 0 || self.name_pages(c, p.pages.into());
-        let header = p.header.ok_or(Dropped::Lie);
-        let skb = header.and_then(|span| {
-            let skb = copy_cell(cx, &mut self.heads, &self.header, &span);
-            self.header.used(&span);
-            skb
-        });
+        let skb = match p.header {
+            Some(span) => {
+                let at = self.header.claim(&span);
+                copy_cell(cx, &mut self.heads, &self.header, at, span.len)
+            }
+            None => Err(Dropped::Lie),
+        };
+        // Length by length the data must be what the device says there is.
+        let right = named && u64::from(bytes) == c.c5.data_len();
+        let mut skb = if right { skb } else { Err(Dropped::Lie) };
         let whole = if p.pages == 0 { &[] } else { &*self.whole };
-        let put = skb.and_then(|mut skb| {
-            // Length by length the data must be what the device says there is.
-            if !named || u64::from(bytes) != c.c5.data_len() {
-                return Err(Dropped::Lie);
-            }
-            put_run(&mut self.reasm, cx, &mut skb, p.data, whole, p.data2)?;
-            Ok(skb)
-        });
-        if put.is_err() {
-            for &id in whole {
-                self.reasm.release(cx, id);
-            }
-        }
-        put
+        let to = skb.as_mut().map_err(|e| *e);
+        put_run(
+            &mut self.reasm,
+            cx,
+            to,
+            decode::owner(c),
+            (p.data, whole, p.data2),
+        )?;
+        skb
     }
 
     /// A packet, or a part of one, of a flow's aggregate.
@@ -110,56 +108,53 @@ impl Receiver<'_> {
         let named = p.pages == 0 || self.name_pages(c, p.pages.into());
         let before = core::mem::replace(&mut self.partial, Partial::None);
         let (mut bytes, mut dropped) = match before {
-            Partial::Flow(bytes, dropped) => (bytes, dropped),
+            Partial::Flow { bytes, dropped, .. } => (bytes, dropped),
             _ => (0, false),
         };
         let first = matches!(before, Partial::None);
+        let at = header.and_then(|span| self.header.claim(&span));
         let need = if first { need(c, p) } else { Need::default() };
         let starts = first
             && match (p.head.opcode, &header) {
                 (Opcode::Start | Opcode::CloseStart, _) => true,
-                (_, Some(span)) => !self.joins(cx, c, flow, span, &need, count),
+                (_, Some(span)) => !self.joins(cx, c, flow, (at, span.len), &need, count),
                 (_, None) => false,
             };
         if starts {
             let skb = match header {
-                Some(span) => copy_cell(cx, &mut self.heads, &self.header, &span),
+                Some(span) => copy_cell(cx, &mut self.heads, &self.header, at, span.len),
                 None => Err(Dropped::Lie),
             };
             if let Err(e) = &skb {
-                count_drop(count, e, p.head.segs);
+                count_drop(count, *e, p.head.segs);
                 dropped = true;
             }
             let meta = flows::meta(c, self.offer);
             self.flows.start(flow, skb.ok(), c, meta);
         }
-        if let Some(span) = &header {
-            self.header.used(span);
-        }
         bytes = bytes.saturating_add(p.len(self.reasm.size()));
         let whole = if p.pages == 0 { &[] } else { &*self.whole };
-        let put = match self.flows.skb(cx, flow, c, &need, count) {
+        let skb = match self.flows.skb(cx, flow, c, &need, count) {
             // Length by length the data must be what the device says the packet has.
             Ok(_) if !p.head.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
             Ok(_) if (p.head.segs > 1 && !first) || !named => Err(Dropped::Lie),
-            Ok(skb) => put_run(&mut self.reasm, cx, skb, data, whole, data2),
+            Ok(skb) => Ok(skb),
             Err(Refused::NoMem) => Err(Dropped::NoMem),
             Err(Refused::Orphan) => Err(Dropped::Orphan),
             Err(Refused::Malformed) => Err(Dropped::Lie),
         };
-        release_data(&mut self.reasm, cx, [data, data2]);
-        if let Err(e) = put {
-            for &id in whole {
-                self.reasm.release(cx, id);
-            }
-            if !dropped {
-                count_drop(count, &e, p.head.segs);
-                dropped = true;
-            }
+        if let Err(e) = put_run(&mut self.reasm, cx, skb, flow, (data, whole, data2)) {
+            let packets = if dropped { 0 } else { p.head.segs };
+            dropped = true;
+            self.lost(e, packets, count);
             count.drop_orphan.add(self.flows.spoil(flow).into());
         }
         if p.head.cont {
-            self.partial = Partial::Flow(bytes, dropped);
+            self.partial = Partial::Flow {
+                flow,
+                bytes,
+                dropped,
+            };
             return;
         }
         let last = data2.as_ref().or(data.as_ref());
@@ -195,17 +190,17 @@ impl Receiver<'_> {
         cx: &RxContext<'_>,
         c: &Completion,
         flow: u16,
-        span: &Span,
+        (at, len): (Option<usize>, u16),
         need: &Need,
         count: &counters::Rx,
     ) -> bool {
         let mut copy = [0; CELL_SIZE as usize];
         // The device might write to the cell once more: what is compared is a copy.
-        let Some(header) = copy.get_mut(..usize::from(span.len)) else {
+        let Some(header) = copy.get_mut(..usize::from(len)) else {
             return false;
         };
-        match self.header.at(span) {
-            Some((mem, off)) if mem.copy_to(off, header).is_ok() => {
+        match at {
+            Some(off) if self.header.mem().copy_to(off, header).is_ok() => {
                 self.flows.joins(cx, flow, c, header, need, count)
             }
             _ => false,
@@ -231,25 +226,35 @@ fn need(c: &Completion, p: &Apart) -> Need {
     }
 }
 
-/// Puts data behind what a socket buffer holds: a range, whole pages, a range.
-///
-/// The whole pages are the device's no more, but for those behind one that was refused.
+/// Puts data behind what a socket buffer holds, if that is not lost: a range, whole pages, a range.
+/// The whole pages are the device's no more.
 #[inline]
-fn put_run(
+fn put_run<'a>(
     pages: &mut Pages<'_>,
     cx: &RxContext<'_>,
-    skb: &mut RxSkb,
-    first: Option<Span>,
-    whole: &[u16],
-    last: Option<Span>,
+    skb: Result<&'a mut RxSkb, Dropped>,
+    owner: u16,
+    (first, whole, last): (Option<Span>, &[u16], Option<Span>),
 ) -> Result<(), Dropped> {
-    put_data(pages, skb, [first, None])?;
+    let mut skb = put_data(pages, cx, skb, (owner, [first, None]), |skb, page, span| {
+        skb.add_page(page, span.off, span.len)
+    });
     for &id in whole {
-        let page = pages.take(id).ok_or(Dropped::Lie)?;
-        if let Err(page) = skb.add_whole(page) {
+        let Some(page) = pages.claim_whole(id) else {
+            skb = skb.and(Err(Dropped::Lie));
+            continue;
+        };
+        let left = match &mut skb {
+            Ok(skb) => skb.add_whole(page),
+            Err(_) => Err(page),
+        };
+        if let Err(page) = left {
             page.recycle(cx);
-            return Err(Dropped::Lie);
+            skb = skb.and(Err(Dropped::Lie));
         }
     }
-    put_data(pages, skb, [last, None])
+    put_data(pages, cx, skb, (owner, [last, None]), |skb, page, span| {
+        skb.add_page(page, span.off, span.len)
+    })?;
+    Ok(())
 }

@@ -95,10 +95,10 @@ impl<'bound> Side<'bound> {
     }
 
     /// Takes the pools out of that context: the receiver will be dropped while NAPI goes on.
-    pub(crate) fn detach(&mut self) {
+    pub(crate) fn detach(&mut self, napi: NapiRef<'_>) {
         match self {
-            Self::Stack(rx) => rx.detach(),
-            Self::Program(rx) => rx.detach(),
+            Self::Stack(rx) => rx.detach(napi),
+            Self::Program(rx) => rx.detach(napi),
         }
     }
 

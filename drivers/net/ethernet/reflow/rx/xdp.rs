@@ -25,6 +25,8 @@ use super::{
         Span, //
     },
     flows,
+    note,
+    put_data,
     ring::{
         Completions,
         Probe, //
@@ -38,7 +40,6 @@ use crate::{
     counters,
     hw::{
         desc::Completion,
-        opcode::Opcode,
         regs::BufKind, //
     },
     mmio::Mmio,
@@ -64,6 +65,7 @@ use crate::{
             Verdict, //
         }, //
     },
+    tcb::Tcbs,
     tx, //
 };
 use kernel::{
@@ -81,17 +83,22 @@ const BATCH: usize = 32;
 
 const _: () = assert!(BUF_SIZE as usize <= xdp::FIRST_MAX);
 
-/// What there is of a packet when its next part comes, or why it is lost.
-type Before<'p> = Result<Option<Buff<'p>>, Dropped>;
+/// What there is of a packet when its next part comes.
+enum Before<'p> {
+    /// Nothing: the packet will come from this queue.
+    Nothing(&'p mut xdp::RxQueue),
+    /// What came so far.
+    Part(Buff<'p>),
+}
 
 /// The receive side of a queue with a program.
 pub(crate) struct Receiver<'bound> {
+    /// Lent to one packet after the other. Declared first: unregistered before the pool goes.
+    info: Option<xdp::RxQueue>,
     ring: Completions<'bound>,
     header: Cells<'bound>,
     reasm: Pages<'bound>,
     pages: Pages<'bound>,
-    /// Unregistered before the pool goes.
-    info: xdp::RxQueue,
     program: Arc<Holder>,
     /// Where packets are sent back.
     tx: Option<Arc<TxCell<tx::Ring<'bound>>>>,
@@ -103,6 +110,9 @@ pub(crate) struct Receiver<'bound> {
     mmio: Arc<Mmio<'bound>>,
     settings: Arc<Settings>,
     counters: Arc<counters::Queue>,
+    tcbs: Arc<Tcbs>,
+    /// Size of the device's flow database.
+    flows: usize,
 }
 
 impl<'bound> Receiver<'bound> {
@@ -131,7 +141,7 @@ impl<'bound> Receiver<'bound> {
             header: Cells::new(s.dev, s.mmio, s.queue.into(), BufKind::Header, cells)?,
             reasm: pages(BufKind::Reasm, log2, kept, data)?,
             pages: pages(BufKind::Packet, log2, ids, packets)?,
-            info,
+            info: Some(info),
             program: s.program.clone(),
             tx: None,
             back: KVec::with_capacity(BATCH, GFP_KERNEL)?,
@@ -140,6 +150,8 @@ impl<'bound> Receiver<'bound> {
             mmio: s.mmio.clone(),
             settings: s.settings.clone(),
             counters: s.counters.clone(),
+            tcbs: s.tcbs.clone(),
+            flows: s.flows,
         })
     }
 
@@ -166,9 +178,9 @@ impl<'bound> Receiver<'bound> {
         self.pages.pool().attach(napi);
     }
 
-    pub(super) fn detach(&mut self) {
-        self.reasm.pool().detach();
-        self.pages.pool().detach();
+    pub(super) fn detach(&mut self, napi: NapiRef<'_>) {
+        self.reasm.pool().detach(napi);
+        self.pages.pool().detach(napi);
     }
 
     pub(super) fn set_tx(&mut self, tx: Arc<TxCell<tx::Ring<'bound>>>) {
@@ -179,6 +191,7 @@ impl<'bound> Receiver<'bound> {
     pub(super) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
         let counters = self.counters.clone();
         let program = self.program.get(cx);
+        let mut info = self.info.take();
         let (mut work, budget) = (0, cx.budget());
         let mut empty = false;
         while work < budget {
@@ -194,13 +207,16 @@ impl<'bound> Receiver<'bound> {
                         counters.rx.drop_bad_completion.add(1);
                     }
                 }
-                _ if self.skip => {
-                    self.skip = c.c0.cont() != 0;
-                    drop(self.part(cx, &c, Err(Dropped::Counted)));
-                }
-                _ => self.packet(cx, program, &c, &counters),
+                _ => match &mut info {
+                    Some(info) if !self.skip => self.packet(cx, program, &c, info, &counters),
+                    _ => {
+                        self.skip = c.c0.cont() != 0;
+                        drop(self.part(cx, &c, Err(Dropped::Counted)));
+                    }
+                },
             }
         }
+        self.info = info;
         self.send_back(cx, &counters.rx);
         self.header.flush();
         let fail = self.settings.fail_pages.load(Relaxed);
@@ -215,22 +231,20 @@ impl<'bound> Receiver<'bound> {
         cx: &RxContext<'_>,
         program: Option<Program<'_>>,
         first: &Completion,
+        info: &mut xdp::RxQueue,
         counters: &counters::Queue,
     ) {
         let count = &counters.rx;
-        if let Some(opcode) = Opcode::from_raw(first.c0.opcode() as u8) {
-            if let Some(counter) = counters.opcodes.get(opcode as usize) {
-                counter.add(1);
+        let before = match decode::head(first, self.flows) {
+            Ok(head) => {
+                note(first, &head, counters, &self.tcbs);
+                Ok(Before::Nothing(info))
             }
-        }
-        count.packets.add(1);
-        count.bytes.add(first.c1.pkt_len());
-        if first.c0.csum_bad() != 0 {
-            count.csum_bad.add(1);
-        }
-        let packet = match self.gather(cx, first) {
+            Err(_) => Err(Dropped::Lie),
+        };
+        let packet = match self.gather(cx, first, before) {
             Ok(packet) => packet,
-            Err(e) => return count_drop(count, &e, 1),
+            Err(e) => return count_drop(count, e, 1),
         };
         let verdict = match program {
             Some(program) => program.run(cx, packet),
@@ -268,8 +282,9 @@ impl<'bound> Receiver<'bound> {
         &mut self,
         cx: &'p RxContext<'_>,
         first: &Completion,
+        before: Result<Before<'p>, Dropped>,
     ) -> Result<Buff<'p>, Dropped> {
-        let mut packet = self.part(cx, first, Ok(None));
+        let mut packet = self.part(cx, first, before);
         let mut more = first.c0.cont() != 0;
         while more && packet.is_ok() {
             let Some(c) = self.ring.take() else {
@@ -277,7 +292,7 @@ impl<'bound> Receiver<'bound> {
                 break;
             };
             more = c.c0.cont() != 0;
-            packet = self.part(cx, &c, packet.map(Some));
+            packet = self.part(cx, &c, packet.map(Before::Part));
         }
         // What comes behind a packet that is dropped already.
         self.skip = more;
@@ -290,25 +305,33 @@ impl<'bound> Receiver<'bound> {
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
-        before: Before<'p>,
+        before: Result<Before<'p>, Dropped>,
     ) -> Result<Buff<'p>, Dropped> {
-        match decode::item(c, matches!(before, Ok(None))) {
+        match decode::item(c, matches!(before, Ok(Before::Nothing(_)))) {
             Ok(Item::Part(Place::Full(span))) => self.whole(cx, c, before, &span),
             Ok(Item::Part(Place::Split(header, data, data2))) => {
+                let at = header.and_then(|span| self.header.claim(&span));
                 let packet = match (before, &header) {
                     // Nothing is merged here.
                     (Ok(_), _) if c.c0.segs() > 1 || c.c5.pages() != 0 => Err(Dropped::Lie),
-                    (Ok(None), Some(header)) => self.headers(cx, c, header),
-                    (Ok(Some(packet)), None) => Ok(packet),
+                    (Ok(Before::Nothing(info)), Some(span)) => {
+                        self.headers(cx, c, info, at, span.len)
+                    }
+                    (Ok(Before::Part(packet)), None) => Ok(packet),
                     (Ok(_), _) => Err(Dropped::Lie),
                     (Err(e), _) => Err(e),
                 };
-                if let Some(header) = &header {
-                    self.header.used(header);
-                }
-                self.data(cx, packet, [data, data2])
+                let spans = (decode::owner(c), [data, data2]);
+                put_data(&mut self.reasm, cx, packet, spans, |packet, page, span| {
+                    packet.add_shared(cx, page, span.off, span.len)
+                })
             }
-            _ => before.and(Err(Dropped::Lie)),
+            _ => {
+                self.header.refuse();
+                self.reasm.refuse();
+                self.pages.refuse();
+                before.and(Err(Dropped::Lie))
+            }
         }
     }
 
@@ -318,16 +341,18 @@ impl<'bound> Receiver<'bound> {
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
-        before: Before<'p>,
+        before: Result<Before<'p>, Dropped>,
         span: &Span,
     ) -> Result<Buff<'p>, Dropped> {
-        let page = self.pages.take(span.id).ok_or(Dropped::Lie)?;
+        let Some(page) = self.pages.claim_whole(span.id) else {
+            return before.and(Err(Dropped::Lie));
+        };
         let put = if span.off != 0 || u32::from(span.len) > BUF_SIZE {
             Err(page)
         } else {
             match before {
-                Ok(None) => Buff::new(cx, &self.info, page, span.len, &self.hints(c)),
-                Ok(Some(mut packet)) => packet.add(page, span.len).map(|()| packet),
+                Ok(Before::Nothing(info)) => Buff::new(cx, info, page, span.len, &self.hints(c)),
+                Ok(Before::Part(mut packet)) => packet.add(cx, page, span.len).map(|()| packet),
                 Err(e) => {
                     page.recycle(cx);
                     return Err(e);
@@ -340,40 +365,22 @@ impl<'bound> Receiver<'bound> {
         })
     }
 
-    /// The headers of a packet whose data are elsewhere.
+    /// The headers of a packet whose data are elsewhere; they lie at `at` if they were claimed.
     fn headers<'p>(
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
-        span: &Span,
+        info: &'p mut xdp::RxQueue,
+        at: Option<usize>,
+        len: u16,
     ) -> Result<Buff<'p>, Dropped> {
-        let hints = self.hints(c);
-        let (mem, off) = self.header.at(span).ok_or(Dropped::Lie)?;
+        let off = at.ok_or(Dropped::Lie)?;
         let page = self.pages.spare(cx).ok_or(Dropped::NoMem)?;
-        Buff::copied(cx, &self.info, page, (mem, off, span.len), &hints).map_err(|page| {
+        let from = (self.header.mem(), off, len);
+        Buff::copied(cx, info, page, from, &self.hints(c)).map_err(|page| {
             page.recycle(cx);
             Dropped::Lie
         })
-    }
-
-    /// The data behind headers.
-    fn data<'p>(
-        &mut self,
-        cx: &'p RxContext<'_>,
-        mut packet: Result<Buff<'p>, Dropped>,
-        spans: [Option<Span>; 2],
-    ) -> Result<Buff<'p>, Dropped> {
-        for span in spans.into_iter().flatten() {
-            packet = packet.and_then(|mut packet| {
-                let page = self.reasm.get(span.id).ok_or(Dropped::Lie)?;
-                let added = packet.add_shared(page, span.off, span.len);
-                added.map(|()| packet).map_err(|_| Dropped::Lie)
-            });
-            if span.release {
-                self.reasm.release(cx, span.id);
-            }
-        }
-        packet
     }
 
     /// What the device knows of the packet whose completion was taken last.

@@ -86,10 +86,10 @@ impl DmaDevice {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if there is no such piece.
+    /// [`EINVAL`] if there is no such piece, or if it is no memory of this device's.
     pub(crate) fn lend_part(&self, frame: &Frame, i: u32) -> Result<Mapping> {
         let mut len = 0;
-        // SAFETY: As above.
+        // SAFETY: Device and frame are valid; the helper checks `i`, and where the memory is from.
         let addr =
             unsafe { bindings::xdp_frame_lend(self.as_raw(), frame.0.as_ptr(), i, &mut len) };
         self.checked(addr, len, true)
