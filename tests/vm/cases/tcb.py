@@ -4,10 +4,12 @@
 import os
 import socket
 
+from guest import bpf
 from guest.counters import change, need_reflow, per_queue, read
 from guest.device import table, with_parameter
 from guest.harness import Waiting, case, check, equal, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
+from guest.split import OFF, ON, split_of
 from guest.traffic import InBackground, Source
 
 RPS_ENTRIES = "/proc/sys/net/core/rps_sock_flow_entries"
@@ -187,6 +189,33 @@ def out_of_order(rig):
     # The driver lets some time pass before it tries again.
     until("a block that did not apply to be set again or handed back", mended, limit=8)
     _applies_again(rig, connection, queue)
+
+
+@case(claims=(24, 26), limit=60)
+def applies_with_a_program(rig):
+    """With an XDP program and header split packets say whether their block applied, too, and a
+    block that became stale is set again. Without the split it steers, and no more."""
+    need_reflow(rig)
+    split = split_of(rig)
+    split.set(ON, 0)
+    program = bpf.Program(bpf.Code().leave(bpf.PASS), frags=True)
+    rig.defer(program.close)
+    rig.defer(bpf.detach, rig.device)
+    bpf.attach(rig.device, program)
+    rig.wait_link()
+    connection, queue, _ = _pinned(rig, 4)
+    _applies_again(rig, connection, queue)
+    split.set(OFF)
+    stats = _moved(rig, connection)
+    applied, missed = _summaries(rig, stats)
+    equal("packets that the block applied to without the split", sum(applied), 0)
+    equal("the device's own count", stats["hw_tcb_not_applied"], sum(missed))
+    check(missed[queue] > 0, f"the block steered {missed}, by queue")
+    # What it missed made it stale.
+    before = read(rig)
+    split.set(ON, 0)
+    _applies_again(rig, connection, queue)
+    check(change(before, read(rig))["tcb_set_again"] > 0, "the block was not set again")
 
 
 @case(claims=(24,), limit=60)
