@@ -75,7 +75,7 @@ pub(crate) struct Queue<'bound> {
     switch: Switch<'bound>,
     /// `None` while the receive memory is being exchanged.
     rx: Option<rx::Side<'bound>>,
-    tx: tx::Cleaner,
+    tx: tx::Cleaner<'bound>,
     /// The other side of the transmit ring.
     ring: Option<Arc<TxCell<tx::Ring<'bound>>>>,
     counters: Arc<counters::Queue>,
@@ -156,7 +156,7 @@ impl<'bound> Queue<'bound> {
         mmio: &Arc<Mmio<'bound>>,
         queue: usize,
         rx: rx::Side<'bound>,
-        tx: tx::Cleaner,
+        tx: tx::Cleaner<'bound>,
         counters: Arc<counters::Queue>,
     ) -> Result<Self> {
         let probe = ProbeSlot::new()?;
@@ -281,9 +281,9 @@ impl<'bound> Poll for Queue<'bound> {
         }
     }
 
-    fn detached(&mut self) {
+    fn detached(&mut self, napi: NapiRef<'_>) {
         if let Some(rx) = &mut self.rx {
-            rx.detach();
+            rx.detach(napi);
         }
     }
 
@@ -293,9 +293,9 @@ impl<'bound> Poll for Queue<'bound> {
     }
 
     fn poll(&mut self, shared: &Self::Shared, cx: &RxContext<'_>) -> Outcome {
-        let seen = self.tx.poll(cx);
+        let sent = self.tx.poll(cx);
         self.counters.rx.polls.add(1);
-        let mut done = QueueDoorbell(0).with_tx_seen(seen.raw());
+        let mut done = QueueDoorbell(0).with_tx_seen(sent.seen.raw());
         let (mut work, mut again, mut retry) = (0, false, false);
         let (mut consumed, mut half) = (self.freed, u16::MAX);
         if let Some(rx) = &mut self.rx {
@@ -313,13 +313,15 @@ impl<'bound> Poll for Queue<'bound> {
             shared.mmio.write(shared.reg, done.0);
             self.freed = consumed;
         }
-        let idle = work == 0 && !again && seen == self.tx_seen;
-        self.tx_seen = seen;
+        let idle = work == 0 && !again && sent.seen == self.tx_seen;
+        self.tx_seen = sent.seen;
         Outcome {
             work,
             again,
             retry,
-            rest: self.is_useless(idle, cx.interrupted()),
+            // A device that contradicts itself would raise the interrupt at once, for ever: it is
+            // looked at now and then.
+            rest: self.is_useless(idle, cx.interrupted()) || sent.lie,
             token: done.with_arm(1).0,
         }
     }

@@ -7,6 +7,9 @@
 //! passed it.
 
 mod frames;
+mod probe;
+mod progress;
+mod wire;
 
 use crate::{
     counters,
@@ -45,6 +48,12 @@ use crate::{
         }, //
     }, //
 };
+pub(crate) use probe::Probe;
+use wire::{
+    OnWire,
+    Sums, //
+};
+
 use kernel::{
     device::{
         self,
@@ -98,26 +107,11 @@ enum Sent {
 }
 
 /// What a packet becomes on the wire.
-#[derive(Clone, Copy, Default)]
-struct OnWire {
-    frames: u32,
-    bytes: u32,
-}
-
-impl OnWire {
-    /// Counts the headers that each segment repeats.
-    fn new(info: &TxInfo) -> Self {
-        if info.gso == 0 {
-            return Self {
-                frames: 1,
-                bytes: info.len,
-            };
-        }
-        let frames = u32::from(info.gso_segs.max(1));
-        Self {
-            frames,
-            bytes: info.len + (frames - 1) * u32::from(info.hdr_len),
-        }
+fn on_wire(info: &TxInfo) -> OnWire {
+    if info.gso == 0 {
+        OnWire::whole(info.len)
+    } else {
+        OnWire::cut(info.len, info.gso_segs, info.hdr_len)
     }
 }
 
@@ -125,13 +119,12 @@ impl OnWire {
 pub(crate) struct Ring<'bound> {
     desc: Arc<Words>,
     log2: u32,
-    /// Bus address of the word that the device writes its index to; the memory is the cleaner's.
-    write_back: u64,
     queue: usize,
     slots: spsc::Producer<Slot>,
     tail: Index,
     /// Tail that the device was last told.
     rung: Index,
+    probe: Arc<Probe<'bound>>,
     mappings: Mappings,
     dma: Arc<DmaDevice>,
     mmio: Arc<Mmio<'bound>>,
@@ -139,14 +132,25 @@ pub(crate) struct Ring<'bound> {
 }
 
 /// The side of NAPI.
-pub(crate) struct Cleaner {
+pub(crate) struct Cleaner<'bound> {
     /// Keeps the descriptors as long as the device may read them.
     _desc: Arc<Words>,
-    write_back: Words,
+    probe: Arc<Probe<'bound>>,
     slots: spsc::Consumer<Slot>,
     head: Index,
+    /// What the device said last cannot be true.
+    lie: bool,
     dma: Arc<DmaDevice>,
     counters: Arc<counters::Queue>,
+}
+
+/// How far a clean-up came.
+pub(crate) struct Cleaned {
+    /// Index up to which the device is done, as far as that can be true.
+    pub(crate) seen: Index,
+    /// What the device says of its progress cannot be true. It takes what it says for news until
+    /// it says something else, so it is not to be asked for an interrupt.
+    pub(crate) lie: bool,
 }
 
 /// Makes both sides of queue `queue` with a ring of `2^log2` descriptors; the device does not hear
@@ -156,24 +160,24 @@ pub(crate) struct Cleaner {
 ///
 /// [`ENOMEM`].
 pub(crate) fn new<'bound>(
-    dev: &device::Device<Bound>,
+    dev: &'bound device::Device<Bound>,
     dma: &Arc<DmaDevice>,
     mmio: &Arc<Mmio<'bound>>,
     queue: usize,
     log2: u32,
     counters: &Arc<counters::Queue>,
-) -> Result<(Ring<'bound>, Cleaner)> {
+) -> Result<(Ring<'bound>, Cleaner<'bound>)> {
     let desc = Arc::new(Words::new(dev, log2 + 2)?, GFP_KERNEL)?;
-    let write_back = Words::new(dev, 0)?;
+    let probe = Arc::new(Probe::new(dev)?, GFP_KERNEL)?;
     let (producer, consumer) = spsc::channel(log2)?;
     let ring = Ring {
         desc: desc.clone(),
         log2,
-        write_back: write_back.dma_address(),
         queue,
         slots: producer,
         tail: Index::ZERO,
         rung: Index::ZERO,
+        probe: probe.clone(),
         mappings: Mappings::new(),
         dma: dma.clone(),
         mmio: mmio.clone(),
@@ -181,9 +185,10 @@ pub(crate) fn new<'bound>(
     };
     let cleaner = Cleaner {
         _desc: desc,
-        write_back,
+        probe,
         slots: consumer,
         head: Index::ZERO,
+            lie: false,
         dma: dma.clone(),
         counters: counters.clone(),
     };
@@ -293,7 +298,7 @@ impl Ring<'_> {
         let mmio = &self.mmio;
         mmio.write_addr(reg(regs::TX_LO), reg(regs::TX_HI), self.desc.dma_address());
         mmio.write(reg(regs::TX_SIZE), self.log2);
-        mmio.write_addr(reg(regs::TX_WB_LO), reg(regs::TX_WB_HI), self.write_back);
+        mmio.write_addr(reg(regs::TX_WB_LO), reg(regs::TX_WB_HI), self.probe.write_back());
     }
 
     /// Sends a packet, or drops it.
@@ -332,7 +337,7 @@ impl Ring<'_> {
             self.counters.tx_queued.drop_map.add(1);
             return Err((skb, DropReason::NoMem));
         }
-        let wire = OnWire::new(&info);
+        let wire = on_wire(&info);
         self.put(Sent::Skb(skb), &info, wire);
         cx.sent(wire.bytes);
         Ok(())
@@ -388,6 +393,7 @@ impl Ring<'_> {
 
     fn ring_doorbell(&mut self) {
         if self.rung != self.tail {
+            self.probe.set_rung(self.tail);
             // The register write is ordered after the descriptors.
             self.mmio
                 .write(queue_reg(self.queue, regs::TX_TAIL), self.tail.raw());
@@ -397,26 +403,41 @@ impl Ring<'_> {
     }
 }
 
-impl Cleaner {
-    /// Ends all packets that the device is done with; returns the index up to which it is. Frames,
-    /// and all behind them, wait for a context that allows for freeing them.
-    pub(crate) fn poll(&mut self, cx: &TxContext<'_>) -> Index {
-        let seen = Index::from_raw(self.write_back.read(0) as u32);
-        let done = seen.since(self.head);
-        if done == 0 {
-            return seen;
+impl<'bound> Cleaner<'bound> {
+    /// The ring as an onlooker sees it.
+    pub(crate) fn probe(&self) -> &Arc<Probe<'bound>> {
+        &self.probe
+    }
+
+    /// Ends all packets that the device is done with. Frames, and all behind them, wait for a
+    /// context that allows for freeing them.
+    pub(crate) fn poll(&mut self, cx: &TxContext<'_>) -> Cleaned {
+        let now = self.probe.progress(self.head);
+        let Some(done) = now.done() else {
+            // Counted once, not with each look at it.
+            if !core::mem::replace(&mut self.lie, true) {
+                self.counters.tx_done.bad_completion.add(1);
+            }
+            return Cleaned {
+                seen: self.head,
+                lie: true,
+            };
+        };
+        self.lie = false;
+        if done != 0 {
+            self.clean(cx, done);
         }
-        if u32::from(done) > self.slots.len() {
-            // What was seen before still holds; the lie is not passed back.
-            self.counters.tx_done.bad_completion.add(1);
-            return self.head;
+        Cleaned {
+            seen: self.head,
+            lie: false,
         }
-        // The device wrote the index after it had read the packets.
-        let mut wire = OnWire::default();
-        // What of it was cut into segments.
-        let (mut large, mut segments) = (0, 0);
+    }
+
+    fn clean(&mut self, cx: &TxContext<'_>, done: u16) {
+        let mut sums = Sums::default();
         // What the stack is to hear of: it does not know of frames.
-        let (mut packets, mut bytes) = (0, 0);
+        let (mut packets, mut bytes) = (0, 0_u64);
+        let mut head = self.head;
         let mut frames = cx.rx().map(FrameBulk::new);
         for _ in 0..done {
             if frames.is_none() && self.slots.peek().is_some_and(Slot::ends_frame) {
@@ -425,21 +446,16 @@ impl Cleaner {
             let Some(slot) = self.slots.pop() else {
                 break;
             };
-            self.head = self.head.add(1);
+            head = head.add(1);
             self.dma.unmap(slot.mapping);
             let Some((what, was)) = slot.end else {
                 continue;
             };
-            wire.frames += was.frames;
-            wire.bytes += was.bytes;
-            if was.frames > 1 {
-                large += 1;
-                segments += was.frames;
-            }
+            sums.add(was);
             match what {
                 Sent::Skb(skb) => {
                     packets += 1;
-                    bytes += was.bytes;
+                    bytes += u64::from(was.bytes);
                     skb.consume(cx);
                 }
                 Sent::Frame(frame) => {
@@ -449,18 +465,26 @@ impl Cleaner {
                 }
             }
         }
-        let count = &self.counters.tx_done;
-        count.packets.add(wire.frames.into());
-        count.bytes.add(wire.bytes.into());
-        count.hw_gso_packets.add(large);
-        count.hw_gso_wire_packets.add(segments.into());
+        drop(frames);
+        self.gone_to(head, &sums);
         self.wake(cx, packets, bytes);
-        seen
     }
 
-    fn wake(&self, cx: &TxContext<'_>, packets: u32, bytes: u32) {
+    /// Takes note that packets were sent up to `head`.
+    fn gone_to(&mut self, head: Index, sums: &Sums) {
+        self.head = head;
+        self.probe.set_head(head);
+        let count = &self.counters.tx_done;
+        count.packets.add(sums.frames);
+        count.bytes.add(sums.bytes);
+        count.hw_gso_packets.add(sums.large);
+        count.hw_gso_wire_packets.add(sums.segments);
+    }
+
+    fn wake(&self, cx: &TxContext<'_>, packets: u32, bytes: u64) {
         let queue = cx.tx_queue();
-        queue.completed(packets, bytes);
+        // Byte queue limits count modulo 2^32.
+        queue.completed(packets, bytes as u32);
         // Pairs with the barrier in `Ring::stop_if_full`.
         barrier::smp_mb(barrier::Full);
         if queue.is_stopped() && self.slots.free() >= START_AT {
@@ -470,7 +494,7 @@ impl Cleaner {
     }
 }
 
-impl Drop for Cleaner {
+impl Drop for Cleaner<'_> {
     fn drop(&mut self) {
         // The device has been stopped: what it did not send is dropped.
         while let Some(slot) = self.slots.pop() {

@@ -30,6 +30,10 @@ mod place;
 mod red;
 #[path = "../../../../drivers/net/ethernet/reflow/tcb/strikes.rs"]
 mod strikes;
+#[path = "../../../../drivers/net/ethernet/reflow/tx/progress.rs"]
+mod progress;
+#[path = "../../../../drivers/net/ethernet/reflow/tx/wire.rs"]
+mod wire;
 
 #[cfg(test)]
 mod resegment;

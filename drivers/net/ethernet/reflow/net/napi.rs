@@ -61,7 +61,7 @@ pub(crate) trait Poll: Send {
 
     /// Called once, when no poll can run any more, in process context: page pools are to be taken
     /// out of the context of the instance, which goes an RCU grace period later.
-    fn detached(&mut self);
+    fn detached(&mut self, napi: NapiRef<'_>);
 
     /// Frees what was sent, for netpoll: with interrupts off, possibly in a hard interrupt. The
     /// device must not take this for the end of a poll: none will follow.
@@ -437,8 +437,9 @@ impl<P: Poll> Vector<P> {
 impl<P: Poll> Drop for Vector<P> {
     fn drop(&mut self) {
         self.stop();
+        let napi = self.napi_ref();
         if let Some(poll) = self.poll_mut() {
-            poll.detached();
+            poll.detached(napi);
         }
         // SAFETY: The instance is registered and not enabled; the lock is held by the safety
         // requirement of `new`. This waits for an RCU grace period: whoever gives a page back on

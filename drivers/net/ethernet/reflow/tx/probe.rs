@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A transmit ring as an onlooker sees it: from any context, without a lock.
+
+use super::progress::Progress;
+use crate::{
+    hw::index::Index,
+    net::dma::Words, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        barrier, //
+    }, //
+};
+
+/// What both sides of a ring publish of their progress, beside what the device writes.
+///
+/// A ring that stands still while the device owes something has [`Probe::outstanding`] above 0 and
+/// does not change; one that nobody cleans up, because an interrupt was lost, say, has
+/// [`Probe::pending`] for long.
+pub(crate) struct Probe<'bound> {
+    /// The word that the device writes.
+    write_back: Words,
+    head: Atomic<u32>,
+    rung: Atomic<u32>,
+    /// The memory is the device's: it must not outlive the binding.
+    _bound: PhantomData<&'bound ()>,
+}
+
+impl<'bound> Probe<'bound> {
+    /// A ring at its start. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(super) fn new(dev: &'bound device::Device<Bound>) -> Result<Self> {
+        Ok(Self {
+            write_back: Words::new(dev, 0)?,
+            head: Atomic::new(0),
+            rung: Atomic::new(0),
+            _bound: PhantomData,
+        })
+    }
+
+    /// Bus address of the word that the device writes.
+    pub(super) fn write_back(&self) -> u64 {
+        self.write_back.dma_address()
+    }
+
+    /// Publishes how far the ring is cleaned up.
+    #[inline]
+    pub(super) fn set_head(&self, head: Index) {
+        self.head.store(head.raw(), Release);
+    }
+
+    /// Publishes how far the device is being told; to be called before it is.
+    #[inline]
+    pub(super) fn set_rung(&self, rung: Index) {
+        self.rung.store(rung.raw(), Release);
+    }
+
+    /// How far the ring has come, for whoever cleans it up and has come to `head`.
+    #[inline]
+    pub(super) fn progress(&self, head: Index) -> Progress {
+        let written = Index::from_raw(self.write_back.read(0) as u32);
+        // What the device was told before it wrote this is read after it, and so is all that the
+        // device did before.
+        barrier::dma_mb(barrier::Read);
+        let rung = Index::from_raw(self.rung.load(Acquire));
+        Progress {
+            head,
+            written,
+            rung,
+        }
+    }
+
+}
+
+#[expect(dead_code, reason = "for who watches over the queues")]
+impl Probe<'_> {
+    /// How far the ring has come, as far as one can tell who looks on. One who is held up in between
+    /// for a whole round of the indices may see a lie: look twice.
+    fn look(&self) -> Progress {
+        // Read first: what is cleaned up was written back before, so no lie is seen where there is
+        // none.
+        self.progress(Index::from_raw(self.head.load(Acquire)))
+    }
+
+    /// Whether the device is done with something that nobody has cleaned up yet. In any context.
+    pub(crate) fn pending(&self) -> bool {
+        self.look().done().is_some_and(|done| done != 0)
+    }
+
+    /// Descriptors that the device was told of and is not done with. In any context.
+    pub(crate) fn outstanding(&self) -> u16 {
+        self.look().outstanding()
+    }
+
+    /// Whether what the device says of its progress cannot be true. In any context.
+    pub(crate) fn lies(&self) -> bool {
+        self.look().done().is_none()
+    }
+}
