@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 """The transmit ring: full, longer packets than it has room for, and what is counted."""
 
+import errno
 import hashlib
 import socket
 import struct
 
+from guest.child import Child
 from guest.counters import change, need_reflow, per_queue, read
-from guest.frames import ACK, IPV4, TCP, ethernet, ipv4, tcp
-from guest.harness import case, check, equal
+from guest.frames import ACK, IPV4, LOCAL_EXPERIMENT, TCP, ethernet, ipv4, tcp
+from guest.harness import case, check, equal, settle
 from guest.net import ADDRESS, DUT, FAMILY, PEER, SOL_PACKET
 from guest.traffic import bulk, datagrams
 
-PACKET_VNET_HDR = 15
+PACKET_VNET_HDR, PACKET_QDISC_BYPASS = 15, 20
 NEEDS_CSUM, GSO_TCPV4 = 1, 1
 UDP_SEGMENT = 103
 SO_RCVBUFFORCE = 33
@@ -121,3 +123,60 @@ def longer_than_the_ring(rig):
                 expected += len(frame) - 54
     _stopped(rig, before)
     _all_queues_send(rig)
+
+
+# Numbers that the sender below shares: frames handed to the driver, and whether to end.
+HANDED_OVER, END = 0, 1
+
+
+def _blast(words, device, frame):
+    """Hand a frame to the driver as often as it goes, past what could drop it before."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
+        out.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        out.bind((device, 0))
+        while not words[END]:
+            try:
+                out.send(frame)
+                words[HANDED_OVER] += 1
+            except OSError as why:
+                # The queue is stopped: the driver has not seen the frame.
+                if why.errno not in (errno.ENOBUFS, errno.ENETDOWN, errno.ENXIO):
+                    raise
+
+
+@case(claims=(8,), limit=60)
+def accounted_over_changes(rig):
+    """Every frame that is handed over while queues are made anew is sent or counted as dropped."""
+    need_reflow(rig)
+    said = rig.run(DUT, "ethtool", "-l", rig.device).split("Current hardware settings:")[1]
+    queues = next(line.split()[1] for line in said.split("\n") if line.startswith("Combined:"))
+    rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", queues)
+    _ring(rig, 512)
+    # Known neighbours would be asked again some time.
+    rig.forget_neighbours()
+    before, totals, came = read(rig), rig.totals(DUT), rig.totals(PEER)["rx_packets"]
+    frame = ethernet(rig.peer_mac, rig.mac, LOCAL_EXPERIMENT, bytes(900))
+    sender = Child(_blast, rig.device, frame)
+    rig.defer(sender.end)
+    try:
+        sender.wait_for("the first frame to be handed over", HANDED_OVER)
+        for number in range(12):
+            rig.run(DUT, "ethtool", "-L", rig.device, "combined", str(1 + number % int(queues)))
+            rig.run(DUT, "ethtool", "-G", rig.device, "tx", str((256, 1024)[number % 2]))
+            sender.alive()
+    finally:
+        sender.words[END] = 1
+    sender.finish()
+
+    def off():
+        now, sums = change(before, read(rig)), rig.totals(DUT)
+        dropped = sum(sum(per_queue(rig, now, "tx", what))
+                      for what in ("drop_map", "drop_full", "drop_down"))
+        seen = {"handed over": sender.words[HANDED_OVER], "dropped": dropped,
+                "sent": sums["tx_packets"] - totals["tx_packets"],
+                "arrived": rig.totals(PEER)["rx_packets"] - came}
+        total_dropped = sums["tx_dropped"] - totals["tx_dropped"]
+        good = (seen["handed over"] == seen["sent"] + dropped and seen["sent"] == seen["arrived"]
+                and total_dropped >= dropped)
+        return None if good else {**seen, "tx_dropped": total_dropped}
+    settle("handed over = sent + dropped, and sent = arrived", off)

@@ -102,7 +102,7 @@ counters! {
 }
 
 counters! {
-    /// Transmit counters of a queue that its NAPI instance writes.
+    /// Transmit counters of a queue that its NAPI instance writes, and who takes the queue down.
     TxDone:
     /// Packets sent.
     packets,
@@ -114,8 +114,11 @@ counters! {
     hw_gso_wire_packets,
     /// Times that the queue was woken.
     wakes,
-    /// Transmit completions that cannot be true.
+    /// Times that what the device said of its progress could not be true.
     bad_completion,
+    /// Packets that were on the ring and had not been sent when the queue was taken down or made
+    /// anew.
+    drop_down,
 }
 
 counters! {
@@ -164,4 +167,18 @@ pub(crate) struct Queue {
     pub(crate) tx_queued: TxQueued,
     /// Transmit, on the way out.
     pub(crate) tx_done: TxDone,
+}
+
+impl Queue {
+    /// Packets and frames to be sent that were not.
+    pub(crate) fn tx_dropped(&self) -> u64 {
+        [
+            &self.tx_queued.drop_map,
+            &self.tx_queued.drop_full,
+            &self.tx_done.drop_down,
+            &self.rx.xdp_tx_full,
+        ]
+        .iter()
+        .fold(0, |sum, c| sum.wrapping_add(c.read()))
+    }
 }

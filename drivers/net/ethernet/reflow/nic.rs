@@ -551,9 +551,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
             s.tx_packets += c.tx_done.packets.read();
             s.tx_bytes += c.tx_done.bytes.read();
             s.rx_dropped = sum(&[s.rx_dropped, dropped, c.rx.drop_down.read()]);
-            s.tx_dropped += c.tx_queued.drop_map.read()
-                + c.tx_queued.drop_full.read()
-                + c.rx.xdp_tx_full.read();
+            s.tx_dropped += c.tx_dropped();
         }
         for queue in 0..self.caps.queues() as usize {
             let missed = self.hw.queue(queue, HwQueue::Missed);

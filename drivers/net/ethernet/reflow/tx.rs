@@ -496,13 +496,32 @@ impl<'bound> Cleaner<'bound> {
 
 impl Drop for Cleaner<'_> {
     fn drop(&mut self) {
-        // The device has been stopped: what it did not send is dropped.
+        // The device has been stopped, and has written how far it came.
+        let done = self.probe.progress(self.head).done().unwrap_or(0);
+        let (mut sums, mut dropped) = (Sums::default(), 0);
+        let mut taken = 0;
         while let Some(slot) = self.slots.pop() {
             self.dma.unmap(slot.mapping);
-            // A frame goes back to where it came from when it is dropped.
-            if let Some((Sent::Skb(skb), _)) = slot.end {
-                skb.drop_with(DropReason::NotReady);
+            taken += 1;
+            let sent = taken <= u32::from(done);
+            match slot.end {
+                Some((what, was)) if sent => {
+                    sums.add(was);
+                    if let Sent::Skb(skb) = what {
+                        skb.consume_stopped();
+                    }
+                }
+                // A frame goes back to where it came from when it is dropped.
+                Some((what, _)) => {
+                    dropped += 1;
+                    if let Sent::Skb(skb) = what {
+                        skb.drop_with(DropReason::NotReady);
+                    }
+                }
+                None => {}
             }
         }
+        self.gone_to(self.head.add(done), &sums);
+        self.counters.tx_done.drop_down.add(dropped);
     }
 }

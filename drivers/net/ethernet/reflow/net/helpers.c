@@ -278,6 +278,11 @@ void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
 		info->vlan_tci = skb_vlan_tag_get(skb);
 }
 
+void reflow_rust_helper_dev_consume_skb_any(struct sk_buff *skb)
+{
+	dev_consume_skb_any(skb);
+}
+
 int reflow_rust_helper_skb_linearize(struct sk_buff *skb)
 {
 	return skb_linearize(skb);

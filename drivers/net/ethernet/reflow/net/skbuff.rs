@@ -125,6 +125,13 @@ impl TxSkb {
         unsafe { bindings::napi_consume_skb(this.0.as_ptr(), cx.raw_budget()) };
     }
 
+    /// Ends a packet that was sent, outside a poll. In any context.
+    pub(crate) fn consume_stopped(self) {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: The packet is owned and given up.
+        unsafe { bindings::dev_consume_skb_any(this.0.as_ptr()) };
+    }
+
     /// Ends a packet that was not sent.
     pub(crate) fn drop_with(self, reason: DropReason) {
         let this = core::mem::ManuallyDrop::new(self);
