@@ -3,20 +3,23 @@
 
 import errno
 import hashlib
+import select
 import socket
 import struct
+import time
 
 from guest.child import Child
 from guest.counters import change, need_reflow, per_queue, read
 from guest.frames import ACK, IPV4, LOCAL_EXPERIMENT, TCP, ethernet, ipv4, tcp
-from guest.harness import case, check, equal, settle
+from guest.harness import Waiting, case, check, equal, settle
 from guest.net import ADDRESS, DUT, FAMILY, PEER, SOL_PACKET
 from guest.traffic import bulk, datagrams
 
 PACKET_VNET_HDR, PACKET_QDISC_BYPASS = 15, 20
 NEEDS_CSUM, GSO_TCPV4 = 1, 1
 UDP_SEGMENT = 103
-SO_RCVBUFFORCE = 33
+SO_RCVBUFFORCE, SO_TIMESTAMPING = 33, 37
+TX_SOFTWARE, SOFTWARE = 2, 16
 # Nobody's, so that the partner's stack does not answer.
 NOBODY = "192.0.2.77"
 
@@ -180,3 +183,41 @@ def accounted_over_changes(rig):
                 and total_dropped >= dropped)
         return None if good else {**seen, "tx_dropped": total_dropped}
     settle("handed over = sent + dropped, and sent = arrived", off)
+
+
+def _stamps(sock, count, limit=5):
+    """Return so many transmit time stamps of a socket, in seconds."""
+    found = []
+    while len(found) < count:
+        ready = select.poll()
+        ready.register(sock, select.POLLERR)
+        check(ready.poll(limit * 1000 * Waiting.scale),
+              f"{len(found)} of {count} time stamps came")
+        _, control, _, _ = sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)
+        for level, kind, data in control:
+            if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING):
+                seconds, nanoseconds = struct.unpack("qq", data[:16])
+                found.append(seconds + nanoseconds / 1e9)
+    return found
+
+
+@case(limit=30)
+def time_stamps(rig):
+    """A socket that asks when its data went to the device is told; ethtool says that it may ask."""
+    said = rig.run(DUT, "ethtool", "-T", rig.device)
+    check("software-transmit" in said, f"ethtool -T: {said}")
+    for version in (4, 6):
+        family = FAMILY[version]
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            with rig.socket(PEER, family, kind) as sink, rig.socket(DUT, family, kind) as source:
+                sink.bind((ADDRESS[PEER, version], 0))
+                if kind == socket.SOCK_STREAM:
+                    sink.listen()
+                source.connect(sink.getsockname()[:2])
+                source.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE)
+                start = time.time()
+                for size in (1, 1000, 1400):
+                    source.send(bytes(size))
+                    stamp, = _stamps(source, 1)
+                    check(start <= stamp <= time.time(),
+                          f"a time stamp of {stamp} s is not between sending and now")

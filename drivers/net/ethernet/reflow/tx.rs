@@ -338,6 +338,7 @@ impl Ring<'_> {
             return Err((skb, DropReason::NoMem));
         }
         let wire = on_wire(&info);
+        skb.time_stamp();
         self.put(Sent::Skb(skb), &info, wire);
         cx.sent(wire.bytes);
         Ok(())

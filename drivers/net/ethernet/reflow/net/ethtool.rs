@@ -171,6 +171,7 @@ impl<T: device::Operations> Adapter<T> {
             | bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK,
         get_drvinfo: Some(Self::get_drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
+        get_ts_info: Some(bindings::ethtool_op_get_ts_info),
         get_sset_count: Some(Self::get_sset_count),
         get_strings: Some(Self::get_strings),
         get_ethtool_stats: Some(Self::get_ethtool_stats),

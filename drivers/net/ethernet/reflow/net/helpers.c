@@ -283,6 +283,11 @@ void reflow_rust_helper_dev_consume_skb_any(struct sk_buff *skb)
 	dev_consume_skb_any(skb);
 }
 
+void reflow_rust_helper_skb_tx_timestamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+
 int reflow_rust_helper_skb_linearize(struct sk_buff *skb)
 {
 	return skb_linearize(skb);

@@ -103,6 +103,15 @@ impl TxSkb {
         info
     }
 
+    /// Takes the time at which the packet goes to the device, for a socket that asks for it. To be
+    /// called right before that.
+    #[inline]
+    pub(crate) fn time_stamp(&self) {
+        // SAFETY: The packet is valid by the type invariant, and the device has not seen it, so it
+        // is not freed meanwhile.
+        unsafe { bindings::skb_tx_timestamp(self.0.as_ptr()) };
+    }
+
     /// Copies all of the packet to its linear part. In any context.
     ///
     /// # Errors
