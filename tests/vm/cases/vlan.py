@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tagged frames, with the kernel's own 8021q at both ends."""
 
+from guest.counters import change, read
 from guest.frames import IPV4, UDP, VLAN, ethernet, ipv4, udp
-from guest.harness import case, check
+from guest.harness import case, check, equal
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest import traffic
 
@@ -50,6 +51,29 @@ def beside_untagged(rig):
                                   address=TAGGED)
     traffic.bulk(rig, PEER, 4, flows=4, size=1 << 19, address=OUTER)
     tagged.finish(20)
+
+
+@case(limit=30)
+def in_service_tag(rig):
+    """802.1Q in 802.1ad, MTU 1500 everywhere: full frames go both ways, and none is a giant."""
+    for side in (DUT, PEER):
+        rig.defer(rig.ip, side, "link del service")
+        rig.ip(side, f"link add link {rig.name(side)} name service type vlan proto 802.1ad id 20",
+               "link add link service name customer type vlan id 30",
+               "link set service up", "link set customer up",
+               f"addr add {TAGGED[side, 4]}/24 dev customer",
+               f"addr add {TAGGED[side, 6]}/64 dev customer nodad")
+    rig.defer(ADDRESS.update, OUTER)
+    ADDRESS.update(TAGGED)
+    before = read(rig)
+    for side, version, size in ((DUT, 4, 1472), (PEER, 4, 1472), (DUT, 6, 1452), (PEER, 6, 1452)):
+        rig.echo(side, version, count=2, size=size, whole=True)
+    for side in (DUT, PEER):
+        traffic.bulk(rig, side, 4, flows=2, size=1 << 19)
+    if rig.is_reflow:
+        seen = change(before, read(rig))
+        equal("giants and frames not sent",
+              (seen["hw_rx_giants"], seen["hw_tx_errors"]), (0, 0))
 
 
 @case(limit=15)

@@ -90,8 +90,9 @@ use kernel::{
     }, //
 };
 
-/// Bytes of an Ethernet header and two VLAN tags less the one that does not count.
-const FRAME_OVERHEAD: u32 = netdev::ETH_HLEN + 4;
+/// Bytes of an Ethernet header and two VLAN tags of any kind, beside a first tag 0x8100, which does
+/// not count.
+const FRAME_OVERHEAD: u32 = netdev::ETH_HLEN + 2 * netdev::VLAN_HLEN;
 /// Fewest entries of the flow database that can be set.
 const FLOWS_MIN: u32 = 16;
 /// Most entries of the flow database that the driver works with, as a power of two.
@@ -415,8 +416,6 @@ impl Queues for Nic<'_> {
 impl xdp::Operations for Nic<'_> {
     const MAX_MTU: u32 = MAX_MTU;
     const SINGLE_MTU: u32 = rx::xdp::BUF_SIZE - FRAME_OVERHEAD;
-    const SINGLE_MTU_WHY: &'static CStr =
-        c"a program without fragments needs an MTU of 2030 at most: lower it, or use xdp.frags";
 
     fn xdp_program(&self) -> &Holder {
         &self.program

@@ -64,6 +64,8 @@ pub(crate) type MacAddr = [u8; 6];
 
 /// Bytes of an Ethernet header.
 pub(crate) const ETH_HLEN: u32 = bindings::ETH_HLEN;
+/// Bytes of a VLAN tag.
+pub(crate) const VLAN_HLEN: u32 = bindings::VLAN_HLEN;
 
 /// Feature bits of a device that drivers using this layer may offer.
 pub(crate) mod features {

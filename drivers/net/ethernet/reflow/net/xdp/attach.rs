@@ -59,8 +59,6 @@ pub(crate) trait Operations {
     const MAX_MTU: u32;
     /// Largest MTU at which every packet fits one buffer.
     const SINGLE_MTU: u32;
-    /// Why a program that cannot deal with fragments was refused at a larger MTU.
-    const SINGLE_MTU_WHY: &'static CStr;
 
     /// Where the program is kept that polls run.
     fn xdp_program(&self) -> &Holder;
@@ -194,7 +192,11 @@ impl<T: device::Operations> Adapter<T> {
             return Ok(());
         };
         if !prog.has_frags() && device.mtu() > T::SINGLE_MTU {
-            return Err(Refused::new(EINVAL, T::SINGLE_MTU_WHY).tell(extack));
+            extack.say_fmt(fmt!(
+                "the MTU must be {} at most, or the program able to do fragments (xdp.frags)",
+                T::SINGLE_MTU
+            ));
+            return Err(EINVAL);
         }
         if holder.is_set() {
             return Ok(());
