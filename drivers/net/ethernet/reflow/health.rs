@@ -57,6 +57,9 @@ const STATS_LOOKS: u32 = 3;
 
 /// Looks in a row at which something waits for a poll, after which its interrupt was lost.
 const LOST_LOOKS: u64 = 2;
+/// Looks in a row with packets to send of which none leaves, after which they never will. Sooner
+/// than the core, whose patience is five seconds, and for one packet as for a full ring.
+const STUCK_LOOKS: u64 = 3;
 /// Looks in a row at which a queue is dry, after which its memory is lost.
 const DRY_LOOKS: u64 = 2;
 /// Interrupts for nothing between two looks that are too many.
@@ -82,6 +85,10 @@ pub(crate) struct SeenQueue {
     polls: Looked,
     /// Looks in a row at which something waited to be polled, and no poll came.
     waiting: Looked,
+    /// Packets sent.
+    sent: Looked,
+    /// Looks in a row at which the device had packets to send and none left.
+    stuck: Looked,
     /// Packets received, and pages that could not be allocated.
     packets: Looked,
     alloc_fail: Looked,
@@ -209,14 +216,17 @@ impl Nic<'_> {
                 ),
             );
         }
-        if watched.timed_out {
+        let counters = self.counters.get(queue)?;
+        let sent = counters.tx_done.packets.read();
+        let outstanding = shared.tx.outstanding() != 0 && !watched.scheduled;
+        if watched.timed_out || shared.seen.is_stuck(outstanding, sent) {
             return finding(
                 TX,
                 restart,
                 fmt!("packets do not leave queue {queue}; restarting it"),
             );
         }
-        let count = &self.counters.get(queue)?.rx;
+        let count = &counters.rx;
         if seen_too_many(&shared.seen, count.irq_useless.read()) {
             return finding(
                 RX,
@@ -233,7 +243,7 @@ impl Nic<'_> {
             );
         }
         let polled = shared.seen.polls.changed(count.polls.read());
-        let waits = !polled && !watched.scheduled && shared.probe.has_news();
+        let waits = !polled && !watched.scheduled && (shared.rx.has_news() || shared.tx.pending());
         shared.seen.waiting.set(if waits {
             shared.seen.waiting.get() + 1
         } else {
@@ -257,6 +267,18 @@ impl Nic<'_> {
 }
 
 impl SeenQueue {
+    /// Whether the device has been told of packets for long and none left.
+    fn is_stuck(&self, outstanding: bool, sent: u64) -> bool {
+        let moved = self.sent.changed(sent);
+        let looks = if outstanding && !moved {
+            self.stuck.get() + 1
+        } else {
+            0
+        };
+        self.stuck.set(looks % STUCK_LOOKS);
+        looks >= STUCK_LOOKS
+    }
+
     /// Whether the device has been waiting for memory since the last look though nothing keeps us
     /// from giving it some: completions that would have given it back were lost, or lied.
     fn is_dry(&self, wants: bool, scheduled: bool, count: &counters::Rx) -> bool {

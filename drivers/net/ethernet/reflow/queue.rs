@@ -54,7 +54,8 @@ pub(crate) struct Doorbell<'bound> {
     mmio: Arc<Mmio<'bound>>,
     reg: usize,
     pub(crate) seen: SeenQueue,
-    pub(crate) probe: Arc<ProbeSlot>,
+    pub(crate) rx: Arc<ProbeSlot>,
+    pub(crate) tx: Arc<tx::Probe<'bound>>,
 }
 
 impl<'bound> Doorbell<'bound> {
@@ -64,7 +65,8 @@ impl<'bound> Doorbell<'bound> {
             mmio: mmio.clone(),
             reg: queue_reg(queue, regs::Q_DB),
             seen: SeenQueue::default(),
-            probe: of.probe.clone(),
+            rx: of.probe.clone(),
+            tx: of.tx.probe().clone(),
         }
     }
 }

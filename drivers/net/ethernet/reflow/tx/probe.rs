@@ -87,7 +87,6 @@ impl<'bound> Probe<'bound> {
 
 }
 
-#[expect(dead_code, reason = "for who watches over the queues")]
 impl Probe<'_> {
     /// How far the ring has come, as far as one can tell who looks on. One who is held up in between
     /// for a whole round of the indices may see a lie: look twice.
@@ -105,10 +104,5 @@ impl Probe<'_> {
     /// Descriptors that the device was told of and is not done with. In any context.
     pub(crate) fn outstanding(&self) -> u16 {
         self.look().outstanding()
-    }
-
-    /// Whether what the device says of its progress cannot be true. In any context.
-    pub(crate) fn lies(&self) -> bool {
-        self.look().done().is_none()
     }
 }
