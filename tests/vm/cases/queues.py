@@ -9,6 +9,7 @@ from guest.counters import (HANDED_OVER, ON_WIRE, change, device_drops, need_ref
 from guest.frames import IPV4, UDP, ethernet, ipv4, udp
 from guest.harness import Failed, case, check, equal, settle
 from guest.net import ADDRESS, DUT, FAMILY, PEER
+from guest.pools import device_stats, queue_stats
 from guest.traffic import bulk, datagrams
 
 import socket
@@ -183,3 +184,19 @@ def queues_add_up(rig):
                 if (total := totals[f"{side}_{what}"]) !=
                 sum(shares := per_queue(rig, stats, side, what))}
     settle("the sum over the queues = the interface's counter", off)
+
+
+@case(limit=30)
+def totals_outlive_their_queues(rig):
+    """What queues counted stays in the device's totals when they are taken away."""
+    need_reflow(rig)
+    count = rig.queues
+    rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", str(count))
+    bulk(rig, PEER, 4, flows=16, size=1 << 16)
+    for now in (1, count):
+        before = device_stats(rig)
+        rig.run(DUT, "ethtool", "-L", rig.device, "combined", str(now))
+        equal("queues that have statistics", len(queue_stats(rig)), 2 * now)
+        after = device_stats(rig)
+        less = {name: (before[name], after[name]) for name in before if after[name] < before[name]}
+        check(not less, f"totals that fell with {now} queues, before and after: {less}")

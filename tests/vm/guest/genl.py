@@ -78,9 +78,9 @@ class Family:
                 answer = attributes(data[20:length])
                 data = data[(length + 3) & ~3:]
 
-    def dump(self, command):
-        """Ask for all there is; return the attributes of each."""
-        body = struct.pack("=BBH", command, self.version, 0)
+    def dump(self, command, *what):
+        """Ask for all there is, or all of `what`; return the attributes of each."""
+        body = struct.pack("=BBH", command, self.version, 0) + b"".join(what)
         self.sock.send(struct.pack("=IHHII", 16 + len(body), self.id,
                                    NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body)
         found = []

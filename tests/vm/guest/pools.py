@@ -2,16 +2,20 @@
 """The device's page pools and receive queues, as the networking core counts them."""
 
 import socket
+import struct
 
 from guest.genl import Family, attribute, attributes
 
 # Of netdev's netlink interface, as the kernel of the guest numbers them.
-POOL_GET, POOL_STATS_GET, QUEUE_GET = 5, 9, 10
+POOL_GET, POOL_STATS_GET, QUEUE_GET, QSTATS_GET = 5, 9, 10, 12
 ID, IFINDEX, DETACH_TIME = 1, 2, 6
 INFO = 1
 STATS = {"fast": 8, "slow": 9, "cached": 14, "ring": 16, "ring_full": 17, "refcnt": 18}
 QUEUE_ID, QUEUE_IFINDEX, QUEUE_TYPE = 1, 2, 3
 RX = 0
+QSTATS_IFINDEX, QSTATS_QUEUE_TYPE, QSTATS_QUEUE_ID, QSTATS_SCOPE = 1, 2, 3, 4
+QSTATS_SCOPE_QUEUE = 1
+QSTATS = {"rx-packets": 8, "rx-bytes": 9, "tx-packets": 10, "tx-bytes": 11}
 PROVIDERS = {5: "dmabuf", 6: "io-uring"}
 
 
@@ -62,3 +66,28 @@ def provider(rig, queue):
     finally:
         family.close()
     return next((name for number, name in PROVIDERS.items() if number in said), None)
+
+
+def _qstats(rig, *what):
+    index, family = socket.if_nametoindex(rig.device), Family("netdev")
+    try:
+        return family.dump(QSTATS_GET, attribute(QSTATS_IFINDEX, index), *what)
+    finally:
+        family.close()
+
+
+def _named(entry):
+    return {name: _number(entry[number]) for name, number in QSTATS.items() if number in entry}
+
+
+def device_stats(rig):
+    """Return the queue statistics of the whole device."""
+    (entry,) = _qstats(rig)
+    return _named(entry)
+
+
+def queue_stats(rig):
+    """Return the statistics of each queue: {("rx", 0): {"rx-packets": ...}}."""
+    scope = attribute(QSTATS_SCOPE, struct.pack("=Q", QSTATS_SCOPE_QUEUE))
+    return {(("rx", "tx")[_number(entry[QSTATS_QUEUE_TYPE])], _number(entry[QSTATS_QUEUE_ID])):
+            _named(entry) for entry in _qstats(rig, scope)}

@@ -161,14 +161,30 @@ impl<T: device::Operations> Adapter<T> {
     ///
     /// `netdev_stat_ops.get_base_stats`.
     unsafe extern "C" fn base(
-        _dev: *mut bindings::net_device,
+        dev: *mut bindings::net_device,
         rx: *mut bindings::netdev_queue_stats_rx,
         tx: *mut bindings::netdev_queue_stats_tx,
     ) {
         // SAFETY: The core passes structures to fill in.
-        let (rx, tx) = unsafe { (&mut *rx, &mut *tx) };
-        // The counters of a queue go on when its rings are made anew: nothing is left over.
-        RxQueue::default().fill(rx);
-        TxQueue::default().fill(tx);
+        unsafe {
+            RxQueue::default().fill(&mut *rx);
+            TxQueue::default().fill(&mut *tx);
+        }
+        // The counters of a queue go on when it is made anew, and stay when it is taken away: what
+        // the core does not ask for is those that are not in use.
+        // SAFETY: The core passes a valid device whose instance lock it holds, so the numbers of
+        // queues do not change, and structures that are filled in. `rx` and `tx` above answer for
+        // any number.
+        unsafe {
+            bindings::netdev_stat_queue_sum(
+                dev,
+                (*dev).real_num_rx_queues as i32,
+                (*dev).num_rx_queues as i32,
+                rx,
+                (*dev).real_num_tx_queues as i32,
+                (*dev).num_tx_queues as i32,
+                tx,
+            );
+        }
     }
 }
