@@ -31,7 +31,9 @@ use crate::{
                 Reporter, //
             },
             Sentence, //
-        }, //
+        },
+        log::netdev_warn_ratelimited,
+        Device, //
     },
     nic::Nic,
     queue::Doorbell, //
@@ -136,7 +138,7 @@ fn finding(reporter: usize, remedy: Remedy, text: fmt::Arguments<'_>) -> Option<
 
 impl Nic<'_> {
     /// Looks at the device as a whole.
-    pub(crate) fn watch_device(&self) -> Option<Finding> {
+    pub(crate) fn watch_device(&self, dev: &Device) -> Option<Finding> {
         if self.mmio().present().is_err() {
             return finding(
                 DEVICE,
@@ -165,12 +167,12 @@ impl Nic<'_> {
                 fmt!("the device does not answer commands; resetting it"),
             );
         }
-        self.watch_statistics();
+        self.watch_statistics(dev);
         None
     }
 
     /// Has the device keep its counters again if it has stopped to.
-    fn watch_statistics(&self) {
+    fn watch_statistics(&self, dev: &Device) {
         let seen = &self.seen;
         let packets = self.counters.iter().map(|c| c.rx.packets.read());
         let grew = seen.packets.changed(packets.fold(0, u64::wrapping_add));
@@ -185,10 +187,7 @@ impl Nic<'_> {
         seen.stats_still.set(still);
         if still == u64::from(STATS_LOOKS) {
             seen.stats_still.set(0);
-            dev_warn!(
-                self.dev(),
-                "the device has stopped counting; asking it to go on\n"
-            );
+            netdev_warn_ratelimited!(dev, "the device has stopped counting; asking it to go on\n");
             self.hw.ask_again();
         }
     }

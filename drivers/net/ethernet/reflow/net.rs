@@ -14,6 +14,7 @@ pub(crate) mod devlink;
 pub(crate) mod dma;
 pub(crate) mod ethtool;
 pub(crate) mod extack;
+pub(crate) mod log;
 pub(crate) mod napi;
 pub(crate) mod page_pool;
 mod queue_mgmt;

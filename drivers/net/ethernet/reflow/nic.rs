@@ -466,8 +466,8 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         status != GONE && Status(status).link() != 0
     }
 
-    fn watch(&self, _dev: &Device) -> Option<Finding> {
-        self.watch_device()
+    fn watch(&self, dev: &Device) -> Option<Finding> {
+        self.watch_device(dev)
     }
 
     fn watch_queue(

@@ -99,7 +99,6 @@ impl Operations for Nic<'_> {
     fn flash(&self, file: &[u8], ack: &mut Extack<'_>) -> Result {
         self.parser.load_image(file).map_err(|why| {
             ack.say_fmt(fmt!("{why}"));
-            dev_warn!(self.dev(), "parser program not loaded: {}\n", why);
             why.into()
         })
     }

@@ -17,7 +17,10 @@ use crate::{
         RSS_CONTEXTS,
         RULE_MAX, //
     },
-    net::Device,
+    net::{
+        log::netdev_warn_ratelimited,
+        Device, //
+    },
     nic::Nic, //
 };
 use hash::Hash;
@@ -84,35 +87,35 @@ impl Nic<'_> {
         for (context, hash) in (1..).zip(&state.contexts) {
             let Some(hash) = hash else { continue };
             let done = self.cmd.rss_set(context, &hash.command());
-            if !self.is_in_force(done, "context", context) {
+            if !is_in_force(dev, done, "context", context) {
                 return;
             }
         }
         for (location, entry) in (0..).zip(&state.rules) {
             let Some(entry) = entry else { continue };
             let done = self.cmd.rule_set(location, &entry.command());
-            if !self.is_in_force(done, "rule", location) {
+            if !is_in_force(dev, done, "rule", location) {
                 return;
             }
         }
     }
+}
 
-    /// Logs what the device did not take. False if it does not answer: there is no use in asking
-    /// more of it.
-    fn is_in_force(&self, done: Result, what: &str, number: u32) -> bool {
-        match done {
-            Ok(()) => true,
-            Err(ETIMEDOUT | EIO | ENODEV) => false,
-            Err(e) => {
-                dev_err!(
-                    self.dev(),
-                    "steering {} {} is not in force ({})\n",
-                    what,
-                    number,
-                    e.to_errno()
-                );
-                true
-            }
+/// Logs what the device did not take. False if it does not answer: there is no use in asking more
+/// of it.
+fn is_in_force(dev: &Device, done: Result, what: &str, number: u32) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(ETIMEDOUT | EIO | ENODEV) => false,
+        Err(e) => {
+            netdev_warn_ratelimited!(
+                dev,
+                "steering {} {} is not in force ({})\n",
+                what,
+                number,
+                e.to_errno()
+            );
+            true
         }
     }
 }

@@ -33,6 +33,7 @@ use super::{
     debugfs,
     devlink,
     ethtool,
+    log::netdev_info,
     napi::{
         NapiRef,
         Poll, //
@@ -328,13 +329,6 @@ impl Device {
         unsafe { bindings::netdev_mtu(self.as_raw()) }
     }
 
-    /// Logs what is wrong with the device and what is done about it. Not more than a few times in
-    /// some seconds.
-    pub(crate) fn warn(&self, text: &devlink::Sentence) {
-        // SAFETY: The device is valid, the text terminated.
-        unsafe { bindings::netdev_warn_limited(self.as_raw(), text.as_c_str().as_char_ptr()) };
-    }
-
     /// Transmit queues that the device was made with.
     pub(super) fn tx_queues(&self) -> u32 {
         // SAFETY: The device is valid.
@@ -367,8 +361,7 @@ impl Device {
         if on == self.carrier() {
             return;
         }
-        // SAFETY: The device is valid.
-        unsafe { bindings::netdev_say_link(self.as_raw(), on) };
+        netdev_info!(self, "link {}\n", if on { "up" } else { "down" });
         // SAFETY: The device is valid; these may be called from any context.
         unsafe {
             if on {

@@ -162,18 +162,6 @@ void reflow_rust_helper_retry_stop(struct rnet_retry *retry)
 	timer_delete_sync(&retry->timer);
 }
 
-void reflow_rust_helper_netdev_warn_limited(const struct net_device *dev,
-					    const char *text)
-{
-	if (net_ratelimit())
-		netdev_warn(dev, "%s\n", text);
-}
-
-void reflow_rust_helper_netdev_say_link(const struct net_device *dev, bool up)
-{
-	netdev_info(dev, "link %s\n", up ? "up" : "down");
-}
-
 u32 reflow_rust_helper_netdev_tx_queues(const struct net_device *dev)
 {
 	return dev->num_tx_queues;

@@ -23,7 +23,8 @@ use crate::net::{
     devlink::{
         health,
         Sentence, //
-    }, //
+    },
+    log::netdev_warn_ratelimited, //
 };
 use kernel::prelude::*;
 
@@ -57,6 +58,10 @@ pub(crate) struct Finding {
     pub(crate) remedy: Remedy,
     /// One sentence for the log: what, where, and what is being done.
     pub(crate) text: Sentence,
+}
+
+fn warn(dev: &Device, finding: &Finding) {
+    netdev_warn_ratelimited!(dev, "{}\n", finding.text.as_str());
 }
 
 /// What the core knows of a queue pair that the driver looks at.
@@ -121,7 +126,7 @@ fn look<T: Operations>(
             Remedy::LookAgain => next = SOON_MS,
             Remedy::Poll => {
                 vector.kick();
-                dev.warn(&finding.text);
+                warn(dev, &finding);
             }
             _ => add(finding),
         }
@@ -159,7 +164,7 @@ pub(super) unsafe fn tick<T: Operations>(dev: *mut bindings::net_device) {
     for finding in &findings {
         // SAFETY: By the safety requirement, and the lock is not held.
         unsafe {
-            Device::from_raw(dev).warn(&finding.text);
+            warn(Device::from_raw(dev), finding);
             health::report::<T>(dev, finding);
         }
     }

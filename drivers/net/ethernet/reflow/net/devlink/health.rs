@@ -13,8 +13,10 @@ use super::super::{
             self,
             Finding,
             Remedy, //
-        }, //
-    }, //
+        },
+        Device, //
+    },
+    log::netdev_err_ratelimited, //
 };
 use super::Sentence;
 use core::{
@@ -37,6 +39,12 @@ pub(crate) struct Reporter {
     pub(crate) burst_ms: u64,
     /// What is done when the user asks for recovery.
     pub(crate) remedy: Remedy,
+}
+
+impl Reporter {
+    fn name(&self) -> &'static str {
+        self.name.to_str().unwrap_or("")
+    }
 }
 
 /// The part of a driver that tells of its health.
@@ -118,16 +126,6 @@ impl Message<'_> {
         let done = fill(self);
         // SAFETY: The object was begun above.
         unsafe { bindings::devlink_fmsg_obj_nest_end(self.raw) };
-        done
-    }
-
-    /// A named object.
-    pub(crate) fn group(&mut self, name: &CStr, fill: impl FnOnce(&mut Self) -> Result) -> Result {
-        // SAFETY: The message is valid for the call, and copies the name.
-        unsafe { bindings::devlink_fmsg_pair_nest_start(self.raw, name.as_char_ptr()) };
-        let done = self.object(fill);
-        // SAFETY: The pair was begun above.
-        unsafe { bindings::devlink_fmsg_pair_nest_end(self.raw) };
         done
     }
 }
@@ -274,7 +272,18 @@ impl<T: device::Operations> Callbacks<T> {
             let by_hand = T::REPORTERS.get(entry.index).ok_or(EINVAL)?.remedy;
             let remedy = finding.map_or(by_hand, |finding| finding.remedy);
             // SAFETY: The device is registered as long as it has reporters, and made for this `T`.
-            unsafe { watch::remedy::<T>(entry.dev, remedy).map(|()| 0) }
+            let done = unsafe { watch::remedy::<T>(entry.dev, remedy) };
+            if let Err(e) = &done {
+                // SAFETY: The device is alive, as above.
+                let dev = unsafe { Device::from_raw(entry.dev) };
+                netdev_err_ratelimited!(
+                    dev,
+                    "{} could not be mended ({}); trying again\n",
+                    T::REPORTERS.get(entry.index).map_or("device", Reporter::name),
+                    e.to_errno()
+                );
+            }
+            done.map(|()| 0)
         })
     }
 

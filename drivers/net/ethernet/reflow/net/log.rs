@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Messages in the kernel log about a network device.
+//!
+//! They name the driver, the bus device and the interface, as `netdev_err()` and its kin do in C:
+//! `reflow 0000:00:03.0 reflow0: link up`. A device that is not registered yet is called
+//! `(unnamed net_device) (uninitialized)`.
+//!
+//! The macros take a [`Device`], then what `fmt!` takes, with a newline at the end. They can be
+//! used in any context. Those that end in `_ratelimited` are for what a user, the wire or a broken
+//! device can cause any number of times: they share the budget of the networking core.
+
+use super::{
+    bindings,
+    device::Device, //
+};
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+
+/// How grave a message is.
+#[derive(Clone, Copy)]
+pub(crate) enum Level {
+    /// Something does not work.
+    Err,
+    /// Something is not as it should be, and things work on.
+    Warn,
+    /// A change of state.
+    Info,
+}
+
+impl Level {
+    const fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::Err => kernel::bindings::KERN_ERR,
+            Self::Warn => kernel::bindings::KERN_WARNING,
+            Self::Info => kernel::bindings::KERN_INFO,
+        }
+    }
+}
+
+impl Device {
+    /// Prints a message about this device. For the macros of [`log`](self).
+    pub(crate) fn print(&self, level: Level, text: fmt::Arguments<'_>) {
+        // SAFETY: The level is one of the kernel's own and ends with a zero; the device is valid;
+        // `%pA` takes a pointer to `fmt::Arguments`, which is valid for the call.
+        unsafe {
+            bindings::netdev_printk(
+                level.prefix().as_ptr().cast(),
+                self.as_raw(),
+                c"%pA".as_char_ptr(),
+                core::ptr::from_ref(&text).cast::<c_void>(),
+            );
+        }
+    }
+}
+
+/// Whether one more message may be printed now. Any context.
+pub(crate) fn may_print() -> bool {
+    // SAFETY: It takes a lock of its own, if that is free, and may be called from any context.
+    unsafe { bindings::net_ratelimit() != 0 }
+}
+
+/// Prints a message of level error about a [`Device`].
+macro_rules! netdev_err {
+    ($dev:expr, $($f:tt)*) => {
+        $dev.print($crate::net::log::Level::Err, ::kernel::prelude::fmt!($($f)*))
+    };
+}
+
+/// Prints a message of level warning about a [`Device`].
+macro_rules! netdev_warn {
+    ($dev:expr, $($f:tt)*) => {
+        $dev.print($crate::net::log::Level::Warn, ::kernel::prelude::fmt!($($f)*))
+    };
+}
+
+/// Prints a message of level info about a [`Device`].
+macro_rules! netdev_info {
+    ($dev:expr, $($f:tt)*) => {
+        $dev.print($crate::net::log::Level::Info, ::kernel::prelude::fmt!($($f)*))
+    };
+}
+
+/// As [`netdev_err!`], but not too often.
+macro_rules! netdev_err_ratelimited {
+    ($dev:expr, $($f:tt)*) => {
+        if $crate::net::log::may_print() {
+            $crate::net::log::netdev_err!($dev, $($f)*);
+        }
+    };
+}
+
+/// As [`netdev_warn!`], but not too often.
+macro_rules! netdev_warn_ratelimited {
+    ($dev:expr, $($f:tt)*) => {
+        if $crate::net::log::may_print() {
+            $crate::net::log::netdev_warn!($dev, $($f)*);
+        }
+    };
+}
+
+pub(crate) use netdev_err;
+pub(crate) use netdev_err_ratelimited;
+pub(crate) use netdev_info;
+pub(crate) use netdev_warn;
+pub(crate) use netdev_warn_ratelimited;
