@@ -284,7 +284,7 @@ def _run(rig, table):
     for what, segments, sizes in table:
         expect(watch, what, segments, sizes)
     stats = change(before, read(rig))
-    for name in ("drop_bad_completion", "drop_orphan", "header_mismatch"):
+    for name in ("drop_bad_completion", "bad_completion", "drop_orphan", "header_mismatch"):
         equal(name, sum(per_queue(rig, stats, "rx", name)), 0)
 
 

@@ -4,24 +4,31 @@
 import glob
 import os
 
+from guest import bpf
 from guest.counters import DEVICE_DROPS, HANDED_OVER, change, need_reflow, per_queue, read
+from guest.frames import LOCAL_EXPERIMENT, ethernet
 from guest.harness import case, check, equal, until
 from guest.net import DUT, PEER
+from guest.pools import device_stats
 from guest.traffic import Flood, bulk
 
 # What becomes of a frame from the wire, in the device.
 FATES = DEVICE_DROPS + (HANDED_OVER,)
-DRIVER_DROPS = ("drop_nomem", "drop_bad_completion", "drop_orphan")
+DRIVER_DROPS = ("drop_nomem", "drop_bad_completion", "drop_orphan", "xdp_aborted")
+# What nobody wanted, and so is missed by nobody.
+UNWANTED = ("hw_rx_filtered", "hw_rx_rule_drop", "hw_rx_mac_control")
 
 
 def _quiet(rig):
-    """Return the counters once they stand still."""
+    """Return the counters once they stand still, with those that `ip -s` shows among them."""
     last = {}
 
     def still():
         now = read(rig)
+        now |= {f"ip_{name}": value for name, value in rig.totals(DUT).items()}
+        now |= {f"queues_{name}": value for name, value in device_stats(rig).items()}
         same = all(now[name] == last.get(name) for name in now
-                   if name.startswith("hw_rx") or name.endswith("_skbs"))
+                   if name.startswith(("hw_rx", "ip_rx")) or name.endswith("_skbs"))
         last.update(now)
         return same
     until("the counters to stand still", still, limit=20)
@@ -39,8 +46,16 @@ def _account(rig, before, after):
         return sum(per_queue(rig, moved, "rx", name))
     equal("packets that the driver took, and those that went down with a queue",
           total("packets") + total("drop_down"), moved["hw_rx_transferred"])
+    equal("frames from the wire by `ip -s`",
+          sum(moved[f"ip_rx_{name}"] for name in ("packets", "dropped", "errors")),
+          moved["hw_rx_frames"] - sum(moved[name] for name in UNWANTED))
+    for what in ("packets", "bytes"):
+        equal(f"{what} by the queues' statistics", moved[f"queues_rx-{what}"],
+              moved[f"ip_rx_{what}"])
     up = total("skbs") - total("hw_gro_packets") + total("hw_gro_wire_packets")
+    up += sum(total(f"xdp_{verdict}") for verdict in ("drop", "tx", "tx_full", "redirect"))
     drops = sum(total(name) for name in DRIVER_DROPS)
+    equal("packets handed up by `ip -s`", moved["ip_rx_packets"], up)
     equal("packets handed up and packets dropped", up + drops, total("packets"))
     return moved
 
@@ -55,6 +70,47 @@ def traffic_is_accounted_for(rig):
     bulk(rig, PEER, 6, size=1 << 18)
     check(flood.stop() > 0, "nothing of the flood arrived")
     _account(rig, before, _quiet(rig))
+
+
+@case(claims=(8,), limit=30)
+def dropped_is_not_received(rig):
+    """Packets that the driver drops are among those received neither in number nor in bytes."""
+    need_reflow(rig)
+    program = bpf.Program(bpf.finish(bpf.only(LOCAL_EXPERIMENT).leave(bpf.ABORTED)))
+    rig.defer(program.close)
+    rig.defer(bpf.detach, rig.device)
+    bpf.attach(rig.device, program)
+    rig.wait_link()
+    rig.echo(PEER, 4)
+    before = _quiet(rig)
+    with rig.raw(PEER) as wire:
+        for _ in range(40):
+            wire.send(ethernet(rig.mac, rig.peer_mac, LOCAL_EXPERIMENT, bytes(1000)))
+    rig.echo(PEER, 4, count=3)
+    moved = _account(rig, before, _quiet(rig))
+    equal("packets that the program failed on", sum(per_queue(rig, moved, "rx", "xdp_aborted")), 40)
+    equal("bytes that were not received", sum(per_queue(rig, moved, "rx", "bytes"))
+          - moved["ip_rx_bytes"], 40 * 1014)
+    equal("drops that `ip -s` shows", moved["ip_rx_dropped"], 40)
+
+
+@case(limit=40)
+def attaching_is_accounted_for(rig):
+    """What comes while a program is attached, or queues come and go, is counted, too."""
+    need_reflow(rig)
+    program = bpf.Program(bpf.Code().leave(bpf.PASS))
+    rig.defer(program.close)
+    rig.defer(bpf.detach, rig.device)
+    rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", str(rig.queues))
+    before = _quiet(rig)
+    flood = Flood(rig, PEER)
+    for queues in (1, rig.queues):
+        bpf.attach(rig.device, program)
+        rig.run(DUT, "ethtool", "-L", rig.device, "combined", str(queues))
+        bpf.detach(rig.device)
+    flood.stop()
+    moved = _account(rig, before, _quiet(rig))
+    check(sum(per_queue(rig, moved, "rx", "packets")) > 0, "nothing arrived in between")
 
 
 @case(limit=40)

@@ -31,10 +31,15 @@ macro_rules! counters {
 counters! {
     /// Receive counters of a queue. Written by its NAPI instance.
     Rx:
-    /// Packets as on the wire.
+    /// Packets taken from the device, counted as on the wire.
     packets,
     /// Bytes of those packets.
     bytes,
+    /// Of those packets, the ones handed to the stack or taken by an XDP program. The others were
+    /// dropped, or are in an aggregate that still grows.
+    up_packets,
+    /// Bytes of the packets handed up.
+    up_bytes,
     /// Socket buffers handed to the stack.
     skbs,
     /// Socket buffers that hold more than one packet.
@@ -45,8 +50,10 @@ counters! {
     csum_bad,
     /// Packets dropped because no memory was to be had for their socket buffer.
     drop_nomem,
-    /// Packets dropped because the completion cannot be true.
+    /// Packets dropped because a completion of theirs cannot be true.
     drop_bad_completion,
+    /// Completions that cannot be true, and of which no packet was counted.
+    bad_completion,
     /// Packets dropped because the beginning of their aggregate was lost.
     drop_orphan,
     /// Packets that had arrived when the queue was taken down or made anew; not among `packets`.
@@ -143,6 +150,13 @@ counters! {
 }
 
 impl Rx {
+    /// Counts packets handed up, with their bytes as on the wire.
+    #[inline]
+    pub(crate) fn up(&self, packets: u16, bytes: u64) {
+        self.up_packets.add(packets.into());
+        self.up_bytes.add(bytes);
+    }
+
     /// Packets taken from the device that did not reach the stack.
     pub(crate) fn dropped(&self) -> u64 {
         [

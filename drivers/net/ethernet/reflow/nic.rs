@@ -387,8 +387,8 @@ impl Queues for Nic<'_> {
         };
         let missed = self.hw.queue(queue, HwQueue::Missed);
         RxQueue {
-            packets: c.rx.packets.read(),
-            bytes: c.rx.bytes.read(),
+            packets: c.rx.up_packets.read(),
+            bytes: c.rx.up_bytes.read(),
             alloc_fail: c.rx.alloc_fail.read(),
             hw_drops: missed,
             hw_drop_overruns: missed,
@@ -544,23 +544,20 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         // What the device counts may be anything: sums wrap.
         let sum = |counts: &[u64]| counts.iter().fold(0, |a: u64, b| a.wrapping_add(*b));
         for c in &self.counters {
-            let dropped = c.rx.dropped();
-            s.rx_packets += c.rx.packets.read().saturating_sub(dropped);
-            s.rx_bytes = sum(&[s.rx_bytes, c.rx.bytes.read()]);
+            s.rx_packets = sum(&[s.rx_packets, c.rx.up_packets.read()]);
+            s.rx_bytes = sum(&[s.rx_bytes, c.rx.up_bytes.read()]);
             s.tx_packets += c.tx_done.packets.read();
             s.tx_bytes += c.tx_done.bytes.read();
-            s.rx_dropped = sum(&[s.rx_dropped, dropped, c.rx.drop_down.read()]);
+            s.rx_dropped = sum(&[s.rx_dropped, c.rx.dropped(), c.rx.drop_down.read()]);
+            s.rx_errors = sum(&[s.rx_errors, c.rx.bad_completion.read()]);
             s.tx_dropped += c.tx_dropped();
-        }
-        for queue in 0..self.caps.queues() as usize {
-            let missed = self.hw.queue(queue, HwQueue::Missed);
-            s.rx_missed_errors = sum(&[s.rx_missed_errors, missed]);
         }
         let hw = |which| self.hw.global(which);
         s.rx_dropped = sum(&[s.rx_dropped, hw(Global::RxRed)]);
-        s.rx_over_errors = hw(Global::RxPmOverflow).saturating_sub(s.rx_missed_errors);
+        // The device had no room, or the queue was being made anew.
+        s.rx_missed_errors = sum(&[hw(Global::RxPmOverflow), hw(Global::RxDisabled)]);
         s.rx_length_errors = sum(&[hw(Global::RxRunts), hw(Global::RxGiants)]);
-        s.rx_errors = sum(&[s.rx_length_errors, hw(Global::RxDmaErrors)]);
+        s.rx_errors = sum(&[s.rx_errors, s.rx_length_errors, hw(Global::RxDmaErrors)]);
         s.tx_errors = hw(Global::TxErrors);
         s.multicast = hw(Global::RxMulticast);
     }

@@ -268,10 +268,10 @@ impl<'bound> Receiver<'bound> {
                 Ok(Form::Release(id)) => {
                     count.released.add(1);
                     if !self.reasm.release(cx, id) {
-                        count.drop_bad_completion.add(1);
+                        count.bad_completion.add(1);
                     }
                 }
-                Err(_) => count.drop_bad_completion.add(1),
+                Err(_) => count.bad_completion.add(1),
             }
         }
         if empty {
@@ -333,7 +333,7 @@ impl<'bound> Receiver<'bound> {
             Err(_) => {
                 self.header.refuse();
                 self.reasm.refuse();
-                return counters.rx.drop_bad_completion.add(1);
+                return counters.rx.bad_completion.add(1);
             }
         };
         let count = &counters.rx;

@@ -41,7 +41,7 @@ impl Receiver<'_> {
         let count = &counters.rx;
         let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_cell(c)) else {
             self.small.refuse();
-            return count.drop_bad_completion.add(1);
+            return count.bad_completion.add(1);
         };
         self.break_off(false, count);
         self.begin(cx, c, &head, counters);
@@ -51,7 +51,10 @@ impl Receiver<'_> {
         };
         let mem = self.small.mem();
         match self.heads.receive(cx, mem, off, span.len, &meta) {
-            Ok(()) => count.skbs.add(1),
+            Ok(()) => {
+                count.up(1, c.c1.pkt_len());
+                count.skbs.add(1);
+            }
             Err(e) if e == ENOMEM => count.drop_nomem.add(1),
             Err(_) => count.drop_bad_completion.add(1),
         }
@@ -67,7 +70,7 @@ impl Receiver<'_> {
             decode::in_buffer(c, !goes_on),
         ) else {
             self.packet.refuse();
-            return count.drop_bad_completion.add(1);
+            return count.bad_completion.add(1);
         };
         let span = &span;
         self.break_off(goes_on, count);
@@ -143,7 +146,10 @@ impl Receiver<'_> {
     #[inline]
     fn submit(&self, cx: &RxContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
         match skb.submit(cx, &flows::meta(c, self.offer)) {
-            Ok(()) => count.skbs.add(1),
+            Ok(()) => {
+                count.up(1, c.c1.pkt_len());
+                count.skbs.add(1);
+            }
             Err(_) => count.drop_bad_completion.add(1),
         }
     }

@@ -507,6 +507,7 @@ impl Aggregate {
             self.meta.l4_off = self.at.l4.into();
             self.meta.gso_segs = self.segs;
         }
+        let headers = skb.head_mut().len() as u64 * u64::from(self.segs);
         if skb.submit(cx, &self.meta).is_err() {
             count.drop_bad_completion.add(self.segs.into());
             return;
@@ -515,6 +516,7 @@ impl Aggregate {
             count.hw_gro_packets.add(1);
             count.hw_gro_wire_packets.add(self.segs.into());
         }
+        count.up(self.segs, headers + u64::from(self.bytes));
         count.skbs.add(1);
     }
 }

@@ -204,7 +204,7 @@ impl<'bound> Receiver<'bound> {
                 Ok(Form::Release(id)) => {
                     counters.rx.released.add(1);
                     if !self.reasm.release(cx, id) {
-                        counters.rx.drop_bad_completion.add(1);
+                        counters.rx.bad_completion.add(1);
                     }
                 }
                 _ => match &mut info {
@@ -250,11 +250,16 @@ impl<'bound> Receiver<'bound> {
             Some(program) => program.run(cx, packet),
             None => Verdict::Pass(packet),
         };
+        // What a program decided on has got to it, unless it failed.
+        if !matches!(verdict, Verdict::Pass(_) | Verdict::Aborted) {
+            count.up(1, first.c1.pkt_len());
+        }
         match verdict {
             Verdict::Pass(packet) => {
                 let meta = flows::meta(first, self.settings.offer());
                 match packet.submit(cx, &meta) {
                     Ok(()) => {
+                        count.up(1, first.c1.pkt_len());
                         count.skbs.add(1);
                         count.xdp_pass.add(program.is_some().into());
                     }
