@@ -591,8 +591,8 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         }
     }
 
-    fn set_features(&self, _dev: &Device, on: u64) -> Result {
-        self.enable_rules(on & features::NTUPLE != 0)?;
+    fn set_features(&self, dev: &Device, on: u64) -> Result {
+        self.enable_rules(dev, on & features::NTUPLE != 0)?;
         if on & features::NTUPLE == 0 {
             self.tcbs.stop_following(&self.cmd);
         }

@@ -17,9 +17,31 @@ pub(crate) fn behind_all(taken: u64) -> Option<u32> {
     Some(u64::BITS - taken.leading_zeros()).filter(|&at| at < u64::BITS)
 }
 
+/// Does `step` for each place that is taken. If one fails, does `back` for those before it, the
+/// last one first, and ends.
+///
+/// # Errors
+///
+/// What `step` says.
+pub(crate) fn all_or_none<E>(
+    taken: u64,
+    mut step: impl FnMut(u32) -> Result<(), E>,
+    back: impl FnMut(u32),
+) -> Result<(), E> {
+    let places = || (0..u64::BITS).filter(|at| taken >> at & 1 != 0);
+    for at in places() {
+        if let Err(e) = step(at) {
+            places().rev().skip_while(|&done| done >= at).for_each(back);
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn an_empty_table_has_room_everywhere() {
@@ -33,6 +55,39 @@ mod tests {
         assert_eq!(lowest(u64::MAX), None);
         assert_eq!(before_all(u64::MAX), None);
         assert_eq!(behind_all(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_step_that_fails_takes_the_others_back() {
+        let taken = (1 << 63) | (1 << 9) | 0b101;
+        let (mut done, mut back) = (Vec::new(), Vec::new());
+        let all = all_or_none(
+            taken,
+            |at| {
+                done.push(at);
+                if at == 9 {
+                    Err(at)
+                } else {
+                    Ok(())
+                }
+            },
+            |at| back.push(at),
+        );
+        assert_eq!(all, Err(9));
+        assert_eq!(done, [0, 2, 9]);
+        assert_eq!(back, [2, 0]);
+    }
+
+    #[test]
+    fn steps_that_succeed_stay() {
+        let mut done = Vec::new();
+        let step = |at| {
+            done.push(at);
+            Ok::<_, ()>(())
+        };
+        assert_eq!(all_or_none((1 << 63) | 1, step, |_| panic!()), Ok(()));
+        assert_eq!(done, [0, 63]);
+        assert_eq!(all_or_none(0, |_| Err(()), |_| panic!()), Ok(()));
     }
 
     #[test]

@@ -4,8 +4,11 @@
 //!
 //! A rule's location is its number in the device, where of several that match the lowest wins.
 
-use super::place;
-use super::State;
+use super::{
+    complain,
+    place,
+    State, //
+};
 use crate::{
     cmd,
     hw::cmd::{
@@ -136,14 +139,23 @@ impl Nic<'_> {
     ///
     /// # Errors
     ///
-    /// What the device says; rules are as they were, then.
-    pub(crate) fn enable_rules(&self, on: bool) -> Result {
+    /// What the device says; rules are as they were, then. Should the device not take one back that
+    /// it had forgotten already, the log says so, and it is told again when the interface comes up.
+    pub(crate) fn enable_rules(&self, dev: &Device, on: bool) -> Result {
         let mut state = self.steering.state.lock();
         if !on {
+            place::all_or_none(
+                state.taken(),
+                |location| self.forget_rule(location),
+                |location| {
+                    if let Some(Some(entry)) = state.rules.get(location as usize) {
+                        let set = self.cmd.rule_set(location, &entry.command());
+                        complain(dev, set, "rule", location);
+                    }
+                },
+            )?;
             for (location, entry) in (0..).zip(state.rules.iter_mut()) {
-                if entry.is_some() {
-                    self.forget_rule(location)?;
-                    *entry = None;
+                if entry.take().is_some() {
                     self.tcbs.rule_del(location, &self.cmd);
                 }
             }
