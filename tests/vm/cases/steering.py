@@ -127,7 +127,7 @@ def rules_with_masks(rig):
 
 @case(limit=30)
 def rules_in_their_order(rig):
-    """Of several rules the lowest wins; without it the next one; replaced in place."""
+    """Of several rules the lowest wins; without it the next one; a repeated match is refused."""
     _prepare(rig)
     ethtool(rig, "-X", "equal 1")
     flow = Flow(4, UDP, 5, 6)
@@ -139,8 +139,11 @@ def rules_in_their_order(rig):
         ethtool(rig, "-N", f"delete {location}")
     expect(rig, [flow], lambda _: 0)
     first = add_rule(rig, "flow-type udp4 dst-port 6 action 1")
-    equal("location of the same match again",
-          add_rule(rig, "flow-type udp4 dst-port 6 action 3"), first)
+    refused(rig, "File exists", "-N", "flow-type udp4 dst-port 6 action 3")
+    expect(rig, [flow], lambda _: 1)
+    ethtool(rig, "-N", f"flow-type udp4 dst-port 6 action 3 loc {first}")
+    expect(rig, [flow], lambda _: 3)
+    ethtool(rig, "-N", f"flow-type udp4 dst-port 6 action 2 loc {first + 2}")
     expect(rig, [flow], lambda _: 3)
     refused(rig, "No such file", "-N", f"delete {first + 1}")
 

@@ -116,17 +116,20 @@ impl State {
     }
 
     /// The location for a new rule.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOSPC`] if there is none, [`EEXIST`] if there is a rule for the same packets and the user
+    /// does not say which of them is to come first.
     fn locate(&self, place: Place, rule: &Rule) -> Result<u32> {
         let taken = self.taken();
         let same =
             |entry: &Option<KBox<Entry>>| entry.as_ref().is_some_and(|e| e.rule.same_match(rule));
         match place {
             Place::At(location) => Some(location),
-            // A second rule for the same packets would never be asked: it replaces the first.
-            Place::Any => match self.rules.iter().position(same) {
-                Some(location) => location.try_into().ok(),
-                None => place::lowest(taken),
-            },
+            // One of the two would never be asked.
+            Place::Any if self.rules.iter().any(same) => return Err(EEXIST),
+            Place::Any => place::lowest(taken),
             Place::First => place::before_all(taken),
             Place::Last => place::behind_all(taken),
         }
