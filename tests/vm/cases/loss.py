@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """No packet is lost without a counter: what came from the wire is all accounted for."""
 
+import errno
 import glob
 import os
 
@@ -132,6 +133,23 @@ def _switch(rig, name, value):
         rig.run(DUT, "mount", "-t", "debugfs", "none", "/sys/kernel/debug", may_fail=True)
     with open(f"/sys/kernel/debug/reflow/{bus}/{name}", "w", encoding="ascii") as knob:
         knob.write(value)
+
+
+@case(limit=10)
+def a_switch_takes_no_nonsense(rig):
+    """A switch in debugfs takes yes and no in the kernel's words, and refuses any other."""
+    need_reflow(rig)
+    rig.defer(_switch, rig, "fail_pages", "N")
+    for word in ("xxxxxxxxxx", "9999999999", "", "-1"):
+        try:
+            _switch(rig, "fail_pages", word)
+        except OSError as why:
+            equal(f"the error for {word!r}", why.errno, errno.EINVAL)
+        else:
+            # Python does not write what is empty.
+            check(not word, f"the switch took {word!r}")
+    for word in ("Y", "0", "on", "N"):
+        _switch(rig, "fail_pages", word)
 
 
 def _level(rig):

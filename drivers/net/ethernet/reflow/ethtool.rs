@@ -16,16 +16,19 @@ use crate::{
             LENGTHS, //
         },
     },
-    net::ethtool::{
-        standard::{
-            self,
-            Lengths,
-            Mac,
-            Way, //
+    net::{
+        ethtool::{
+            standard::{
+                self,
+                Lengths,
+                Mac,
+                Way, //
+            },
+            Coalesce,
+            Operations,
+            StatVisitor, //
         },
-        Coalesce,
-        Operations,
-        StatVisitor, //
+        extack::Refused, //
     },
     nic::Nic, //
 };
@@ -42,6 +45,9 @@ use kernel::{
 const MAX_USECS: u32 = 0xffff;
 /// Most packets that an interrupt waits for.
 const MAX_FRAMES: u32 = 0xff;
+
+// What `set_coalesce` tells the user.
+const _: () = assert!(MAX_USECS == 65535 && MAX_FRAMES == 255);
 
 impl Operations for Nic<'_> {
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -83,9 +89,12 @@ impl Operations for Nic<'_> {
         self.moderation()
     }
 
-    fn set_coalesce(&self, new: Coalesce) -> Result {
-        if new.rx_usecs > MAX_USECS || new.rx_frames > MAX_FRAMES {
-            return Err(EINVAL);
+    fn set_coalesce(&self, new: Coalesce) -> Result<(), Refused> {
+        if new.rx_usecs > MAX_USECS {
+            return Err(Refused::new(ERANGE, c"rx-usecs must be at most 65535"));
+        }
+        if new.rx_frames > MAX_FRAMES {
+            return Err(Refused::new(ERANGE, c"rx-frames must be at most 255"));
         }
         self.set_moderation(new);
         Ok(())

@@ -36,7 +36,8 @@ pub(crate) trait Operations {
     /// Any.
     fn table(&self, index: usize, out: &mut Table<'_>) -> Result;
 
-    /// Names of the switches, which are read and written as `Y` and `N`.
+    /// Names of the switches, which are read as `Y` and `N`, and written as whatever `kstrtobool()`
+    /// takes.
     const SWITCHES: &'static [&'static CStr];
 
     /// The switch at this place, always the same one.
@@ -106,7 +107,7 @@ impl<T: device::Operations> Folder<T> {
                 // is a `bool` that both sides read and write whole.
                 unsafe {
                     let value = switch.as_ptr();
-                    bindings::debugfs_create_bool(name.as_char_ptr(), 0o600, folder, value);
+                    bindings::debugfs_switch_add(folder, name.as_char_ptr(), value);
                 }
             }
         }

@@ -111,8 +111,8 @@ pub(crate) trait Operations {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] when a value is out of range.
-    fn set_coalesce(&self, new: Coalesce) -> Result;
+    /// A refusal when a value is out of range.
+    fn set_coalesce(&self, new: Coalesce) -> Result<(), Refused>;
 }
 
 /// Bytes of a statistic's name.
@@ -319,6 +319,7 @@ impl<T: device::Operations> Adapter<T> {
         let (setup, channels) = unsafe { (Self::setup(dev), &*channels) };
         from_result(|| {
             let new = setup.with_channels(channels.combined_count);
+            // The core refuses what is out of range itself, and says so.
             // SAFETY: There is nowhere to put a sentence.
             let mut nowhere = unsafe { Extack::from_raw(core::ptr::null_mut()) };
             let new = new.map_err(|no| no.tell(&mut nowhere))?;
@@ -407,17 +408,19 @@ impl<T: device::Operations> Adapter<T> {
         dev: *mut bindings::net_device,
         coalesce: *mut bindings::ethtool_coalesce,
         _kernel: *mut bindings::kernel_ethtool_coalesce,
-        _ack: *mut bindings::netlink_ext_ack,
+        ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
-        // SAFETY: The core passes a device of ours and a filled-in structure.
-        let (ops, coalesce) = unsafe { (Self::ops(dev), &*coalesce) };
+        // SAFETY: The core passes a device of ours, a filled-in structure, and a place for a
+        // sentence or none.
+        let (ops, coalesce, mut ack) =
+            unsafe { (Self::ops(dev), &*coalesce, Extack::from_raw(ack)) };
         from_result(|| {
-            ops.set_coalesce(Coalesce {
+            let set = ops.set_coalesce(Coalesce {
                 rx_usecs: coalesce.rx_coalesce_usecs,
                 rx_frames: coalesce.rx_max_coalesced_frames,
                 adaptive: coalesce.use_adaptive_rx_coalesce != 0,
-            })
-            .map(|()| 0)
+            });
+            set.map(|()| 0).map_err(|no| no.tell(&mut ack))
         })
     }
 }

@@ -165,6 +165,44 @@ static int rnet_table_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(rnet_table);
 
+static ssize_t rnet_switch_read(struct file *file, char __user *to, size_t len,
+				loff_t *pos)
+{
+	const bool *value = file->private_data;
+
+	return simple_read_from_buffer(to, len, pos,
+				       READ_ONCE(*value) ? "Y\n" : "N\n", 2);
+}
+
+/* Unlike that of debugfs_create_bool(), it says when a word means nothing. */
+static ssize_t rnet_switch_write(struct file *file, const char __user *from,
+				 size_t len, loff_t *pos)
+{
+	bool *value = file->private_data;
+	bool on;
+	int err;
+
+	err = kstrtobool_from_user(from, len, &on);
+	if (err)
+		return err;
+	WRITE_ONCE(*value, on);
+	return len;
+}
+
+static const struct file_operations rnet_switch_fops = {
+	.owner	= THIS_MODULE,
+	.open	= simple_open,
+	.read	= rnet_switch_read,
+	.write	= rnet_switch_write,
+	.llseek	= default_llseek,
+};
+
+void reflow_rust_helper_debugfs_switch_add(struct dentry *folder,
+					   const char *name, bool *value)
+{
+	debugfs_create_file(name, 0600, folder, value, &rnet_switch_fops);
+}
+
 void reflow_rust_helper_debugfs_table_add(struct dentry *folder,
 					  const char *name,
 					  struct rnet_table *table)
