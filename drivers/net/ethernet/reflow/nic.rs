@@ -39,6 +39,7 @@ use crate::{
             MacAddr,
             QueuePair,
             Stats64,
+            Unlocked,
             XmitContext, //
         },
         dma::DmaDevice,
@@ -260,7 +261,12 @@ impl<'bound> Nic<'bound> {
     ///
     /// [`EINVAL`] for a size that the device does not have, [`EBUSY`] while the interface is up,
     /// with the reason said.
-    pub(crate) fn set_flows(&self, dev: &Device, to: u32, ack: &mut Extack<'_>) -> Result {
+    pub(crate) fn set_flows(
+        &self,
+        dev: &mut Unlocked<'_>,
+        to: u32,
+        ack: &mut Extack<'_>,
+    ) -> Result {
         let most = 1 << self.caps.log2_flows().min(LOG2_FLOWS_MAX);
         if !to.is_power_of_two() || !(FLOWS_MIN..=most).contains(&to) {
             ack.say_fmt(fmt!("must be a power of two, {FLOWS_MIN} to {most}"));

@@ -5,6 +5,7 @@
 use crate::{
     hw::regs,
     net::{
+        device::Unlocked,
         devlink::{
             Info,
             Kind,
@@ -13,8 +14,7 @@ use crate::{
             Text,
             Value, //
         },
-        extack::Extack,
-        Device, //
+        extack::Extack, //
     },
     nic::Nic,
     red::Band,
@@ -117,7 +117,13 @@ impl Operations for Nic<'_> {
         })
     }
 
-    fn set_param(&self, dev: &Device, index: usize, value: Value, ack: &mut Extack<'_>) -> Result {
+    fn set_param(
+        &self,
+        dev: &mut Unlocked<'_>,
+        index: usize,
+        value: Value,
+        ack: &mut Extack<'_>,
+    ) -> Result {
         match (PARAMS.get(index).copied().ok_or(EINVAL)?, value) {
             (What::Switch(switch), Value::Bool(on)) => self.tuning.set(switch, on),
             (What::Number(number), Value::Number(n)) => {

@@ -51,6 +51,7 @@ use super::{
 };
 use core::marker::PhantomData;
 use kernel::{
+    fmt,
     prelude::*,
     types::Opaque, //
 };
@@ -293,6 +294,19 @@ pub(crate) fn rss_key_fill(key: &mut [u8]) {
     unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), key.len()) };
 }
 
+/// Bytes of an interface's name, with the zero at its end.
+const IFNAMSIZ: usize = bindings::IFNAMSIZ as usize;
+
+/// A copy of an interface's name.
+pub(crate) struct Name([u8; IFNAMSIZ]);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = CStr::from_bytes_until_nul(&self.0).unwrap_or(c"?");
+        fmt::Display::fmt(name, f)
+    }
+}
+
 /// A network device.
 #[repr(transparent)]
 pub(crate) struct Device(Opaque<bindings::net_device>);
@@ -317,10 +331,18 @@ impl Device {
     }
 
     /// The interface's name at this moment.
-    pub(crate) fn name(&self) -> &CStr {
-        // SAFETY: The name is an array in the device, always terminated; the instance lock or rtnl
-        // keeps it from changing under the operations that have a `Device`.
-        unsafe { CStr::from_char_ptr((*self.as_raw()).name.as_ptr().cast()) }
+    ///
+    /// A rename in between may leave a mixture of both names. Any context.
+    pub(crate) fn name(&self) -> Name {
+        let mut copy = Name([0; IFNAMSIZ]);
+        // SAFETY: The device is valid, and so the array in it.
+        let name = unsafe { &raw const (*self.as_raw()).name };
+        for (i, byte) in copy.0.iter_mut().enumerate() {
+            // SAFETY: Both arrays are as long. A rename may write the byte at the same time, so it
+            // is read as `READ_ONCE` does.
+            *byte = unsafe { name.cast::<u8>().add(i).read_volatile() };
+        }
+        copy
     }
 
     /// Largest payload of a frame.
@@ -342,10 +364,16 @@ impl Device {
     }
 
     /// Bytes of the pages that payload of a receive queue goes to: a power of two, at least
-    /// [`PAGE_SIZE`]. The instance lock is held.
+    /// [`PAGE_SIZE`], which is the answer for a queue that there cannot be. The instance lock is
+    /// held.
     pub(super) fn rx_page_size(&self, queue: u16) -> u32 {
         let mut config = bindings::netdev_queue_config::default();
-        // SAFETY: The device is valid, the lock is held, and the structure is filled in.
+        // SAFETY: The number of queues that there can be never changes.
+        if u32::from(queue) >= unsafe { (*self.as_raw()).num_rx_queues } {
+            return PAGE_SIZE as u32;
+        }
+        // SAFETY: The device is valid and has this queue, the lock is held, and the structure is
+        // filled in.
         unsafe { bindings::netdev_queue_config(self.as_raw(), queue.into(), &mut config) };
         config.rx_page_size.max(PAGE_SIZE as u32)
     }
@@ -372,26 +400,41 @@ impl Device {
         }
     }
 
-    /// Does what must not be done while the interface is up. May sleep; without the instance lock.
-    ///
-    /// # Errors
-    ///
-    /// [`EBUSY`] if it is up, or what `change` says.
-    pub(crate) fn while_down(&self, change: impl FnOnce() -> Result) -> Result {
-        // SAFETY: The device is valid; the lock is given back below.
-        unsafe { bindings::netdev_lock(self.as_raw()) };
-        // SAFETY: A plain word of a valid device, which the lock keeps as it is.
-        let up = unsafe { (*self.as_raw()).flags } & bindings::net_device_flags_IFF_UP != 0;
-        let done = if up { Err(EBUSY) } else { change() };
-        // SAFETY: Locked above.
-        unsafe { bindings::netdev_unlock(self.as_raw()) };
-        done
-    }
-
     /// Whether the wire was last said to be connected.
     fn carrier(&self) -> bool {
         // SAFETY: The device is valid.
         unsafe { bindings::netif_carrier_ok(self.as_raw()) }
+    }
+}
+
+/// A device whose instance lock the caller does not hold, so that it may be taken.
+pub(crate) struct Unlocked<'a>(&'a Device);
+
+impl<'a> Unlocked<'a> {
+    /// # Safety
+    ///
+    /// The caller holds neither the instance lock of `dev` nor any that is taken under it, and
+    /// hands the object to nobody who does.
+    pub(super) unsafe fn new(dev: &'a Device) -> Self {
+        Self(dev)
+    }
+
+    /// Does what must not be done while the interface is up, with the instance lock held. May
+    /// sleep. As the object is borrowed meanwhile, `change` cannot take the lock once more.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if it is up, or what `change` says.
+    pub(crate) fn while_down(&mut self, change: impl FnOnce() -> Result) -> Result {
+        let dev = self.0.as_raw();
+        // SAFETY: The device is valid, and its lock is not held; it is given back below.
+        unsafe { bindings::netdev_lock(dev) };
+        // SAFETY: A plain word of a valid device, which the lock keeps as it is.
+        let up = unsafe { (*dev).flags } & bindings::net_device_flags_IFF_UP != 0;
+        let done = if up { Err(EBUSY) } else { change() };
+        // SAFETY: Locked above.
+        unsafe { bindings::netdev_unlock(dev) };
+        done
     }
 }
 

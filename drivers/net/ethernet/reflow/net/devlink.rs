@@ -14,7 +14,8 @@ use super::{
     device::{
         self,
         watch,
-        Device, //
+        Device,
+        Unlocked, //
     },
     extack::Extack, //
 };
@@ -194,7 +195,13 @@ pub(crate) trait Operations {
     /// # Errors
     ///
     /// Any, with the reason said; the parameter keeps its value.
-    fn set_param(&self, dev: &Device, index: usize, value: Value, ack: &mut Extack<'_>) -> Result;
+    fn set_param(
+        &self,
+        dev: &mut Unlocked<'_>,
+        index: usize,
+        value: Value,
+        ack: &mut Extack<'_>,
+    ) -> Result;
 }
 
 /// What lies behind a devlink instance; zeroes at first.
@@ -486,7 +493,13 @@ impl<T: device::Operations> Devlink<T> {
             };
             (Self::device(devlink), value, Extack::from_raw(ack))
         };
-        from_result(|| ops.set_param(device, index, value, &mut ack).map(|()| 0))
+        // SAFETY: Of locks that matter here devlink holds its own, which comes before that of the
+        // network device.
+        let mut device = unsafe { Unlocked::new(device) };
+        from_result(|| {
+            ops.set_param(&mut device, index, value, &mut ack)
+                .map(|()| 0)
+        })
     }
 }
 

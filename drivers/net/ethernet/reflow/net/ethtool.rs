@@ -30,7 +30,8 @@ use kernel::{
         Write, //
     },
     prelude::*,
-    str::Formatter, //
+    str::Formatter,
+    sync::atomic::Relaxed, //
 };
 
 /// Takes the statistics of a device one by one.
@@ -101,7 +102,8 @@ pub(crate) trait Operations {
     /// What formatting says.
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result;
 
-    /// Shows the visitor each statistic, always the same ones in the same order.
+    /// Shows the visitor each statistic, always the same ones in the same order. Were there more
+    /// than the first time, the last ones would not be seen.
     fn visit_stats(&self, visitor: &mut dyn StatVisitor);
 
     /// Interrupt moderation in force.
@@ -226,9 +228,20 @@ impl<T: device::Operations> Adapter<T> {
         unsafe { queues::setup_of::<T>(dev) }
     }
 
-    fn count(ops: &T) -> usize {
-        let mut count = Count(0);
-        ops.visit_stats(&mut count);
+    /// Statistics of a device, counted the first time that somebody asks.
+    ///
+    /// # Safety
+    ///
+    /// As for `ops`.
+    unsafe fn count(dev: *mut bindings::net_device) -> usize {
+        // SAFETY: By the safety requirement.
+        let (ops, known) = unsafe { (Self::ops(dev), queues::stat_count_of::<T>(dev)) };
+        let mut count = Count(known.load(Relaxed));
+        if count.0 == usize::MAX {
+            count.0 = 0;
+            ops.visit_stats(&mut count);
+            known.store(count.0, Relaxed);
+        }
         count.0
     }
 
@@ -250,7 +263,7 @@ impl<T: device::Operations> Adapter<T> {
     unsafe extern "C" fn get_sset_count(dev: *mut bindings::net_device, set: i32) -> i32 {
         let count = match set as u32 {
             // SAFETY: The core passes a device of ours.
-            bindings::ethtool_stringset_ETH_SS_STATS => Self::count(unsafe { Self::ops(dev) }),
+            bindings::ethtool_stringset_ETH_SS_STATS => unsafe { Self::count(dev) },
             bindings::ethtool_stringset_ETH_SS_TEST => T::TESTS.len(),
             _ => return EOPNOTSUPP.to_errno(),
         };
@@ -273,9 +286,9 @@ impl<T: device::Operations> Adapter<T> {
             return;
         }
         // SAFETY: The core passes a device of ours.
-        let ops = unsafe { Self::ops(dev) };
-        // SAFETY: By the safety requirement; the count never changes.
-        let out = unsafe { core::slice::from_raw_parts_mut(data, Self::count(ops) * NAME_LEN) };
+        let (ops, count) = unsafe { (Self::ops(dev), Self::count(dev)) };
+        // SAFETY: By the safety requirement; a count that was told never changes.
+        let out = unsafe { core::slice::from_raw_parts_mut(data, count * NAME_LEN) };
         ops.visit_stats(&mut Names(out.chunks_exact_mut(NAME_LEN)));
     }
 
@@ -289,9 +302,9 @@ impl<T: device::Operations> Adapter<T> {
         data: *mut u64,
     ) {
         // SAFETY: The core passes a device of ours.
-        let ops = unsafe { Self::ops(dev) };
-        // SAFETY: By the safety requirement; the count never changes.
-        let out = unsafe { core::slice::from_raw_parts_mut(data, Self::count(ops)) };
+        let (ops, count) = unsafe { (Self::ops(dev), Self::count(dev)) };
+        // SAFETY: By the safety requirement; a count that was told never changes.
+        let out = unsafe { core::slice::from_raw_parts_mut(data, count) };
         ops.visit_stats(&mut Values(out.iter_mut()));
     }
 

@@ -29,8 +29,14 @@ pub(super) struct Adapter<T>(PhantomData<T>);
 type Memory<T> = Option<<T as Operations>::Rx>;
 
 impl<T: Operations> Adapter<T> {
+    /// Size of [`Memory`], whose alignment is that of any memory that the core allocates.
+    const MEM_SIZE: usize = {
+        assert!(core::mem::align_of::<Memory<T>>() <= core::mem::align_of::<u64>());
+        core::mem::size_of::<Memory<T>>()
+    };
+
     pub(super) const OPS: bindings::netdev_queue_mgmt_ops = bindings::netdev_queue_mgmt_ops {
-        ndo_queue_mem_size: core::mem::size_of::<Memory<T>>(),
+        ndo_queue_mem_size: Self::MEM_SIZE,
         ndo_queue_mem_alloc: Some(Self::alloc),
         ndo_queue_mem_free: Some(Self::free),
         ndo_queue_start: Some(Self::start),
@@ -85,7 +91,8 @@ impl<T: Operations> Adapter<T> {
                 (queues::ops_of::<T>(dev), device, queues::setup_of::<T>(dev))
             };
             let rx = ops.rx_alloc(device, setup, usize::try_from(queue)?)?;
-            // SAFETY: By the safety requirement; the core's allocation is aligned for any type.
+            // SAFETY: By the safety requirement there is room; `kvzalloc()` aligns for `u64`, which
+            // `MEM_SIZE` has checked to be enough.
             unsafe { mem.cast::<Memory<T>>().write(Some(rx)) };
             Ok(0)
         })
@@ -136,7 +143,8 @@ impl<T: Operations> Adapter<T> {
                     Ok(ops.rx_remove(queue, poll, napi))
                 })?
             };
-            // SAFETY: By the safety requirement; the core's allocation is aligned for any type.
+            // SAFETY: By the safety requirement there is room; `kvzalloc()` aligns for `u64`, which
+            // `MEM_SIZE` has checked to be enough.
             unsafe { mem.cast::<Memory<T>>().write(rx) };
             Ok(0)
         })

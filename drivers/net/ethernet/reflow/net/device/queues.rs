@@ -50,6 +50,8 @@ use kernel::{
 pub(super) struct Private<'bound, T: Operations> {
     ops: T,
     irqs: Arc<pci::IrqVectorRegistration<'bound>>,
+    /// Statistics that the driver shows; `usize::MAX` until they are counted.
+    stat_count: Atomic<usize>,
     senders: Senders<T::Tx>,
     /// Looks after the device while it is up.
     watch: Arc<Service>,
@@ -89,6 +91,7 @@ impl<'bound, T: Operations> Private<'bound, T> {
         Ok(Self {
             ops,
             irqs,
+            stat_count: Atomic::new(usize::MAX),
             senders: Senders::new(),
             watch: Service::new()?,
             timed_out: Atomic::new(0),
@@ -594,6 +597,18 @@ pub(in crate::net) unsafe fn reporters_of<'a, T: Operations + 'a>(
 ) -> Option<&'a Reporters> {
     // SAFETY: By the safety requirement; they are not exchanged while the watch runs.
     unsafe { (*(*private_of::<T>(dev)).reporters.get()).as_ref() }
+}
+
+/// How many statistics the driver shows, once somebody has counted them.
+///
+/// # Safety
+///
+/// As for [`private_of`], for all of `'a`.
+pub(in crate::net) unsafe fn stat_count_of<'a, T: Operations + 'a>(
+    dev: *mut bindings::net_device,
+) -> &'a Atomic<usize> {
+    // SAFETY: By the safety requirement; the word is never borrowed mutably.
+    unsafe { &(*private_of::<T>(dev)).stat_count }
 }
 
 /// The setup in force.
