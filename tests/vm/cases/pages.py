@@ -6,9 +6,9 @@ import struct
 import time
 
 from guest.counters import need_reflow
-from guest.harness import Waiting, case, check, until
+from guest.harness import Waiting, case, check, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
-from guest.pools import STATS, pages_out, pools
+from guest.pools import STATS, TAKEN, pages_out, pools
 from guest.traffic import bulk
 
 FLOWS = 160
@@ -35,7 +35,26 @@ def are_recycled(rig):
     lost = change["ring_full"] + change["refcnt"]
     check(back > 500, f"hardly a page came back: {change}")
     check(lost * 20 <= back, f"pages are lost to their pools: {change}")
-    check(change["slow"] * 20 <= change["fast"], f"pages are made anew: {change}")
+    check(change["slow"] * 20 <= change["fast"] + change["refill"], f"pages are made anew: {change}")
+
+
+@case(claims=(), limit=90)
+def add_up(rig):
+    """As many pages are out after streams as before, but for those that flows and rings keep."""
+    need_reflow(rig)
+    slack = BATCH * KINDS * rig.config["queues"]
+    time.sleep(2.5 * Waiting.scale)  # what flows before us kept
+    before = pools(rig), pages_out(rig)
+    bulk(rig, PEER, 4, flows=2, size=16 << 20, limit=60)
+
+    def off():
+        now = pages_out(rig)
+        return None if abs(now - before[1]) <= slack else {"before": before[1], "after": now}
+    settle("as many pages out as before", off, limit=20)
+    after = pools(rig)
+    taken = sum(after[pool][name] - before[0][pool][name]
+                for pool in before[0].keys() & after.keys() for name in TAKEN)
+    check(taken > 20 * slack, f"only {taken} pages were taken: a leak would not be seen")
 
 
 def _connect(rig):

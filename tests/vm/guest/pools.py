@@ -10,7 +10,10 @@ from guest.genl import Family, attribute, attributes
 POOL_GET, POOL_STATS_GET, QUEUE_GET, QSTATS_GET = 5, 9, 10, 12
 ID, IFINDEX, DETACH_TIME = 1, 2, 6
 INFO = 1
-STATS = {"fast": 8, "slow": 9, "cached": 14, "ring": 16, "ring_full": 17, "refcnt": 18}
+STATS = {"fast": 8, "slow": 9, "slow_high_order": 10, "refill": 12, "cached": 14, "ring": 16, "ring_full": 17, "refcnt": 18}
+# Each page that was taken is counted as one of the first, each that came back as one of the others.
+TAKEN = ("fast", "slow", "slow_high_order", "refill")
+GIVEN_BACK = ("cached", "ring", "ring_full", "refcnt")
 QUEUE_ID, QUEUE_IFINDEX, QUEUE_TYPE = 1, 2, 3
 RX = 0
 QSTATS_IFINDEX, QSTATS_QUEUE_TYPE, QSTATS_QUEUE_ID, QSTATS_SCOPE = 1, 2, 3, 4
@@ -51,8 +54,7 @@ def pages_out(rig):
 
     What the kernel calls in flight is more: pages that wait in the pool are among it.
     """
-    return sum(pool["fast"] + pool["slow"]
-               - pool["cached"] - pool["ring"] - pool["ring_full"] - pool["refcnt"]
+    return sum(sum(pool[name] for name in TAKEN) - sum(pool[name] for name in GIVEN_BACK)
                for pool in pools(rig).values())
 
 
