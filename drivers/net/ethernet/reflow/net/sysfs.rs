@@ -71,6 +71,17 @@ impl Write for Page<'_> {
     }
 }
 
+/// Gives a file that is described on the heap its lock class, which lockdep wants to be static:
+/// `sysfs_attr_init()`. All such files share one.
+fn attr_init(attr: &mut bindings::attribute) {
+    #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
+    {
+        attr.key = kernel::static_lock_class!().as_ptr();
+    }
+    #[cfg(not(CONFIG_DEBUG_LOCK_ALLOC))]
+    let _ = attr;
+}
+
 /// A file as the core sees it, and which one it is.
 #[repr(C)]
 struct Entry {
@@ -98,6 +109,7 @@ impl<T: device::Operations> Group<T> {
         for (index, file) in T::ATTRIBUTES.iter().enumerate() {
             let mut attr: bindings::device_attribute = pin_init::zeroed();
             attr.attr.name = file.name.as_char_ptr();
+            attr_init(&mut attr.attr);
             attr.attr.mode = if file.writable { 0o644 } else { 0o444 };
             attr.__bindgen_anon_1.show = Some(Self::show);
             if file.writable {
