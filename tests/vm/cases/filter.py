@@ -5,7 +5,7 @@ import time
 
 from guest.frames import LOCAL_EXPERIMENT, ethernet
 from guest.harness import case, check, equal, until
-from guest.net import DUT, PEER
+from guest.net import DUT, PEER, modprobe
 from guest.traffic import InBackground
 
 OTHER = "02:00:5e:10:00:77"
@@ -128,7 +128,7 @@ def many_groups(rig):
 @case(limit=20)
 def second_unicast(rig):
     """A macvlan's own address arrives without the device turning promiscuous."""
-    rig.run(DUT, "modprobe", "macvlan", limit=30)
+    modprobe("macvlan")
     rig.defer(rig.ip, DUT, "link del mv0")
     rig.ip(DUT, f"link add link {rig.device} name mv0 address {OTHER} type macvlan mode bridge",
            "link set mv0 up")

@@ -21,13 +21,19 @@ CASES = {}
 # What the kernel says when something is wrong. Everything a case leaves in the
 # log is held against these, whatever else the case found.
 TROUBLE = re.compile(
-    r"WARNING:|BUG:|Oops|Kernel panic|general protection|Call Trace|UBSAN|KASAN|"
+    r"WARNING:|BUG: (?!KCSAN)|KCSAN: .*\[reflow\]|Oops|Kernel panic|general protection|Call Trace|UBSAN|KASAN|"
     r"suspect GRO implementation|page_pool_release_retry|NETDEV WATCHDOG|"
     r"self-detected stall|detected stalls|soft lockup|hard LOCKUP|hung task|"
     r"blocked for more than|refcount_t|DMA-API|possible circular locking|"
     r"inconsistent lock state|suspicious RCU usage|unregister_netdevice: waiting|"
-    r"scheduling while atomic|sleeping function called|bad page|list_(add|del) corruption"
+    r"scheduling while atomic|sleeping function called|bad page|list_(add|del) corruption|"
+    r"ODEBUG|non-static key|lockdep is turned off|ref_tracker: \S+ has|kmemleak: [0-9]+ new"
 )
+
+
+# Data races that are none of ours, or do no harm, each with its reason.
+ARGUED = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                      "../../debug/kcsan.argued")
 
 
 class Skip(Exception):
@@ -45,20 +51,25 @@ class Expired(Failed):
 class Case:
     """One case: what it is called, what it proves, how long it may take."""
 
-    def __init__(self, func, claims, limit):
+    def __init__(self, func, claims, limit, debug=False, last=False):
         self.subject = func.__module__.rsplit(".", 1)[-1]
         self.name = f"{self.subject}.{func.__name__}"
         self.func = func
         self.claims = sorted(claims)
         self.limit = limit
+        self.debug = debug or last
+        self.last = last
         self.about = (func.__doc__ or "").strip().split("\n")[0]
 
 
-def case(claims=(), limit=20):
-    """Register a function as a case that proves `claims` within `limit` s."""
+def case(claims=(), limit=20, **which):
+    """Register a function as a case that proves `claims` within `limit` s.
+
+    With `debug` it is only for a debug kernel, with `last` it ends each run on one.
+    """
 
     def add(func):
-        entry = Case(func, claims, limit)
+        entry = Case(func, claims, limit, **which)
         CASES[entry.name] = entry
         return func
 
@@ -130,6 +141,9 @@ class KernelLog:
     def __init__(self):
         self.fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         os.lseek(self.fd, 0, os.SEEK_END)
+        with open(ARGUED, encoding="utf-8") as text:
+            lines = [line.strip() for line in text]
+        self.argued = [re.compile(line) for line in lines if line and line[0] != "#"]
 
     def new_lines(self):
         """Return the lines since the last call."""
@@ -146,7 +160,13 @@ class KernelLog:
 
     def trouble(self):
         """Return the new lines that no healthy run produces."""
-        return [line for line in self.new_lines() if TROUBLE.search(line)]
+        return [line for line in self.new_lines() if TROUBLE.search(line)
+                and not any(each.search(line) for each in self.argued)]
+
+    def complaint(self):
+        """Return a sentence of such lines, or nothing."""
+        found = self.trouble()
+        return f"kernel log: {' | '.join(found[:3])}" if found else ""
 
 
 def _expired(_signal, _frame):
@@ -199,22 +219,18 @@ def run_case(entry, rig, log):
     if result == "fail":
         rig.describe(entry.name, reason)
     undone = _undo(rig)
-    trouble = log.trouble()
-    if trouble:
+    complaints = list(filter(None, [log.complaint(), undone]))
+    if complaints:
         result = "fail"
-        reason = "; ".join(filter(None, [reason, "kernel log: " + " | ".join(trouble[:3])]))
-    if undone:
-        result = "fail"
-        reason = "; ".join(filter(None, [reason, undone]))
+        reason = "; ".join(filter(None, [reason, *complaints]))
     emit(event="end", test=entry.name, result=result, reason=reason,
          claims=entry.claims, seconds=round(time.monotonic() - start, 2))
     return result != "fail"
 
 
-def run_cases(names, rig):
+def run_cases(names, rig, log):
     """Run the named cases in order; rebuild the rig behind each failure."""
     signal.signal(signal.SIGALRM, _expired)
-    log = KernelLog()
     for name in names:
         if run_case(CASES[name], rig, log):
             continue

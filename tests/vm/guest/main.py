@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from guest.harness import CASES, Failed, Waiting, emit, run_cases  # noqa: E402
+from guest.harness import CASES, Failed, KernelLog, Waiting, emit, run_cases  # noqa: E402
 from guest.net import Rig  # noqa: E402
 
 
@@ -26,14 +26,15 @@ def run_tests(config, rig):
         register(config)
     else:
         load_cases()
+    log = KernelLog()
     try:
         rig.start()
     except Failed as why:
         rig.describe("vm.boot", str(why))
         emit(event="lost", reason=f"the link could not be set up: {why}")
         return 1
-    emit(event="ready")
-    run_cases(config["cases"], rig)
+    emit(event="ready", trouble=log.complaint())
+    run_cases(config["cases"], rig, log)
     return 0
 
 

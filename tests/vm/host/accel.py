@@ -6,36 +6,18 @@ with it, to its "no root file system" panic. The answer is kept until the host
 reboots.
 """
 
-import glob
 import os
 import subprocess
 
+from host import kernels
+
 KVM, TCG = "kvm", "tcg"
-
-
-def cache_folder():
-    """Return where the project keeps what is expensive to make."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "reflow")
-
-
-def kernel_image():
-    """Return the stock kernel of the toolbox."""
-    found = sorted(glob.glob("/boot/vmlinuz-*"), key=os.path.getmtime)
-    if not found:
-        raise SystemExit("vm: no kernel in the toolbox; run `scripts/toolbox setup`.")
-    return found[-1]
-
-
-def release():
-    """Return the release of the stock kernel."""
-    return os.path.basename(kernel_image()).removeprefix("vmlinuz-")
 
 
 def _kvm_boots():
     words = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "256", "-smp", "2",
              "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
-             "-kernel", kernel_image(), "-append", "console=ttyS0 panic=-1"]
+             "-kernel", kernels.STOCK.image(), "-append", "console=ttyS0 panic=-1"]
     try:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=10, check=False)
@@ -50,7 +32,7 @@ def probe():
         return TCG
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as text:
         boot = text.read().strip()
-    path = os.path.join(cache_folder(), "kvm-probe")
+    path = os.path.join(kernels.cache_folder(), "kvm-probe")
     try:
         with open(path, encoding="ascii") as text:
             seen, answer = text.read().split()

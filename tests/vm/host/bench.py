@@ -103,7 +103,7 @@ class Bench(Machine):
                     text.write(f"{name}.{i} {WORKLOADS[name][0]}\n")
         self._start_sender()
         words = [f"{SOURCES}/guest.sh", self.options.run_dir, self.dut.driver,
-                 self.dut.module or "''", qemu.MAC, qemu.PEER_MAC,
+                 self.options.module or "''", qemu.MAC, qemu.PEER_MAC,
                  f"'{self.settings}'"]
         self.start(" ".join(words) + " 2>&1")
         return self._gather(self._listen())

@@ -63,7 +63,7 @@ class GuestRun:
                 if machine.obey(event):
                     pass
                 elif kind == "ready":
-                    self._booted(time.monotonic() - begun)
+                    self._booted(time.monotonic() - begun, event["trouble"])
                     deadline, what = time.monotonic() + GRACE, "the first case"
                 elif kind == "start":
                     current = event["test"]
@@ -82,15 +82,18 @@ class GuestRun:
         except VmError as why:
             self._lost(machine, current, str(why), time.monotonic() - begun)
 
-    def _booted(self, seconds):
-        self.add("vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}", PASS, seconds)
+    def _boot_name(self):
+        return "vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}"
+
+    def _booted(self, seconds, trouble):
+        self.add(self._boot_name(), FAIL if trouble else PASS, seconds, trouble)
 
     def _ended(self, event):
         self.left.remove(event["test"])
         self.add(event["test"], event["result"], event["seconds"], event["reason"])
 
     def _lost(self, machine, current, why, seconds):
-        name = current or ("vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}")
+        name = current or self._boot_name()
         if current:
             self.left.remove(current)
         self.add(name, FAIL, seconds, why, machine.path("console.log"))
@@ -110,14 +113,16 @@ def precompile():
 
 
 def run(report, arguments):
-    """Run the cases whose names hold the pattern."""
-    claims = {name: case.claims for name, case in all_cases().items()
-              if arguments.pattern in f"vm.{name}"}
-    if not claims:
+    """Run the cases whose names hold the pattern, and what ends each run on a debug kernel."""
+    debug = arguments.kernel != "stock"
+    fit = {name: case for name, case in all_cases().items() if debug or not case.debug}
+    chosen = {name for name in fit if arguments.pattern in f"vm.{name}"}
+    if not chosen:
         return
+    claims = {name: case.claims for name, case in fit.items() if name in chosen or case.last}
     # Some cases fill the packet memory: a small one is enough for that.
-    options = Options(f"test-{arguments.dut}", dut=arguments.dut, queues=arguments.queues,
-                      model_arguments=["--pm-kib", "1024"])
-    report.note(f"guest: Linux {accel.release()}, {accel.describe(options.accel)}, "
+    options = Options(f"test-{arguments.dut}", kernel=arguments.kernel, dut=arguments.dut,
+                      queues=arguments.queues, model_arguments=["--pm-kib", "1024"])
+    report.note(f"guest: Linux {options.kernel.release()}, {accel.describe(options.accel)}, "
                 f"device {arguments.dut}, {options.cpus} CPUs")
     GuestRun(report, options, list(claims), claims, arguments.rounds).run()

@@ -19,6 +19,7 @@ import time
 
 from guest.harness import TROUBLE
 from host import accel, qemu
+from host.kernels import KERNELS
 
 TAIL = 12
 
@@ -32,6 +33,7 @@ class Options:
 
     def __init__(self, name, **given):
         self.name = name
+        self.kernel = "stock"
         self.dut = "reflow"
         self.cpus = self.queues = 4
         self.memory = 1024
@@ -42,6 +44,10 @@ class Options:
         self.wire = None  # a socket at which a link partner outside of QEMU listens
         self.scale = float(os.environ.get("REFLOW_TEST_SCALE", "1"))
         self.__dict__.update(given)
+        self.kernel = KERNELS[self.kernel]
+        self.memory = max(self.memory, self.kernel.memory)
+        self.scale *= self.kernel.scale
+        self.module = qemu.DUTS[self.dut].module(self.kernel)
         self.accel = self.accel or accel.probe()
         self.run_dir = os.path.join(qemu.PROJECT, "build/run", name)
         shutil.rmtree(self.run_dir, ignore_errors=True)
@@ -95,8 +101,8 @@ class Machine:
         """Write what the guest has to know."""
         options = self.options
         config = {
-            "driver": self.dut.driver, "module": self.dut.module, "queues": options.queues,
-            "cpus": options.cpus, "mac": qemu.MAC, "peer_mac": qemu.PEER_MAC,
+            "driver": self.dut.driver, "module": options.module, "queues": options.queues,
+            "kernel": options.kernel.name, "cpus": options.cpus, "mac": qemu.MAC, "peer_mac": qemu.PEER_MAC,
             "run_dir": options.run_dir, "scale": options.scale,
             "accelerator": accel.describe(options.accel),
         }
@@ -229,7 +235,9 @@ class Machine:
         words = qemu.model_command(self.options, self.sockets)
         if words is None:
             return
-        for path, how in ((words[0], "make model"), (self.dut.module, "make module")):
+        kernel = self.options.kernel
+        module = f"make debug SAN={kernel.name}" if kernel.debug else "make module"
+        for path, how in ((words[0], "make model"), (self.options.module, module)):
             if not os.path.exists(path):
                 raise VmError(f"{path} is not there; build it with `{how}`.")
         self.model = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

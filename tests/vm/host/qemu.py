@@ -10,9 +10,8 @@ import os
 import shlex
 
 from host import accel
+from host.kernels import PROJECT
 
-PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.dirname(os.path.abspath(__file__)))))
 GUEST = os.path.join(PROJECT, "tests/vm/guest")
 VIRTME_INIT = "/usr/lib/python3/dist-packages/virtme/guest/virtme-init"
 
@@ -27,10 +26,13 @@ PLAIN = ("csum", "gso", "guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "
 class Dut:
     """A device under test: how QEMU and the guest are told about it."""
 
-    def __init__(self, driver, model=None, module=None):
+    def __init__(self, driver, model=None):
         self.driver = driver
         self.model = model
-        self.module = module and os.path.join(PROJECT, module)
+
+    def module(self, kernel):
+        """Return the path of the driver's module if it is ours, for a kernel."""
+        return kernel.driver() if self.model is None else None
 
     def device(self, sockets, wire=None):
         """Return the QEMU arguments of the device, on a `wire` that leads out of QEMU or not."""
@@ -52,7 +54,7 @@ class Dut:
 # Beside our own, some that QEMU brings: to compare with, and to tell a fault
 # of the tests from a fault of the driver.
 DUTS = {
-    "reflow": Dut("reflow", module="drivers/net/ethernet/reflow/reflow.ko"),
+    "reflow": Dut("reflow"),
     "e1000e": Dut("e1000e", "e1000e"),
     "igb": Dut("igb", "igb"),
     "vmxnet3": Dut("vmxnet3", "vmxnet3"),
@@ -103,8 +105,8 @@ def _qemu_options(options, sockets):
 
 def command(options, sockets, job=None):
     """Return the whole virtme-run command; `job` is a shell command for the guest."""
-    words = ["virtme-run", "--kimg", accel.kernel_image(), "--mods", "auto", "--force-9p",
-             "--disable-microvm", "--cpus", str(options.cpus), "--memory", f"{options.memory}M",
+    words = ["virtme-run", "--kimg", options.kernel.image(), "--mods", options.kernel.modules,
+             "--force-9p", "--disable-microvm", "--cpus", str(options.cpus), "--memory", f"{options.memory}M",
              "--overlay-rwdir", "/tmp", f"--rwdir={options.run_dir}={options.run_dir}",
              "--cwd", PROJECT]
     if options.accel == accel.TCG:
@@ -118,6 +120,6 @@ def command(options, sockets, job=None):
         words.append("--disable-monitor")
     else:
         words += ["--show-boot-console", "--script-sh", job]
-    for argument in arguments + options.append:
+    for argument in arguments + options.kernel.arguments + options.append:
         words += ["-a", argument]
     return words + ["--qemu-opts"] + _qemu_options(options, sockets)

@@ -56,8 +56,8 @@ def run(report, arguments, quick=False):
     if not arguments.selftests_place:
         report.add("selftests.build", FAIL, reason="the kernel's tests could not be prepared")
         return
-    options = Options("selftests", queues=QUEUES, memory=MEMORY)
-    report.note(f"the kernel's driver tests: Linux {accel.release()}, "
+    options = Options("selftests", kernel=arguments.kernel, queues=QUEUES, memory=MEMORY)
+    report.note(f"the kernel's driver tests: Linux {options.kernel.release()}, "
                 f"{accel.describe(options.accel)}, {options.queues} queues")
     made = SelftestRun(report, options, chosen, arguments.selftests_place,
                        [only] if only else [])

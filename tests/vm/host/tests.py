@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from host import cargo, expected, guests, qemu, selftests
+from host import cargo, expected, guests, kernels, qemu, selftests
 from host.report import FAIL, PASS, Report
 
 
@@ -27,6 +27,7 @@ def parser():
     made.add_argument("--list", action="store_true", help="list the cases for the guest, and end")
     made.add_argument("--dut", default="reflow", choices=sorted(qemu.DUTS),
                       help="another device in place of ours, to compare with")
+    kernels.add_choice(made)
     made.add_argument("--queues", type=int, default=4, help="queues of the device (default: 4)")
     made.add_argument("--rounds", type=int, default=10,
                       help="how often cases that kill and begin anew do so (default: 10)")

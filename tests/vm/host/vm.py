@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 
-from host import accel, qemu
+from host import accel, kernels, qemu
 from host.machine import Machine, Options, VmError
 
 
@@ -15,14 +15,15 @@ def parser():
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="scripts/vm", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Boot the stock kernel with the device and a link partner, run a command in "
-                    "the guest,\nreturn its exit status. Logs are left in build/run/NAME.",
+        description="Boot a kernel with the device and a link partner, run a command in the "
+                    "guest,\nreturn its exit status. Logs are left in build/run/NAME.",
         epilog="The guest sees the toolbox's root and this project read-only; build/run/NAME is "
                "writable.\nThe device is there as <driver>0 (192.0.2.1, 2001:db8::1), the "
                "partner as peer0 in the\nnetwork namespace peer (192.0.2.2, 2001:db8::2).")
     made.add_argument("--name", default="vm", help="folder of the run (default: vm)")
     made.add_argument("--dut", default="reflow", choices=sorted(qemu.DUTS),
                       help="device under test (default: reflow)")
+    kernels.add_choice(made)
     made.add_argument("--cpus", type=int, default=4, help="virtual CPUs (default: 4)")
     made.add_argument("--queues", type=int, default=4, help="queues of the device (default: 4)")
     made.add_argument("--memory", type=int, default=1024, help="guest memory in MiB")
@@ -69,14 +70,15 @@ def _is_for_host(machine, line):
 def run(arguments):
     """Run the machine as asked; return the exit status."""
     given = vars(arguments)
-    names = ("dut", "cpus", "queues", "memory", "chaos", "trace", "seed", "accel", "append", "qemu")
+    names = ("kernel", "dut", "cpus", "queues", "memory", "chaos", "trace", "seed", "accel",
+             "append", "qemu")
     options = Options(arguments.name, **{name: given[name] for name in names})
     with Machine(options) as machine:
         machine.configure(fancy=sys.stdout.isatty(), bare=arguments.bare)
         if arguments.interactive:
             return machine.interact()
         machine.start(job_of(arguments, options.run_dir))
-        deadline = time.monotonic() + arguments.timeout
+        deadline = time.monotonic() + arguments.timeout * options.kernel.scale
         while (line := machine.line(deadline, "the command in the guest")) is not None:
             if not _is_for_host(machine, line):
                 print(line, flush=True)

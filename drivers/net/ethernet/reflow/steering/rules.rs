@@ -5,7 +5,7 @@
 //! A rule's location is its number in the device, where of several that match the lowest wins.
 
 use super::{
-    complain,
+    is_in_force,
     place,
     State, //
 };
@@ -153,7 +153,7 @@ impl Nic<'_> {
                 |location| {
                     if let Some(Some(entry)) = state.rules.get(location as usize) {
                         let set = self.cmd.rule_set(location, &entry.command());
-                        complain(dev, set, "rule", location);
+                        is_in_force(dev, set, "rule", location);
                     }
                 },
             )?;
