@@ -33,9 +33,24 @@ PASSED_ON := V W C CLIPPY KCFLAGS KRUSTFLAGS
 KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(DRIVER) CONFIG_REFLOW=m \
 	$(foreach v,$(PASSED_ON),$(if $($(v)),$(v)='$($(v))'))
 
+# What Kbuild leaves beside the source.
+BUILT := *.o *.ko *.mod *.mod.c .*.cmd .*.d *_generated.rs *_generated.rs.tmp \
+	modules.order Module.symvers .module-common.c
+
+# A kernel that watches itself, and the module for it: built in a copy, so that the
+# one for the stock kernel stays as it is.
+SAN ?= kasan
+DEBUG_DRIVER := $(CURDIR)/build/debug/$(SAN)
+DEBUG_KBUILD = $(TOOLBOX) run $(CURDIR)/scripts/kbuild $(shell scripts/debug-kernel --path $(SAN)) \
+	-j$(JOBS) M=$(DEBUG_DRIVER) CONFIG_REFLOW=m \
+	$(if $(filter kcsan,$(SAN)),KRUSTFLAGS='$(KCSAN_RUST)')
+# As scripts/Makefile.kcsan of the kernel has it for C.
+KCSAN_RUST := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-, \
+	compound-read-before-write=1 distinguish-volatile=1 instrument-func-entry-exit=0)
+
 MODEL_BINARIES := reflow-hw reflow-asm
 
-.PHONY: all module model toolbox demo test selftests shell claims fuzz bench bench-model lint clean help
+.PHONY: all module model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
@@ -56,6 +71,15 @@ demo: all
 
 test: all
 	$(Q)tests/run
+
+debug: toolbox
+	$(Q)scripts/debug-kernel $(SAN)
+	$(Q)mkdir -p $(DEBUG_DRIVER)
+	$(Q)tar -C $(DRIVER) $(BUILT:%=--exclude='%') -c . | tar -C $(DEBUG_DRIVER) -x
+	$(Q)$(DEBUG_KBUILD) modules
+
+test-debug: debug model
+	$(Q)tests/run --vm --kernel $(SAN) $(if $(T),-k '$(T)')
 
 selftests: all
 	$(Q)tests/run --selftests $(if $(T),-k '$(T)')
@@ -88,9 +112,7 @@ lint: toolbox
 
 clean:
 	$(Q)rm -rf build
-	$(Q)cd $(DRIVER) && find . \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
-		-o -name '.*.cmd' -o -name '.*.d' -o -name '*_generated.rs' -o -name modules.order \
-		-o -name Module.symvers \) -type f -delete
+	$(Q)cd $(DRIVER) && find . -type f \( -false $(BUILT:%=-o -name '%') \) -delete
 
 help:
 	@echo 'make            the module and the device model'
@@ -99,6 +121,9 @@ help:
 	@echo 'make model      build/bin/reflow-hw and build/bin/reflow-asm'
 	@echo 'make demo       boot a kernel with the device and watch TCP run through it'
 	@echo 'make test       all tests; the last line is "N passed, N failed"'
+	@echo 'make test-debug the driver in a guest on a debug kernel, which is built once (25 min);'
+	@echo '                T=life for some cases, SAN=kcsan for the kernel that finds data races'
+	@echo 'make debug      only that kernel and the module for it: scripts/vm --kernel kasan'
 	@echo 'make selftests  the driver tests of the kernel itself, T=queues for one of them,'
 	@echo '                T=gro:test.hw_* for some of its cases'
 	@echo 'make shell      a shell in a virtual machine that has the device'

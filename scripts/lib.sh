@@ -104,7 +104,7 @@ stop_progress()
 	kill "$TICKER" 2>/dev/null
 	wait "$TICKER" 2>/dev/null
 	TICKER=
-	printf '\r\033[K' >&2
+	[ ! -t 2 ] || printf '\r\033[K' >&2
 }
 
 # step NAME TEXT CMD...: run CMD with its output in the log NAME, and show TEXT

@@ -33,4 +33,5 @@ SUBJECTS = (
     "life",
     "recovery",
     "hostile",
+    "debug",
 )
