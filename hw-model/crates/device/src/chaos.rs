@@ -104,6 +104,20 @@ faults! {
     LinkFlap = "link-flap", 0.001, Lasts::Ms(100);
     /// write of the statistics block: it is random bytes
     Stats = "stats", 0.01, Lasts::Not;
+    /// write of the statistics block: the device stops it, and STATS_CTRL reads 0
+    StatsStopped = "stats-stopped", 0.01, Lasts::Not;
+    /// write of the statistics block: it is left out, and so are all from now on
+    StatsFrozen = "stats-frozen", 1.0, Lasts::Ms(0);
+    /// command: it is read but neither carried out nor answered, and so are all from now on
+    CmdSilent = "cmd-silent", 1.0, Lasts::Ms(0);
+    /// turn of work: STATUS says from now on that the device is not ready
+    NotReady = "not-ready", 1.0, Lasts::Ms(0);
+    /// turn of a queue: it transfers nothing from now on, the others go on
+    CqStuck = "cq-stuck", 1.0, Lasts::Ms(0);
+    /// packet: a completion gives back a buffer that was given back before
+    BufferTwice = "buffer-twice", 0.01, Lasts::Not;
+    /// packet that is appended: its completion has the flow number of the flow before it
+    AppendOther = "append-other", 0.01, Lasts::Not;
 }
 
 impl Fault {

@@ -3,6 +3,7 @@
 //! The command ring: carries out what the control plane asks for, in order, with a status for every
 //! command. What each does is told in [`reflow_hwdef::cmd`].
 
+use crate::chaos::Chaos;
 use crate::device::Device;
 use crate::fdb::FlowKey;
 use crate::host::{Host, MemError};
@@ -150,20 +151,25 @@ impl Device {
             let Some(addr) = self.commands.next() else {
                 return false;
             };
-            if self.command(addr, host).is_err() {
+            let Ok(answered) = self.command(addr, host) else {
                 self.stop_commands();
                 return false;
-            }
+            };
             self.commands.advance();
-            self.event = self.event.with_command(1);
+            if answered {
+                self.event = self.event.with_command(1);
+            }
         }
         self.commands.next().is_some()
     }
 
-    /// Carries out one command and writes its status.
-    fn command(&mut self, addr: u64, host: &impl Host) -> Result<(), MemError> {
+    /// Carries out one command and writes its status; false if it goes unanswered.
+    fn command(&mut self, addr: u64, host: &impl Host) -> Result<bool, MemError> {
         let mut words = [0; CMD_WORDS];
         read_words(host, addr, &mut words)?;
+        if self.chaos.as_ref().is_some_and(Chaos::is_silent) {
+            return Ok(false);
+        }
         let head = Cmd0(words[0]);
         let args = Args {
             index: head.index() as usize,
@@ -183,7 +189,8 @@ impl Device {
             .with_tag(head.tag())
             .with_value(value.into())
             .with_done(1);
-        host.store_release_u64(addr + (CMD_SIZE - 8) as u64, done.0)
+        host.store_release_u64(addr + (CMD_SIZE - 8) as u64, done.0)?;
+        Ok(true)
     }
 
     /// What a command gives back, or why it is refused.

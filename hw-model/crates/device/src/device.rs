@@ -245,7 +245,8 @@ impl Device {
     /// Value of STATUS.
     pub(crate) fn status(&self) -> Status {
         let link = self.link && !self.chaos.as_ref().is_some_and(Chaos::hides_link);
-        Status(0).with_link(link.into()).with_ready(1)
+        let ready = !self.chaos.as_ref().is_some_and(Chaos::hides_ready);
+        Status(0).with_link(link.into()).with_ready(ready.into())
     }
 
     /// What the registers say about merging.
@@ -376,6 +377,10 @@ impl Device {
         let Some(rx) = self.queues[queue].rx.as_mut() else {
             return false;
         };
+        let stuck = |chaos: &Chaos| self.pm.waiting(queue) > 0 && chaos.holds(queue);
+        if self.chaos.as_ref().is_some_and(stuck) {
+            return false;
+        }
         let full = self.pm.level() > self.pm.size() / 8 * 7;
         if !full && rx.is_window_full() {
             return false;
@@ -446,7 +451,8 @@ impl Device {
 
     /// Tells a queue's alert how much there is that the host has not seen.
     fn note_news(&mut self, queue: usize) {
-        let waiting = self.fm.waiting(queue);
+        let stuck = self.chaos.as_ref().is_some_and(|c| c.is_stuck(queue));
+        let waiting = if stuck { 0 } else { self.fm.waiting(queue) };
         let q = &mut self.queues[queue];
         let unseen = q.unseen();
         q.irq

@@ -4,9 +4,11 @@
 
 mod common;
 
+use common::control::Commands;
 use common::{frames, Rig, Setup, Tcp};
 use reflow_device::chaos::Tally;
 use reflow_device::Host;
+use reflow_hwdef::cmd::{Cmd7, Command};
 use reflow_hwdef::desc::{Completion, C0, C2, C3, C4, FLOW_NONE, T1, T2};
 use reflow_hwdef::index::Index;
 use reflow_hwdef::opcode::Opcode;
@@ -369,6 +371,157 @@ fn statistics_are_garbage() {
     assert_ne!(said, 1);
     assert_eq!(rig.count(Global::RxFrames), 1);
     assert_eq!(tally(&rig, "stats").strikes, 1);
+}
+
+/// A block that stops reads as stopped, and goes on when it is started again; one that is frozen
+/// says nothing and is written again after its time.
+#[test]
+fn statistics_stop() {
+    let addr_of = |rig: &mut Rig| {
+        let addr = rig.host.alloc(8 * block_len(2));
+        rig.write(STATS_LO, addr as u32);
+        rig.write(STATS_HI, (addr >> 32) as u32);
+        rig.write(STATS_CTRL, 1);
+        addr + 8 * Global::RxFrames as u64
+    };
+    let mut stopped = rig("stats-stopped=1,count=1", SEED);
+    let counter = addr_of(&mut stopped);
+    stopped.arrive(&frames::arp());
+    stopped.pump();
+    assert_eq!(stopped.read(STATS_CTRL), 0);
+    assert_eq!(stopped.host.get_u64(counter), 0);
+    stopped.write(STATS_CTRL, 1);
+    stopped.pump();
+    assert_eq!(stopped.read(STATS_CTRL), 1);
+    assert_eq!(stopped.host.get_u64(counter), 1);
+
+    let mut frozen = rig("stats-frozen,ms=5,count=1", SEED);
+    let counter = addr_of(&mut frozen);
+    frozen.arrive(&frames::arp());
+    frozen.pump();
+    assert_eq!(frozen.read(STATS_CTRL), 1);
+    assert_eq!(frozen.host.get_u64(counter), 0);
+    frozen.now += 6_000_000;
+    frozen.arrive(&frames::arp());
+    frozen.pump();
+    assert_eq!(frozen.host.get_u64(counter), 2);
+}
+
+/// Commands go unanswered while everything else goes on; those that come later are answered.
+#[test]
+fn commands_are_not_answered() {
+    let mut rig = rig("cmd-silent,ms=5,count=1", SEED);
+    let mut commands = Commands::new(&mut rig);
+    let nop = |rig: &mut Rig, commands: &mut Commands| {
+        let at = commands.queue(&rig.host, Command::Nop as u8, 0, 0, 0);
+        commands.kick(rig);
+        rig.pump();
+        at
+    };
+    let done = |rig: &Rig, at| Cmd7(rig.host.get_u64(at + 56)).done();
+    rig.write(EVENT, u32::MAX);
+    let first = nop(&mut rig, &mut commands);
+    let second = nop(&mut rig, &mut commands);
+    assert_eq!((done(&rig, first), done(&rig, second)), (0, 0));
+    assert_eq!(Event(rig.read(EVENT)).command(), 0);
+    assert_ne!(rig.read(CMD_SIZE), 0);
+    assert_eq!(completions_of(&mut rig, 4).len(), 4);
+    rig.now += 6_000_000;
+    let third = nop(&mut rig, &mut commands);
+    assert_eq!((done(&rig, first), done(&rig, third)), (0, 1));
+    assert_eq!(tally(&rig, "cmd-silent").spoiled, 2);
+}
+
+/// STATUS says so, and nothing else changes.
+#[test]
+fn the_device_is_not_ready() {
+    let mut rig = rig("not-ready,ms=5,count=1", SEED);
+    rig.pump();
+    assert_eq!(Status(rig.read(STATUS)).ready(), 0);
+    assert_eq!(completions_of(&mut rig, 4).len(), 4);
+    rig.now += 6_000_000;
+    rig.pump();
+    assert_eq!(Status(rig.read(STATUS)).ready(), 1);
+}
+
+/// One queue keeps what comes for it, without an interrupt, and hands it over when it goes on.
+#[test]
+fn a_queue_is_stuck() {
+    let mut rig = rig("cq-stuck,ms=5,count=1", SEED);
+    let queue_of = |rig: &mut Rig, conn| match rig.arrive(&Tcp::data(conn, 1, 100).build()) {
+        reflow_device::RxOutcome::Queued { queue, .. } => usize::from(queue),
+        other => panic!("{other:?}"),
+    };
+    arm(&mut rig, 0);
+    arm(&mut rig, 1);
+    let stuck = queue_of(&mut rig, 1);
+    rig.pump();
+    let conn = (2..20).find(|&conn| queue_of(&mut rig, conn) != stuck);
+    assert!(conn.is_some());
+    rig.pump();
+    assert!(rig.poll(stuck).is_empty());
+    assert_eq!(rig.poll(1 - stuck).len(), 1);
+    assert_eq!(rig.host.interrupts, [1 - stuck as u16]);
+    let waiting = rig.dev.queue_state(stuck).waiting;
+    arm(&mut rig, stuck);
+    rig.now += 6_000_000;
+    rig.pump();
+    assert_eq!(rig.poll(stuck).len(), waiting);
+    assert!(rig.host.interrupts.contains(&(stuck as u16)));
+}
+
+/// A buffer comes back that came back before, and appended data are said to be another flow's.
+#[test]
+fn buffers_and_flows_are_told_again() {
+    let right = completions("", SEED, 60);
+    let again = completions("buffer-twice=1", SEED, 60);
+    let wrong = right.iter().zip(&again).filter(|(a, b)| a != b);
+    let mut released = Vec::new();
+    for (_, again) in wrong {
+        let kinds = [
+            again.c0.rel_hb(),
+            again.c0.rel_sb() << 1,
+            again.c0.rel_rb() << 2,
+        ];
+        assert!(kinds.iter().any(|&kind| kind != 0) || again.c0.nb() == 1);
+        released.push(again);
+    }
+    assert!(!released.is_empty());
+
+    let mut rig = rig("append-other=1", SEED);
+    for n in 0..8_u32 {
+        for conn in 0..2 {
+            rig.arrive(&Tcp::data(conn, 1 + n * 500, 500).build());
+        }
+    }
+    rig.pump();
+    let strikes = tally(&rig, "append-other").strikes;
+    assert!(strikes > 0 && strikes <= 14, "{strikes}");
+    let got: Vec<u64> = (0..2)
+        .flat_map(|queue| (0..16).map(move |at| (queue, Index::from_raw(at))))
+        .map(|(queue, at)| rig.queues[queue].completion_at(&rig.host, at).c0)
+        .filter(|c0| [Opcode::Append as u64].contains(&c0.opcode()))
+        .map(|c0| c0.flow())
+        .collect();
+    assert!(got.iter().all(|&flow| flow < 2));
+}
+
+/// Faults can be replaced and ended while the device runs.
+#[test]
+fn faults_are_replaced() {
+    let mut rig = rig("lost=1", SEED);
+    completions_of(&mut rig, 3);
+    rig.dev.set_chaos(&"lost=1,after=1".parse().unwrap());
+    assert_eq!(tally(&rig, "lost"), Tally::default());
+    completions_of(&mut rig, 2);
+    assert_eq!(tally(&rig, "lost").strikes, 1);
+    assert_eq!(rig.dev.chaos_spec().to_string(), "lost=1,after=1");
+    rig.dev.set_chaos(&"removed".parse().unwrap());
+    rig.pump();
+    assert_eq!(rig.read(MAGIC), u32::MAX);
+    rig.dev.set_chaos(&Default::default());
+    assert_eq!((rig.read(MAGIC), rig.read(CTRL)), (MAGIC_VALUE, 0));
+    assert!(rig.dev.injections().is_empty());
 }
 
 /// Faults outlive a reset of the device, and so do their counts.

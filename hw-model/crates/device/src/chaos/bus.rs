@@ -25,8 +25,15 @@ pub(crate) struct Hostile<'a, H> {
 }
 
 impl<H: Host> Hostile<'_, H> {
-    fn drops_writes(&self) -> bool {
-        self.chaos.state().lasting(Fault::DmaDead)
+    fn drops_writes(&self, addr: u64) -> bool {
+        let mut state = self.chaos.state();
+        state.lasting(Fault::DmaDead)
+            || self.stats.contains(&addr) && state.lasting(Fault::StatsFrozen)
+    }
+
+    /// Whether the statistics block stops as if its memory had gone.
+    fn stops_block(&self, addr: u64) -> bool {
+        self.stats.contains(&addr) && self.chaos.state().strike(Fault::StatsStopped).is_some()
     }
 
     /// The bytes of the statistics block, if they are to be random.
@@ -55,8 +62,12 @@ impl<H: Host> Host for Hostile<'_, H> {
     }
 
     fn write(&self, addr: u64, data: &[u8]) -> Result<(), MemError> {
-        if self.drops_writes() {
+        if self.drops_writes(addr) {
             return Ok(());
+        }
+        if self.stops_block(addr) {
+            let len = data.len();
+            return Err(MemError { addr, len });
         }
         match self.random(addr, data.len()) {
             Some(random) => self.host.write(addr, &random),
@@ -66,7 +77,7 @@ impl<H: Host> Host for Hostile<'_, H> {
     }
 
     fn store_release_u64(&self, addr: u64, value: u64) -> Result<(), MemError> {
-        if self.drops_writes() {
+        if self.drops_writes(addr) {
             return Ok(());
         }
         self.host.store_release_u64(addr, value)

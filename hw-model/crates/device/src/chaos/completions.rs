@@ -9,6 +9,7 @@ use crate::queue::RxSide;
 use crate::transfer::Transfer;
 use reflow_hwdef::desc::{Completion, CompletionKind, COMPLETION_WORDS, FLOW_NONE};
 use reflow_hwdef::opcode::Opcode;
+use reflow_hwdef::regs::BufKind;
 
 /// Values of a 16-bit field.
 const FIELD: u64 = 1 << 16;
@@ -44,6 +45,72 @@ const MORE_PAGES: Field = field!(c1, vlan_tci, with_vlan_tci);
 
 fn is_packet(done: &Completion) -> bool {
     done.c0.kind() == CompletionKind::Packet as u64
+}
+
+/// What completions told so far, for those that tell it again.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Told {
+    /// Buffers of each kind that were given back last.
+    released: [Option<u64>; BufKind::COUNT],
+    /// Flows of aggregates, the last one first.
+    flows: [Option<u64>; 2],
+}
+
+impl Told {
+    fn note(&mut self, done: &Completion) {
+        let c0 = done.c0;
+        for (kind, released, id) in [
+            (BufKind::Header, c0.rel_hb(), done.c2.hb_id()),
+            (BufKind::Packet, c0.nb(), done.c2.nb_id()),
+            (BufKind::Small, c0.rel_sb(), done.c2.nb_id()),
+            (BufKind::Reasm, c0.rel_rb(), done.c3.rb_id()),
+        ] {
+            if released != 0 {
+                self.released[kind as usize] = Some(id);
+            }
+        }
+        let starts = matches!(opcode(done), Some(Opcode::Start | Opcode::CloseStart));
+        if (starts || appends(done)) && self.flows[0] != Some(c0.flow()) {
+            self.flows = [Some(c0.flow()), self.flows[0]];
+        }
+    }
+
+    /// A flow other than that of a packet that is appended.
+    fn other_flow(&self, done: &Completion) -> Option<u64> {
+        let others = self.flows.iter().flatten().copied();
+        others
+            .filter(|&flow| appends(done) && flow != done.c0.flow())
+            .next()
+    }
+
+    /// The completion with a buffer of its kind that was given back before.
+    fn again(&self, done: &Completion) -> Option<Completion> {
+        let (c0, c2, c3) = (done.c0, done.c2, done.c3);
+        let released = |used: u64, kind: BufKind| {
+            let id = self.released[kind as usize];
+            id.filter(|_| used != 0 && is_packet(done))
+        };
+        let mut again = *done;
+        if let Some(id) = released(c0.hb(), BufKind::Header) {
+            (again.c0, again.c2) = (c0.with_rel_hb(1), c2.with_hb_id(id));
+        } else if let Some(id) = released(c0.sb(), BufKind::Small) {
+            (again.c0, again.c2) = (c0.with_rel_sb(1), c2.with_nb_id(id));
+        } else if let Some(id) = released(c0.nb(), BufKind::Packet) {
+            again.c2 = c2.with_nb_id(id);
+        } else {
+            let id = released(c0.rb(), BufKind::Reasm)?;
+            (again.c0, again.c3) = (c0.with_rel_rb(1), c3.with_rb_id(id));
+        }
+        Some(again)
+    }
+}
+
+fn opcode(done: &Completion) -> Option<Opcode> {
+    Opcode::from_raw(done.c0.opcode() as u8).filter(|_| is_packet(done))
+}
+
+fn appends(done: &Completion) -> bool {
+    matches!(opcode(done), Some(Opcode::Append | Opcode::AppendClose))
 }
 
 /// The fields that name buffers in use.
@@ -103,6 +170,8 @@ impl Chaos {
     /// Spoils the completions of a packet, or the release of a page. The ring has room for `room`.
     fn spoil_completions(&self, done: &mut Vec<Completion>, flows: usize, room: usize) {
         let mut state = self.state();
+        let told = state.told;
+        done.iter().for_each(|done| state.told.note(done));
         let mut one =
             |fault, fits: &dyn Fn(&Completion) -> bool, spoil: &dyn Fn(&mut _, &mut _)| {
                 let candidates = done.iter().filter(|c| fits(c)).count() as u64;
@@ -138,6 +207,16 @@ impl Chaos {
         one(Fault::FlowOther, &has_other, &|c, dice| {
             c.c0 = c.c0.with_flow(dice.other(c.c0.flow(), flows).unwrap_or(0));
         });
+        one(Fault::BufferTwice, &|c| told.again(c).is_some(), &|c, _| {
+            *c = told.again(c).unwrap_or(*c);
+        });
+        one(
+            Fault::AppendOther,
+            &|c| told.other_flow(c).is_some(),
+            &|c, _| {
+                c.c0 = c.c0.with_flow(told.other_flow(c).unwrap_or(0));
+            },
+        );
         one(Fault::Random, &|_| true, &|c, dice| {
             let words: [u64; COMPLETION_WORDS] = std::array::from_fn(|_| dice.bits());
             *c = Completion::from_words(words);

@@ -2,6 +2,7 @@
 
 //! The faults of a device, shared by the places where they strike.
 
+use super::completions::Told;
 use super::dice::Injector;
 use super::{Fault, Spec, Tally};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,11 @@ pub(super) struct State {
     removed: bool,
     link_down: bool,
     storm: bool,
+    not_ready: bool,
+    /// The queue that transfers nothing.
+    stuck: Option<usize>,
+    /// What completions told so far.
+    pub(super) told: Told,
 }
 
 /// What changed with time.
@@ -85,6 +91,7 @@ impl State {
         change.link = down != self.link_down;
         self.spoil(Fault::LinkFlap, change.link);
         self.link_down = down;
+        self.not_ready = self.begun(Fault::NotReady);
         let spurious = self.strike(Fault::IrqSpurious);
         change.spurious = spurious.map(|injector| injector.dice.below(vectors));
         self.storm = self.lasting(Fault::IrqStorm);
@@ -116,6 +123,9 @@ impl Chaos {
                 removed: false,
                 link_down: false,
                 storm: false,
+                not_ready: false,
+                stuck: None,
+                told: Told::default(),
             })))
         })
     }
@@ -147,6 +157,39 @@ impl Chaos {
     /// Whether the link seems to be down.
     pub(crate) fn hides_link(&self) -> bool {
         self.state().link_down
+    }
+
+    /// Whether STATUS says that the device is not ready; counts what it spoils.
+    pub(crate) fn hides_ready(&self) -> bool {
+        let mut state = self.state();
+        let hidden = state.not_ready;
+        state.spoil(Fault::NotReady, hidden);
+        hidden
+    }
+
+    /// Whether a command is to go unanswered.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.state().lasting(Fault::CmdSilent)
+    }
+
+    /// A queue has its turn to transfer what waits: whether it does not take it.
+    pub(crate) fn holds(&self, queue: usize) -> bool {
+        let mut state = self.state();
+        if !state.begun(Fault::CqStuck) {
+            state.stuck = None;
+            return false;
+        }
+        let held = *state.stuck.get_or_insert(queue) == queue;
+        state.spoil(Fault::CqStuck, held);
+        held
+    }
+
+    /// Whether a queue transfers nothing.
+    pub(crate) fn is_stuck(&self, queue: usize) -> bool {
+        let mut state = self.state();
+        let now = state.now;
+        let on = state.get(Fault::CqStuck).is_some_and(|i| i.is_on(now));
+        on && state.stuck == Some(queue)
     }
 
     /// When the device wants to be pumped on behalf of its faults.
