@@ -26,6 +26,8 @@ pub(crate) const PROTO_TCP: u8 = 6;
 pub(crate) const PROTO_UDP: u8 = 17;
 const PROTO_IPV6: u8 = 41;
 const PROTO_DEST_OPTIONS: u8 = 60;
+const OPTION_PAD1: u8 = 0;
+const OPTION_HOME_ADDRESS: u8 = 201;
 const MAX_EXTENSIONS: usize = 8;
 
 /// Most IP headers in a frame that are looked through.
@@ -68,6 +70,11 @@ pub(crate) struct Layers {
     pub(crate) plain: bool,
     /// The innermost packet is a fragment.
     pub(crate) fragment: bool,
+    /// The innermost packet tells its sender's address in an option: the checksum of its payload
+    /// covers that one (RFC 6275, 11.3.1) and is not verified here.
+    pub(crate) home_address: bool,
+    /// Bytes of the frame behind the outermost IP packet: padding, or a trailer.
+    pub(crate) slack: usize,
 }
 
 /// What one step of the walk found.
@@ -90,6 +97,8 @@ impl Layers {
             l3_ok: true,
             plain: true,
             fragment: false,
+            home_address: false,
+            slack: 0,
         };
         let (mut v6, mut off) = first_ip(frame)?;
         loop {
@@ -99,12 +108,18 @@ impl Layers {
             layers.levels[layers.count] = Level { off, v6 };
             layers.count += 1;
             let step = if v6 {
-                layers.ipv6(frame, off)?
+                layers.ipv6(frame, off)
             } else {
-                layers.ipv4(frame, off)?
+                layers.ipv4(frame, off)
+            };
+            let Some(step) = step else {
+                return layers.without_last();
             };
             // A nested packet that does not fill its outer one leaves bytes that no one owns.
             layers.plain &= layers.count == 1 || step.end == layers.end;
+            if layers.count == 1 {
+                layers.slack = frame.len() - step.end;
+            }
             layers.end = step.end;
             if off == l3_off {
                 let known = matches!(step.next, PROTO_TCP | PROTO_UDP) && !layers.fragment;
@@ -120,6 +135,14 @@ impl Layers {
         }
     }
 
+    /// What is left if the last header is broken: the one around it, as if nothing were inside.
+    fn without_last(mut self) -> Option<Self> {
+        self.count = self.count.checked_sub(1).filter(|&count| count != 0)?;
+        self.plain = false;
+        self.fragment = false;
+        Some(self)
+    }
+
     /// Checks an IPv4 header.
     fn ipv4(&mut self, frame: &[u8], off: usize) -> Option<Step> {
         let first = *frame.get(off)?;
@@ -130,6 +153,7 @@ impl Layers {
             return None;
         }
         self.plain &= len == 20;
+        self.home_address = false;
         self.l3_ok &= csum::fold(csum::sum(header)) == 0xffff;
         // More fragments, or an offset.
         self.fragment = be16(header, 6)? & 0x3fff != 0;
@@ -147,17 +171,20 @@ impl Layers {
         if header[0] >> 4 != 6 || end > self.end {
             return None;
         }
+        self.home_address = false;
         let mut next = header[6];
         let mut next_off = off + 40;
         for _ in 0..MAX_EXTENSIONS {
             match next {
                 PROTO_HOP_BY_HOP | PROTO_DEST_OPTIONS => {
                     let ext = frame.get(next_off..next_off + 2)?;
-                    next = ext[0];
-                    next_off += 8 + usize::from(ext[1]) * 8;
-                    if next_off > end {
+                    let ext_end = next_off + 8 + usize::from(ext[1]) * 8;
+                    if ext_end > end {
                         return None;
                     }
+                    let options = frame.get(next_off + 2..ext_end)?;
+                    self.home_address |= has_home_address(options);
+                    (next, next_off) = (ext[0], ext_end);
                 }
                 44 => {
                     self.fragment = true;
@@ -182,6 +209,22 @@ impl Layers {
     pub(crate) fn ip_len(&self, end: usize) -> usize {
         end - self.levels[0].off
     }
+}
+
+/// Whether one of the options of an extension header is a Home Address.
+fn has_home_address(mut options: &[u8]) -> bool {
+    while let Some((&kind, rest)) = options.split_first() {
+        if kind == OPTION_HOME_ADDRESS {
+            return true;
+        }
+        // A single byte of padding has no length.
+        options = match (kind, rest.split_first()) {
+            (OPTION_PAD1, _) => rest,
+            (_, Some((&len, rest))) => rest.get(usize::from(len)..).unwrap_or(&[]),
+            (_, None) => &[],
+        };
+    }
+    false
 }
 
 /// The first IP header behind the Ethernet header and its tags.
@@ -245,8 +288,9 @@ impl Checked {
                 && (kind.tcp() != 0) == (proto == PROTO_TCP)
                 && (kind.udp() != 0) == (proto == PROTO_UDP)
         });
-        let l4_ok =
-            l4.and_then(|(proto, off)| csum::verify_l4(frame, inner, proto, off, layers.end));
+        let l4_ok = l4
+            .filter(|_| !layers.home_address)
+            .and_then(|(proto, off)| csum::verify_l4(frame, inner, proto, off, layers.end));
         let tcp = l4
             .filter(|l4| l4.0 == PROTO_TCP)
             .and_then(|(_, off)| tcp_header(frame, off, layers.end))

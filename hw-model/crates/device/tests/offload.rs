@@ -41,6 +41,61 @@ fn receive_checksums() {
     assert_eq!(rig.count(Global::RxL4CsumBad), 4);
 }
 
+/// A wrong checksum of the outer header is told although the inner one is broken.
+#[test]
+fn an_outer_checksum_before_a_broken_header() {
+    let mut rig = Rig::new(Setup {
+        program: "tunnels",
+        ..Setup::default()
+    });
+    let tunnel = Tcp {
+        tunnel: true,
+        ..Tcp::data(1, 1, 77)
+    };
+    for (at, value) in [(34, 0x35), (34, 0x44), (36, 0xff)] {
+        let mut frame = tunnel.build();
+        frame[at] = value;
+        rig.arrive(&frame);
+        frame[24] ^= 1;
+        rig.arrive(&frame);
+        let said = |d: &common::Delivery| (d.first.c0.l3_ok(), d.first.c0.csum_bad());
+        let got: Vec<_> = rig.drain().iter().map(said).collect();
+        assert_eq!(got, [(1, 0), (0, 1)], "{at} {value:#x}");
+    }
+    assert_eq!(rig.count(Global::RxL3CsumBad), 3);
+}
+
+/// A sender away from home: the checksum covers the address in its option, not that in the header,
+/// and the device leaves it to the host. Other options change nothing.
+#[test]
+fn home_address_option() {
+    let frame = |option: Vec<u8>| {
+        let mut frame = Tcp::data(1, 1, 77).v6().build();
+        let mut ext = vec![6, 2];
+        ext.extend(option);
+        assert_eq!(ext.len(), 24);
+        frame[20] = 60;
+        frame[19] += 24;
+        frame.splice(54..54, ext);
+        frame
+    };
+    let mut away = frame([&[1, 2, 0, 0, 201, 16][..], &[0; 16]].concat());
+    let (home, care_of) = (away[22..38].to_vec(), [0xfd; 16]);
+    away[22..38].copy_from_slice(&care_of);
+    away[62..78].copy_from_slice(&home);
+    let at_home = frame([&[1, 20][..], &[0; 20]].concat());
+    let mut broken = at_home.clone();
+    *broken.last_mut().unwrap() ^= 1;
+    let mut rig = Rig::usual();
+    for frame in [&away, &at_home, &broken] {
+        rig.arrive(frame);
+    }
+    let said = |d: &common::Delivery| (d.first.c0.l4_ok(), d.first.c0.csum_bad());
+    let got: Vec<_> = rig.drain().iter().map(said).collect();
+    assert_eq!(got, [(0, 0), (1, 0), (0, 1)]);
+    assert_eq!(rig.count(Global::RxL4CsumBad), 1);
+}
+
 /// Every flipped bit of a segment is found.
 #[test]
 fn every_flipped_bit_is_found() {

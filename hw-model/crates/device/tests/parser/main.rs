@@ -21,6 +21,65 @@ fn run(program: &Program, frame: &[u8]) -> Parsed {
     program.run(&frame[..frame.len().min(HEADER_MEMORY)], frame.len())
 }
 
+/// A tunnel whose inner header is broken: the packet is refused, and key and kind are those of the
+/// outer header.
+#[test]
+fn a_broken_inner_header_leaves_the_outer_key() {
+    let program = shipped("tunnels");
+    let v4 = |proto: u8, len: u8| {
+        let mut ip = [0x45, 0, 0, len, 0, 0, 0, 0, 64, proto, 0, 0];
+        ip[0] = 0x45;
+        [&ip[..], &[10, 0, 0, len, 10, 0, 1, len]].concat()
+    };
+    let v6 = |next: u8, len: u8| {
+        let mut ip = vec![0x60, 0, 0, 0, 0, len, next, 64];
+        ip.extend([len; 32]);
+        ip
+    };
+    let eth = |kind: [u8; 2]| [&[2; 12][..], &kind].concat();
+    let rest = [0_u8; 20];
+    for (outer, kind, inner_at) in [
+        (v4(4, 60), [0x08, 0x00], 34),
+        (v4(41, 80), [0x08, 0x00], 34),
+        (v6(4, 40), [0x86, 0xdd], 54),
+        (v6(41, 60), [0x86, 0xdd], 54),
+    ] {
+        let inner_is_v6 =
+            matches!(outer[9], 41) && outer[0] == 0x45 || outer[0] == 0x60 && outer[6] == 41;
+        let inner = if inner_is_v6 { v6(6, 20) } else { v4(6, 40) };
+        let good = [eth(kind), outer, inner, rest.to_vec()].concat();
+        let outer_only = run(&shipped("default"), &good);
+        let tunnel = |parsed: &Parsed| parsed.kind.tunnel() != 0;
+        assert!(tunnel(&run(&program, &good)));
+        let lengths = if inner_is_v6 { 4..6 } else { 2..4 };
+        let mut broken = Vec::new();
+        for (at, value) in [(0, 0x35), (0, if inner_is_v6 { 0x40 } else { 0x44 })] {
+            let mut frame = good.clone();
+            frame[inner_at + at] = value;
+            broken.push(frame);
+        }
+        let mut frame = good.clone();
+        frame[inner_at + lengths.start..inner_at + lengths.end].fill(0xff);
+        broken.push(frame);
+        // Nothing but the beginning of an inner header.
+        let mut frame = good[..inner_at + 10].to_vec();
+        let end = (frame.len() - 14) as u8;
+        match kind {
+            [0x08, 0x00] => frame[17] = end,
+            _ => frame[19] = end - 40,
+        }
+        broken.push(frame);
+        for frame in broken {
+            let parsed = run(&program, &frame);
+            assert!(parsed.refused);
+            assert_eq!(
+                (parsed.key(), parsed.kind),
+                (outer_only.key(), outer_only.kind)
+            );
+        }
+    }
+}
+
 /// Claims: 2, 34.
 #[test]
 fn the_default_is_the_first_and_all_are_accepted() {
