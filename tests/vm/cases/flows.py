@@ -100,8 +100,8 @@ def out_of_order(rig):
     rig.run(PEER, "tc", "qdisc", "replace", "dev", device, "root", "netem", "delay", "2ms",
             "reorder", "90%", "limit", "5000")
     rig.defer(lambda: rig.run(PEER, "tc", "qdisc", "del", "dev", device, "root"))
-    codes, _ = _opcodes_of(rig, lambda: bulk(rig, PEER, 4, size=1 << 19, limit=30))
-    check(codes["out_of_order"] > 0, f"reordered on purpose, but: {codes}")
+    codes, stats = _opcodes_of(rig, lambda: bulk(rig, PEER, 4, size=1 << 19, limit=30))
+    check(stats["hw_rx_out_of_order"] > 0, f"reordered on purpose, but: {codes}")
 
 
 @case(claims=(14, 35, 47, 52), limit=15)

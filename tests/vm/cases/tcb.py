@@ -92,7 +92,8 @@ def _in_order(rig, connection):
     """
     def attempt():
         stats = _moved(rig, connection)
-        return stats if not stats["hw_op_out_of_order"] + stats["hw_tcb_not_applied"] else None
+        spoilt = stats["hw_rx_out_of_order"] + stats["hw_tcb_not_applied"]
+        return None if spoilt else stats
     return until("data to come in order", attempt, limit=10)
 
 
@@ -340,5 +341,5 @@ def known_from_its_set_up(rig):
             before = read(rig)
             connection.out.close()
             _wait_for(rig, "hw_fdb_teardown", before)
-            return not stats["hw_op_out_of_order"]
+            return not stats["hw_rx_out_of_order"]
         until("data to have the expected number from the first packet on", first_data, limit=15)

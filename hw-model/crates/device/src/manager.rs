@@ -5,6 +5,7 @@
 
 use crate::fdb::{FlowDb, FlowKey};
 use crate::headers::{Checked, Tcp};
+use crate::mac::SHORT_FRAME;
 use crate::merge::{FixedIds, Segment, Verdict, FIN, PSH, RST, SYN, URG};
 use crate::stats::Counters;
 use crate::tcb::{Mark, TcbTable};
@@ -41,6 +42,8 @@ pub(crate) struct Decision {
     pub(crate) seg_size: usize,
     /// Which IPv4 ids of the aggregate are constant.
     pub(crate) fixed_ids: FixedIds,
+    /// The packet begins an aggregate and is all of it.
+    pub(crate) complete: bool,
     /// What the flow's control block made of it.
     pub(crate) tcb: Mark,
 }
@@ -54,13 +57,9 @@ impl Decision {
             ends_flow: false,
             seg_size: 0,
             fixed_ids: FixedIds::default(),
+            complete: false,
             tcb: Mark::default(),
         }
-    }
-
-    /// The whole packet, without a flow.
-    pub(crate) fn no_assist() -> Self {
-        Self::of(Opcode::NoAssist, FLOW_NONE)
     }
 }
 
@@ -76,6 +75,8 @@ pub(crate) struct Manager<'a> {
     pub(crate) limits: Limits,
     /// The messages of the packet's connection are followed.
     pub(crate) session: bool,
+    /// The parser program refused the packet.
+    pub(crate) refused: bool,
     /// Length of the packet as stored.
     pub(crate) stored_len: usize,
     /// The time.
@@ -93,17 +94,18 @@ impl Manager<'_> {
         checked: &Checked,
         header_limit: usize,
     ) -> Decision {
+        let flow = key.and_then(|key| self.fdb.lookup(&key));
         let (Some(key), Some(layers), Some(tcp)) = (key, &checked.layers, &checked.tcp) else {
-            return Decision::no_assist();
+            return self.no_assist(flow);
         };
-        if !layers.l3_ok || checked.l4_ok != Some(true) {
-            return Decision::no_assist();
+        if self.refused || !layers.l3_ok || checked.l4_ok != Some(true) {
+            return self.no_assist(flow);
         }
-        let flow = self.fdb.lookup(&key);
         let reassembly = self.limits.cfg.reassembly() != 0;
-        if !reassembly || !layers.plain || tcp.data > header_limit {
+        let trailer = layers.slack != 0 && frame.len() > SHORT_FRAME;
+        if !reassembly || !layers.plain || trailer || tcp.data > header_limit {
+            let mut decision = self.no_assist(flow);
             // What a control block does not see, it cannot go on behind.
-            let mut decision = Decision::no_assist();
             decision.tcb = flow.map_or(Mark::default(), |flow| self.tcbs.miss(flow));
             return decision;
         }
@@ -122,6 +124,14 @@ impl Manager<'_> {
             _ => self.unplaced(key, flow, &seg),
         };
         decision.tcb = mark;
+        decision
+    }
+
+    /// The whole packet. If its key is that of a flow, it keeps its place in that: what is open
+    /// ends before it.
+    fn no_assist(&mut self, flow: Option<u16>) -> Decision {
+        let mut decision = Decision::of(Opcode::NoAssist, flow.unwrap_or(FLOW_NONE));
+        self.touch(&mut decision, None, false);
         decision
     }
 
@@ -178,7 +188,10 @@ impl Manager<'_> {
     fn data(&mut self, key: FlowKey, flow: Option<u16>, seg: &Segment<'_>) -> Decision {
         let tcp = seg.tcp;
         let ends = tcp.flags & FIN != 0;
-        let tiny = tcp.len < self.limits.data_thresh || self.stored_len <= self.limits.split_thresh;
+        // What is padded has to stay whole.
+        let tiny = tcp.len < self.limits.data_thresh
+            || self.stored_len <= self.limits.split_thresh
+            || seg.layers.slack != 0;
         let at_once = tcp.flags & (PSH | FIN) != 0 || tiny;
         let next = Some(tcp.seq.wrapping_add(tcp.len as u32));
         let mut decision = Decision::of(Opcode::Small, flow.unwrap_or(FLOW_NONE));
@@ -186,28 +199,34 @@ impl Manager<'_> {
             Some(entry) if entry.ending && at_once => decision.flow = FLOW_NONE,
             Some(entry) if entry.ending => {
                 self.revive(decision.flow);
-                self.in_order(&mut decision, seg, false);
+                self.merge(&mut decision, seg, false);
             }
             Some(entry) if entry.expected != tcp.seq && !entry.resync => {
-                decision.opcode = Opcode::OutOfOrder;
-                self.touch(&mut decision, next, ends);
+                self.counters.inc(Global::RxOutOfOrder);
+                if at_once || self.session {
+                    decision.opcode = Opcode::OutOfOrder;
+                    self.touch(&mut decision, next, ends);
+                } else {
+                    entry.aggregate.close();
+                    self.merge(&mut decision, seg, false);
+                }
             }
             Some(_) if tiny => self.touch(&mut decision, next, ends),
-            Some(_) => self.in_order(&mut decision, seg, at_once),
+            Some(_) => self.merge(&mut decision, seg, at_once),
             // Released at once: an entry would serve no one.
             None if at_once => {}
             None => {
                 decision = self.learn(key, decision);
                 if decision.flow != FLOW_NONE {
-                    self.in_order(&mut decision, seg, false);
+                    self.merge(&mut decision, seg, false);
                 }
             }
         }
         decision
     }
 
-    /// Payload whose sequence number is the expected one.
-    fn in_order(&mut self, decision: &mut Decision, seg: &Segment<'_>, at_once: bool) {
+    /// Payload that goes on with the open aggregate, or begins one.
+    fn merge(&mut self, decision: &mut Decision, seg: &Segment<'_>, at_once: bool) {
         let tcp = seg.tcp;
         let batching = self.limits.cfg.batching() != 0;
         let agg_max = self.limits.agg_max;
@@ -231,6 +250,7 @@ impl Manager<'_> {
         };
         if matches!(decision.opcode, Opcode::Start | Opcode::CloseStart) {
             entry.aggregate.start(seg);
+            decision.complete = at_once;
         }
         if decision.opcode != Opcode::Small {
             decision.seg_size = entry.aggregate.seg_size();

@@ -50,6 +50,8 @@ pub(crate) struct Control {
     pub(crate) seg_size: usize,
     /// Which IPv4 ids of the aggregate are constant.
     pub(crate) fixed_ids: FixedIds,
+    /// The packet begins an aggregate and is all of it.
+    pub(crate) complete: bool,
     /// TCP flags.
     pub(crate) tcp_flags: u8,
     /// TCP sequence number.

@@ -210,9 +210,6 @@ impl Device {
         if arrival.checked.l4_ok == Some(false) {
             self.counters.inc(Global::RxL4CsumBad);
         }
-        if arrival.parsed.refused {
-            return Decision::no_assist();
-        }
         let limits = self.limits();
         let decision = Manager {
             fdb: &mut self.fdb,
@@ -220,6 +217,7 @@ impl Device {
             counters: &mut self.counters,
             limits,
             session: limits.cfg.session() != 0 && arrival.parsed.session.is_some(),
+            refused: arrival.parsed.refused,
             stored_len: arrival.stored_len(),
             now: self.now,
             queue,
@@ -283,6 +281,7 @@ impl Device {
             data_len: tcp.map_or(0, |tcp| tcp.len),
             seg_size: decision.seg_size,
             fixed_ids: decision.fixed_ids,
+            complete: decision.complete,
             tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
             seq: tcp.map_or(0, |tcp| tcp.seq),
             session: arrival.parsed.session.filter(|_| tcp.is_some()),

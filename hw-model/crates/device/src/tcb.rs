@@ -298,7 +298,6 @@ impl TcbTable {
     pub(crate) fn miss(&mut self, flow: u16) -> Mark {
         self.get_mut(flow).map_or(Mark::default(), |tcb| {
             tcb.stale = true;
-            tcb.not_applied += 1;
             Mark::NOT_APPLIED
         })
     }

@@ -18,6 +18,7 @@ use crate::fdb::FlowDb;
 use crate::fm::FlowMemory;
 use crate::framing::Walk;
 use crate::host::{Host, MemError};
+use crate::mac::SHORT_FRAME;
 use crate::pm::{Control, Item, Packet, PacketMemory};
 use crate::queue::{RxSide, Wait};
 use crate::reasm::Reassembler;
@@ -173,7 +174,8 @@ impl Transfer<'_> {
     /// Decides how a packet is transferred.
     fn plan(&self, rx: &RxSide, packet: &Packet) -> Plan {
         let c = &packet.control;
-        let more = self.cfg.batching() != 0 && self.fm.holds_more_than(1, c.flow);
+        let follows = self.cfg.batching() != 0 && self.fm.holds_more_than(1, c.flow);
+        let more = follows && !c.complete;
         let ends_flow = self.ends_flow(c);
         let opcode = self.reasm.settle(c.flow, self.settle_placed(rx, c));
         let manner = self.manner(rx, packet, opcode);
@@ -248,7 +250,11 @@ impl Transfer<'_> {
         let whole = if small { Manner::Small } else { Manner::Whole };
         let can_split = c.data_len > 0 && rx.header_limit().is_some_and(|limit| c.hdr_len <= limit);
         let split_all = self.cfg.split_all() != 0;
+        // What is behind the IP packet is in no header and no data.
+        let trailer = c.data_len > 0 && len > c.hdr_len + c.data_len;
+        let padded = trailer && (len > SHORT_FRAME || !split_all);
         let stays_whole = len <= self.split_thresh
+            || padded
             || match opcode {
                 Opcode::NoAssist | Opcode::Control => {
                     !split_all || !c.l3_ok || c.l4_ok != Some(true)

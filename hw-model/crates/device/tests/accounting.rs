@@ -51,8 +51,8 @@ fn packet_memory_overflow_is_counted() {
     assert_eq!(rig.read(PM_HIGH), 0);
     rig.assert_accounted(0);
     // What was lost is a gap, and found to be one.
-    let after = rig.opcode(&frame(15));
-    assert_eq!(after, reflow_hwdef::opcode::Opcode::OutOfOrder);
+    rig.arrive(&frame(15));
+    assert_eq!(rig.count(Global::RxOutOfOrder), 1);
 }
 
 /// A queue whose driver sleeps does not hold up another.

@@ -250,7 +250,7 @@ fn what_is_not_appended_stays_alone() {
     let mut rig = gathering();
     rig.arrive(&Tcp::data(1, 1, 100).build());
     rig.arrive(&Tcp::data(2, 1, 100).build());
-    // Out of order, then in order again.
+    // Out of order, and what goes on with it.
     rig.arrive(&Tcp::data(1, 900, 100).build());
     rig.arrive(&Tcp::data(1, 1000, 100).build());
     let told: Vec<_> = rig
@@ -263,8 +263,7 @@ fn what_is_not_appended_stays_alone() {
         [
             (Opcode::Start, 1),
             (Opcode::Start, 1),
-            (Opcode::OutOfOrder, 1),
-            (Opcode::Start, 1),
+            (Opcode::CloseStart, 2),
         ]
     );
 }

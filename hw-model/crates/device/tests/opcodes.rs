@@ -157,7 +157,8 @@ fn split_all_keeps_data_out_of_packet_buffers() {
     assert!(got[0].whole.is_empty());
 }
 
-/// A gap, a retransmission and an overlap are out of order; the flow goes on from there.
+/// A gap, a retransmission and an overlap are out of order; the flow goes on from there. Each begins
+/// an aggregate, unless nothing can follow it.
 ///
 /// Claims: 12, 16.
 #[test]
@@ -165,12 +166,19 @@ fn out_of_order() {
     let mut rig = Rig::usual();
     assert_eq!(rig.opcode(&Tcp::data(1, 1000, 100).build()), Opcode::Start);
     for seq in [1200, 1000, 1050] {
-        let frame = Tcp::data(1, seq, 100).build();
-        assert_eq!(rig.opcode(&frame), Opcode::OutOfOrder);
+        let frame = Tcp::data(1, seq, 100);
+        assert_eq!(rig.opcode(&frame.build()), Opcode::Start);
     }
-    assert_eq!(rig.opcode(&Tcp::data(1, 1150, 100).build()), Opcode::Start);
+    assert_eq!(rig.count(Global::RxOutOfOrder), 3);
+    assert_eq!(rig.opcode(&Tcp::data(1, 1150, 100).build()), Opcode::Append);
+    for seq in [1300, 1000] {
+        let frame = Tcp::data(1, seq, 100).flags(ACK | PSH);
+        assert_eq!(rig.opcode(&frame.build()), Opcode::OutOfOrder);
+    }
+    assert_eq!(rig.opcode(&Tcp::data(1, 1100, 100).build()), Opcode::Start);
     let got = rig.deliver();
     assert!(got.iter().all(|d| d.flow == Some(0)));
+    assert_eq!(rig.count(Global::OpCloseStart), 3);
 }
 
 /// Start, append, append and close, close and start: the life of an aggregate.

@@ -136,9 +136,9 @@ fn out_of_order_takes_the_normal_path() {
         [
             (Opcode::Placed, 1),
             (Opcode::Placed, 1),
-            (Opcode::OutOfOrder, 2),
-            (Opcode::OutOfOrder, 2),
-            (Opcode::OutOfOrder, 2),
+            (Opcode::Start, 2),
+            (Opcode::CloseStart, 2),
+            (Opcode::CloseStart, 2),
         ]
     );
     for (d, seq) in got[2..].iter().zip([3001, 2001, 4001]) {
@@ -203,11 +203,7 @@ fn aggregates_end_before_placed_data() {
         .collect();
     assert_eq!(
         said,
-        [
-            (Opcode::Start, 0),
-            (Opcode::Placed, 1),
-            (Opcode::OutOfOrder, 2)
-        ]
+        [(Opcode::Start, 0), (Opcode::Placed, 1), (Opcode::Start, 2)]
     );
     assert!(got.iter().all(|d| d.last.c0.rel_flow() == 0));
     assert_eq!(rig.dev.flows_in_use(), 1);

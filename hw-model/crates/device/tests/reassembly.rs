@@ -221,7 +221,7 @@ fn re_assembly_off() {
     rig.deliver();
     rig.write(FLOW_CFG, 0);
     rig.arrive(&Tcp::data(1, 101, 100).build());
-    let got = rig.deliver();
+    let got = rig.drain();
     assert_eq!(got[0].opcode, Opcode::NoAssist);
     assert_eq!(got[0].whole, Tcp::data(1, 101, 100).build());
     assert_eq!(rig.queues[0].releases.len(), 1);

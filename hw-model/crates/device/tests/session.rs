@@ -34,19 +34,7 @@ fn usual() -> FlowCfg {
 
 /// A frame of the connection, to the port that the program knows.
 fn frame(t: &Tcp) -> Vec<u8> {
-    let mut frame = t.build();
-    let port = 34 + 2;
-    let old = u16::from_be_bytes([frame[port], frame[port + 1]]);
-    frame[port..port + 2].copy_from_slice(&SMB_PORT.to_be_bytes());
-    // The checksum changes by what the word changes.
-    let at = 34 + 16;
-    let sum = u32::from(!u16::from_be_bytes([frame[at], frame[at + 1]]));
-    let mut sum = sum + u32::from(!old) + u32::from(SMB_PORT);
-    while sum >> 16 != 0 {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    frame[at..at + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
-    frame
+    common::frames::with_port(t, SMB_PORT)
 }
 
 fn set_up(rig: &mut Rig) {

@@ -6,8 +6,9 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Opcode {
-    /// Not a selected protocol, a fragment, a bad checksum, options that the program refuses: the
-    /// whole packet is in packet buffers.
+    /// Not a selected protocol, a fragment, a bad checksum, options that the program refuses, bytes
+    /// behind the IP packet: the whole packet is in packet buffers. An open aggregate ends before it
+    /// if it has a flow.
     NoAssist = 0,
     /// TCP without payload: the whole packet; an open aggregate of its flow ends before it.
     NoData = 1,
@@ -15,7 +16,8 @@ pub enum Opcode {
     Control = 2,
     /// TCP data outside any aggregate: below the threshold, released at once, or no entry free.
     Small = 3,
-    /// Data whose sequence number is not the expected one; an open aggregate ends before it.
+    /// Data whose sequence number is not the expected one, and that no aggregate begins with; an
+    /// open aggregate ends before it.
     OutOfOrder = 4,
     /// First data of an aggregate: header in a cell, data in the flow's re-assembly buffer.
     Start = 5,
@@ -23,7 +25,8 @@ pub enum Opcode {
     Append = 6,
     /// As append, and the aggregate is complete (PSH, FIN, shorter than the first, or full).
     AppendClose = 7,
-    /// In order, but a header field differs: ends the open aggregate, then is a start.
+    /// A header field differs, or data that was not expected: ends the open aggregate, then is a
+    /// start.
     CloseStart = 8,
     /// Data placed in a list of host pages (control block or session).
     Placed = 9,

@@ -183,6 +183,8 @@ counters! {
     CommandErrors = "hw_command_errors";
     #[doc = "Interrupts raised."]
     Interrupts = "hw_interrupts";
+    #[doc = "Packets with data whose sequence number was not the one that their flow expected."]
+    RxOutOfOrder = "hw_rx_out_of_order";
 }
 
 counters! {

@@ -151,6 +151,23 @@ impl Tcp {
     }
 }
 
+/// The frame, plain IPv4, to another port than the usual one.
+pub fn with_port(t: &Tcp, to: u16) -> Vec<u8> {
+    let mut frame = t.build();
+    let port = 34 + 2;
+    let old = u16::from_be_bytes([frame[port], frame[port + 1]]);
+    frame[port..port + 2].copy_from_slice(&to.to_be_bytes());
+    // The checksum changes by what the word changes.
+    let at = 34 + 16;
+    let sum = u32::from(!u16::from_be_bytes([frame[at], frame[at + 1]]));
+    let mut sum = sum + u32::from(!old) + u32::from(to);
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    frame[at..at + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    frame
+}
+
 /// The bytes at a place in a connection's stream.
 pub fn stream(conn: u16, seq: u32, len: usize) -> Vec<u8> {
     (0..len as u32)

@@ -89,7 +89,7 @@ impl Stack {
             open.segs * open.seg_size,
             "only the last may be shorter"
         );
-        open.segs += d.first.c0.segs() as usize;
+        open.segs += d.last.c0.segs() as usize;
         open.fixed_id = d.first.c0.fixed_id() == 1;
         open.outer_fixed_id = d.first.c5.outer_fixed_id() == 1;
         open.data.extend_from_slice(&d.data);
