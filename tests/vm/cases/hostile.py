@@ -39,6 +39,12 @@ FAULTS = {
     "tx_beyond": "tx-beyond=0.02",
     "link_flap": "link-flap=0.001,ms=100",
     "stats": "stats=0.5",
+    "stats_stopped": "stats-stopped=0.05",
+    "stats_frozen": "stats-frozen=1,ms=0",
+    "not_ready": "not-ready=1,ms=0",
+    "cq_stuck": "cq-stuck=0.01,ms=0",
+    "buffer_twice": "buffer-twice=0.02",
+    "append_other": "append-other=0.02",
 }
 
 

@@ -94,7 +94,7 @@ pub(crate) struct SeenQueue {
     /// Packets received, and pages that could not be allocated.
     packets: Looked,
     alloc_fail: Looked,
-    /// Looks in a row at which the device wanted for memory that it has been given.
+    /// Looks in a row at which packets waited in the device and none came.
     dry: Looked,
     /// Interrupts that came for nothing.
     useless: Looked,
@@ -233,16 +233,22 @@ impl Nic<'_> {
                 fmt!("queue {queue} raises interrupts for nothing; restarting it"),
             );
         }
-        let wants = status.no_buffer() != 0 || status.no_completion() != 0;
-        if shared.seen.is_dry(wants, watched.scheduled, count) {
+        let news = shared.rx.has_news();
+        let waits = status.waiting() != 0 && !news && !watched.scheduled;
+        if shared.seen.is_dry(waits, count) {
+            let why = match (status.no_buffer(), status.no_completion()) {
+                (0, 0) => "for nothing",
+                (0, _) => "for completions that were freed",
+                _ => "for memory that it was given",
+            };
             return finding(
                 RX,
                 restart,
-                fmt!("queue {queue} wants for memory that it was given; restarting it"),
+                fmt!("packets of queue {queue} wait {why}; restarting it"),
             );
         }
         let polled = shared.seen.polls.changed(count.polls.read());
-        let waits = !polled && !watched.scheduled && (shared.rx.has_news() || shared.tx.pending());
+        let waits = !polled && !watched.scheduled && (news || shared.tx.pending());
         shared.seen.waiting.set(if waits {
             shared.seen.waiting.get() + 1
         } else {
@@ -278,12 +284,12 @@ impl SeenQueue {
         looks >= STUCK_LOOKS
     }
 
-    /// Whether the device has been waiting for memory since the last look though nothing keeps us
-    /// from giving it some: completions that would have given it back were lost, or lied.
-    fn is_dry(&self, wants: bool, scheduled: bool, count: &counters::Rx) -> bool {
+    /// Whether packets have been waiting since the last look though nothing keeps us from giving the
+    /// device what it needs: completions that would have given memory back were lost, or lied.
+    fn is_dry(&self, waits: bool, count: &counters::Rx) -> bool {
         let moved = self.packets.changed(count.packets.read());
         let lacking = self.alloc_fail.changed(count.alloc_fail.read());
-        let dry = wants && !moved && !lacking && !scheduled;
+        let dry = waits && !moved && !lacking;
         let looks = if dry { self.dry.get() + 1 } else { 0 };
         self.dry.set(looks % DRY_LOOKS);
         looks >= DRY_LOOKS

@@ -182,6 +182,7 @@ impl Queue {
         QueueStatus(0)
             .with_no_buffer((wait == Some(Wait::Buffer)).into())
             .with_no_completion((wait == Some(Wait::Completion)).into())
+            .with_waiting(waiting.into())
             .with_rx(self.rx.is_some().into())
             .with_tx(self.tx.is_some().into())
             .with_error(self.error)

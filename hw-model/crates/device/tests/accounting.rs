@@ -42,7 +42,8 @@ fn packet_memory_overflow_is_counted() {
     assert_eq!(rig.dev.counters().queue(0, Queue::Missed), 5);
     assert_eq!(rig.dev.counters().queue(0, Queue::NoBuffer), 1);
     let status = QueueStatus(rig.read(QUEUE_BASE + Q_STATUS));
-    assert_eq!((status.no_buffer(), status.no_completion()), (1, 0));
+    let why = (status.waiting(), status.no_buffer(), status.no_completion());
+    assert_eq!(why, (1, 1, 0));
     rig.assert_accounted(10);
     rig.queues[0].post(&mut rig.dev, &mut rig.host, BufKind::Reasm, 64);
     assert_eq!(rig.drain().len(), 10);

@@ -415,6 +415,8 @@ bitfields! {
     2:2 no_buffer, with_no_buffer;
     /// A packet waits for room in the completion ring.
     3:3 no_completion, with_no_completion;
+    /// A packet of this queue waits in the packet memory, for whatever reason.
+    4:4 waiting, with_waiting;
     /// Why a side stopped, a QueueError; 0 is none.
     15:8 error, with_error;
 }

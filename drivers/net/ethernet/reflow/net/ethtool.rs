@@ -4,6 +4,7 @@
 //!
 //! All operations run in process context with the instance lock held, and may sleep.
 
+mod reset;
 pub(crate) mod rxfh;
 pub(crate) mod rxnfc;
 pub(crate) mod selftest;
@@ -195,6 +196,7 @@ impl<T: device::Operations> Adapter<T> {
         remove_rxfh_context: Some(rxfh::Adapter::<T>::remove_rxfh_context),
         get_rxfh_fields: Some(rxfh::Adapter::<T>::get_rxfh_fields),
         set_rxfh_fields: Some(rxfh::Adapter::<T>::set_rxfh_fields),
+        reset: Some(reset::Adapter::<T>::reset),
         self_test: Some(selftest::Adapter::<T>::self_test),
         get_rxnfc: Some(rxnfc::Adapter::<T>::get_rxnfc),
         set_rxnfc: Some(rxnfc::Adapter::<T>::set_rxnfc),

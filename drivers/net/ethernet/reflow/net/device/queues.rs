@@ -414,7 +414,7 @@ impl<'a, T: Operations> Instance<'a, T> {
     ///
     /// Any. Without memory for new queues the old ones go on; otherwise an interface that is up is
     /// without queues, and the watch tries again.
-    pub(super) fn restart(&mut self) -> Result {
+    pub(in crate::net) fn restart(&mut self) -> Result {
         if self.state.held {
             return Err(EBUSY);
         }
