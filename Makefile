@@ -81,6 +81,13 @@ debug: toolbox
 test-debug: debug model
 	$(Q)tests/run --vm --kernel $(SAN) $(if $(T),-k '$(T)')
 
+# The cases of the guest that make test does in passing, in earnest.
+test-hostile: all
+	$(Q)tests/run --vm -k vm.hostile. --rounds $(or $(ROUNDS),1000)
+
+endurance: all
+	$(Q)tests/run --vm -k vm.endurance. --rounds $(or $(ROUNDS),1000)
+
 selftests: all
 	$(Q)tests/run --selftests $(if $(T),-k '$(T)')
 
@@ -124,6 +131,8 @@ help:
 	@echo 'make test-debug the driver in a guest on a debug kernel, which is built once (25 min);'
 	@echo '                T=life for some cases, SAN=kcsan for the kernel that finds data races'
 	@echo 'make debug      only that kernel and the module for it: scripts/vm --kernel kasan'
+	@echo 'make test-hostile  a device that lies, loses and stops, each fault for long (ROUNDS=1000)'
+	@echo 'make endurance  up and down, unload and load, resets, hundreds of times (ROUNDS=1000)'
 	@echo 'make selftests  the driver tests of the kernel itself, T=queues for one of them,'
 	@echo '                T=gro:test.hw_* for some of its cases'
 	@echo 'make shell      a shell in a virtual machine that has the device'

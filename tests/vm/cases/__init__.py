@@ -33,5 +33,6 @@ SUBJECTS = (
     "life",
     "recovery",
     "hostile",
+    "endurance",
     "debug",
 )

@@ -73,6 +73,8 @@ class GuestRun:
                     self._ended(event)
                     current, what = None, "the next case"
                     deadline = time.monotonic() + GRACE * self.options.scale
+                elif kind == "note":
+                    self.report.note(event["text"])
                 elif kind == "lost":
                     raise VmError(f"{event['reason']}\n{machine.last_words()}")
                 elif kind == "done":

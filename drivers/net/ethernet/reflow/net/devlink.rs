@@ -228,7 +228,8 @@ impl<T: device::Operations> Devlink<T> {
     const OPS: bindings::devlink_ops = bindings::devlink_ops {
         info_get: Some(Self::info_get),
         flash_update: Some(Self::flash_update),
-        reload_actions: 1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_DRIVER_REINIT,
+        // Not "driver_reinit": for that the port, and so the interface, would have to go.
+        reload_actions: 1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_FW_ACTIVATE,
         reload_down: Some(Self::reload_down),
         reload_up: Some(Self::reload_up),
         ..pin_init::zeroed()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The same again and again under streams whose content is checked; nothing is left behind.
+
+A few rounds each in the ordinary run; `make endurance` does hundreds.
+"""
+
+import os
+import time
+
+from guest import counters, pools
+from guest.device import bus_address, devlink
+from guest.harness import case, check, equal, until
+from guest.net import DUT, PEER, SYS_NET
+from guest.traffic import InBackground, bulk
+
+STREAMS = 16
+SIZE = 1 << 17
+# What a round may take, so that the limit of a case follows from their number.
+ROUND = 4
+
+
+def _rounds(rig, many):
+    """Return how often: `many` at the full number of rounds, a few in the ordinary run."""
+    return max(2, many * (rig.config.get("rounds") or 10) // 1000)
+
+
+def _slab():
+    """Return the kernel's unreclaimable slab memory in KiB."""
+    with open("/proc/meminfo", encoding="ascii") as text:
+        for line in text:
+            if line.startswith("SUnreclaim:"):
+                return int(line.split()[1])
+    return 0
+
+
+def _endure(rig, what, many, act):
+    """Do `act(n)` under streams, round after round, then see that nothing was left behind."""
+    rounds = _rounds(rig, many)
+    before = _slab()
+    for n in range(rounds):
+        stream = InBackground(bulk, rig, PEER if n % 2 else DUT, 4, flows=STREAMS, size=SIZE,
+                              limit=40)
+        time.sleep(0.05)
+        act(n)
+        stream.finish(45)
+    rig.wait_link()
+    bulk(rig, PEER, 4, flows=4, size=1 << 16)
+    until("pools that were given up to be gone", lambda: not pools.abandoned(rig), 15)
+    until("all pages to be back", lambda: pools.pages_out(rig) < 4096, 15)
+    grown = _slab() - before
+    # Slabs are never given back to the last one: a leak of a page a round would show.
+    check(grown < 4096 + 4 * rounds, f"{rounds} times {what}: {grown} KiB of slab more than before")
+
+
+@case(limit=120)
+def up_and_down(rig):
+    """Down and up."""
+    rig.defer(rig.bring_up)
+
+    def act(_):
+        rig.ip(DUT, f"link set {rig.device} down")
+        rig.bring_up()
+
+    _endure(rig, "down and up", 200, act)
+
+
+@case(limit=120)
+def unbind_and_bind(rig):
+    """Taken from the driver and given back through sysfs."""
+
+    def act(_):
+        device = os.path.realpath(f"{SYS_NET}/{rig.device}/device")
+        driver = os.path.realpath(f"{device}/driver")
+        for knob in ("unbind", "bind"):
+            with open(f"{driver}/{knob}", "w", encoding="ascii") as out:
+                out.write(os.path.basename(device))
+        rig.adopt()
+        rig.bring_up()
+
+    _endure(rig, "unbound and bound", 100, act)
+
+
+@case(claims=(53,), limit=120)
+def unload_and_load(rig):
+    """The module goes and comes back."""
+
+    def act(_):
+        rig.unload()
+        rig.load()
+        rig.bring_up()
+
+    _endure(rig, "unloaded and loaded", 100, act)
+
+
+@case(limit=120)
+def reset(rig):
+    """The device is reset and brought back."""
+    counters.need_reflow(rig)
+    _endure(rig, "reset", 100,
+            lambda n: devlink(rig, "health", "recover", "DEVICE", "reporter",
+                              ("device", "rx", "tx", "command")[n % 4]))
+
+
+@case(limit=120)
+def function_reset(rig):
+    """The function is reset by the PCI core."""
+    counters.need_reflow(rig)
+    knob = f"/sys/bus/pci/devices/{bus_address(rig)}/reset"
+
+    def act(_):
+        with open(knob, "w", encoding="ascii") as out:
+            out.write("1")
+        rig.wait_link()
+
+    _endure(rig, "reset by the PCI core", 100, act)
+
+
+@case(limit=120)
+def ring_sizes(rig):
+    """Rings are made anew with other sizes."""
+    rig.defer(rig.run, DUT, "ethtool", "-G", rig.device, "rx", "2048", "tx", "512")
+    _endure(rig, "ethtool -G", 100,
+            lambda n: rig.run(DUT, "ethtool", "-G", rig.device, "rx", ("1024", "2048")[n % 2],
+                              "tx", ("256", "512")[n % 2]))
+
+
+@case(limit=120)
+def channels(rig):
+    """There are more and fewer queues."""
+    rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", str(rig.queues))
+    _endure(rig, "ethtool -L", 100,
+            lambda n: rig.run(DUT, "ethtool", "-L", rig.device, "combined",
+                              str(1 + (n + 1) % rig.queues)))
+
+
+@case(limit=120)
+def removed_and_found(rig):
+    """Removed from the bus and found by a scan of it."""
+    counters.need_reflow(rig)
+
+    def act(_):
+        with open(f"/sys/bus/pci/devices/{bus_address(rig)}/remove", "w", encoding="ascii") as out:
+            out.write("1")
+        equal("the interface", os.path.exists(f"{SYS_NET}/{rig.device}"), False)
+        with open("/sys/bus/pci/rescan", "w", encoding="ascii") as out:
+            out.write("1")
+        rig.adopt()
+        rig.bring_up()
+
+    _endure(rig, "removed and found", 20, act)
