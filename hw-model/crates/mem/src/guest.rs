@@ -11,15 +11,18 @@ use vm_memory::{
     AtomicAccess,
     Bytes,
     FileOffset,
-    MmapRegion,
     VolatileMemory,
     VolatileSlice, //
 };
 
-/// An access did not reach memory; nothing was read or written.
+use crate::fault::Guarded;
+
+/// An access did not reach memory; nothing was read or written, unless it is memory that went away
+/// after it was mapped: then a part of the access may have taken place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MemError {
-    /// Some byte of the access is in no range, or in one that has no memory behind it.
+    /// Some byte of the access is in no range, in one that has no memory behind it, or in a part of
+    /// one whose file has become too short.
     #[error("no guest memory at {0:#x}")]
     Unmapped(u64),
     /// The range refuses this direction.
@@ -49,7 +52,7 @@ pub enum MapError {
         /// Bytes.
         len: u64,
     },
-    /// The file ends before the range does: a later access would be a bus error.
+    /// The file ends before the range does.
     #[error("file of {file} bytes is too short for {len:#x} bytes at offset {offset:#x}")]
     ShortFile {
         /// Size of the file.
@@ -116,7 +119,7 @@ struct Range {
     last: u64,
     permissions: Permissions,
     /// The memory, absent when the range came without a file descriptor. Dropping it unmaps.
-    region: Option<MmapRegion>,
+    region: Option<Guarded>,
 }
 
 /// The guest's memory as the device sees it.
@@ -215,7 +218,7 @@ impl GuestMemory {
     ///
     /// # Errors
     ///
-    /// Not all of it is readable memory; `buf` is unchanged then.
+    /// Not all of it is readable memory. `buf` is unchanged then, unless memory went away.
     pub fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), MemError> {
         let mut done = 0;
         self.for_each_part(addr, buf.len(), Access::Read, |part| {
@@ -227,7 +230,7 @@ impl GuestMemory {
     ///
     /// # Errors
     ///
-    /// Not all of it is writable memory; nothing was written then.
+    /// Not all of it is writable memory. Nothing was written then, unless memory went away.
     pub fn write(&self, addr: u64, data: &[u8]) -> Result<(), MemError> {
         let mut done = 0;
         self.for_each_part(addr, data.len(), Access::Write, |part| {
@@ -263,7 +266,8 @@ impl GuestMemory {
         }
         slice
             .store(value, 0, Ordering::Release)
-            .map_err(|_| MemError::Misaligned(addr))
+            .map_err(|_| MemError::Misaligned(addr))?;
+        range.held(addr)
     }
 
     /// The range that holds `addr` and allows the access.
@@ -297,10 +301,11 @@ impl GuestMemory {
         if len == 0 {
             return Ok(());
         }
-        let first = self.find(addr, access)?.slice(addr, len)?;
+        let range = self.find(addr, access)?;
+        let first = range.slice(addr, len)?;
         if first.len() == len {
             f(first);
-            return Ok(());
+            return range.held(addr);
         }
         self.parts(addr, len, access, |_| ())?;
         self.parts(addr, len, access, f)
@@ -318,9 +323,11 @@ impl GuestMemory {
             let at = addr
                 .checked_add(done as u64)
                 .ok_or(MemError::Unmapped(u64::MAX))?;
-            let part = self.find(at, access)?.slice(at, len - done)?;
+            let range = self.find(at, access)?;
+            let part = range.slice(at, len - done)?;
             done += part.len();
             f(part);
+            range.held(at)?;
         }
         Ok(())
     }
@@ -331,9 +338,19 @@ impl Range {
         self.start <= addr && addr <= self.last
     }
 
+    /// Whether an access reached memory that is still there; `addr` is its address.
+    #[inline]
+    fn held(&self, addr: u64) -> Result<(), MemError> {
+        match &self.region {
+            Some(region) if !region.held() => Err(MemError::Unmapped(addr)),
+            _ => Ok(()),
+        }
+    }
+
     /// At most `len` bytes from `addr` on, which is in the range: those before the range's end.
     fn slice(&self, addr: u64, len: usize) -> Result<VolatileSlice<'_>, MemError> {
-        let region = self.region.as_ref().ok_or(MemError::Unmapped(addr))?;
+        let region = self.region.as_ref().and_then(Guarded::region);
+        let region = region.ok_or(MemError::Unmapped(addr))?;
         // The region has the size of the range, which therefore fits in a usize.
         let offset = (addr - self.start) as usize;
         let len = len.min(region.size() - offset);
@@ -352,7 +369,7 @@ fn map_file(
     offset: u64,
     len: u64,
     permissions: Permissions,
-) -> Result<MmapRegion, MapError> {
+) -> Result<Guarded, MapError> {
     let meta = file.metadata()?;
     let too_short = offset.checked_add(len).is_none_or(|end| end > meta.len());
     if meta.is_file() && too_short {
@@ -369,6 +386,5 @@ fn map_file(
         false => libc::PROT_READ,
     };
     let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
-    MmapRegion::build(Some(FileOffset::new(file, offset)), size, prot, flags)
-        .map_err(|e| MapError::Map(io::Error::other(e.to_string())))
+    Guarded::new(FileOffset::new(file, offset), size, prot, flags).map_err(MapError::Map)
 }

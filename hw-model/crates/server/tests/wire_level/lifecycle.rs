@@ -227,6 +227,30 @@ fn interrupts_wait_for_their_eventfd() {
     assert_eq!(driver.interrupt(0), Some(1));
 }
 
+/// A client that shortens its memory file stops its queue, not the device: such an access is one to
+/// memory that is not there.
+#[test]
+fn memory_is_cut_under_a_queue() {
+    let nic = Nic::start("listen:unix:@/wire", &[]);
+    let mut peer = Peer::connect(&nic.path("wire"));
+    let mut driver = Driver::attach(&nic);
+    for round in 0..3 {
+        driver.start();
+        talk(&mut driver, &mut peer, round);
+        driver.ram.set_len(0).unwrap();
+        peer.send(&[plain(100, 2)]);
+        let error = crate::rig::until("the queue stops", || {
+            Some(driver.queue_status(0).error()).filter(|&e| e != 0)
+        });
+        let known = [regs::QueueError::BadAddress, regs::QueueError::BadBuffer];
+        assert!(known.iter().any(|&e| e as u32 == error), "error {error}");
+        driver.ram.set_len(RAM).unwrap();
+        driver.write(regs::RESET, 1);
+    }
+    driver.start();
+    talk(&mut driver, &mut peer, 3);
+}
+
 /// Memory that goes away under a running queue stops the queue, not the device.
 #[test]
 fn memory_is_unmapped_under_a_queue() {
