@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """Receive pages: recycled, bounded, and not kept by flows that have gone quiet."""
 
+import fcntl
 import socket
 import struct
+import termios
 import time
 
 from guest.counters import need_reflow
 from guest.harness import Waiting, case, check, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.pools import STATS, TAKEN, pages_out, pools
+from guest.split import ON, split_of
 from guest.traffic import bulk
 
 FLOWS = 160
@@ -17,6 +20,8 @@ BATCH = 8
 # Pages of each kind that a queue has with the device besides those that flows keep: the ring
 # sizes at start, of payload and of packets.
 KINDS = 2
+SEGMENTS = 150
+SO_RCVBUFFORCE, SO_MEMINFO = 33, 55
 
 
 @case(claims=(), limit=90)
@@ -97,3 +102,39 @@ def are_given_back_by_quiet_flows(rig):
         for client, served in pairs:
             client.close()
             served.close()
+
+
+def _memory(sock):
+    """Return what a socket is charged for what it has received, and how much that is, in bytes."""
+    charged, = struct.unpack_from("=I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64))
+    queued = fcntl.ioctl(sock, termios.FIONREAD, bytes(4))
+    return charged, struct.unpack("=i", queued)[0]
+
+
+@case(claims=(), limit=40)
+def are_charged_once(rig):
+    """A socket that nobody reads is charged for the pages of its segments once, not for each
+    segment, and not for less than their bytes."""
+    need_reflow(rig)
+    rig.run(DUT, "ethtool", "-K", rig.device, "gro", "off", "rx-gro-hw", "off")
+    rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "gro", "on", "rx-gro-hw", "on")
+    split_of(rig).set(ON, 0)
+    for size in (1448, 700):
+        listener = rig.socket(DUT, FAMILY[4], socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+        listener.bind((ADDRESS[DUT, 4], 0))
+        listener.listen(1)
+        client = rig.socket(PEER, FAMILY[4], socket.SOCK_STREAM)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.connect(listener.getsockname())
+        served, _ = listener.accept()
+        for end in (client, served, listener):
+            rig.defer(end.close)
+        for _ in range(SEGMENTS):
+            client.send(bytes(size))
+        until("all segments to be queued",
+              lambda s=served, n=size: _memory(s)[1] == n * SEGMENTS, limit=10)
+        charged, queued = _memory(served)
+        # The linear part and the socket buffer of each come on top.
+        most = 1.6 * queued + 1400 * SEGMENTS
+        check(queued <= charged <= most, f"{charged} bytes charged for {queued}, {size} a segment")

@@ -191,7 +191,8 @@ impl<'bound> Receiver<'bound> {
         // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
         let pages = |kind, contents, log2: u32, kept: usize| {
             let ids = u16::try_from((1 << log2) + kept + 1)?;
-            let pool = PagePool::new(s.dma, s.netdev, s.queue, contents, ids.into())?;
+            let count = buffers::POOL_FACTOR * u32::from(ids);
+            let pool = PagePool::new(s.dma, s.netdev, s.queue, contents, count)?;
             Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
         };
         Ok(Self {

@@ -384,24 +384,22 @@ void reflow_rust_helper_pp_detach(struct page_pool *pool,
 }
 
 static void rnet_rx_fill_frag(struct sk_buff *skb, unsigned int n,
-			      netmem_ref netmem, u32 offset, u32 len,
-			      u32 truesize)
+			      netmem_ref netmem, u32 offset, u32 len)
 {
 	skb_fill_netmem_desc(skb, n, netmem, offset, len);
 	skb->len += len;
 	skb->data_len += len;
-	skb->truesize += truesize;
 }
 
 /*
  * Puts received bytes behind what the packet holds, growing its last fragment
  * where the bytes follow that in the same page. Returns how many references
- * that took (0 or 1), or a negative errno when the packet has no room. A
- * fragment keeps @truesize bytes from being used again. The bytes themselves
- * are not looked at: the CPU may not be able to.
+ * that took (0 or 1), or a negative errno when the packet has no room. The bytes
+ * themselves are not looked at: the CPU may not be able to. What the packet is
+ * to be charged for them is the caller's to say.
  */
 int reflow_rust_helper_rx_add_frag(struct sk_buff *skb, netmem_ref netmem,
-				   u32 offset, u32 len, u32 truesize)
+				   u32 offset, u32 len)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	unsigned int n = shinfo->nr_frags;
@@ -421,7 +419,7 @@ int reflow_rust_helper_rx_add_frag(struct sk_buff *skb, netmem_ref netmem,
 	}
 	if (unlikely(n >= MAX_SKB_FRAGS))
 		return -ENOSPC;
-	rnet_rx_fill_frag(skb, n, netmem, offset, len, truesize);
+	rnet_rx_fill_frag(skb, n, netmem, offset, len);
 	return 1;
 }
 
@@ -435,7 +433,8 @@ void reflow_rust_helper_rx_add_whole(struct sk_buff *skb, netmem_ref netmem,
 	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, 0,
 					  size);
 	page_pool_fragment_netmem(netmem, 1);
-	rnet_rx_fill_frag(skb, skb_shinfo(skb)->nr_frags, netmem, 0, size, size);
+	rnet_rx_fill_frag(skb, skb_shinfo(skb)->nr_frags, netmem, 0, size);
+	skb->truesize += size;
 }
 
 /*

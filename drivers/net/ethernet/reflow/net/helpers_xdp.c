@@ -48,12 +48,13 @@ void reflow_rust_helper_xdp_copy(struct rnet_xdp_buff *buff, const void *from,
 
 /* Appends data from a page that holds other packets' data as well. */
 void reflow_rust_helper_xdp_add_shared(struct rnet_xdp_buff *buff,
-				       netmem_ref netmem, u32 offset, u32 len)
+				       netmem_ref netmem, u32 offset, u32 len,
+				       u32 truesize)
 {
 	buff->xdp.rxq->frag_size = 0;
 	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
 					  len);
-	xdp_buff_add_frag(&buff->xdp, netmem, offset, len, PAGE_SIZE);
+	xdp_buff_add_frag(&buff->xdp, netmem, offset, len, truesize);
 }
 
 u32 reflow_rust_helper_xdp_run(const struct bpf_prog *prog,

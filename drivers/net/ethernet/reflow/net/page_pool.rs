@@ -29,6 +29,9 @@ use kernel::prelude::*;
 /// Bytes of a page, unless user space wants larger ones for payload.
 pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
+/// Bytes that packets are charged for in one go when they share a page.
+const CHARGE_STEP: u32 = 512;
+
 /// References of a fresh page: more than fragments of one byte could take.
 const BIAS: i32 = 1 << 16;
 
@@ -199,6 +202,7 @@ impl PagePool {
             addr: addr + u64::from(self.offset),
             refs: self.bias,
             size: self.size,
+            charged: 0,
             sole: self.bias == 1,
         })
     }
@@ -224,6 +228,8 @@ pub(crate) struct PoolPage {
     addr: bindings::dma_addr_t,
     refs: i32,
     size: u32,
+    /// Bytes that packets were charged for.
+    charged: u32,
     /// The page is not shared among packets.
     sole: bool,
 }
@@ -253,6 +259,27 @@ impl PoolPage {
         // INVARIANT: None are left.
         this.refs = 0;
         Ok(netmem)
+    }
+
+    /// What a packet is charged for (`truesize`) that has `len` bytes at `off`, as a new `reference`
+    /// to the page or behind what it has of it already; `last` says that nobody else gets any.
+    ///
+    /// The page is paid for once, by those who share it: each pays for what it has begun to use,
+    /// and the last one for the rest. A reference is not cheaper than [`CHARGE_STEP`], as it keeps
+    /// the whole page from being used again, and nothing is cheaper than its bytes.
+    #[inline]
+    pub(super) fn charge(&mut self, off: u16, len: u16, reference: bool, last: bool) -> u32 {
+        let end = u32::from(off) + u32::from(len);
+        let upto = match last {
+            true => self.size,
+            false => end.next_multiple_of(CHARGE_STEP).min(self.size),
+        };
+        let due = upto.saturating_sub(self.charged).max(len.into());
+        self.charged = self.charged.max(upto);
+        match reference {
+            true => due.max(CHARGE_STEP),
+            false => due,
+        }
     }
 
     /// Whether `len` bytes, at least one, at `off` lie in the page.

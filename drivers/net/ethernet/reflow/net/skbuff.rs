@@ -396,36 +396,40 @@ impl RxSkb {
         }
     }
 
-    /// Appends bytes of a page as a fragment, without copying.
+    /// Appends bytes of a page as a fragment, without copying. `last` says that no other packet
+    /// will have bytes of it, so that this one is charged for what is left.
     ///
     /// # Errors
     ///
     /// [`EINVAL`] if the bytes are not inside the page, [`ENOSPC`] if the packet can hold no more
     /// fragments. The packet is as before then.
     #[inline]
-    pub(crate) fn add_page(&mut self, page: &mut PoolPage, off: u16, len: u16) -> Result {
+    pub(crate) fn add_page(
+        &mut self,
+        page: &mut PoolPage,
+        off: u16,
+        len: u16,
+        last: bool,
+    ) -> Result {
         if !page.contains(off, len) || !page.has_refs() {
             return Err(EINVAL);
         }
         // SAFETY: The bytes lie in the page, which holds at least one reference to give away.
         let taken = unsafe {
-            bindings::rx_add_frag(
-                self.skb.as_ptr(),
-                page.as_raw(),
-                off.into(),
-                len.into(),
-                page.size(),
-            )
+            bindings::rx_add_frag(self.skb.as_ptr(), page.as_raw(), off.into(), len.into())
         };
-        match taken {
-            0 => Ok(()),
-            1 => {
-                page.gave_ref();
-                self.frags += 1;
-                Ok(())
-            }
-            _ => Err(ENOSPC),
+        if taken < 0 {
+            return Err(ENOSPC);
         }
+        let reference = taken != 0;
+        let charge = page.charge(off, len, reference, last);
+        // SAFETY: The packet is valid and exclusively owned by the type invariant.
+        unsafe { (*self.skb.as_ptr()).truesize += charge };
+        if reference {
+            page.gave_ref();
+            self.frags += 1;
+        }
+        Ok(())
     }
 
     /// Appends all of a page as a fragment, without copying. No packet may have a part of it.

@@ -195,7 +195,8 @@ impl<'p> Buff<'p> {
         Ok(this)
     }
 
-    /// Appends `len` bytes at `off` in a page that other packets have parts of, too.
+    /// Appends `len` bytes at `off` in a page that other packets have parts of, too; `last` says
+    /// that no further ones will.
     ///
     /// # Errors
     ///
@@ -205,8 +206,8 @@ impl<'p> Buff<'p> {
         &mut self,
         cx: &'p RxContext<'_>,
         page: &mut PoolPage,
-        off: u16,
-        len: u16,
+        (off, len): (u16, u16),
+        last: bool,
     ) -> Result {
         if !page.contains(off, len) || !page.has_refs() || !page.is_local(cx) {
             return Err(EINVAL);
@@ -214,11 +215,11 @@ impl<'p> Buff<'p> {
         if !self.has_room() {
             return Err(ENOSPC);
         }
+        let charge = page.charge(off, len, true, last);
+        let (netmem, off, len) = (page.as_raw(), off.into(), len.into());
         // SAFETY: The bytes lie in the page, of which a reference is given away, and there is room
         // for one more.
-        unsafe {
-            bindings::xdp_add_shared(&mut self.raw, page.as_raw(), off.into(), len.into());
-        }
+        unsafe { bindings::xdp_add_shared(&mut self.raw, netmem, off, len, charge) };
         page.gave_ref();
         Ok(())
     }

@@ -84,7 +84,7 @@ impl Receiver<'_> {
         };
         let put = self.packet.claim(cx, FLOW_NONE, span, |page| match before {
             Partial::None => full_begin(cx, c, page, span),
-            Partial::Whole(mut skb) => match skb.add_page(page, span.off, span.len) {
+            Partial::Whole(mut skb) => match skb.add_page(page, span.off, span.len, span.release) {
                 Ok(()) => Ok(skb),
                 Err(_) => Err(Dropped::Lie),
             },
@@ -128,7 +128,7 @@ impl Receiver<'_> {
             cx,
             begun,
             (FLOW_NONE, [data, data2]),
-            |skb, page, span| skb.add_page(page, span.off, span.len),
+            |skb, page, span| skb.add_page(page, span.off, span.len, span.release),
         );
         match (filled, p.head.cont) {
             (Ok(skb), true) => self.partial = Partial::Split(skb),
@@ -173,7 +173,7 @@ fn full_begin(
     let put = skb.put_page(page, span.off, pull);
     let put = put.and_then(|()| match rest {
         0 => Ok(()),
-        _ => skb.add_page(page, span.off + pull, rest),
+        _ => skb.add_page(page, span.off + pull, rest, span.release),
     });
     put.map_err(|_| Dropped::Lie)?;
     Ok(skb)

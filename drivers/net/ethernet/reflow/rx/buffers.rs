@@ -63,6 +63,10 @@ use kernel::{
 /// packet takes fewer, with each of its messages in a page of its own.
 const BATCH: u16 = 8;
 
+/// For how many times the pages of a ring its pool has room. Applications give pages back in
+/// bursts; those that find no room are freed, and made anew, cleared and mapped.
+pub(super) const POOL_FACTOR: u32 = 4;
+
 /// The descriptor ring that both kinds have.
 struct Ring<'bound> {
     desc: Words,

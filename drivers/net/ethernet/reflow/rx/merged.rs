@@ -237,7 +237,7 @@ fn put_run<'a>(
     (first, whole, last): (Option<Span>, &[u16], Option<Span>),
 ) -> Result<(), Dropped> {
     let mut skb = put_data(pages, cx, skb, (owner, [first, None]), |skb, page, span| {
-        skb.add_page(page, span.off, span.len)
+        skb.add_page(page, span.off, span.len, span.release)
     });
     for &id in whole {
         let Some(page) = pages.claim_whole(id) else {
@@ -254,7 +254,7 @@ fn put_run<'a>(
         }
     }
     put_data(pages, cx, skb, (owner, [last, None]), |skb, page, span| {
-        skb.add_page(page, span.off, span.len)
+        skb.add_page(page, span.off, span.len, span.release)
     })?;
     Ok(())
 }

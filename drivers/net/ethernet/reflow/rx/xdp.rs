@@ -328,7 +328,7 @@ impl<'bound> Receiver<'bound> {
                 };
                 let spans = (decode::owner(c), [data, data2]);
                 put_data(&mut self.reasm, cx, packet, spans, |packet, page, span| {
-                    packet.add_shared(cx, page, span.off, span.len)
+                    packet.add_shared(cx, page, (span.off, span.len), span.release)
                 })
             }
             _ => {
