@@ -62,6 +62,9 @@ model: toolbox
 	$(Q)mkdir -p build/bin
 	$(Q)$(TOOLBOX) run bash -c 'cd "$$CARGO_TARGET_DIR/release" && \
 		install -C -t $(CURDIR)/build/bin $(MODEL_BINARIES)'
+	$(Q)mkdir -p build/firmware/reflow
+	$(Q)$(TOOLBOX) run build/bin/reflow-asm asm $(DRIVER)/programs/tunnels.rfp \
+		-o build/firmware/reflow/parser.rfw
 
 toolbox:
 	$(Q)$(TOOLBOX) setup
@@ -136,6 +139,7 @@ help:
 	@echo 'make selftests  the driver tests of the kernel itself, T=queues for one of them,'
 	@echo '                T=gro:test.hw_* for some of its cases'
 	@echo 'make shell      a shell in a virtual machine that has the device'
+	@echo 'scripts/vm CMD  one command in such a machine; see scripts/vm --help'
 	@echo 'make claims     which tests prove which claim, and how they ended last'
 	@echo 'make fuzz       fuzz the device model, SECONDS=60 for each of its targets'
 	@echo 'make bench      instructions of the guest per packet received (BENCH="--dut igb" and more)'

@@ -2,9 +2,12 @@
 """Coming and going: up, down, in, out, while traffic runs."""
 
 import os
+import re
 import time
 
-from guest.harness import case, check, equal, until
+from guest.counters import need_reflow
+from guest.device import bus_address
+from guest.harness import KernelLog, case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
 from guest.traffic import Flood, InBackground, bulk
 
@@ -74,6 +77,23 @@ def up_and_down_under_traffic(rig):
     for stream in streams:
         stream.finish(30)
     _answers(rig)
+
+
+@case(limit=30)
+def a_load_is_quiet(rig):
+    """A driver that finds a healthy device and its firmware reports nothing that sounds like harm."""
+    need_reflow(rig)
+    rig.unload()
+    log = KernelLog()
+    rig.load()
+    rig.bring_up()
+    lines = log.new_lines()
+    harm = [line for line in lines if re.search("fail|error|warn|refus|cannot", line, re.I)]
+    check(not harm, f"a load that went well says: {harm}")
+    address = bus_address(rig)
+    said = [line for line in lines if line.startswith(f"reflow {address} ")]
+    check(any(re.match(rf"reflow {address} \w+: link up", line) for line in said),
+          f"the link is not reported with the interface's name: {said}")
 
 
 @case(claims=(53,), limit=60)

@@ -17,7 +17,6 @@ from guest.net import DUT, SYS_NET
 _NUMBERS = (f"{os.getpid()}-{number}" for number in itertools.count())
 # What the driver loads when nobody says otherwise.
 FIRST_PROGRAM = "tunnels"
-FIRMWARE_PATH = "/sys/module/firmware_class/parameters/path"
 
 
 def status(rig):
@@ -123,12 +122,6 @@ def offer_firmware(rig, files):
         with open(os.path.join(folder, name), "wb") as out:
             out.write(content)
 
-    def look_in(path):
-        with open(FIRMWARE_PATH, "w", encoding="ascii") as knob:
-            knob.write(path)
-
-    look_in(folder)
-    # An empty path cannot be written; this one holds nothing.
-    rig.defer(look_in, "/nowhere")
+    rig.defer(rig.find_firmware, rig.find_firmware(folder))
     for name in files:
         rig.defer(pathlib.Path(folder, name).unlink, True)

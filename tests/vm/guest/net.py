@@ -27,6 +27,8 @@ PREFIX = {4: 24, 6: 64}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PEER_DEVICE = "peer0"
 SYS_NET = "/sys/class/net"
+FIRMWARE_PATH = "/sys/module/firmware_class/parameters/path"
+FIRMWARE = os.path.abspath(f"{os.path.dirname(__file__)}/../../../build/firmware")
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_IGNORE_OUTGOING = 263, 1, 23
 PACKET_MR_MULTICAST = 0
 SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40
@@ -102,8 +104,21 @@ class Rig:
                  "tso", "off", may_fail=True)
         self._ip_lines("link set lo up", side=PEER)
         self._address(PEER)
+        if self.is_reflow:
+            # As an installed driver has it: the kernel logs when a file is not there.
+            self.find_firmware(FIRMWARE)
         self.load()
         self.bring_up()
+
+    @staticmethod
+    def find_firmware(folder):
+        """Have the kernel look for firmware here first; return where it did."""
+        with open(FIRMWARE_PATH, "r+", encoding="ascii") as knob:
+            before = knob.read().strip()
+            knob.seek(0)
+            # An empty path cannot be written; this one holds nothing.
+            knob.write(folder or "/nowhere")
+        return before
 
     def load(self):
         """Load the driver of the device under test and find its interface."""
