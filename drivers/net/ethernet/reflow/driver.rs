@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Binding to the PCI function.
+//! Binding to the PCI function, and following it through sleep, resets and errors.
+//!
+//! The device is reset before it may access memory, each time: whoever had it before, another
+//! kernel perhaps, may have left it at work.
 
 use crate::{
     hw::regs::{
@@ -14,7 +17,15 @@ use crate::{
             Config,
             Registration, //
         },
-        dma::DmaDevice, //
+        dma::DmaDevice,
+        pci::{
+            clear_master,
+            disable,
+            save_state,
+            Channel,
+            LifeCycle,
+            Verdict, //
+        }, //
     },
     nic::{
         self,
@@ -44,22 +55,51 @@ pub(crate) struct Driver;
 /// What a bound device has. Dropped in the order of declaration.
 pub(crate) struct Data<'bound> {
     /// Declared first: the network device goes before what it works on.
-    _netdev: Registration<'bound, Nic<'bound>>,
-    _reset: Reset<'bound>,
+    netdev: Registration<'bound, Nic<'bound>>,
+    reset: Reset<'bound>,
+}
+
+impl Data<'_> {
+    /// Has the device do nothing, least of all access memory. May sleep.
+    fn rest(&self, dev: &pci::Device<Core<'_>>) {
+        self.netdev.quiesce();
+        // If it does not answer, there is nothing left but to take bus mastering away.
+        let _ = self.reset.now();
+        clear_master(dev);
+    }
+
+    /// Puts the device back to work, whatever state it is in. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] or [`ETIMEDOUT`] if it does not answer: the interface is out of use then until the
+    /// next call. Or what making queues says: the watch tries again.
+    fn work(&self, dev: &pci::Device<Core<'_>>) -> Result {
+        self.netdev.quiesce();
+        let reset = self.reset.now().inspect_err(|_| self.netdev.gone());
+        let back = reset.and_then(|()| {
+            dev.set_master();
+            self.netdev.restore()
+        });
+        back.inspect_err(|e| dev_err!(dev, "cannot go on working ({})\n", e.to_errno()))
+    }
 }
 
 /// Puts the device back to its reset state when the driver lets go of it.
 struct Reset<'bound>(Arc<Mmio<'bound>>);
 
 impl Reset<'_> {
-    fn now(&self) {
-        self.0.write(regs::RESET, 1);
+    /// # Errors
+    ///
+    /// As [`Mmio::reset`].
+    fn now(&self) -> Result {
+        self.0.reset()
     }
 }
 
 impl Drop for Reset<'_> {
     fn drop(&mut self) {
-        self.now();
+        let _ = self.now();
     }
 }
 
@@ -101,15 +141,32 @@ fn identify(dev: &device::Device<Bound>, mmio: &Mmio<'_>) -> Result<Caps> {
 
 fn probe<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
     pdev.enable_device_mem()?;
+    start(pdev).inspect_err(|_| disable(pdev))
+}
+
+/// Takes charge of a function that can be reached.
+fn start<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
     let dma = DmaDevice::new(pdev)?;
-    pdev.set_master();
-    let pdev: &'bound pci::Device<Bound> = pdev;
-    let dev: &'bound device::Device<Bound> = pdev.as_ref();
-    let bar = pdev.iomap_region_sized::<{ regs::BAR_SIZE }>(0, c"reflow")?;
+    let bound: &'bound pci::Device<Bound> = pdev;
+    let bar = bound.iomap_region_sized::<{ regs::BAR_SIZE }>(0, c"reflow")?;
     let mmio = Arc::new(Mmio::new(bar), GFP_KERNEL)?;
-    let caps = identify(dev, &mmio)?;
+    let caps = identify(bound.as_ref(), &mmio)?;
     let reset = Reset(mmio.clone());
-    reset.now();
+    reset.now()?;
+    save_state(pdev);
+    pdev.set_master();
+    set_up(bound, mmio, dma, caps, reset)
+}
+
+/// Registers the network device of a function that has been reset.
+fn set_up<'bound>(
+    pdev: &'bound pci::Device<Bound>,
+    mmio: Arc<Mmio<'bound>>,
+    dma: DmaDevice,
+    caps: Caps,
+    reset: Reset<'bound>,
+) -> Result<Data<'bound>> {
+    let dev: &'bound device::Device<Bound> = pdev.as_ref();
 
     // A queue for each CPU; more if the user wants them, and there are interrupts for them.
     let used = caps.queues().min(netdev::online_cpus());
@@ -136,10 +193,7 @@ fn probe<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
     // SAFETY: The registration goes into the driver's data, which the PCI core drops when the
     // device is unbound, that is before `'bound` ends; nobody can take it out of there.
     let netdev = unsafe { Registration::new(pdev, irqs, &config, Setup::new(used, queues), nic)? };
-    Ok(Data {
-        _netdev: netdev,
-        _reset: reset,
-    })
+    Ok(Data { netdev, reset })
 }
 
 impl pci::Driver for Driver {
@@ -153,5 +207,68 @@ impl pci::Driver for Driver {
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         probe(pdev)
+    }
+    fn unbind<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
+        this.rest(dev);
+        disable(dev);
+    }
+}
+
+impl LifeCycle for Driver {
+    fn shutdown<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
+        this.rest(dev);
+    }
+
+    fn suspend<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) -> Result {
+        this.rest(dev);
+        Ok(())
+    }
+
+    fn resume<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) -> Result {
+        this.work(dev)
+    }
+
+    fn reset_prepare<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
+        this.rest(dev);
+    }
+
+    fn reset_done<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
+        // What went wrong is in the log, and there is nobody to tell.
+        let _ = this.work(dev);
+    }
+
+    fn error_detected<'bound>(
+        dev: &'bound pci::Device<Core<'_>>,
+        this: Pin<&Data<'bound>>,
+        channel: Channel,
+    ) -> Verdict {
+        match channel {
+            // Whatever was lost, a fresh start mends it; and if another function on this bus wants
+            // a reset, this one is ready for it.
+            Channel::Normal => {
+                this.rest(dev);
+                Verdict::CanRecover
+            }
+            // What is written to it on the way is lost, and reads say that it has gone.
+            Channel::Frozen => {
+                this.netdev.gone();
+                this.netdev.quiesce();
+                Verdict::NeedReset
+            }
+            Channel::Dead => {
+                this.netdev.gone();
+                this.netdev.quiesce();
+                Verdict::Disconnect
+            }
+        }
+    }
+
+    fn slot_reset<'bound>(_dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) -> Result {
+        this.reset.now()
+    }
+
+    fn error_over<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
+        // What went wrong is in the log, and there is nobody to tell.
+        let _ = this.work(dev);
     }
 }

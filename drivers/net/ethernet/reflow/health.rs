@@ -146,7 +146,7 @@ impl Nic<'_> {
                 fmt!("the device does not answer any more; the interface is detached"),
             );
         }
-        if !self.is_ready() {
+        if !self.mmio().is_ready() {
             return finding(
                 DEVICE,
                 Remedy::RestartDevice,
@@ -364,7 +364,7 @@ impl Operations for Nic<'_> {
 impl Nic<'_> {
     fn diagnose_device(&self, out: &mut Message<'_>) {
         out.flag(c"present", self.mmio().present().is_ok());
-        out.flag(c"ready", self.is_ready());
+        out.flag(c"ready", self.mmio().is_ready());
         for (name, reg) in [
             (c"ctrl", regs::CTRL),
             (c"status", regs::STATUS),

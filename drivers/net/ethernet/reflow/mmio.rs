@@ -4,16 +4,26 @@
 
 use crate::hw::regs::{
     self,
-    BufKind, //
+    BufKind,
+    Status, //
 };
 use kernel::{
     io::Io,
     pci,
-    prelude::*, //
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// What a register reads when the device has gone.
 pub(crate) const GONE: u32 = u32::MAX;
+
+/// How often the end of a reset is looked for.
+const RESET_LOOKS: u32 = 100;
+/// Pause between two such looks.
+const RESET_PAUSE: Delta = Delta::from_millis(2);
 
 /// The registers of a device, BAR 0.
 pub(crate) struct Mmio<'bound>(pci::Bar<'bound, { regs::BAR_SIZE }>);
@@ -40,6 +50,30 @@ impl<'bound> Mmio<'bound> {
             GONE => Err(ENODEV),
             _ => Ok(()),
         }
+    }
+
+    /// Resets the device, and waits until it says that it is done: it accesses no memory any more
+    /// then, and knows nothing of what it was told. May sleep, 0.2 s at most.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] if there is none any more, [`ETIMEDOUT`] if it does not come back.
+    pub(crate) fn reset(&self) -> Result {
+        self.write(regs::RESET, 1);
+        for _ in 0..RESET_LOOKS {
+            self.present()?;
+            if self.read(regs::RESET) == 0 && self.is_ready() {
+                return Ok(());
+            }
+            fsleep(RESET_PAUSE);
+        }
+        Err(ETIMEDOUT)
+    }
+
+    /// Whether the device says that it works.
+    pub(crate) fn is_ready(&self) -> bool {
+        let status = self.read(regs::STATUS);
+        status != GONE && Status(status).ready() != 0
     }
 
     /// Writes the register at `offset`. All offsets come from `hw::regs` and are inside.

@@ -17,6 +17,7 @@ pub(crate) mod extack;
 pub(crate) mod log;
 pub(crate) mod napi;
 pub(crate) mod page_pool;
+pub(crate) mod pci;
 mod queue_mgmt;
 pub(crate) mod service;
 pub(crate) mod skbuff;

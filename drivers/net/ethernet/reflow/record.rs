@@ -11,61 +11,23 @@
 //! anew, from the same setup, when the device is back.
 
 use crate::{
-    hw::regs::{
-        self,
-        Status, //
-    },
-    mmio::GONE,
+    hw::regs,
     net::Device,
     nic::Nic,
     queue,
     setup::Setup, //
 };
-use kernel::{
-    prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
-};
-
-/// How often the end of a reset is looked for, and the pause between two looks.
-const RESET_LOOKS: u32 = 100;
-/// See [`RESET_LOOKS`].
-const RESET_PAUSE: Delta = Delta::from_millis(2);
+use kernel::prelude::*;
 
 impl Nic<'_> {
     /// Whether the device has what was configured, as far as a look can tell: a reset by somebody
     /// else, or a power cycle, took all of it away at once. May sleep.
     pub(crate) fn is_as_left(&self) -> bool {
         self.mmio().present().is_ok()
-            && self.is_ready()
+            && self.mmio().is_ready()
             && self.hw.is_kept()
             && self.mmio().read(regs::EVENT_VECTOR) == self.event_vector()
             && !self.cmd.is_silent()
-    }
-
-    /// Whether the device says that it works.
-    pub(crate) fn is_ready(&self) -> bool {
-        let status = self.mmio().read(regs::STATUS);
-        status != GONE && Status(status).ready() != 0
-    }
-
-    /// Resets the device, and waits until it says that it is done. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// [`ENODEV`] if there is none any more, [`ETIMEDOUT`] if it does not come back.
-    fn reset(&self) -> Result {
-        self.mmio().write(regs::RESET, 1);
-        for _ in 0..RESET_LOOKS {
-            self.mmio().present()?;
-            if self.mmio().read(regs::RESET) == 0 && self.is_ready() {
-                return Ok(());
-            }
-            fsleep(RESET_PAUSE);
-        }
-        Err(ETIMEDOUT)
     }
 
     /// Resets the device and tells it all that is configured, but for queues. No queue runs; the
@@ -76,7 +38,7 @@ impl Nic<'_> {
     ///
     /// [`ENODEV`], [`ETIMEDOUT`], [`EIO`] if the device does not take what it took before.
     pub(crate) fn bring_back(&self) -> Result {
-        self.reset()?;
+        self.mmio().reset()?;
         self.cmd.revive();
         self.hw.restore();
         self.mmio().write(regs::EVENT_VECTOR, self.event_vector());

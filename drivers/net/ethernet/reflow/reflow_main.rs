@@ -64,10 +64,10 @@ mod tuning;
 #[forbid(unsafe_code)]
 mod tx;
 
-kernel::module_pci_driver! {
+kernel::module_driver!(<T>, net::pci::Adapter<T>, {
     type: driver::Driver,
     name: "reflow",
     authors: ["The Reflow authors"],
     description: "Reflow flow re-assembling network device",
     license: "GPL",
-}
+});

@@ -38,6 +38,7 @@
 #include <net/rps.h>
 #include <net/tcp.h>
 #include <net/xdp.h>
+#include <xen/xen.h>
 
 #include "helpers.h"
 

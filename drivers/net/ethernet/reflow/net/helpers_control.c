@@ -209,3 +209,12 @@ void reflow_rust_helper_debugfs_table_add(struct dentry *folder,
 {
 	debugfs_create_file(name, 0400, folder, table, &rnet_table_fops);
 }
+
+/*
+ * Whether all who report errors on the PCI bus hold the device lock, see
+ * net/pci.rs. The front end of Xen, which is for such guests only, does not.
+ */
+bool reflow_rust_helper_pci_errors_come_locked(void)
+{
+	return !xen_pv_domain();
+}
