@@ -168,6 +168,10 @@ pub(super) unsafe fn tick<T: Operations>(dev: *mut bindings::net_device) {
             health::report::<T>(dev, finding);
         }
     }
+    if findings.iter().any(|f| f.remedy == Remedy::Detach) {
+        // SAFETY: By the safety requirement.
+        unsafe { announce_carrier(dev) };
+    }
     if let Some(ms) = again {
         // SAFETY: By the safety requirement.
         unsafe { &*private_of::<T>(dev) }.watch().later(ms);
@@ -222,7 +226,29 @@ pub(in crate::net) unsafe fn resume<T: Operations>(dev: *mut bindings::net_devic
 /// As for [`locked`].
 pub(super) unsafe fn depart<T: Operations>(dev: *mut bindings::net_device) {
     // SAFETY: By the safety requirement.
-    unsafe { locked::<T, _>(dev, |held| held.depart()) }
+    unsafe {
+        locked::<T, _>(dev, |held| held.depart());
+        announce_carrier(dev);
+    }
+}
+
+/// Has the core act on the carrier of a device that was detached: tell bridges, routes and users.
+/// By itself it does so some time after a change, and leaves out a device that is not present. May
+/// sleep; takes rtnl and the instance lock.
+///
+/// # Safety
+///
+/// `dev` is registered; the caller holds neither of the locks.
+unsafe fn announce_carrier(dev: *mut bindings::net_device) {
+    // SAFETY: By the safety requirement; the locks are taken in the order of the core and given
+    // back. Asking for the link brings the core's view of it up to date.
+    unsafe {
+        bindings::rtnl_lock();
+        bindings::netdev_lock(dev);
+        bindings::ethtool_op_get_link(dev);
+        bindings::netdev_unlock(dev);
+        bindings::rtnl_unlock();
+    }
 }
 
 /// Something happened to the device or its wire. May sleep.
