@@ -207,12 +207,6 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         Ok(this)
     }
 
-    /// The device.
-    pub(crate) fn device(&self) -> &Device {
-        // SAFETY: The device lives as long as this object.
-        unsafe { Device::from_raw(self.dev.as_ptr()) }
-    }
-
     /// Lets go of the device, as for a suspend or a reset by somebody else: when this returns it
     /// accesses no memory and raises no interrupt, and the core asks nothing of it. Does nothing
     /// the second time. May sleep; takes the instance lock.
@@ -239,12 +233,6 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     pub(crate) fn gone(&self) {
         // SAFETY: As in `quiesce`.
         unsafe { watch::depart::<T>(self.dev.as_ptr()) };
-    }
-
-    /// The driver's part.
-    pub(crate) fn ops(&self) -> &T {
-        // SAFETY: The private data lives as long as this object.
-        unsafe { ops_of(self.dev.as_ptr()) }
     }
 
     /// # Safety
