@@ -11,7 +11,6 @@ from guest.counters import need_reflow
 from guest.harness import Waiting, case, check, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.pools import STATS, TAKEN, pages_out, pools
-from guest.split import ON, split_of
 from guest.traffic import bulk
 
 FLOWS = 160
@@ -116,9 +115,11 @@ def are_charged_once(rig):
     """A socket that nobody reads is charged for the pages of its segments once, not for each
     segment, and not for less than their bytes."""
     need_reflow(rig)
-    rig.run(DUT, "ethtool", "-K", rig.device, "gro", "off", "rx-gro-hw", "off")
-    rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "gro", "on", "rx-gro-hw", "on")
-    split_of(rig).set(ON, 0)
+    for what, off, on in (("-K", ("gro", "off"), ("gro", "on")),
+                          ("-C", ("rx-usecs", "0", "rx-frames", "0"),
+                           ("rx-usecs", "8", "rx-frames", "32"))):
+        rig.defer(rig.run, DUT, "ethtool", what, rig.device, *on)
+        rig.run(DUT, "ethtool", what, rig.device, *off)
     for size in (1448, 700):
         listener = rig.socket(DUT, FAMILY[4], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
@@ -132,6 +133,7 @@ def are_charged_once(rig):
             rig.defer(end.close)
         for _ in range(SEGMENTS):
             client.send(bytes(size))
+            time.sleep(0.001)  # so that it is not merged with the next
         until("all segments to be queued",
               lambda s=served, n=size: _memory(s)[1] == n * SEGMENTS, limit=10)
         charged, queued = _memory(served)

@@ -261,8 +261,9 @@ impl PoolPage {
         Ok(netmem)
     }
 
-    /// What a packet is charged for (`truesize`) that has `len` bytes at `off`, as a new `reference`
-    /// to the page or behind what it has of it already; `last` says that nobody else gets any.
+    /// What a packet is charged for (`truesize`) that has `len` bytes at `off`, as a new
+    /// `reference` to the page or behind what it has of it already; `last` says that nobody else
+    /// gets any.
     ///
     /// The page is paid for once, by those who share it: each pays for what it has begun to use,
     /// and the last one for the rest. A reference is not cheaper than [`CHARGE_STEP`], as it keeps
@@ -270,12 +271,12 @@ impl PoolPage {
     #[inline]
     pub(super) fn charge(&mut self, off: u16, len: u16, reference: bool, last: bool) -> u32 {
         let end = u32::from(off) + u32::from(len);
-        let upto = match last {
+        let paid = match last {
             true => self.size,
             false => end.next_multiple_of(CHARGE_STEP).min(self.size),
         };
-        let due = upto.saturating_sub(self.charged).max(len.into());
-        self.charged = self.charged.max(upto);
+        let due = paid.saturating_sub(self.charged).max(len.into());
+        self.charged = self.charged.max(paid);
         match reference {
             true => due.max(CHARGE_STEP),
             false => due,
