@@ -538,7 +538,47 @@ static unsigned int rnet_rx_tunnel(struct sk_buff *skb,
 	return type;
 }
 
-static void rnet_rx_gso(struct sk_buff *skb, const struct rnet_rx_meta *meta)
+/*
+ * Whether GRO holds a packet that begins with the same IPv4 id: it would take
+ * the ids of what follows to be fixed.
+ */
+static bool rnet_rx_id_is_held(const struct napi_struct *napi,
+			       const struct sk_buff *skb, unsigned int l3_off)
+{
+	const struct iphdr *ip = (void *)skb->data + l3_off - ETH_HLEN;
+	u32 bucket = skb_get_hash_raw(skb) & (GRO_HASH_BUCKETS - 1);
+	const struct sk_buff *held;
+
+	list_for_each_entry(held, &napi->gro.hash[bucket].list, list) {
+		const struct iphdr *first = (void *)held->data +
+					    NAPI_GRO_CB(held)->network_offset;
+
+		if (first->version == 4 && first->id == ip->id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether GRO might join several segments with others as if their IPv4 ids
+ * were what they are not. It goes by the first id alone, and does not know that
+ * those of a packet that comes with several segments are fixed.
+ */
+static bool rnet_rx_ids_are_lost(const struct napi_struct *napi,
+				 const struct sk_buff *skb,
+				 const struct rnet_rx_meta *meta)
+{
+	u32 flags = meta->flags;
+
+	if (unlikely(flags & (RNET_RX_IN_IP4 | RNET_RX_IN_IP6)))
+		return flags & (RNET_RX_IN_IP4 | RNET_RX_GSO_TCPV4);
+	if (!(flags & RNET_RX_GSO_TCPV4))
+		return false;
+	return flags & RNET_RX_FIXED_ID || rnet_rx_id_is_held(napi, skb, meta->l3_off);
+}
+
+static void rnet_rx_gso(struct napi_struct *napi, struct sk_buff *skb,
+			const struct rnet_rx_meta *meta)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	u32 flags = meta->flags;
@@ -556,6 +596,12 @@ static void rnet_rx_gso(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 			shinfo->gso_type |= SKB_GSO_TCP_FIXEDID;
 		if (tcp_hdr(skb)->cwr)
 			shinfo->gso_type |= SKB_GSO_TCP_ACCECN;
+		/*
+		 * GRO passes on what comes from an untrusted source, behind
+		 * what it holds of the flow, and joins nothing to it.
+		 */
+		if (rnet_rx_ids_are_lost(napi, skb, meta))
+			shinfo->gso_type |= SKB_GSO_DODGY;
 	}
 	skb->ip_summed = CHECKSUM_PARTIAL;
 	skb->csum_start = skb_transport_header(skb) - skb->head;
@@ -600,7 +646,7 @@ static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 	skb_record_rx_queue(skb, queue);
 	rnet_rx_tags(skb, meta);
 	if (flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6))
-		rnet_rx_gso(skb, meta);
+		rnet_rx_gso(napi, skb, meta);
 	else if (flags & RNET_RX_CSUM_OK)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
 	napi_gro_receive(napi, skb);
