@@ -115,7 +115,8 @@ sender: toolbox
 		"$$CARGO_TARGET_DIR/release/reflow-sender"'
 
 bench-model: toolbox
-	$(Q)cd hw-model && ../$(TOOLBOX) run cargo bench --locked --quiet -p reflow-bench -- --quiet
+	$(Q)cd hw-model && ../$(TOOLBOX) run cargo bench --locked --quiet -p reflow-bench --bench pipeline \
+		-- --quiet
 
 lint: toolbox
 	$(Q)scripts/lint
