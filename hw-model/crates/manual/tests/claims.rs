@@ -185,6 +185,29 @@ fn the_page_gets_the_tests_and_keeps_its_words() {
 }
 
 #[test]
+fn an_old_page_is_told() {
+    let project = Project::new("old");
+    assert_eq!(project.run(&["--check"]).1, Some(1));
+    project.run(&["--write"]);
+    assert_eq!(project.run(&["--check"]).1, Some(0));
+}
+
+#[test]
+fn the_page_is_up_to_date() {
+    let output = claims(&root(), &["--check"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+}
+
+/// Each claim has a test on the device's side and one end to end.
+#[test]
+fn no_claim_is_without_a_test() {
+    let output = claims(&root(), &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("no test"), "{text}");
+}
+
+#[test]
 fn every_claim_is_described() {
     let output = claims(&root(), &[]);
     let text = String::from_utf8(output.stdout).unwrap();
