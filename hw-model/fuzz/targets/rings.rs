@@ -17,6 +17,13 @@ use reflow_hwdef::regs::*;
 const QUEUES: usize = 2;
 /// Entries of each ring, as a power of two.
 const LOG2: u32 = 4;
+/// Faults of the device.
+const FAULTS: [&str; 4] = [
+    "buffers=0.3,lengths=0.3,flow-other=0.3,duplicate=0.3,lost=0.3,buffer-twice=0.5,append-other=1",
+    "dma-partial=0.3,stats=0.3,stats-stopped=0.2,stats-frozen=0.1,ms=1,dma-dead=0.1,ms=1",
+    "cmd-silent=0.3,ms=1,cq-stuck=0.2,ms=1,not-ready=0.3,ms=1,tx-stuck=0.3,ms=1,tx-beyond=0.3",
+    "removed=0.05,ms=1,link-flap=0.1,ms=1,irq-lost=0.3,irq-storm=0.1,ms=1,random=0.3",
+];
 
 fuzz_target!(|data: &[u8]| {
     let input = Input::new(data);
@@ -71,6 +78,12 @@ impl<'a> Driver<'a> {
             now: 1,
         };
         driver.dev.set_link(true);
+        if input.one_in(3) {
+            // What it tells the host is wrong then, what it is itself must not be.
+            let spec = input.pick(&FAULTS);
+            let spec = spec.parse().expect("a spec");
+            driver.dev.set_chaos(&spec);
+        }
         driver.write(FLOW_CFG, u32::from(input.u8()) & 0x3f);
         driver.write(RSS_CTRL, u32::MAX);
         driver.write(RSS_TABLE, 1);
