@@ -77,10 +77,8 @@ impl Told {
 
     /// A flow other than that of a packet that is appended.
     fn other_flow(&self, done: &Completion) -> Option<u64> {
-        let others = self.flows.iter().flatten().copied();
-        others
-            .filter(|&flow| appends(done) && flow != done.c0.flow())
-            .next()
+        let mut others = self.flows.iter().flatten().copied();
+        others.find(|&flow| appends(done) && flow != done.c0.flow())
     }
 
     /// The completion with a buffer of its kind that was given back before.
