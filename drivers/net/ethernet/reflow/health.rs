@@ -284,8 +284,8 @@ impl SeenQueue {
         looks >= STUCK_LOOKS
     }
 
-    /// Whether packets have been waiting since the last look though nothing keeps us from giving the
-    /// device what it needs: completions that would have given memory back were lost, or lied.
+    /// Whether packets have been waiting since the last look though nothing keeps us from giving
+    /// the device what it needs: completions that would give memory back were lost, or lied.
     fn is_dry(&self, waits: bool, count: &counters::Rx) -> bool {
         let moved = self.packets.changed(count.packets.read());
         let lacking = self.alloc_fail.changed(count.alloc_fail.read());

@@ -188,7 +188,7 @@ pub(crate) fn new<'bound>(
         probe,
         slots: consumer,
         head: Index::ZERO,
-            lie: false,
+        lie: false,
         dma: dma.clone(),
         counters: counters.clone(),
     };
@@ -298,7 +298,11 @@ impl Ring<'_> {
         let mmio = &self.mmio;
         mmio.write_addr(reg(regs::TX_LO), reg(regs::TX_HI), self.desc.dma_address());
         mmio.write(reg(regs::TX_SIZE), self.log2);
-        mmio.write_addr(reg(regs::TX_WB_LO), reg(regs::TX_WB_HI), self.probe.write_back());
+        mmio.write_addr(
+            reg(regs::TX_WB_LO),
+            reg(regs::TX_WB_HI),
+            self.probe.write_back(),
+        );
     }
 
     /// Sends a packet, or drops it.

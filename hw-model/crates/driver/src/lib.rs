@@ -26,12 +26,12 @@ mod key;
 mod order;
 #[path = "../../../../drivers/net/ethernet/reflow/steering/place.rs"]
 mod place;
+#[path = "../../../../drivers/net/ethernet/reflow/tx/progress.rs"]
+mod progress;
 #[path = "../../../../drivers/net/ethernet/reflow/red.rs"]
 mod red;
 #[path = "../../../../drivers/net/ethernet/reflow/tcb/strikes.rs"]
 mod strikes;
-#[path = "../../../../drivers/net/ethernet/reflow/tx/progress.rs"]
-mod progress;
 #[path = "../../../../drivers/net/ethernet/reflow/tx/wire.rs"]
 mod wire;
 

@@ -3,8 +3,8 @@
 //! Network devices.
 //!
 //! A driver implements [`Operations`]. What exists only while the interface is up, the queues, is
-//! made by [`Operations::open_queue`] and owned here, so that the data path cannot see it before it is
-//! complete or after it is gone:
+//! made by [`Operations::open_queue`] and owned here, so that the data path cannot see it before it
+//! is complete or after it is gone:
 //!
 //! * up: `restore` -> `open_queue` of each -> `start_queue`, NAPI and interrupt of each -> `start`
 //!   -> transmit queues started;
@@ -19,8 +19,8 @@
 //! finds are mended by restarting a queue pair or by resetting the device, from which
 //! [`Operations::restore`] brings it back to all that is configured.
 //!
-//! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the device's
-//! instance lock held, and may sleep.
+//! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the
+//! device's instance lock held, and may sleep; `event` without the lock.
 
 pub(super) mod queues;
 mod registration;

@@ -465,7 +465,7 @@ unsafe extern "C" fn irq_callback(_irq: i32, arg: *mut c_void) -> bindings::irqr
 ///
 /// To be called by the NAPI core for an instance that [`Vector::new`] registered with this `P`.
 unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
-    // CAST: The NAPI structure is the first field of `Head`, and that of `Inner`; both are `repr(C)`.
+    // CAST: The NAPI structure is the first field of `Head`, and that of `Inner`, both `repr(C)`.
     let inner = napi.cast::<Inner<P>>();
     // SAFETY: The instance is inside a live `Inner<P>`; shared access to its shared part and to the
     // counts is sound, and nobody writes the number.

@@ -101,10 +101,8 @@ pub(crate) trait LifeCycle: pci::Driver {
     /// # Errors
     ///
     /// Any; the core logs it.
-    fn resume<'bound>(
-        dev: &'bound pci::Device<Core<'_>>,
-        this: Pin<&Self::Data<'bound>>,
-    ) -> Result;
+    fn resume<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>)
+        -> Result;
 
     /// Somebody is going to reset the function. When this returns the device is idle; the PCI core
     /// saves configuration space next. [`LifeCycle::reset_done`] follows in any case.
@@ -242,10 +240,7 @@ impl<T: LifeCycle> Adapter<T> {
     /// A callback of a device that is bound to this driver runs, with the device lock held.
     unsafe fn with<R>(
         dev: *mut bindings::pci_dev,
-        f: impl for<'bound> FnOnce(
-            &'bound pci::Device<Core<'_>>,
-            Pin<&'bound T::Data<'bound>>,
-        ) -> R,
+        f: impl for<'bound> FnOnce(&'bound pci::Device<Core<'_>>, Pin<&'bound T::Data<'bound>>) -> R,
     ) -> R {
         // CAST: `pci::Device` is a transparent wrapper of `struct pci_dev`.
         // SAFETY: The device is valid for the callback, which is what `CoreInternal` stands for.
@@ -272,7 +267,11 @@ impl<T: LifeCycle> Adapter<T> {
         // SAFETY: A device that is bound to a PCI driver is part of a `struct pci_dev`.
         let dev = unsafe { container_of!(dev, bindings::pci_dev, dev) };
         // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe { Self::with(dev, |dev, data| from_result(|| T::suspend(dev, data).map(|()| 0))) }
+        unsafe {
+            Self::with(dev, |dev, data| {
+                from_result(|| T::suspend(dev, data).map(|()| 0))
+            })
+        }
     }
 
     /// # Safety
@@ -283,7 +282,11 @@ impl<T: LifeCycle> Adapter<T> {
         // SAFETY: A device that is bound to a PCI driver is part of a `struct pci_dev`.
         let dev = unsafe { container_of!(dev, bindings::pci_dev, dev) };
         // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe { Self::with(dev, |dev, data| from_result(|| T::resume(dev, data).map(|()| 0))) }
+        unsafe {
+            Self::with(dev, |dev, data| {
+                from_result(|| T::resume(dev, data).map(|()| 0))
+            })
+        }
     }
 
     /// # Safety

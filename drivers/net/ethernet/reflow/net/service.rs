@@ -72,7 +72,6 @@ impl Service {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
-
         let inner = KBox::pin(
             Inner {
                 work: Opaque::zeroed(),

@@ -84,7 +84,6 @@ impl<'bound> Probe<'bound> {
             rung,
         }
     }
-
 }
 
 impl Probe<'_> {

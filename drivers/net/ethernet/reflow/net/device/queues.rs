@@ -254,8 +254,8 @@ impl<'a, T: Operations> Instance<'a, T> {
     /// Starts one queue pair; its transmit queue of the core stays stopped.
     fn launch_pair(&self, i: usize, vector: &mut Vector<T::Poll>, cell: &TxCell<T::Tx>) -> Result {
         let irq: IrqRequest<'_> = self.this.irqs.index(i)?.into();
-        // SAFETY: The core's transmit queue is stopped, and whoever found it started has been waited
-        // for; the poll that shares the cell does not run yet.
+        // SAFETY: The core's transmit queue is stopped, and whoever found it started has been
+        // waited for; the poll that shares the cell does not run yet.
         let tx = unsafe { &mut *cell.get() };
         let poll = vector.poll_mut().ok_or(EBUSY)?;
         self.ops().start_queue(i, tx, poll)?;

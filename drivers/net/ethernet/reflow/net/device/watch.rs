@@ -75,10 +75,7 @@ pub(crate) struct Watched {
 
 /// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns
 /// in how many milliseconds to look again, if at all.
-fn look<T: Operations>(
-    held: &mut Instance<'_, T>,
-    findings: &mut KVec<Finding>,
-) -> Option<u32> {
+fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>) -> Option<u32> {
     if !held.is_up() || held.is_held() {
         return None;
     }

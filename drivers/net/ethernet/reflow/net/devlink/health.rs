@@ -279,7 +279,9 @@ impl<T: device::Operations> Callbacks<T> {
                 netdev_err_ratelimited!(
                     dev,
                     "{} could not be mended ({}); trying again\n",
-                    T::REPORTERS.get(entry.index).map_or("device", Reporter::name),
+                    T::REPORTERS
+                        .get(entry.index)
+                        .map_or("device", Reporter::name),
                     e.to_errno()
                 );
             }

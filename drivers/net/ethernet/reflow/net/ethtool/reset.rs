@@ -30,10 +30,7 @@ impl<T: device::Operations> Adapter<T> {
     /// # Safety
     ///
     /// `ethtool_ops.reset`: process context, rtnl and instance lock held.
-    pub(super) unsafe extern "C" fn reset(
-        dev: *mut bindings::net_device,
-        flags: *mut u32,
-    ) -> i32 {
+    pub(super) unsafe extern "C" fn reset(dev: *mut bindings::net_device, flags: *mut u32) -> i32 {
         // SAFETY: The core passes a word to be read and written.
         let flags = unsafe { &mut *flags };
         from_result(|| {

@@ -202,8 +202,8 @@ pub(crate) trait Operations {
     /// # Errors
     ///
     /// [`EINVAL`] if there is no such location or queue, [`ENOENT`] if there is no such context,
-    /// [`ENOSPC`] if there is no room at such a place, [`EEXIST`] if there is a rule with this match
-    /// and `place` is any, [`EOPNOTSUPP`] if rules are off.
+    /// [`ENOSPC`] if there is no room at such a place, [`EEXIST`] if there is a rule with this
+    /// match and `place` is any, [`EOPNOTSUPP`] if rules are off.
     fn set_rule(&self, dev: &Device, place: Place, rule: &Rule, spec: &Spec) -> Result<u32>;
 
     /// Removes the rule at a location.
