@@ -82,10 +82,10 @@ def all_of_it_comes_back(rig):
     for what, act in (
             ("devlink health recover", lambda: recover(rig)),
             ("devlink dev reload", lambda: devlink(rig, "dev", "reload", "DEVICE", "action", "fw_activate")),
-            ("down and up", lambda: rig.ip(DUT, f"link set {rig.device} down",
-                                           f"link set {rig.device} up"))):
+            ("ethtool --reset", lambda: _ethtool(rig, "--reset", rig.device, "dedicated"))):
         act()
         _same(rig, before, what)
+    # The interface lost its IPv6 addresses, and their groups.
     rig.bring_up()
     bulk(rig, PEER, 4, flows=4, size=1 << 18)
 

@@ -26,7 +26,11 @@ use core::{
 use kernel::{
     error::from_result,
     fmt,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// A reporter: one kind of things that can go wrong.
@@ -136,6 +140,8 @@ struct Entry {
     ops: bindings::devlink_health_reporter_ops,
     dev: *mut bindings::net_device,
     index: usize,
+    /// The last recovery failed.
+    failed: Atomic<bool>,
 }
 
 /// The reporters of a device.
@@ -185,6 +191,7 @@ impl Reporters {
                     ops,
                     dev,
                     index,
+                    failed: Atomic::new(false),
                 },
                 GFP_KERNEL,
             )?;
@@ -231,6 +238,18 @@ pub(in crate::net) unsafe fn report<T: device::Operations>(
     let Some(entry) = entry else {
         return;
     };
+    if entry.failed.load(Relaxed) {
+        // The core recovers nothing from a state that a recovery has left, for ever; the device may
+        // well come back.
+        //
+        // SAFETY: A reporter by the type invariant; the devlink instance lock is not held.
+        unsafe {
+            bindings::devlink_health_reporter_state_update(
+                entry.raw,
+                bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_HEALTHY,
+            )
+        };
+    }
     let context = core::ptr::from_ref(finding).cast_mut().cast();
     // SAFETY: A reporter by the type invariant; the text is terminated, and the context is for the
     // call. An error was reported by the reporter itself.
@@ -273,6 +292,7 @@ impl<T: device::Operations> Callbacks<T> {
             let remedy = finding.map_or(by_hand, |finding| finding.remedy);
             // SAFETY: The device is registered as long as it has reporters, and made for this `T`.
             let done = unsafe { watch::remedy::<T>(entry.dev, remedy) };
+            entry.failed.store(done.is_err(), Relaxed);
             if let Err(e) = &done {
                 // SAFETY: The device is alive, as above.
                 let dev = unsafe { Device::from_raw(entry.dev) };
