@@ -204,7 +204,10 @@ impl<'bound> Cells<'bound> {
     /// last cell, is posted again, but the device has not heard of it.
     #[inline]
     pub(super) fn claim(&mut self, span: &Span) -> Option<usize> {
-        let (mut id, done) = self.order.claim(span.id, span.off, span.release)?;
+        let unrung = self.ring.unrung();
+        let (mut id, done) = self
+            .order
+            .claim((span.id, span.off), span.release, unrung)?;
         for _ in 0..done {
             self.post(id);
             id = self.order.after(id);
@@ -457,7 +460,8 @@ impl<'bound> Pages<'bound> {
     /// Takes note that the device has begun to fill a page, if that is to be believed.
     #[inline]
     fn begin(&mut self, id: u16) -> Option<()> {
-        let skipped = self.order.claim(&self.posted, id)?;
+        let unrung = self.ring.unrung();
+        let skipped = self.order.claim(&self.posted, id, unrung)?;
         if skipped != 0 {
             self.skip(skipped);
         }

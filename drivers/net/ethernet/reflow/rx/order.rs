@@ -71,9 +71,15 @@ impl CellOrder {
     }
 
     /// Claims a cell. Returns the first buffer that is used up with it, and how many are; `None` if
-    /// the cell is not to be believed.
+    /// the cell is not to be believed. The device has not heard of the `unrung` buffers that were
+    /// posted last.
     #[inline]
-    pub(crate) fn claim(&mut self, id: u16, off: u16, last: bool) -> Option<(u16, u32)> {
+    pub(crate) fn claim(
+        &mut self,
+        (id, off): (u16, u16),
+        last: bool,
+        unrung: u16,
+    ) -> Option<(u16, u32)> {
         let mask = (1_u32 << (self.log2 + LOG2_CELLS)) - 1;
         let cell = (u32::from(id) << LOG2_CELLS) + u32::from(off) / CELL_SIZE;
         let is_last = u32::from(off) + CELL_SIZE == BUF_SIZE;
@@ -83,11 +89,16 @@ impl CellOrder {
         }
         let ahead = cell.wrapping_sub(self.due) & mask;
         let at = self.due.wrapping_add(ahead);
+        let begun = self.due & ((1 << LOG2_CELLS) - 1);
+        if begun + ahead + (u32::from(unrung) << LOG2_CELLS) > mask {
+            self.refuse();
+            return None;
+        }
         if !self.doubt.believe(at, ahead, mask + 1) {
             return None;
         }
         let first = (self.due & mask) >> LOG2_CELLS;
-        let cells = (self.due & ((1 << LOG2_CELLS) - 1)) + ahead + 1;
+        let cells = begun + ahead + 1;
         self.due = at.wrapping_add(1);
         Some((first as u16, cells >> LOG2_CELLS))
     }
@@ -147,11 +158,12 @@ impl PageOrder {
 
     /// Whether a buffer is believed to be the next that the device has begun. If so, the result is
     /// how many before it are to be taken out first: the device has begun them, too, and nobody
-    /// heard of it.
+    /// heard of it. It has not heard of the `unrung` ones that were posted last.
     #[inline]
-    pub(crate) fn claim(&mut self, ids: &[u16], id: u16) -> Option<u32> {
+    pub(crate) fn claim(&mut self, ids: &[u16], id: u16, unrung: u16) -> Option<u32> {
         let at = |ahead: u32| ids.get(slot(ids, self.head.wrapping_add(ahead))).copied();
-        let found = (0..self.len()).find(|&ahead| at(ahead) == Some(id));
+        let rung = self.len().saturating_sub(unrung.into());
+        let found = (0..rung).find(|&ahead| at(ahead) == Some(id));
         let Some(ahead) = found else {
             self.refuse();
             return None;
@@ -240,7 +252,7 @@ impl Fill {
 /// what could be had when memory is short.
 #[inline]
 pub(crate) fn is_doorbell_due(new: u16, posted: u32, batch: u16, need: u32, lacking: bool) -> bool {
-    new >= batch || (new != 0 && (lacking || posted - u32::from(new) < need))
+    new >= batch || (new != 0 && (lacking || posted < need + u32::from(new)))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn cells_are_used_in_order_and_buffers_posted_once() {
     let (mut order, mut device) = (CellOrder::new(LOG2), Device::default());
     for n in 0..5 * CELLS {
         let (id, off, last) = device.next();
-        let done = order.claim(id, off, last);
+        let done = order.claim((id, off), last, 0);
         let expected = (id, u32::from(n % 16 == 15));
         assert_eq!(done, Some(expected), "cell {n}");
     }
@@ -44,12 +44,11 @@ fn a_wrong_cell_is_refused_and_the_next_right_one_is_not() {
             let truth = u32::from(id) * 16 + u32::from(off) / CELL_SIZE;
             let lies = n % 20 == 7 && wrong != truth;
             let done = match lies {
-                true => order.claim(
-                    (wrong / 16) as u16,
-                    (wrong % 16 * CELL_SIZE) as u16,
-                    wrong % 16 == 15,
-                ),
-                false => order.claim(id, off, last),
+                true => {
+                    let at = ((wrong / 16) as u16, (wrong % 16 * CELL_SIZE) as u16);
+                    order.claim(at, wrong % 16 == 15, 0)
+                }
+                false => order.claim((id, off), last, 0),
             };
             assert_eq!(done.is_some(), !lies, "cell {n} of {wrong}");
             posted += done.map_or(0, |(_, count)| count);
@@ -63,9 +62,9 @@ fn a_wrong_cell_is_refused_and_the_next_right_one_is_not() {
 fn what_is_no_cell_is_refused() {
     let mut order = CellOrder::new(LOG2);
     for (id, off, last) in [(0, 1, false), (0, 0, true), (4, 0, false), (0, 3840, false)] {
-        assert_eq!(order.claim(id, off, last), None);
+        assert_eq!(order.claim((id, off), last, 0), None);
     }
-    assert_eq!(order.claim(0, 0, false), Some((0, 0)));
+    assert_eq!(order.claim((0, 0), false, 0), Some((0, 0)));
 }
 
 /// A completion that comes twice is refused the second time, and so is one that comes much later.
@@ -74,8 +73,8 @@ fn a_cell_is_used_once() {
     let (mut order, mut device) = (CellOrder::new(LOG2), Device::default());
     for n in 0..3 * CELLS {
         let (id, off, last) = device.next();
-        assert!(order.claim(id, off, last).is_some(), "cell {n}");
-        assert!(order.claim(id, off, last).is_none(), "cell {n} again");
+        assert!(order.claim((id, off), last, 0).is_some(), "cell {n}");
+        assert!(order.claim((id, off), last, 0).is_none(), "cell {n} again");
     }
 }
 
@@ -91,12 +90,39 @@ fn lost_completions_cost_one_more_packet() {
             if (40..40 + lost).contains(&n) {
                 continue;
             }
-            let done = order.claim(id, off, last);
+            let done = order.claim((id, off), last, 0);
             assert_eq!(done.is_some(), n != 40 + lost, "cell {n} after {lost}");
             posted += done.map_or(0, |(_, count)| count);
         }
         assert_eq!(posted, 4 * CELLS / 16, "{lost} lost");
     }
+}
+
+/// What the device has not heard of it cannot have used, whatever it says.
+#[test]
+fn nothing_is_used_before_the_doorbell() {
+    let mut order = CellOrder::new(LOG2);
+    for n in 0..16 {
+        let off = (n * CELL_SIZE) as u16;
+        let done = order.claim((0, off), n == 15, 0);
+        assert_eq!(done, Some((0, u32::from(n == 15))));
+    }
+    // Buffer 0 is posted again; the others are the device's.
+    for n in 0..40 {
+        let off = (n % 16 * CELL_SIZE) as u16;
+        assert_eq!(order.claim((0, off), n % 16 == 15, 1), None);
+    }
+    assert_eq!(order.claim((1, 0), false, 1), Some((1, 0)));
+    let mut ids = [0_u16; 4];
+    let mut order = PageOrder::default();
+    for id in 0..4 {
+        order.push(&mut ids, id);
+    }
+    for _ in 0..4 {
+        assert_eq!(order.claim(&ids, 2, 2), None);
+        assert_eq!(order.claim(&ids, 3, 2), None);
+    }
+    assert_eq!(order.claim(&ids, 1, 2), Some(1));
 }
 
 #[test]
@@ -106,22 +132,22 @@ fn pages_are_begun_in_order() {
     for id in 0..8 {
         order.push(&mut ids, id);
     }
-    assert_eq!(order.claim(&ids, 0), Some(0));
+    assert_eq!(order.claim(&ids, 0, 0), Some(0));
     assert_eq!(order.pop(&ids), Some(0));
     // Not due, and not posted.
-    assert_eq!(order.claim(&ids, 5), None);
-    assert_eq!(order.claim(&ids, 0), None);
+    assert_eq!(order.claim(&ids, 5, 0), None);
+    assert_eq!(order.claim(&ids, 0, 0), None);
     // What was refused may have been page 1.
-    assert_eq!(order.claim(&ids, 2), Some(1));
+    assert_eq!(order.claim(&ids, 2, 0), Some(1));
     assert_eq!((order.pop(&ids), order.pop(&ids)), (Some(1), Some(2)));
     // Two that follow each other are right.
-    assert_eq!(order.claim(&ids, 6), None);
-    assert_eq!(order.claim(&ids, 7), Some(4));
+    assert_eq!(order.claim(&ids, 6, 0), None);
+    assert_eq!(order.claim(&ids, 7, 0), Some(4));
     let skipped: Vec<_> = (0..5).map(|_| order.pop(&ids)).collect();
     assert_eq!(skipped, [3, 4, 5, 6, 7].map(Some));
     assert_eq!((order.pop(&ids), order.len()), (None, 0));
     order.push(&mut ids, 3);
-    assert_eq!(order.claim(&ids, 3), Some(0));
+    assert_eq!(order.claim(&ids, 3, 0), Some(0));
 }
 
 #[test]
