@@ -422,16 +422,17 @@ fn count_drop(count: &counters::Rx, why: Dropped, packets: u16) {
     }
 }
 
-/// A socket buffer that begins with the bytes of a cell, which lies at `off` if it was claimed.
+/// A socket buffer that begins with the headers of a packet, in a cell at `off` if it was claimed.
 #[inline]
 fn copy_cell(
     cx: &RxContext<'_>,
     heads: &mut Heads,
     cells: &Cells<'_>,
-    off: Option<usize>,
-    len: u16,
+    c: &Completion,
+    (off, len): (Option<usize>, u16),
 ) -> Result<RxSkb, Dropped> {
     let off = off.ok_or(Dropped::Lie)?;
+    check_headers(cells, c, off, len)?;
     heads.copy(cx, cells.mem(), off, len).map_err(|e| {
         if e == ENOMEM {
             Dropped::NoMem
@@ -439,6 +440,16 @@ fn copy_cell(
             Dropped::Lie
         }
     })
+}
+
+/// Whether headers in a cell are as long as they say. What is behind them in the cell would be
+/// taken for data.
+#[inline]
+fn check_headers(cells: &Cells<'_>, c: &Completion, off: usize, len: u16) -> Result<(), Dropped> {
+    match decode::header_len(c, |at| cells.mem().byte(off + at)) {
+        Some(right) if right != len => Err(Dropped::Lie),
+        _ => Ok(()),
+    }
 }
 
 /// Puts data behind what a packet holds, with `add`, if it is not lost. Of data that are not put

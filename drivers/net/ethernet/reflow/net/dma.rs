@@ -228,6 +228,15 @@ impl Bytes {
         Ok(())
     }
 
+    /// The byte at `off`, or `None` if it is not inside.
+    #[inline]
+    pub(crate) fn byte(&self, off: usize) -> Option<u8> {
+        let at = self.range(off, 1)?;
+        // SAFETY: The byte is inside the memory. A volatile read is sound whatever the device
+        // writes meanwhile.
+        Some(unsafe { at.read_volatile() })
+    }
+
     /// The address of `len` bytes at `off`, or `None` if they are not all inside.
     #[inline]
     pub(super) fn range(&self, off: usize, len: usize) -> Option<*const u8> {

@@ -117,7 +117,7 @@ impl Receiver<'_> {
         let at = header.and_then(|span| self.header.claim(&span));
         let begun = match core::mem::replace(&mut self.partial, Partial::None) {
             Partial::None => match header {
-                Some(span) => copy_cell(cx, &mut self.heads, &self.header, at, span.len),
+                Some(span) => copy_cell(cx, &mut self.heads, &self.header, c, (at, span.len)),
                 None => Err(Dropped::Lie),
             },
             Partial::Split(skb) => Ok(skb),

@@ -237,6 +237,22 @@ fn aggregates(opcode: Opcode) -> bool {
     )
 }
 
+/// How long the headers of a packet are, by what they say themselves: `byte` is the one at an
+/// offset. `None` if only the device knows.
+#[inline]
+pub(crate) fn header_len(c: &Completion, byte: impl FnOnce(usize) -> Option<u8>) -> Option<u16> {
+    /// Where TCP has the length of its header, in words, in the upper four bits.
+    const TCP_WORDS: u16 = 12;
+    const UDP_LEN: u16 = 8;
+    let l4 = c.c4.l4_off() as u16;
+    match (l4, c.c0.tcp(), c.c0.udp()) {
+        (0, ..) => None,
+        (_, 1, _) => Some(l4 + u16::from(byte((l4 + TCP_WORDS).into())? >> 4) * 4),
+        (_, _, 1) => Some(l4 + UDP_LEN),
+        _ => None,
+    }
+}
+
 /// Whose pages the data of a packet lie in: its flow's if it belongs to an aggregate, else those of
 /// all packets that do not, [`FLOW_NONE`](desc::FLOW_NONE).
 #[inline]

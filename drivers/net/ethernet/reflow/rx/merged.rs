@@ -75,7 +75,7 @@ impl Receiver<'_> {
         let skb = match p.header {
             Some(span) => {
                 let at = self.header.claim(&span);
-                copy_cell(cx, &mut self.heads, &self.header, at, span.len)
+                copy_cell(cx, &mut self.heads, &self.header, c, (at, span.len))
             }
             None => Err(Dropped::Lie),
         };
@@ -122,7 +122,7 @@ impl Receiver<'_> {
             };
         if starts {
             let skb = match header {
-                Some(span) => copy_cell(cx, &mut self.heads, &self.header, at, span.len),
+                Some(span) => copy_cell(cx, &mut self.heads, &self.header, c, (at, span.len)),
                 None => Err(Dropped::Lie),
             };
             if let Err(e) = &skb {

@@ -16,6 +16,7 @@ use super::{
         Cells,
         Pages, //
     },
+    check_headers,
     count_drop,
     decode::{
         self,
@@ -380,6 +381,7 @@ impl<'bound> Receiver<'bound> {
         len: u16,
     ) -> Result<Buff<'p>, Dropped> {
         let off = at.ok_or(Dropped::Lie)?;
+        check_headers(&self.header, c, off, len)?;
         let page = self.pages.spare(cx).ok_or(Dropped::NoMem)?;
         let from = (self.header.mem(), off, len);
         Buff::copied(cx, info, page, from, &self.hints(c)).map_err(|page| {

@@ -275,6 +275,26 @@ fn whole_packets_are_in_one_place_and_in_no_aggregate() {
     }
 }
 
+/// A header that is longer than it says would have bytes of another packet behind it.
+#[test]
+fn headers_say_how_long_they_are() {
+    let c = |c0: C0, l4| Completion {
+        c0,
+        c4: C4(0).with_l4_off(l4),
+        ..Completion::default()
+    };
+    let tcp = |at| (at == 34 + 12).then_some(0x80);
+    assert_eq!(header_len(&c(C0(0).with_tcp(1), 34), tcp), Some(66));
+    assert_eq!(header_len(&c(C0(0).with_tcp(1), 34), |_| None), None);
+    assert_eq!(header_len(&c(C0(0).with_udp(1), 34), |_| None), Some(42));
+    assert_eq!(header_len(&c(C0(0), 34), |_| Some(0xff)), None);
+    assert_eq!(header_len(&c(C0(0).with_tcp(1), 0), |_| Some(0xff)), None);
+    assert_eq!(
+        header_len(&c(C0(0).with_tcp(1), 255), |_| Some(0xff)),
+        Some(315)
+    );
+}
+
 /// A packet begins with an Ethernet header, wherever it lies; a later part may be one byte.
 #[test]
 fn a_packet_begins_with_an_ethernet_header() {
