@@ -31,8 +31,13 @@ SUBJECTS = (
     "napi",
     "forward",
     "life",
+    "lifecycle",
     "recovery",
     "hostile",
     "endurance",
+    "sleep",
     "debug",
 )
+
+# These sleep, which the guest's shared files do not outlive: they run in a machine of their own.
+ASLEEP = ("sleep",)

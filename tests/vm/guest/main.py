@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from guest.harness import CASES, Failed, KernelLog, Waiting, emit, run_cases  # noqa: E402
 from guest.net import Rig  # noqa: E402
+from guest.ram import live_in_memory  # noqa: E402
 
 
 def load_cases():
@@ -33,6 +34,8 @@ def run_tests(config, rig):
         rig.describe("vm.boot", str(why))
         emit(event="lost", reason=f"the link could not be set up: {why}")
         return 1
+    if config["sleeps"]:
+        live_in_memory()
     emit(event="ready", trouble=log.complaint())
     run_cases(config["cases"], rig, log)
     return 0

@@ -16,7 +16,7 @@ import subprocess
 import time
 
 from guest.echo import echoes
-from guest.harness import Failed, Waiting, check, until
+from guest.harness import Failed, Waiting, check, emit, until
 
 DUT, PEER = "dut", "peer"
 ADDRESS = {
@@ -315,6 +315,10 @@ class Rig:
 
     def describe(self, name, reason):
         """Leave what helps to understand a failure in the run's folder."""
+        if self.config["sleeps"]:
+            log = self.run(DUT, "dmesg", may_fail=True).stdout[-8000:]
+            emit(event="describe", name=name, text=f"{name}: {reason}\n{log}\n")
+            return
         path = os.path.join(self.config["run_dir"], f"{name}.txt")
         with open(path, "w", encoding="utf-8") as text:
             text.write(f"{name}: {reason}\n")

@@ -284,3 +284,26 @@ class Flood:
         self.sink.close()
         self.out.close()
         return self.arrived
+
+
+class BothWays:
+    """Floods and checked streams both ways, which are to outlive what happens meanwhile."""
+
+    def __init__(self, rig, size=1 << 20, limit=90):
+        self.rig, self.limit = rig, limit
+        self.floods = [Flood(rig, PEER), Flood(rig, DUT)]
+        self.streams = [InBackground(bulk, rig, side, version, flows=4, size=size, limit=limit)
+                        for side in (PEER, DUT) for version in (4, 6)]
+
+    def __enter__(self):
+        time.sleep(0.3)
+        return self
+
+    def __exit__(self, kind, *_):
+        for flood in self.floods:
+            flood.stop()
+        if kind is None:
+            for stream in self.streams:
+                stream.finish(self.limit)
+            self.rig.echo(PEER, 4)
+            self.rig.echo(PEER, 6)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import cases
 from host import accel, qemu
 from host.machine import Machine, Options, VmError
 from host.report import FAIL, PASS
@@ -14,6 +15,8 @@ from host.report import FAIL, PASS
 BOOT_LIMIT = 120
 GRACE = 75        # what a case may need beyond its limit: undoing, rebuilding
 MOST_BOOTS = 4
+# Counters of the model's status that are never to move.
+FORBIDDEN = ("dma_without_bus_master", "dma_while_quiet")
 
 
 def all_cases():
@@ -30,6 +33,7 @@ class GuestRun:
         self.left = list(names)
         self.claims = claims
         self.boots = 0
+        self.forbidden = {}
 
     def configuration(self):
         """Return what the guest has to know, besides what every guest has to."""
@@ -39,6 +43,7 @@ class GuestRun:
         """Boot as often as it takes."""
         while self.left and self.boots < MOST_BOOTS:
             self.boots += 1
+            self.forbidden = {}
             before = len(self.left)
             with Machine(self.options) as machine:
                 machine.configure(**self.configuration())
@@ -70,15 +75,19 @@ class GuestRun:
                     deadline = time.monotonic() + event["limit"] + GRACE * self.options.scale
                     what = f"{current} to end"
                 elif kind == "end":
-                    self._ended(event)
+                    self._ended(event, machine)
                     current, what = None, "the next case"
                     deadline = time.monotonic() + GRACE * self.options.scale
                 elif kind == "note":
                     self.report.note(event["text"])
                 elif kind == "lost":
                     raise VmError(f"{event['reason']}\n{machine.last_words()}")
+                elif kind == "halt":
+                    self._ended(self._halted(machine, event), machine)
+                    return
                 elif kind == "done":
-                    machine.status()
+                    if not self.options.sleeps:
+                        machine.status()
                     return
             raise VmError(f"the guest ended while waiting for {what}.\n{machine.last_words()}")
         except VmError as why:
@@ -90,9 +99,31 @@ class GuestRun:
     def _booted(self, seconds, trouble):
         self.add(self._boot_name(), FAIL if trouble else PASS, seconds, trouble)
 
-    def _ended(self, event):
+    def _halted(self, machine, event):
+        """Judge a guest that halts with the device at work: the driver is to leave it idle."""
+        begun = time.monotonic()
+        while not (idle := machine.ask_status()["quiet"]):
+            if time.monotonic() - begun > event["limit"]:
+                break
+            time.sleep(0.2)
+        reason = "" if idle else f"{event['limit']:g} s after the halt the device is still at work"
+        return {"test": event["test"], "result": PASS if idle else FAIL, "reason": reason,
+                "seconds": round(time.monotonic() - begun, 2)}
+
+    def _ended(self, event, machine):
         self.left.remove(event["test"])
+        self._hold_against(event, machine.ask_status())
         self.add(event["test"], event["result"], event["seconds"], event["reason"])
+
+    def _hold_against(self, event, status):
+        """Whatever a case does, the device accesses no memory where it must not."""
+        for name in FORBIDDEN:
+            before, now = self.forbidden.get(name, 0), (status or {}).get(name, 0)
+            self.forbidden[name] = now
+            if now != before:
+                event["result"] = FAIL
+                event["reason"] = "; ".join(filter(None, [
+                    event["reason"], f"the device counts {now - before} under {name}"]))
 
     def _lost(self, machine, current, why, seconds):
         name = current or self._boot_name()
@@ -122,9 +153,18 @@ def run(report, arguments):
     if not chosen:
         return
     claims = {name: case.claims for name, case in fit.items() if name in chosen or case.last}
-    # Some cases fill the packet memory: a small one is enough for that.
-    options = Options(f"test-{arguments.dut}", kernel=arguments.kernel, dut=arguments.dut,
-                      queues=arguments.queues, model_arguments=["--pm-kib", "1024"])
-    report.note(f"guest: Linux {options.kernel.release()}, {accel.describe(options.accel)}, "
-                f"device {arguments.dut}, {options.cpus} CPUs")
-    GuestRun(report, options, list(claims), claims, arguments.rounds).run()
+    asleep = {name for name in claims if name.split(".")[0] in cases.ASLEEP}
+    # Kernels for tests are built without what sleep takes.
+    groups = [("", False, [name for name in claims if name not in asleep])]
+    if not debug:
+        groups.append(("-asleep", True, sorted(asleep & chosen, key=list(claims).index)))
+    for place, sleeps, names in groups:
+        if not chosen & set(names):
+            continue
+        # Some cases fill the packet memory: a small one is enough for that.
+        options = Options(f"test-{arguments.dut}{place}", kernel=arguments.kernel,
+                          dut=arguments.dut, queues=arguments.queues, sleeps=sleeps,
+                          model_arguments=["--pm-kib", "1024"])
+        report.note(f"guest: Linux {options.kernel.release()}, {accel.describe(options.accel)}, "
+                    f"device {arguments.dut}, {options.cpus} CPUs{', sleeps' * sleeps}")
+        GuestRun(report, options, names, claims, arguments.rounds).run()

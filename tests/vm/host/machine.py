@@ -42,6 +42,7 @@ class Options:
         self.accel = None
         self.cpu_model = "Nehalem,+rdrand,+rdseed,+sha-ni"
         self.wire = None  # a socket at which a link partner outside of QEMU listens
+        self.sleeps = False  # what the guest reports outlives its sleeps, see guest/ram.py
         self.scale = float(os.environ.get("REFLOW_TEST_SCALE", "1"))
         self.__dict__.update(given)
         self.kernel = KERNELS[self.kernel]
@@ -91,6 +92,7 @@ class Machine:
         self.model = self.guest = None
         self.pumps = {}
         self.output = queue.Queue()
+        self.report = None
         self.sockets = tempfile.mkdtemp(prefix="reflow-", dir="/run")
 
     def path(self, name):
@@ -104,7 +106,7 @@ class Machine:
             "driver": self.dut.driver, "module": options.module, "queues": options.queues,
             "kernel": options.kernel.name, "cpus": options.cpus, "mac": qemu.MAC, "peer_mac": qemu.PEER_MAC,
             "run_dir": options.run_dir, "scale": options.scale,
-            "accelerator": accel.describe(options.accel),
+            "accelerator": accel.describe(options.accel), "sleeps": options.sleeps,
         }
         with open(self.path("config.json"), "w", encoding="utf-8") as text:
             json.dump({**config, **more}, text, indent=1)
@@ -113,6 +115,8 @@ class Machine:
         """Start the device and the guest."""
         self._start_model()
         self._use_own_init()
+        if self.options.sleeps:
+            self._prepare_sleeps()
         self.guest = subprocess.Popen(
             qemu.command(self.options, self.sockets, job), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -145,13 +149,22 @@ class Machine:
 
     def tell_status(self, number):
         """Put the model's own view of the device where the guest finds it."""
+        self._hand_over(f"status-{number}.json", self._status_text())
+
+    def ask_status(self):
+        """Return the model's own view of the device, or None where QEMU has it."""
+        if self.model is None:
+            return None
+        return json.loads(self._status_text())
+
+    def _status_text(self):
         text = b""
         with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(5)
+            asked.settimeout(20 * self.options.scale)
             asked.connect(f"{self.sockets}/status.sock")
             while part := asked.recv(1 << 16):
                 text += part
-        self._hand_over(f"status-{number}.json", text)
+        return text
 
     def control(self, line):
         """Give the model a command; return its answer, "ok" or "error: ..."."""
@@ -168,6 +181,12 @@ class Machine:
         """Do what an event of the guest asks for; return whether it was for us."""
         if event["event"] == "status":
             self.tell_status(event["number"])
+        elif event["event"] == "wake":
+            # Whether it sleeps by then or not: what comes too soon keeps it awake.
+            threading.Timer(event["after"], self._wake).start()
+        elif event["event"] == "describe":
+            with open(self.path(f"{event['name']}.txt"), "a", encoding="utf-8") as text:
+                text.write(event["text"])
         elif event["event"] == "control":
             self._hand_over(f"control-{event['number']}.txt",
                             self.control(event["line"]).encode())
@@ -230,6 +249,28 @@ class Machine:
         with open(f"{path}.new", "wb") as out:
             out.write(content)
         os.rename(f"{path}.new", path)
+
+    def _prepare_sleeps(self):
+        """Make a disk to hibernate to, and listen to the port that outlives sleeps."""
+        swap = self.path("swap.img")
+        with open(swap, "wb") as disk:
+            disk.truncate(self.options.memory << 20)
+        subprocess.run(["mkswap", "-q", swap], check=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(f"{self.sockets}/report.sock")
+        listener.listen(1)
+        threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
+
+    def _listen(self, listener):
+        self.report, _ = listener.accept()
+        for line in self.report.makefile("r", encoding="utf-8", errors="replace"):
+            self.output.put(line.rstrip("\r\n"))
+
+    def _wake(self):
+        try:
+            self.report.sendall(b"\n")
+        except OSError:
+            pass  # QEMU has ended
 
     def _start_model(self):
         words = qemu.model_command(self.options, self.sockets)

@@ -34,11 +34,19 @@ class Dut:
         """Return the path of the driver's module if it is ours, for a kernel."""
         return kernel.driver() if self.model is None else None
 
-    def device(self, sockets, wire=None):
-        """Return the QEMU arguments of the device, on a `wire` that leads out of QEMU or not."""
+    def device(self, sockets, wire=None, port=False):
+        """Return the QEMU arguments of the device.
+
+        It is on a `wire` that leads out of QEMU or not, behind a root `port` or not.
+        """
         if self.model is None:
-            socket = {"type": "unix", "path": f"{sockets}/dev.sock"}
-            return ["-device", json.dumps({"driver": "vfio-user-pci", "socket": socket})]
+            device = {"driver": "vfio-user-pci",
+                      "socket": {"type": "unix", "path": f"{sockets}/dev.sock"}}
+            before = []
+            if port:
+                device["bus"] = "port"
+                before = ["-device", "pcie-root-port,id=port,chassis=1,slot=1"]
+            return before + ["-device", json.dumps(device)]
         backend = "hubport,id=dut,hubid=1"
         if wire:
             backend = f"stream,id=dut,server=off,addr.type=unix,addr.path={wire}"
@@ -94,7 +102,15 @@ def _qemu_options(options, sockets):
         words += ["-accel", "tcg,thread=multi", "-cpu", options.cpu_model]
     words += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
               "-device", "virtio-9p-pci,fsdev=root,mount_tag=reflow.root"]
-    words += DUTS[options.dut].device(sockets, options.wire)
+    words += DUTS[options.dut].device(sockets, options.wire, port=options.sleeps)
+    if options.sleeps:
+        # Errors on the bus are reported through a root port.
+        # A serial port goes on after a sleep, virtio ports of 7.3 do not. A byte on it wakes the
+        # guest up. The disk takes the image of a hibernation.
+        words += ["-chardev", f"socket,id=report,path={sockets}/report.sock",
+                  "-device", "isa-serial,chardev=report",
+                  "-drive", f"if=none,id=swap,format=raw,file={options.run_dir}/swap.img",
+                  "-device", "virtio-blk-pci,drive=swap"]
     if options.wire:
         return words + options.qemu
     plain = "".join(f",{name}=off" for name in PLAIN)

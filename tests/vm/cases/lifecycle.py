@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What happens to the PCI function: resets, errors, removal; while traffic runs."""
+
+import os
+import time
+
+from guest.counters import need_reflow
+from guest.device import control, status
+from guest.harness import Waiting, case, check, equal, until
+from guest.net import DUT, PEER, SYS_NET
+from guest.traffic import BothWays, Flood, InBackground, bulk
+
+PCI = "/sys/bus/pci"
+
+
+def _write(path, text):
+    with open(path, "w", encoding="ascii") as knob:
+        knob.write(text)
+
+
+def _function(rig):
+    """Return the folder of the device in sysfs."""
+    return os.path.realpath(f"{SYS_NET}/{rig.device}/device")
+
+
+def _is_there(rig):
+    return os.path.exists(f"{SYS_NET}/{rig.device}")
+
+
+def _again(rig):
+    """Wait for the interface to come back, and set it up."""
+    rig.adopt()
+    rig.bring_up()
+
+
+def _make_whole(rig):
+    if not _is_there(rig):
+        _write(f"{PCI}/rescan", "1")
+        _again(rig)
+
+
+def _command_register(rig):
+    with open(f"{_function(rig)}/config", "rb") as config:
+        return int.from_bytes(config.read(6)[4:], "little")
+
+
+@case(limit=60)
+def function_reset(rig):
+    """Function resets through sysfs under floods both ways; streams keep their content."""
+    need_reflow(rig)
+    where = _function(rig)
+    with BothWays(rig):
+        for _ in range(5):
+            _write(f"{where}/reset", "1")
+            time.sleep(0.2)
+    check(_command_register(rig) & 4, "the device is no bus master after a reset")
+
+
+@case(limit=60)
+def reset_while_down(rig):
+    """A function reset of an interface that is down; it comes up with what was configured."""
+    need_reflow(rig)
+    rig.defer(rig.bring_up)
+    rig.ip(DUT, f"link set {rig.device} down")
+    _write(f"{_function(rig)}/reset", "1")
+    check(not rig.carrier(DUT), "an interface that is down has a carrier after a reset")
+    before = status(rig)["parser"]
+    rig.bring_up()
+    equal("the parser's program", status(rig)["parser"], before)
+    bulk(rig, PEER, 4, size=1 << 19)
+
+
+@case(limit=60)
+def reset_first(rig):
+    """Unbound, the device is idle and no bus master; bound, it is reset before it is one."""
+    need_reflow(rig)
+    rig.defer(_make_whole, rig)
+    where = _function(rig)
+    driver = os.path.realpath(f"{where}/driver")
+    flood = Flood(rig, PEER)
+    rig.defer(flood.stop)
+    _write(f"{driver}/unbind", os.path.basename(where))
+    with open(f"{where}/config", "rb") as config:
+        left = int.from_bytes(config.read(6)[4:], "little")
+    check(not left & 4, f"unbound, the device is bus master (command register {left:#x})")
+    with open(f"{where}/enable", encoding="ascii") as text:
+        equal("how often the device is in use, unbound", text.read().strip(), "0")
+    check(status(rig)["quiet"], "unbound, the device is not idle")
+    _write(f"{driver}/bind", os.path.basename(where))
+    _again(rig)
+
+
+@case(limit=90)
+def unbind_and_bind(rig):
+    """Unbound and bound under floods both ways; a stream outlives it."""
+    need_reflow(rig)
+    rig.defer(_make_whole, rig)
+    where = _function(rig)
+    driver = os.path.realpath(f"{where}/driver")
+    floods = [Flood(rig, PEER), Flood(rig, DUT)]
+    try:
+        stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 19, limit=60)
+        for _ in range(3):
+            time.sleep(0.3)
+            _write(f"{driver}/unbind", os.path.basename(where))
+            check(not _is_there(rig), "the interface is there after unbind")
+            _write(f"{driver}/bind", os.path.basename(where))
+            _again(rig)
+    finally:
+        for flood in floods:
+            flood.stop()
+    stream.finish(60)
+    rig.echo(DUT, 6)
+
+
+@case(limit=90)
+def remove_and_rescan(rig):
+    """Removed from the bus and found again under floods both ways; a stream outlives it."""
+    need_reflow(rig)
+    rig.defer(_make_whole, rig)
+    floods = [Flood(rig, PEER), Flood(rig, DUT)]
+    try:
+        stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 19, limit=60)
+        for _ in range(3):
+            time.sleep(0.3)
+            _write(f"{_function(rig)}/remove", "1")
+            check(not _is_there(rig), "the interface is there after its device was removed")
+            _write(f"{PCI}/rescan", "1")
+            _again(rig)
+    finally:
+        for flood in floods:
+            flood.stop()
+    stream.finish(60)
+    rig.echo(DUT, 6)
+
+
+def _plug_in(rig):
+    """Have the device there again, as a slot would: taken off the bus, and found."""
+    control(rig, "chaos off")
+    if _is_there(rig):
+        _write(f"{_function(rig)}/remove", "1")
+    _write(f"{PCI}/rescan", "1")
+    if not os.path.exists(f"/sys/module/{rig.driver}"):
+        rig.load()
+    _again(rig)
+
+
+@case(limit=90)
+def surprise_removal(rig):
+    """The device goes under floods both ways: carrier off, ENODEV, a quick end; it comes back."""
+    need_reflow(rig)
+    rig.defer(_plug_in, rig)
+    floods = [Flood(rig, PEER), Flood(rig, DUT)]
+    try:
+        time.sleep(0.3)
+        control(rig, "chaos removed")
+        until("the carrier to go", lambda: not rig.carrier(DUT), 10)
+        with Waiting("answers about a device that is gone"):
+            begun = time.monotonic()
+            for words in (("ethtool", "-S"), ("ethtool", "-g"), ("ethtool", "-x")):
+                done = rig.run(DUT, *words, rig.device, may_fail=True)
+                check("No such device" in done.stderr,
+                      f"`{' '.join(words)}` answers: {done.stderr or done.stdout}")
+            done = rig.run(DUT, "ip", "link", "set", rig.device, "mtu", "1400", may_fail=True)
+            check("No such device" in done.stderr, f"setting the MTU answers: {done.stderr}")
+            took = time.monotonic() - begun
+        check(took < 5 * Waiting.scale, f"the answers took {took:.1f} s")
+        begun = time.monotonic()
+        rig.unload()
+        took = time.monotonic() - begun
+        check(took < 2 * Waiting.scale, f"rmmod took {took:.1f} s")
+    finally:
+        for flood in floods:
+            flood.stop()
+    _plug_in(rig)
+    bulk(rig, PEER, 4, size=1 << 19)
+
+
+@case(limit=60)
+def removed_and_bound(rig):
+    """A device that has gone is taken off the bus in time, with its driver bound; then is back."""
+    need_reflow(rig)
+    rig.defer(_plug_in, rig)
+    control(rig, "chaos removed")
+    until("the carrier to go", lambda: not rig.carrier(DUT), 10)
+    begun = time.monotonic()
+    _write(f"{_function(rig)}/remove", "1")
+    took = time.monotonic() - begun
+    check(took < 2 * Waiting.scale, f"taking it off the bus took {took:.1f} s")
+    _plug_in(rig)
+    bulk(rig, PEER, 6, size=1 << 19)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Sleep: suspend to idle, to memory, to disk; and the last one, from which nobody wakes."""
+
+import ctypes
+import glob
+import os
+import struct
+import time
+
+from guest.counters import need_reflow
+from guest.harness import KernelLog, case, check, emit, equal, until
+from guest.net import DUT, PEER, SYS_NET
+from guest.ram import call
+from guest.traffic import BothWays, Flood, InBackground, bulk
+
+POWER = "/sys/power"
+RTC = "/sys/class/rtc/rtc0/wakealarm"
+PORT_WAKES = "/sys/class/tty/ttyS1/power/wakeup"
+RB_HALT_SYSTEM = 0xcdef0123
+
+
+def _write(path, text):
+    with open(path, "w", encoding="ascii") as knob:
+        knob.write(text)
+
+
+def _read(path):
+    with open(path, encoding="ascii") as text:
+        return text.read()
+
+
+def _sleeps():
+    """Return how often the machine slept, as the kernel counts."""
+    return int(_read(f"{POWER}/suspend_stats/success"))
+
+
+def _slept(rig, how, test="none", wake=None):
+    """Sleep and wake up."""
+    _write(f"{POWER}/pm_test", test)
+    rig.defer(_write, f"{POWER}/pm_test", "none")
+    before = _sleeps()
+    if wake == "clock":
+        _write(RTC, "0")
+        _write(RTC, "+3")
+    elif wake == "port":
+        _write(PORT_WAKES, "enabled")
+        emit(event="wake", after=4)
+    _write(f"{POWER}/state", how)
+    if how != "disk":
+        equal("sleeps that the kernel counts", _sleeps() - before, 1)
+
+
+def _all_of_it(rig, how, **options):
+    need_reflow(rig)
+    # How long a test of the core's lasts is a parameter in seconds.
+    for path in glob.glob("/sys/module/suspend/parameters/pm_test_delay") + glob.glob(
+            "/sys/module/hibernate/parameters/pm_test_delay"):
+        _write(path, "1")
+    with BothWays(rig):
+        _slept(rig, how, **options)
+    # And again, with the traffic of what was configured anew.
+    with BothWays(rig, size=1 << 18):
+        _slept(rig, how, **options)
+
+
+@case(limit=90)
+def to_idle(rig):
+    """Suspend to idle under floods both ways, woken by a serial port; streams go on."""
+    _all_of_it(rig, "freeze", wake="port")
+
+
+@case(limit=90)
+def to_memory(rig):
+    """Suspend to memory, which costs the device its state, woken by the clock; streams go on."""
+    equal("the deepest sleep", _read(f"{POWER}/mem_sleep").strip(), "s2idle [deep]")
+    _all_of_it(rig, "mem", wake="clock")
+
+
+@case(limit=90)
+def devices_only(rig):
+    """Devices are put to sleep and woken up without the machine sleeping."""
+    _all_of_it(rig, "mem", test="devices")
+
+
+@case(limit=90)
+def image_of_memory(rig):
+    """A hibernation up to the image and back: devices freeze and thaw."""
+    _all_of_it(rig, "disk", test="core")
+
+
+def _written(disk):
+    """Return the bytes that were written to a disk as far as the kernel remembers."""
+    return 512 * int(_read(f"/sys/block/{os.path.basename(disk.decode())}/stat").split()[6])
+
+
+@case(limit=240)
+def to_disk(rig):
+    """A hibernation with image, which is read again and takes over, as after power was off."""
+    need_reflow(rig)
+    disk = b"/dev/vda"
+    call("swapon", ctypes.c_char_p(disk), 0)
+    rig.defer(call, "swapoff", ctypes.c_char_p(disk))
+    _write(f"{POWER}/disk", "test_resume")
+    before = _written(disk)
+    with BothWays(rig, limit=200):
+        _slept(rig, "disk")
+    # What went on after the image was made is forgotten, the writing of it first of all.
+    check(_written(disk) - before < 1 << 20, "it was not the image that woke up")
+
+
+@case(limit=60)
+def down_while_asleep(rig):
+    """An interface that is down sleeps, too, and comes up afterwards."""
+    rig.defer(rig.bring_up)
+    rig.ip(DUT, f"link set {rig.device} down")
+    _slept(rig, "mem", test="devices")
+    check(not rig.carrier(DUT), "an interface that is down reports a carrier after a sleep")
+    rig.bring_up()
+    bulk(rig, PEER, 4, size=1 << 19)
+
+
+class _Error:
+    """What the kernel's aer_inject takes for an error of the device."""
+
+    TIMEOUT, PROTOCOL = 1 << 14, 1 << 4
+
+    def __init__(self, rig, uncorrectable):
+        self.where = os.path.realpath(f"{SYS_NET}/{rig.device}/device")
+        domain, bus, rest = os.path.basename(self.where).split(":")
+        slot, function = rest.split(".")
+        self.bytes = struct.pack("=4B7I", int(bus, 16), int(slot, 16), int(function), 0,
+                                 uncorrectable, 0, 0, 0, 0, 0, int(domain, 16))
+
+    def inject(self):
+        """Have the device report it; return once the kernel is through with it."""
+        log = KernelLog()
+        with open("/dev/aer_inject", "wb", buffering=0) as device:
+            device.write(self.bytes)
+        said = []
+
+        def over():
+            said.extend(log.new_lines())
+            return next((line for line in said if "device recovery" in line), None)
+
+        check("successful" in until("the kernel to be through with an error", over, 20),
+              "the kernel does not recover from an error on the bus")
+
+
+@case(limit=120)
+def error_not_fatal(rig):
+    """An error on the bus that is not fatal, under floods both ways; streams go on."""
+    need_reflow(rig)
+    with BothWays(rig):
+        for _ in range(3):
+            _Error(rig, _Error.TIMEOUT).inject()
+            time.sleep(0.2)
+
+
+@case(limit=120)
+def error_fatal(rig):
+    """A fatal error on the bus: the link is reset, and the device's state is lost; streams go on."""
+    need_reflow(rig)
+    with BothWays(rig):
+        for _ in range(3):
+            _Error(rig, _Error.PROTOCOL).inject()
+            time.sleep(0.2)
+
+
+@case(limit=60)
+def halt(rig):
+    """The machine halts under floods both ways: the device is left idle. Ends the machine."""
+    need_reflow(rig)
+    for side in (PEER, DUT):
+        Flood(rig, side)
+        InBackground(bulk, rig, side, 4, flows=4, size=1 << 28, limit=50)
+    time.sleep(0.5)
+    emit(event="halt", test="sleep.halt", limit=20)
+    os.sync()
+    call("reboot", ctypes.c_int(RB_HALT_SYSTEM - (1 << 32)))
+    time.sleep(60)
