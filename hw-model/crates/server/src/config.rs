@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! PCI configuration space of the function: a PCI Express endpoint with power management, MSI-X and
-//! function-level reset.
+//! PCI configuration space of the function: a PCI Express endpoint with power management, MSI-X,
+//! function-level reset and error reporting.
 //!
 //! The virtual machine keeps BARs, MSI-X state and parts of the express capability to itself, yet
 //! passes every write on. What is here is complete on its own, so that any vfio-user client finds a
@@ -71,6 +71,20 @@ const LINK: u32 = LINK_RATE | (LINK_WIDTH << 4);
 const SERIAL: usize = 0x100;
 const SERIAL_ID: u32 = 0x0001_0003;
 
+/// Advanced error reporting, an extended capability, the last one.
+const ERRORS: usize = 0x110;
+const ERRORS_ID: u32 = 0x0002_0001;
+const ERRORS_MASK: usize = ERRORS + 0x08;
+const ERRORS_SEVERITY: usize = ERRORS + 0x0c;
+const ERRORS_CORRECTABLE_MASK: usize = ERRORS + 0x14;
+/// Uncorrectable errors that an endpoint can report: all but those of switches and root ports.
+const ERRORS_ALL: u32 = 0x001f_f010;
+/// Those that are fatal by default: protocol errors, overflow, a malformed packet.
+const ERRORS_FATAL: u32 = 0x0006_2010;
+const ERRORS_CORRECTABLE: u32 = 0x31c1;
+/// The advisory ones are masked by default.
+const ERRORS_ADVISORY: u32 = 0x2000;
+
 /// What a write to configuration space asks for beyond the bits it changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Effect {
@@ -103,6 +117,7 @@ impl ConfigSpace {
         space.msix(vectors);
         space.express();
         space.serial(mac);
+        space.errors();
         space.initial = space.bytes.clone();
         space
     }
@@ -217,8 +232,18 @@ impl ConfigSpace {
     /// The serial number is the station address as an EUI-64.
     fn serial(&mut self, mac: [u8; 6]) {
         let [a, b, c, d, e, f] = mac;
-        self.put(SERIAL, &SERIAL_ID.to_le_bytes());
+        self.put(SERIAL, &(SERIAL_ID | (ERRORS as u32) << 20).to_le_bytes());
         self.put(SERIAL + 4, &[f, e, d, 0xfe, 0xff, c, b, a]);
+    }
+
+    /// No error is ever detected, so what is written to clear one changes nothing.
+    fn errors(&mut self) {
+        self.put(ERRORS, &ERRORS_ID.to_le_bytes());
+        self.allow(ERRORS_MASK, &ERRORS_ALL.to_le_bytes());
+        self.put(ERRORS_SEVERITY, &ERRORS_FATAL.to_le_bytes());
+        self.allow(ERRORS_SEVERITY, &ERRORS_ALL.to_le_bytes());
+        self.put(ERRORS_CORRECTABLE_MASK, &ERRORS_ADVISORY.to_le_bytes());
+        self.allow(ERRORS_CORRECTABLE_MASK, &ERRORS_CORRECTABLE.to_le_bytes());
     }
 
     fn u16(&self, at: usize) -> u16 {
@@ -302,6 +327,20 @@ mod tests {
         assert_eq!(space.write(EXP_DEVICE_CTL, &[0x10, 0x28]), Effect::None);
         assert_eq!(space.write(EXP_DEVICE_CTL, &[0x10, 0xa8]), Effect::Reset);
         assert_eq!(space.u16(EXP_DEVICE_CTL), 0x2810);
+    }
+
+    /// The extended capabilities are a list that ends, error reporting is in it.
+    #[test]
+    fn extended_capabilities() {
+        let (space, mut found, mut at) = (space(), Vec::new(), SERIAL);
+        while at != 0 {
+            let head = u32_at(&space, at);
+            found.push(head & 0xffff);
+            at = (head >> 20) as usize;
+        }
+        assert_eq!(found, [0x0003, 0x0001]);
+        assert_eq!(u32_at(&space, ERRORS_SEVERITY), ERRORS_FATAL);
+        assert_eq!(u32_at(&space, ERRORS + 0x04), 0);
     }
 
     /// Accesses behind the end do nothing.
