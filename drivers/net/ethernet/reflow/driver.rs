@@ -72,8 +72,8 @@ impl Data<'_> {
     ///
     /// # Errors
     ///
-    /// [`ENODEV`] or [`ETIMEDOUT`] if it does not answer: the interface is out of use then until the
-    /// next call. Or what making queues says: the watch tries again.
+    /// [`ENODEV`] or [`ETIMEDOUT`] if it does not answer: the interface is out of use then until
+    /// the next call. Or what making queues says: the watch tries again.
     fn work(&self, dev: &pci::Device<Core<'_>>) -> Result {
         self.netdev.quiesce();
         let reset = self.reset.now().inspect_err(|_| self.netdev.gone());

@@ -20,8 +20,8 @@
 //! * `reset_prepare`, `reset_done`: `pci_dev_save_and_disable()` asserts it, and all callers of
 //!   `pci_dev_restore()` have come by there with it;
 //! * `error_detected`, `slot_reset`, `resume`: by the `report_*()` of `pcie/err.c` and by their
-//!   siblings for EEH, s390 and CXL. The PCI front end of Xen does not take it, so they are left out
-//!   in a paravirtual guest of Xen, the only place where it runs. `cor_error_detected` comes
+//!   siblings for EEH, s390 and CXL. The PCI front end of Xen does not take it, so they are left
+//!   out in a paravirtual guest of Xen, the only place where it runs. `cor_error_detected` comes
 //!   without it, and is not used.
 
 use super::bindings;
@@ -240,7 +240,7 @@ impl<T: LifeCycle> Adapter<T> {
     /// A callback of a device that is bound to this driver runs, with the device lock held.
     unsafe fn with<R>(
         dev: *mut bindings::pci_dev,
-        f: impl for<'bound> FnOnce(&'bound pci::Device<Core<'_>>, Pin<&'bound T::Data<'bound>>) -> R,
+        f: impl for<'b> FnOnce(&'b pci::Device<Core<'_>>, Pin<&'b T::Data<'b>>) -> R,
     ) -> R {
         // CAST: `pci::Device` is a transparent wrapper of `struct pci_dev`.
         // SAFETY: The device is valid for the callback, which is what `CoreInternal` stands for.
