@@ -106,7 +106,7 @@ def ranges_are_told(rig):
                        (("-G", "rx", "16"), "smallest rings"),
                        (("-G", "tx", "16384"), "exceeds maximum"),
                        (("-L", "combined", "33"), "exceeds maximum"),
-                       (("-L", "combined", "0"), "RX and TX channel")):
+                       (("-L", "combined", "0"), "no RX or TX channel")):
         done = rig.run(DUT, "ethtool", words[0], rig.device, *words[1:], may_fail=True)
         check(done.returncode and why in done.stderr,
               f"`ethtool {' '.join(words)}` ended with {done.returncode}: {done.stderr}")

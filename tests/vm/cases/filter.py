@@ -12,6 +12,7 @@ OTHER = "02:00:5e:10:00:77"
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 GROUP, STRANGER = "01:00:5e:00:00:51", "01:00:5e:00:00:52"
 MARK = b"frame of the test"
+NUMBERED = b"numbered frame"
 
 
 def _arrives(rig, dst, size=100):
@@ -95,12 +96,12 @@ def no_group_suffers_from_others(rig):
             job = InBackground(come_and_go)
             for number in range(count):
                 wire.send(ethernet(GROUP, rig.peer_mac, LOCAL_EXPERIMENT,
-                                   MARK + number.to_bytes(4, "big")))
+                                   NUMBERED + number.to_bytes(4, "big")))
                 # One at a time, so that nothing but the filter can lose it.
                 sniffer.settimeout(10)
-                while (got := sniffer.recv(2000))[14:14 + len(MARK)] != MARK:
+                while (got := sniffer.recv(2000))[14:14 + len(NUMBERED)] != NUMBERED:
                     pass
-                at = 14 + len(MARK)
+                at = 14 + len(NUMBERED)
                 equal("the frame received", int.from_bytes(got[at:at + 4], "big"), number)
             job.finish(40)
 
