@@ -8,6 +8,7 @@
 use crate::{
     counters,
     hw::{
+        opcode::Opcode,
         regs::{
             self,
             QueueStatus, //
@@ -68,6 +69,9 @@ const DRY_LOOKS: u64 = 2;
 const USELESS_MANY: u64 = 50;
 /// Looks in a row with too many, after which device and driver do not agree on their indices.
 const USELESS_LOOKS: u64 = 3;
+
+/// Completions of each queue that a dump shows.
+const LAST_COMPLETIONS: usize = 8;
 
 /// What the watch saw of the device last.
 #[derive(Default)]
@@ -351,6 +355,7 @@ impl Operations for Nic<'_> {
 
     fn dump(&self, reporter: usize, queue: Option<usize>, out: &mut Message<'_>) -> Result {
         self.diagnose_device(out);
+        self.dump_completions(queue, out)?;
         match reporter {
             RX | TX => self.diagnose_queues(reporter, queue, out),
             _ => {
@@ -406,6 +411,35 @@ impl Nic<'_> {
                     }
                     Ok(())
                 })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What the device said last of a queue, or of each.
+    fn dump_completions(&self, only: Option<usize>, out: &mut Message<'_>) -> Result {
+        out.list(c"last_completions", |out| {
+            for (queue, probe) in self.probes.iter().enumerate() {
+                if only.is_some_and(|only| only != queue) {
+                    continue;
+                }
+                probe.recent(LAST_COMPLETIONS, |c| {
+                    let name = Opcode::from_raw(c.c0.opcode() as u8)
+                        .and_then(|code| Opcode::NAMES.get(code as usize).copied())
+                        .unwrap_or("unknown");
+                    let put = out.object(|out| {
+                        out.number(c"queue", queue as u64);
+                        out.number(c"kind", c.c0.kind());
+                        out.text(c"opcode", fmt!("{name}"));
+                        out.number(c"flow", c.c0.flow());
+                        out.number(c"packets", c.c0.segs());
+                        out.number(c"data_len", c.c5.data_len());
+                        out.number(c"generation", c.c0.generation());
+                        Ok(())
+                    });
+                    // Objects of numbers cannot fail here; the core reports what does not fit.
+                    drop(put);
+                });
             }
             Ok(())
         })

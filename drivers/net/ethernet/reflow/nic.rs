@@ -64,6 +64,7 @@ use crate::{
     queue::{
         self,
         Doorbell,
+        ProbeSlot,
         Queue, //
     },
     rx,
@@ -143,6 +144,8 @@ pub(crate) struct Nic<'bound> {
     pub(crate) filter: Filter<'bound>,
     /// What the watch saw last.
     pub(crate) seen: health::Seen,
+    /// Where the receive memory of each queue can be looked at.
+    pub(crate) probes: KVec<Arc<ProbeSlot>>,
     /// Interrupt moderation: microseconds, packets, adaptive; written under the instance lock.
     coalesce: [Atomic<u32>; 3],
 }
@@ -180,6 +183,10 @@ impl<'bound> Nic<'bound> {
                 GFP_KERNEL,
             )?;
         }
+        let mut probes = KVec::with_capacity(queues, GFP_KERNEL)?;
+        for _ in 0..queues {
+            probes.push(ProbeSlot::new()?, GFP_KERNEL)?;
+        }
         let features = Features(mmio.read(regs::FEATURES));
         let this = Self {
             dev,
@@ -211,6 +218,7 @@ impl<'bound> Nic<'bound> {
             flows: Atomic::new(flows as usize),
             filter: Filter::new(&mmio, permanent_mac(&mmio))?,
             seen: health::Seen::default(),
+            probes,
             coalesce: [
                 Atomic::new(COALESCE.rx_usecs),
                 Atomic::new(COALESCE.rx_frames),
@@ -439,7 +447,8 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         let log2 = setup.rings.tx;
         let (ring, cleaner) = tx::new(self.dev, &self.dma, &self.mmio, i, log2, counters)?;
         let receiver = self.receiver(dev, setup, i)?;
-        let poll = Queue::new(&self.mmio, i, receiver, cleaner, counters.clone())?;
+        let probe = self.probes.get(i).ok_or(EINVAL)?;
+        let poll = Queue::new(&self.mmio, i, receiver, cleaner, counters.clone(), probe);
         Ok(QueuePair {
             tx: ring,
             shared: Doorbell::new(&self.mmio, i, &poll),

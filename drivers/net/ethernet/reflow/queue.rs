@@ -6,6 +6,7 @@ use crate::{
     counters,
     health::SeenQueue,
     hw::{
+        desc::Completion,
         index::Index,
         regs::{
             self,
@@ -95,13 +96,25 @@ pub(crate) struct Queue<'bound> {
 pub(crate) struct ProbeSlot(Pin<KBox<Mutex<Option<Arc<rx::Probe>>>>>);
 
 impl ProbeSlot {
-    fn new() -> Result<Arc<Self>> {
+    /// No receive memory yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new() -> Result<Arc<Self>> {
         let slot = KBox::pin_init(new_mutex!(None, "reflow::probe"), GFP_KERNEL)?;
         Ok(Arc::new(Self(slot), GFP_KERNEL)?)
     }
 
     fn set(&self, to: Option<Arc<rx::Probe>>) {
         *self.0.lock() = to;
+    }
+
+    /// Shows `f` the last `count` completions, the last one first. May sleep.
+    pub(crate) fn recent(&self, count: usize, f: impl FnMut(&Completion)) {
+        if let Some(probe) = self.0.lock().as_ref() {
+            probe.recent(count, f);
+        }
     }
 
     /// Whether completions wait that the last poll did not take. May sleep.
@@ -149,21 +162,16 @@ pub(crate) fn set_coalesce(mmio: &Mmio<'_>, queue: usize, to: Coalesce) {
 }
 
 impl<'bound> Queue<'bound> {
-    /// Queue pair `queue`, switched off. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`].
+    /// Queue pair `queue`, switched off; while it is on, its receive memory is found at `probe`.
     pub(crate) fn new(
         mmio: &Arc<Mmio<'bound>>,
         queue: usize,
         rx: rx::Side<'bound>,
         tx: tx::Cleaner<'bound>,
         counters: Arc<counters::Queue>,
-    ) -> Result<Self> {
-        let probe = ProbeSlot::new()?;
-        probe.set(Some(rx.probe().clone()));
-        Ok(Self {
+        probe: &Arc<ProbeSlot>,
+    ) -> Self {
+        Self {
             switch: Switch {
                 mmio: mmio.clone(),
                 queue,
@@ -173,11 +181,11 @@ impl<'bound> Queue<'bound> {
             tx,
             ring: None,
             counters,
-            probe,
+            probe: probe.clone(),
             tx_seen: Index::ZERO,
             useless: 0,
             freed: Index::ZERO,
-        })
+        }
     }
 
     /// Tells the device of all memory, switches the pair on and gives the device its buffers.
@@ -203,12 +211,14 @@ impl<'bound> Queue<'bound> {
         }
         if let Some(rx) = &mut self.rx {
             rx.launch();
+            self.probe.set(Some(rx.probe().clone()));
         }
         Ok(())
     }
 
     /// Switches the pair off; the device does not access its memory after this.
     pub(crate) fn stop(&mut self) {
+        self.probe.set(None);
         self.switch.off();
     }
 

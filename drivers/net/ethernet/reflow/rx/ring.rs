@@ -58,6 +58,18 @@ impl Probe {
         let c0 = C0(self.ring.read(next.slot(self.log2) * COMPLETION_WORDS));
         (c0.generation() != 0) == next.generation(self.log2)
     }
+
+    /// Shows `f` the `count` completions before the next one, the last one first. The device may be
+    /// writing to them. From any context.
+    pub(crate) fn recent(&self, count: usize, mut f: impl FnMut(&Completion)) {
+        let next = Index::from_raw(self.next.load(Relaxed)).slot(self.log2);
+        for back in 1..=count {
+            let at = next.wrapping_sub(back) * COMPLETION_WORDS;
+            // Words are counted modulo the length of the ring.
+            let words = core::array::from_fn(|i| self.ring.read(at.wrapping_add(i)));
+            f(&Completion::from_words(words));
+        }
+    }
 }
 
 /// What the device has done, in order.
