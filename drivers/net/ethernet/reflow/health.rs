@@ -427,7 +427,8 @@ impl Nic<'_> {
                     let name = Opcode::from_raw(c.c0.opcode() as u8)
                         .and_then(|code| Opcode::NAMES.get(code as usize).copied())
                         .unwrap_or("unknown");
-                    let put = out.object(|out| {
+                    // Numbers cannot fail here; the core reports what does not fit.
+                    let _ = out.object(|out| {
                         out.number(c"queue", queue as u64);
                         out.number(c"kind", c.c0.kind());
                         out.text(c"opcode", fmt!("{name}"));
@@ -437,8 +438,6 @@ impl Nic<'_> {
                         out.number(c"generation", c.c0.generation());
                         Ok(())
                     });
-                    // Objects of numbers cannot fail here; the core reports what does not fit.
-                    drop(put);
                 });
             }
             Ok(())
