@@ -137,7 +137,7 @@ impl<'a> World<'a> {
     /// A frame came out: it is the oldest one of its flow that waits.
     fn came(&mut self, queue: usize, frame: &[u8]) {
         let sent = &mut self.sent[queue];
-        // Only the padding of a short frame may be left out, with split_all.
+        // Only the padding of a short frame may be left out.
         let least = |sent: &Sent| match sent.frame.len() {
             0..=SHORT_FRAME => trimmed(&sent.frame).len(),
             len => len,

@@ -7,6 +7,7 @@
 //! places. A program may know more protocols than this walk; such packets get no assist.
 
 use crate::csum;
+use crate::mac::PADDED;
 use crate::parser::Parsed;
 
 /// Bytes of an Ethernet header without tags.
@@ -73,7 +74,8 @@ pub(crate) struct Layers {
     /// The innermost packet tells its sender's address in an option: the checksum of its payload
     /// covers that one (RFC 6275, 11.3.1) and is not verified here.
     pub(crate) home_address: bool,
-    /// Bytes of the frame behind the outermost IP packet: padding, or a trailer.
+    /// Bytes of the frame behind the outermost IP packet that whoever sends it again would not put
+    /// there: anything but the zeros that bring it to the length of the shortest frame.
     pub(crate) slack: usize,
 }
 
@@ -118,7 +120,7 @@ impl Layers {
             // A nested packet that does not fill its outer one leaves bytes that no one owns.
             layers.plain &= layers.count == 1 || step.end == layers.end;
             if layers.count == 1 {
-                layers.slack = frame.len() - step.end;
+                layers.slack = slack(frame, step.end);
             }
             layers.end = step.end;
             if off == l3_off {
@@ -208,6 +210,16 @@ impl Layers {
     /// Length of the outermost IP packet.
     pub(crate) fn ip_len(&self, end: usize) -> usize {
         end - self.levels[0].off
+    }
+}
+
+/// See [`Layers::slack`].
+fn slack(frame: &[u8], end: usize) -> usize {
+    let behind = frame.get(end..).unwrap_or(&[]);
+    if frame.len() <= PADDED && behind.iter().all(|&byte| byte == 0) {
+        0
+    } else {
+        behind.len()
     }
 }
 

@@ -8,7 +8,9 @@ use reflow_hwdef::stats::{Global, Length, FCS_LEN, LENGTHS};
 
 /// Longest frame, whatever MAX_FRAME says: a completion has 16 bits for the length.
 pub(crate) const FRAME_LIMIT: usize = 65_531;
-/// Bytes that a frame may have been padded to: 60, or 64 with a tag.
+/// Bytes that a frame is padded to.
+pub(crate) const PADDED: usize = 60;
+/// Bytes that others may pad a frame to, with a tag.
 pub(crate) const SHORT_FRAME: usize = 64;
 const ETH_MAC_CONTROL: u16 = 0x8808;
 

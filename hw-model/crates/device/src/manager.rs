@@ -188,7 +188,7 @@ impl Manager<'_> {
     fn data(&mut self, key: FlowKey, flow: Option<u16>, seg: &Segment<'_>) -> Decision {
         let tcp = seg.tcp;
         let ends = tcp.flags & FIN != 0;
-        // What is padded has to stay whole.
+        // What has a trailer stays whole.
         let tiny = tcp.len < self.limits.data_thresh
             || self.stored_len <= self.limits.split_thresh
             || seg.layers.slack != 0;

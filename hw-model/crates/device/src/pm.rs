@@ -50,6 +50,8 @@ pub(crate) struct Control {
     pub(crate) seg_size: usize,
     /// Which IPv4 ids of the aggregate are constant.
     pub(crate) fixed_ids: FixedIds,
+    /// Bytes that must not be lost are behind the IP packet.
+    pub(crate) trailer: bool,
     /// The packet begins an aggregate and is all of it.
     pub(crate) complete: bool,
     /// TCP flags.

@@ -281,6 +281,7 @@ impl Device {
             data_len: tcp.map_or(0, |tcp| tcp.len),
             seg_size: decision.seg_size,
             fixed_ids: decision.fixed_ids,
+            trailer: layers.is_some_and(|layers| layers.slack != 0),
             complete: decision.complete,
             tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
             seq: tcp.map_or(0, |tcp| tcp.seq),

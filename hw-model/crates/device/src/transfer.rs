@@ -251,10 +251,9 @@ impl Transfer<'_> {
         let can_split = c.data_len > 0 && rx.header_limit().is_some_and(|limit| c.hdr_len <= limit);
         let split_all = self.cfg.split_all() != 0;
         // What is behind the IP packet is in no header and no data.
-        let trailer = c.data_len > 0 && len > c.hdr_len + c.data_len;
-        let padded = trailer && (len > SHORT_FRAME || !split_all);
+        let trailer = c.trailer && (len > SHORT_FRAME || !split_all);
         let stays_whole = len <= self.split_thresh
-            || padded
+            || trailer
             || match opcode {
                 Opcode::NoAssist | Opcode::Control => {
                     !split_all || !c.l3_ok || c.l4_ok != Some(true)
