@@ -538,12 +538,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         poll.rx_install(rx, napi)
     }
 
-    fn rx_remove(
-        &self,
-        _queue: usize,
-        poll: &mut Self::Poll,
-        napi: NapiRef<'_>,
-    ) -> Option<Self::Rx> {
+    fn rx_remove(&self, _: usize, poll: &mut Self::Poll, napi: NapiRef<'_>) -> Option<Self::Rx> {
         poll.rx_remove(napi)
     }
 

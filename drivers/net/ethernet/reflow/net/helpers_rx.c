@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * C side of net/page_pool.rs and of receiving in net/skbuff.rs. Part of
+ * helpers.c, which includes it.
+ */
+
+/*
+ * Allocates memory of a page's size whose reference count is @bias, so that
+ * parts of it can be handed out without touching the count. The pool's cache
+ * has no lock: the caller is in the context of @napi, or in process context and
+ * the pool's only user if @napi is NULL, and the pool must be attached to that.
+ */
+netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, s32 bias,
+				       struct napi_struct *napi,
+				       dma_addr_t *addr)
+{
+	gfp_t gfp = napi ? GFP_ATOMIC : GFP_KERNEL;
+	netmem_ref netmem;
+
+	if (unlikely(READ_ONCE(pool->p.napi) != napi))
+		return 0;
+	netmem = page_pool_alloc_netmems(pool, gfp | __GFP_NOWARN);
+	if (!netmem)
+		return 0;
+	page_pool_fragment_netmem(netmem, bias);
+	*addr = page_pool_get_dma_addr_netmem(netmem);
+	return netmem;
+}
+
+/* Where the CPU sees a page of a pool, %NULL if it cannot. */
+void *reflow_rust_helper_pp_memory(netmem_ref netmem)
+{
+	return netmem_address(netmem);
+}
+
+static __always_inline bool rnet_pp_is_local(const struct page_pool *pool,
+					     const struct napi_struct *napi)
+{
+	return napi && READ_ONCE(pool->p.napi) == napi;
+}
+
+/* Whether a page's pool is attached to @napi, whose context this is. */
+bool reflow_rust_helper_pp_is_local(netmem_ref netmem,
+				    const struct napi_struct *napi)
+{
+	return rnet_pp_is_local(netmem_get_pp(netmem), napi);
+}
+
+/* Gives @refs references back, in the context of @napi unless that is NULL. */
+void reflow_rust_helper_pp_release(netmem_ref netmem, s32 refs,
+				   const struct napi_struct *napi)
+{
+	struct page_pool *pool = netmem_get_pp(netmem);
+
+	if (page_pool_unref_netmem(netmem, refs) == 0)
+		page_pool_put_unrefed_netmem(pool, netmem, -1,
+					     rnet_pp_is_local(pool, napi));
+}
+
+/* Ends direct recycling in the context of @napi, which is held off. */
+void reflow_rust_helper_pp_detach(struct page_pool *pool,
+				  const struct napi_struct *napi)
+{
+	if (READ_ONCE(pool->p.napi) == napi)
+		page_pool_disable_direct_recycling(pool);
+}
+
+static void rnet_rx_fill_frag(struct sk_buff *skb, unsigned int n,
+			      netmem_ref netmem, u32 offset, u32 len)
+{
+	skb_fill_netmem_desc(skb, n, netmem, offset, len);
+	skb->len += len;
+	skb->data_len += len;
+}
+
+/*
+ * Puts received bytes behind what the packet holds, growing its last fragment
+ * where the bytes follow that in the same page. Returns how many references
+ * that took (0 or 1), or a negative errno when the packet has no room. The bytes
+ * themselves are not looked at: the CPU may not be able to. What the packet is
+ * to be charged for them is the caller's to say.
+ */
+int reflow_rust_helper_rx_add_frag(struct sk_buff *skb, netmem_ref netmem,
+				   u32 offset, u32 len)
+{
+	struct skb_shared_info *shinfo = skb_shinfo(skb);
+	unsigned int n = shinfo->nr_frags;
+
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
+					  len);
+	if (n) {
+		skb_frag_t *last = &shinfo->frags[n - 1];
+
+		if (skb_frag_netmem(last) == netmem &&
+		    skb_frag_off(last) + skb_frag_size(last) == offset) {
+			skb_frag_size_add(last, len);
+			skb->len += len;
+			skb->data_len += len;
+			return 0;
+		}
+	}
+	if (unlikely(n >= MAX_SKB_FRAGS))
+		return -ENOSPC;
+	rnet_rx_fill_frag(skb, n, netmem, offset, len);
+	return 1;
+}
+
+/*
+ * Puts all of a page behind what the packet holds, which has room for it. No
+ * reference to the page was given away: all but the packet's go with a store.
+ */
+void reflow_rust_helper_rx_add_whole(struct sk_buff *skb, netmem_ref netmem,
+				     u32 size)
+{
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, 0,
+					  size);
+	page_pool_fragment_netmem(netmem, 1);
+	rnet_rx_fill_frag(skb, skb_shinfo(skb)->nr_frags, netmem, 0, size);
+	skb->truesize += size;
+}
+
+/*
+ * Copies received bytes to the end of the packet's linear part. Returns false
+ * if the CPU cannot read them.
+ */
+bool reflow_rust_helper_rx_copy_page(struct sk_buff *skb, netmem_ref netmem,
+				     u32 offset, u32 len)
+{
+	const u8 *data = netmem_address(netmem);
+
+	if (unlikely(!data))
+		return false;
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
+					  len);
+	skb_put_data(skb, data + offset, len);
+	return true;
+}
+
+/* Copies bytes that a device may write at the same time. */
+void reflow_rust_helper_coherent_copy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+}
+
+void reflow_rust_helper_skb_put_data(struct sk_buff *skb, const void *data,
+				     u32 len)
+{
+	skb_put_data(skb, data, len);
+}
+
+/*
+ * A packet that begins with a copy of @len bytes, at most RNET_HEAD_MAX. It lies
+ * in @head, RNET_HEAD_SIZE bytes of a page of a pool: cheaper than kmalloc(), and
+ * such a page need not be cleared again. The skb comes from the NAPI cache.
+ */
+static __always_inline struct sk_buff *
+rnet_rx_copy(struct napi_struct *napi, void *head, const void *data, u32 len)
+{
+	struct sk_buff *skb = napi_build_skb(head, RNET_HEAD_SIZE);
+
+	BUILD_BUG_ON(NET_SKB_PAD + NET_IP_ALIGN > RNET_HEADROOM);
+	if (unlikely(!skb))
+		return NULL;
+	skb_mark_for_recycle(skb);
+	skb_reserve(skb, RNET_HEADROOM);
+	skb->dev = napi->dev;
+	__skb_put_data(skb, data, len);
+	return skb;
+}
+
+struct sk_buff *reflow_rust_helper_rx_copy(struct napi_struct *napi, void *head,
+					   const void *data, u32 len)
+{
+	return rnet_rx_copy(napi, head, data, len);
+}
+
+/* A packet with room for @room in its linear part. */
+struct sk_buff *reflow_rust_helper_rx_alloc(struct napi_struct *napi, u32 room)
+{
+	struct sk_buff *skb = napi_alloc_skb(napi, room);
+
+	/* GRO merges packets of one kind only. */
+	if (likely(skb))
+		skb_mark_for_recycle(skb);
+	return skb;
+}
+
+u32 reflow_rust_helper_skb_tailroom(const struct sk_buff *skb)
+{
+	return skb_tailroom(skb);
+}
+
+/* The linear part; its length goes to @len. */
+u8 *reflow_rust_helper_skb_head(struct sk_buff *skb, u32 *len)
+{
+	*len = skb_headlen(skb);
+	return skb->data;
+}
+
+/*
+ * As GRO leaves a packet that came through a tunnel. The transport header is
+ * that of the inner packet already.
+ */
+static unsigned int rnet_rx_tunnel(struct sk_buff *skb,
+				   const struct rnet_rx_meta *meta)
+{
+	u32 flags = meta->flags;
+	unsigned int type;
+
+	skb->encapsulation = 1;
+	skb_set_inner_protocol(skb, flags & RNET_RX_GSO_TCPV4 ?
+				    htons(ETH_P_IP) : htons(ETH_P_IPV6));
+	skb_set_inner_network_header(skb, meta->l3_off - ETH_HLEN);
+	skb->inner_transport_header = skb->transport_header;
+	type = flags & RNET_RX_IN_IP4 ? SKB_GSO_IPXIP4 : SKB_GSO_IPXIP6;
+	if (flags & RNET_RX_OUTER_FIXED_ID)
+		type |= SKB_GSO_TCP_FIXEDID;
+	if (flags & RNET_RX_FIXED_ID)
+		type |= SKB_GSO_TCP_FIXEDID_INNER;
+	return type;
+}
+
+/*
+ * Whether GRO holds a packet that begins with the same IPv4 id: it would take
+ * the ids of what follows to be fixed.
+ */
+static bool rnet_rx_id_is_held(const struct napi_struct *napi,
+			       const struct sk_buff *skb, unsigned int l3_off)
+{
+	const struct iphdr *ip = (void *)skb->data + l3_off - ETH_HLEN;
+	u32 bucket = skb_get_hash_raw(skb) & (GRO_HASH_BUCKETS - 1);
+	const struct sk_buff *held;
+
+	list_for_each_entry(held, &napi->gro.hash[bucket].list, list) {
+		const struct iphdr *first = (void *)held->data +
+					    NAPI_GRO_CB(held)->network_offset;
+
+		if (first->version == 4 && first->id == ip->id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether GRO might join several segments with others as if their IPv4 ids
+ * were what they are not. It goes by the first id alone, and does not know that
+ * those of a packet that comes with several segments are fixed.
+ */
+static bool rnet_rx_ids_are_lost(const struct napi_struct *napi,
+				 const struct sk_buff *skb,
+				 const struct rnet_rx_meta *meta)
+{
+	u32 flags = meta->flags;
+
+	if (unlikely(flags & (RNET_RX_IN_IP4 | RNET_RX_IN_IP6)))
+		return flags & (RNET_RX_IN_IP4 | RNET_RX_GSO_TCPV4);
+	if (!(flags & RNET_RX_GSO_TCPV4))
+		return false;
+	return flags & RNET_RX_FIXED_ID || rnet_rx_id_is_held(napi, skb, meta->l3_off);
+}
+
+static void rnet_rx_gso(struct napi_struct *napi, struct sk_buff *skb,
+			const struct rnet_rx_meta *meta)
+{
+	struct skb_shared_info *shinfo = skb_shinfo(skb);
+	u32 flags = meta->flags;
+
+	/* eth_type_trans() has moved the start of the data. */
+	skb_set_transport_header(skb, meta->l4_off - ETH_HLEN);
+	if (meta->gso_segs > 1) {
+		shinfo->gso_size = meta->gso_size;
+		shinfo->gso_segs = meta->gso_segs;
+		shinfo->gso_type = flags & RNET_RX_GSO_TCPV4 ?
+				   SKB_GSO_TCPV4 : SKB_GSO_TCPV6;
+		if (unlikely(flags & (RNET_RX_IN_IP4 | RNET_RX_IN_IP6)))
+			shinfo->gso_type |= rnet_rx_tunnel(skb, meta);
+		else if (flags & RNET_RX_FIXED_ID)
+			shinfo->gso_type |= SKB_GSO_TCP_FIXEDID;
+		if (tcp_hdr(skb)->cwr)
+			shinfo->gso_type |= SKB_GSO_TCP_ACCECN;
+		/*
+		 * GRO passes on what comes from an untrusted source, behind
+		 * what it holds of the flow, and joins nothing to it.
+		 */
+		if (rnet_rx_ids_are_lost(napi, skb, meta))
+			shinfo->gso_type |= SKB_GSO_DODGY;
+	}
+	skb->ip_summed = CHECKSUM_PARTIAL;
+	skb->csum_start = skb_transport_header(skb) - skb->head;
+	skb->csum_offset = offsetof(struct tcphdr, check);
+}
+
+/* Notes what a received packet came with besides its bytes. */
+static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
+{
+	u32 flags = meta->flags;
+
+	if (flags & RNET_RX_HASH)
+		skb_set_hash(skb, meta->hash,
+			     flags & RNET_RX_HASH_L4 ? PKT_HASH_TYPE_L4 :
+						       PKT_HASH_TYPE_L3);
+	if (flags & RNET_RX_VLAN)
+		__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), meta->vlan_tci);
+}
+
+/*
+ * Whether headers of several segments are where @meta says: what is set from
+ * it must lie in the linear part.
+ */
+static bool rnet_rx_gso_fits(const struct sk_buff *skb,
+			     const struct rnet_rx_meta *meta)
+{
+	u32 l4_end = meta->l4_off + sizeof(struct tcphdr);
+
+	return meta->l4_off > ETH_HLEN && l4_end <= skb_headlen(skb) &&
+	       meta->l3_off >= ETH_HLEN && meta->l3_off < meta->l4_off &&
+	       (meta->gso_segs <= 1 || meta->gso_size);
+}
+
+static __always_inline void rnet_rx_submit(struct napi_struct *napi,
+					   struct sk_buff *skb,
+					   const struct rnet_rx_meta *meta,
+					   u16 queue)
+{
+	u32 flags = meta->flags;
+
+	skb->protocol = eth_type_trans(skb, napi->dev);
+	skb_record_rx_queue(skb, queue);
+	rnet_rx_tags(skb, meta);
+	if (flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6))
+		rnet_rx_gso(napi, skb, meta);
+	else if (flags & RNET_RX_CSUM_OK)
+		skb->ip_summed = CHECKSUM_UNNECESSARY;
+	napi_gro_receive(napi, skb);
+}
+
+/*
+ * Completes a received packet and hands it to the stack. Returns false, and
+ * leaves the packet alone, if its linear part does not hold the headers that
+ * there have to be.
+ */
+bool reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
+				  const struct rnet_rx_meta *meta, u16 queue)
+{
+	if (unlikely(skb_headlen(skb) < ETH_HLEN))
+		return false;
+	if (meta->flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6) &&
+	    unlikely(!rnet_rx_gso_fits(skb, meta)))
+		return false;
+	rnet_rx_submit(napi, skb, meta, queue);
+	return true;
+}
+
+/*
+ * Receives a packet that is a copy of @len bytes, an Ethernet header at least,
+ * and no more. Returns false without memory.
+ */
+bool reflow_rust_helper_rx_receive(struct napi_struct *napi, void *head,
+				   const void *data, u32 len,
+				   const struct rnet_rx_meta *meta, u16 queue)
+{
+	struct sk_buff *skb = rnet_rx_copy(napi, head, data, len);
+
+	if (unlikely(!skb))
+		return false;
+	rnet_rx_submit(napi, skb, meta, queue);
+	return true;
+}
