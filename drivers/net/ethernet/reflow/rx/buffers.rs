@@ -204,15 +204,26 @@ impl<'bound> Cells<'bound> {
     /// last cell, is posted again, but the device has not heard of it.
     #[inline]
     pub(super) fn claim(&mut self, span: &Span) -> Option<usize> {
-        let unrung = self.ring.unrung();
-        let (mut id, done) = self
-            .order
-            .claim((span.id, span.off), span.release, unrung)?;
+        let (cell, unrung) = ((span.id, span.off), self.ring.unrung());
+        if self.order.claim_due(cell, span.release, unrung) {
+            if span.release {
+                self.post(span.id);
+            }
+        } else {
+            self.claim_other(span, unrung)?;
+        }
+        Some(usize::from(span.id) * BUF_SIZE as usize + usize::from(span.off))
+    }
+
+    #[cold]
+    fn claim_other(&mut self, span: &Span, unrung: u16) -> Option<()> {
+        let cell = (span.id, span.off);
+        let (mut id, done) = self.order.claim(cell, span.release, unrung)?;
         for _ in 0..done {
             self.post(id);
             id = self.order.after(id);
         }
-        Some(usize::from(span.id) * BUF_SIZE as usize + usize::from(span.off))
+        Some(())
     }
 
     /// Takes note of a completion that was not believed and may have had a cell.
@@ -424,6 +435,23 @@ impl<'bound> Pages<'bound> {
     /// Claims a page that the device has filled and is done with, if that is to be believed.
     #[inline]
     pub(super) fn claim_whole(&mut self, id: u16) -> Option<PoolPage> {
+        let unrung = self.ring.unrung();
+        let entry = self.entries.get_mut(usize::from(id))?;
+        if let Entry::Posted(_) = entry {
+            if self.order.claim_due(&self.posted, id, unrung) {
+                let taken = core::mem::replace(entry, Entry::Free(self.free));
+                self.free = Some(id);
+                return match taken {
+                    Entry::Posted(page) => Some(page),
+                    _ => None,
+                };
+            }
+        }
+        self.claim_other(id)
+    }
+
+    #[cold]
+    fn claim_other(&mut self, id: u16) -> Option<PoolPage> {
         match self.entries.get(usize::from(id)) {
             Some(Entry::Posted(_)) => self.begin(id)?,
             _ => {
@@ -461,11 +489,11 @@ impl<'bound> Pages<'bound> {
     #[inline]
     fn begin(&mut self, id: u16) -> Option<()> {
         let unrung = self.ring.unrung();
-        let skipped = self.order.claim(&self.posted, id, unrung)?;
-        if skipped != 0 {
+        if !self.order.claim_due(&self.posted, id, unrung) {
+            let skipped = self.order.claim(&self.posted, id, unrung)?;
             self.skip(skipped);
+            self.order.pop(&self.posted)?;
         }
-        let id = self.order.pop(&self.posted)?;
         self.set_begun(id, Fill::EMPTY);
         Some(())
     }

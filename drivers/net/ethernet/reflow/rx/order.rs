@@ -70,6 +70,21 @@ impl CellOrder {
         }
     }
 
+    /// Claims a cell if it is the one that is due, and nothing was refused before: nearly always.
+    #[inline(always)]
+    pub(crate) fn claim_due(&mut self, (id, off): (u16, u16), last: bool, unrung: u16) -> bool {
+        let at = (u32::from(id) * BUF_SIZE + u32::from(off)) / CELL_SIZE;
+        let mask = (1_u32 << (self.log2 + LOG2_CELLS)) - 1;
+        let due = self.due & mask;
+        let is_due = at == due
+            && u32::from(off) % CELL_SIZE == 0
+            && last == (u32::from(off) + CELL_SIZE == BUF_SIZE)
+            && unrung >> self.log2 == 0
+            && self.doubt.refused == 0;
+        self.due = self.due.wrapping_add(is_due.into());
+        is_due
+    }
+
     /// Claims a cell. Returns the first buffer that is used up with it, and how many are; `None` if
     /// the cell is not to be believed. The device has not heard of the `unrung` buffers that were
     /// posted last.
@@ -154,6 +169,17 @@ impl PageOrder {
         let id = ids.get(slot(ids, self.head)).copied();
         self.head = self.head.wrapping_add(1);
         id
+    }
+
+    /// Takes a buffer out if it is the one that is due, and nothing was refused before: nearly
+    /// always.
+    #[inline(always)]
+    pub(crate) fn claim_due(&mut self, ids: &[u16], id: u16, unrung: u16) -> bool {
+        let is_due = ids.get(slot(ids, self.head)) == Some(&id)
+            && self.len() > unrung.into()
+            && self.doubt.refused == 0;
+        self.head = self.head.wrapping_add(is_due.into());
+        is_due
     }
 
     /// Whether a buffer is believed to be the next that the device has begun. If so, the result is

@@ -27,9 +27,15 @@ fn cells_are_used_in_order_and_buffers_posted_once() {
     let (mut order, mut device) = (CellOrder::new(LOG2), Device::default());
     for n in 0..5 * CELLS {
         let (id, off, last) = device.next();
-        let done = order.claim((id, off), last, 0);
         let expected = (id, u32::from(n % 16 == 15));
-        assert_eq!(done, Some(expected), "cell {n}");
+        if n % 3 == 0 {
+            assert!(!order.claim_due((id, off), !last, 0), "cell {n}");
+            assert!(!order.claim_due((id ^ 1, off), last, 0), "cell {n}");
+            assert!(!order.claim_due((id, off), last, 1 << LOG2), "cell {n}");
+            assert!(order.claim_due((id, off), last, 0), "cell {n}");
+        } else {
+            assert_eq!(order.claim((id, off), last, 0), Some(expected), "cell {n}");
+        }
     }
 }
 
@@ -132,8 +138,9 @@ fn pages_are_begun_in_order() {
     for id in 0..8 {
         order.push(&mut ids, id);
     }
-    assert_eq!(order.claim(&ids, 0, 0), Some(0));
-    assert_eq!(order.pop(&ids), Some(0));
+    assert!(!order.claim_due(&ids, 1, 0));
+    assert!(!order.claim_due(&ids, 0, 8));
+    assert!(order.claim_due(&ids, 0, 7));
     // Not due, and not posted.
     assert_eq!(order.claim(&ids, 5, 0), None);
     assert_eq!(order.claim(&ids, 0, 0), None);
