@@ -44,8 +44,8 @@ class Dut:
                       "socket": {"type": "unix", "path": f"{sockets}/dev.sock"}}
             before = []
             if port:
-                device["bus"] = "port"
-                before = ["-device", "pcie-root-port,id=port,chassis=1,slot=1"]
+                device["bus"] = "rootport"
+                before = ["-device", "pcie-root-port,id=rootport,chassis=1,slot=1"]
             return before + ["-device", json.dumps(device)]
         backend = "hubport,id=dut,hubid=1"
         if wire:
