@@ -118,8 +118,8 @@ class GuestRun:
     def _hold_against(self, event, status):
         """Whatever a case does, the device accesses no memory where it must not."""
         for name in FORBIDDEN:
-            before, now = self.forbidden.get(name, 0), (status or {}).get(name, 0)
-            self.forbidden[name] = now
+            before = self.forbidden.get(name, 0)
+            now = self.forbidden[name] = status.get(name, before)
             if now != before:
                 event["result"] = FAIL
                 event["reason"] = "; ".join(filter(None, [

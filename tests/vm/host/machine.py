@@ -152,9 +152,9 @@ class Machine:
         self._hand_over(f"status-{number}.json", self._status_text())
 
     def ask_status(self):
-        """Return the model's own view of the device, or None where QEMU has it."""
-        if self.model is None:
-            return None
+        """Return the model's own view of the device; nothing where QEMU has it, or it ended."""
+        if self.model is None or self.model.poll() is not None:
+            return {}
         return json.loads(self._status_text())
 
     def _status_text(self):
