@@ -14,7 +14,7 @@ from guest.net import DUT, PEER
 from guest.traffic import Flood, InBackground, bulk
 
 # Seconds that a fault lasts, and within which traffic is to be back after it.
-LASTS, BACK = 2.5, 5
+LASTS, BACK = 1.5, 5
 # By fault: what the device is told. Of a lie in many packets there is enough with one in fifty.
 FAULTS = {
     "buffers": "buffers=0.02",
