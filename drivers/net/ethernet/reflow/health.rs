@@ -221,7 +221,7 @@ impl Nic<'_> {
         }
         let counters = self.counters.get(queue)?;
         let sent = counters.tx_done.packets.read();
-        let outstanding = shared.tx.outstanding() != 0 && !watched.scheduled;
+        let outstanding = shared.tx.outstanding() != 0 && watched.waits;
         if watched.timed_out || shared.seen.is_stuck(outstanding, sent) {
             return finding(
                 TX,
@@ -238,7 +238,7 @@ impl Nic<'_> {
             );
         }
         let news = shared.rx.has_news();
-        let waits = status.waiting() != 0 && !news && !watched.scheduled;
+        let waits = status.waiting() != 0 && !news && watched.waits;
         if shared.seen.is_dry(waits, count) {
             let why = match (status.no_buffer(), status.no_completion()) {
                 (0, 0) => "for nothing",
@@ -252,7 +252,7 @@ impl Nic<'_> {
             );
         }
         let polled = shared.seen.polls.changed(count.polls.read());
-        let waits = !polled && !watched.scheduled && (news || shared.tx.pending());
+        let waits = !polled && watched.waits && (news || shared.tx.pending());
         shared.seen.waiting.set(if waits {
             shared.seen.waiting.get() + 1
         } else {

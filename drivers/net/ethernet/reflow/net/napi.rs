@@ -207,6 +207,9 @@ struct Head {
     interrupts: Atomic<u32>,
     /// Of them, those before the last poll. Written by polls only.
     polled: Atomic<u32>,
+    /// The last poll is complete, and it is the device's turn to say when the next one is due: no
+    /// timer of the core is to poll. Written by polls only.
+    waits: Atomic<bool>,
 }
 
 #[repr(C)]
@@ -255,6 +258,7 @@ impl<P: Poll> Vector<P> {
                     napi: Opaque::zeroed(),
                     interrupts: Atomic::new(0),
                     polled: Atomic::new(0),
+                    waits: Atomic::new(false),
                 },
                 retry: Opaque::zeroed(),
                 poll: UnsafeCell::new(poll),
@@ -363,10 +367,13 @@ impl<P: Poll> Vector<P> {
         &self.inner.shared
     }
 
-    /// Whether a poll is under way or about to run: whoever is to run it may be late.
-    pub(super) fn is_scheduled(&self) -> bool {
+    /// Whether it is the device's turn to have the instance polled. Not while a poll is under way or
+    /// about to run, which the host may be late with, nor while a timer of the core is to poll
+    /// (`gro_flush_timeout`, suspended interrupts).
+    pub(super) fn waits_for_device(&self) -> bool {
         // SAFETY: The instance is registered by the type invariant.
-        unsafe { bindings::napi_is_scheduled(self.inner.head.napi.get()) }
+        let scheduled = unsafe { bindings::napi_is_scheduled(self.inner.head.napi.get()) };
+        !scheduled && self.inner.head.waits.load(Relaxed)
     }
 
     /// Has a poll run soon, if polls may run.
@@ -491,6 +498,7 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
         return 0;
     };
     head.polled.store(interrupts, Relaxed);
+    head.waits.store(false, Relaxed);
     let out = poll.poll(shared, rx);
     if cx.redirected.get() {
         // SAFETY: In a poll in softirq context, on the CPU that the packets were redirected on.
@@ -506,9 +514,16 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
     }
     // `work` is below the budget, so it fits. From here on another CPU may poll.
     let work = out.work as i32;
+    // Before the poll is complete: the next one may be over when this one goes on. If the poll does
+    // not become complete, the core has it polled.
+    head.waits.store(true, Relaxed);
     // SAFETY: The instance is being polled, and less than the budget was done.
-    if unsafe { bindings::napi_complete_done(napi, work) } && !out.rest {
-        P::arm(shared, out.token);
+    if unsafe { bindings::napi_complete_done(napi, work) } {
+        if !out.rest {
+            P::arm(shared, out.token);
+        }
+    } else {
+        head.waits.store(false, Relaxed);
     }
     work
 }

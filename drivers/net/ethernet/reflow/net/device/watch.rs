@@ -69,8 +69,9 @@ fn warn(dev: &Device, finding: &Finding) {
 pub(crate) struct Watched {
     /// Packets of the stack do not leave it.
     pub(crate) timed_out: bool,
-    /// A poll is under way or about to run: the host may be too slow, the device need not be.
-    pub(crate) scheduled: bool,
+    /// It is the device's turn to have the queue polled. Else the host is at it or has put it off,
+    /// and whatever waits does not wait for the device.
+    pub(crate) waits: bool,
 }
 
 /// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns
@@ -114,7 +115,7 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
     held.each_queue(|queue, vector, timed_out| {
         let watched = Watched {
             timed_out,
-            scheduled: vector.is_scheduled(),
+            waits: vector.waits_for_device(),
         };
         let Some(finding) = ops.watch_queue(dev, queue, vector.shared(), watched) else {
             return;
