@@ -222,6 +222,8 @@ struct Ring<'bound> {
     /// The device has the command ring at all.
     present: bool,
     running: bool,
+    /// The device is to be left alone.
+    held: bool,
     /// Why the last command failed and when, if the device did not answer it.
     verdict: Option<(Error, Instant<Monotonic>)>,
     silent: Arc<Atomic<bool>>,
@@ -283,6 +285,9 @@ impl Ring<'_> {
     fn run(&mut self, command: Command, index: u32, words: usize) -> Result<u32> {
         if !self.present {
             return Err(EOPNOTSUPP);
+        }
+        if self.held {
+            return Err(ENODEV);
         }
         if let Some((why, when)) = self.verdict {
             if when.elapsed() < REST {
@@ -387,6 +392,7 @@ impl<'bound> Commands<'bound> {
             next: Index::ZERO,
             present,
             running: false,
+            held: false,
             verdict: None,
             silent: silent.clone(),
         };
@@ -405,13 +411,17 @@ impl<'bound> Commands<'bound> {
     pub(crate) fn revive(&self) {
         let mut ring = self.ring.lock();
         ring.stop();
+        ring.held = false;
         ring.verdict = None;
         self.silent.store(false, Relaxed);
     }
 
-    /// Has the device access the ring no more until the next command.
+    /// Has the device access the ring no more: all commands fail with [`ENODEV`] until
+    /// [`Self::revive`]. Waits for the command that is under way.
     pub(crate) fn quiesce(&self) {
-        self.ring.lock().stop();
+        let mut ring = self.ring.lock();
+        ring.held = true;
+        ring.stop();
     }
 
     /// A command without a block.
