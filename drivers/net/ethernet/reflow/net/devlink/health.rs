@@ -140,7 +140,7 @@ struct Entry {
     ops: bindings::devlink_health_reporter_ops,
     dev: *mut bindings::net_device,
     index: usize,
-    /// The last recovery failed.
+    /// What was reported last was not mended.
     failed: Atomic<bool>,
 }
 
@@ -239,8 +239,8 @@ pub(in crate::net) unsafe fn report<T: device::Operations>(
         return;
     };
     if entry.failed.load(Relaxed) {
-        // The core recovers nothing from a state that a recovery has left, for ever; the device may
-        // well come back.
+        // The core recovers nothing from the state of an error that was not mended, for ever: one
+        // whose recovery failed, or that came in the grace period. The device may well come back.
         //
         // SAFETY: A reporter by the type invariant; the devlink instance lock is not held.
         unsafe {
@@ -253,9 +253,10 @@ pub(in crate::net) unsafe fn report<T: device::Operations>(
     let context = core::ptr::from_ref(finding).cast_mut().cast();
     // SAFETY: A reporter by the type invariant; the text is terminated, and the context is for the
     // call. An error was reported by the reporter itself.
-    unsafe {
+    let ret = unsafe {
         bindings::devlink_health_report(entry.raw, finding.text.as_c_str().as_char_ptr(), context)
     };
+    entry.failed.store(ret != 0, Relaxed);
 }
 
 struct Callbacks<T>(PhantomData<T>);
@@ -292,7 +293,6 @@ impl<T: device::Operations> Callbacks<T> {
             let remedy = finding.map_or(by_hand, |finding| finding.remedy);
             // SAFETY: The device is registered as long as it has reporters, and made for this `T`.
             let done = unsafe { watch::remedy::<T>(entry.dev, remedy) };
-            entry.failed.store(done.is_err(), Relaxed);
             if let Err(e) = &done {
                 // SAFETY: The device is alive, as above.
                 let dev = unsafe { Device::from_raw(entry.dev) };
