@@ -538,8 +538,8 @@ impl<'a, T: Operations> Instance<'a, T> {
         let usable = !self.state.held
             && !self.state.gone
             && (!self.state.up || self.state.vectors.is_some());
-        let link = self.ops().link();
-        self.dev.set_carrier(usable && link);
+        // To look is to ask for the next event: not of a device that is to raise no interrupt.
+        self.dev.set_carrier(usable && self.ops().link());
     }
 
     /// Holds NAPI of a queue off while `f` works on its poll state. May sleep.
