@@ -350,6 +350,9 @@ impl<'a, T: Operations> Instance<'a, T> {
     pub(super) fn down(&mut self) {
         self.state.up = false;
         self.take_down();
+        if !self.state.held {
+            self.reopen();
+        }
     }
 
     /// Goes over to another setup: at once if the interface is up, else when it comes up. May
@@ -420,7 +423,8 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
         let setup = self.state.setup.clone();
         if !self.state.up {
-            return self.ops().restore(self.dev, &setup, true);
+            let done = self.ops().restore(self.dev, &setup, true);
+            return done.inspect(|()| self.returned());
         }
         let new = self.prepare(&setup)?;
         self.take_down();
@@ -500,16 +504,17 @@ impl<'a, T: Operations> Instance<'a, T> {
     ///
     /// # Errors
     ///
-    /// Any. An interface that is up stays without queues, and the watch tries again.
+    /// Any. An interface that is up stays without queues, and the watch tries again; one that is
+    /// down can be brought up, which tries again, too.
     pub(super) fn resume(&mut self) -> Result {
         if !core::mem::replace(&mut self.state.held, false) {
             return Ok(());
         }
         let done = self.restart();
         match done {
-            Ok(()) => self.returned(),
+            Ok(()) => {}
             Err(_) if self.state.up => self.lost_queues(),
-            Err(_) => {}
+            Err(_) => self.reopen(),
         }
         done
     }
@@ -523,6 +528,14 @@ impl<'a, T: Operations> Instance<'a, T> {
         unsafe { bindings::netif_device_detach(self.dev.as_raw()) };
         self.dev.set_carrier(false);
         self.take_down();
+    }
+
+    /// Lets the core bring an interface up that is down, whatever became of the device: bringing it
+    /// up begins with looking at that. Nobody else would look.
+    fn reopen(&mut self) {
+        self.state.gone = false;
+        // SAFETY: The device is valid; process context. Nothing is woken, as the interface is down.
+        unsafe { bindings::netif_device_attach(self.dev.as_raw()) };
     }
 
     /// The device is at work.
