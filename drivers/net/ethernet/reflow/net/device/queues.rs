@@ -441,8 +441,8 @@ impl<'a, T: Operations> Instance<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`ENETDOWN`] if it does not run, [`ENOMEM`]: it goes on as it was. Otherwise the pair is off
-    /// and only [`Self::restart`] helps.
+    /// [`ENETDOWN`] if it does not run, [`ENOMEM`]: it goes on as it was. [`EIO`] if the pair is off
+    /// now: [`Self::restart`] may help.
     pub(super) fn restart_pair(&mut self, i: usize) -> Result {
         let setup = self.state.setup.clone();
         if self.state.vectors.as_ref().is_none_or(|v| i >= v.len()) {
@@ -472,17 +472,24 @@ impl<'a, T: Operations> Instance<'a, T> {
         core::mem::swap(slot, &mut vector);
         drop(vector);
         let mut vectors = self.state.vectors.take().ok_or(ENETDOWN)?;
-        let launched = match vectors.get_mut(i) {
-            Some(vector) => self.launch_pair(i, vector, &cell),
-            None => Err(ENETDOWN),
-        };
-        if let (Ok(()), Some(vector)) = (&launched, vectors.get(i)) {
-            vector.kick();
-            // SAFETY: The device is valid and has the queue.
-            unsafe { bindings::netif_tx_wake_queue_at(self.dev.as_raw(), i as u32) };
-        }
+        let launched = vectors.get_mut(i).map(|vector| {
+            let launched = self.launch_pair(i, vector, &cell);
+            if launched.is_ok() {
+                vector.kick();
+                // SAFETY: The device is valid and has the queue.
+                unsafe { bindings::netif_tx_wake_queue_at(self.dev.as_raw(), i as u32) };
+            } else if let Some(poll) = vector.poll_mut() {
+                // The device is not to work for a pair that nobody serves; the watch sees that.
+                self.ops().stop_queue(i, poll);
+            }
+            launched
+        });
         self.state.vectors = Some(vectors);
-        launched
+        match launched {
+            Some(Ok(())) => Ok(()),
+            // Not for what the pair would go on with.
+            _ => Err(EIO),
+        }
     }
 
     /// Lets go of the device: queues are dropped, it accesses no memory and raises no interrupt

@@ -271,7 +271,7 @@ fn apply<T: Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
             Ok(())
         }
         Remedy::RestartQueue(queue) => restart_pair(held, queue),
-        Remedy::RestartQueues => (0..held.count()).try_for_each(|i| restart_pair(held, i)),
+        Remedy::RestartQueues => restart_pairs(held),
         Remedy::RestartDevice => {
             if !held.ops().is_present() {
                 held.depart();
@@ -289,4 +289,16 @@ fn restart_pair<T: Operations>(held: &mut Instance<'_, T>, queue: usize) -> Resu
         Err(e) if e != ENOMEM && e != ENETDOWN => held.restart(),
         other => other,
     }
+}
+
+/// Makes all pairs anew, one after the other, or at once if the device does not go along: it is
+/// reset once at most.
+fn restart_pairs<T: Operations>(held: &mut Instance<'_, T>) -> Result {
+    for queue in 0..held.count() {
+        match held.restart_pair(queue) {
+            Err(e) if e != ENOMEM && e != ENETDOWN => return held.restart(),
+            other => other?,
+        }
+    }
+    Ok(())
 }
