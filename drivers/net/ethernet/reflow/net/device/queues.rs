@@ -355,8 +355,8 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
     }
 
-    /// Goes over to another setup: at once if the interface is up, else when it comes up. May
-    /// sleep.
+    /// Goes over to another setup: at once if the interface is up and its device there, else when
+    /// they are. May sleep.
     ///
     /// New queues are allocated before old ones are stopped. If the new ones cannot be started,
     /// queues of the old setup are made again.
@@ -366,10 +366,7 @@ impl<'a, T: Operations> Instance<'a, T> {
     /// [`ENOMEM`] and the like: nothing has changed. If not even the old setup can be started, the
     /// interface is without queues, and the watch tries again.
     fn reconfigure(&mut self, setup: T::Setup) -> Result {
-        if self.state.held || self.state.gone {
-            return Err(ENODEV);
-        }
-        if !self.state.up {
+        if !self.state.up || self.state.held || self.state.gone {
             self.set_queues(setup.queues())?;
             self.state.setup = setup;
             return Ok(());
@@ -384,6 +381,8 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
         let Err(e) = done.and_then(|()| self.put_to_work(&setup, new)) else {
             self.state.setup = setup;
+            // After a resume that failed it is still detached.
+            self.returned();
             return Ok(());
         };
         let old = self.state.setup.clone();
