@@ -190,7 +190,18 @@ pub(in crate::net) unsafe fn remedy<T: Operations>(
     remedy: Remedy,
 ) -> Result {
     // SAFETY: By the safety requirement.
-    unsafe { locked::<T, _>(dev, |held| apply(held, remedy)) }
+    let (done, departed) = unsafe {
+        locked::<T, _>(dev, |held| {
+            let was_gone = held.is_gone();
+            let done = apply(held, remedy);
+            (done, held.is_gone() && !was_gone)
+        })
+    };
+    if departed {
+        // SAFETY: By the safety requirement, and the lock is not held.
+        unsafe { announce_carrier(dev) };
+    }
+    done
 }
 
 /// Lets go of the device, see [`Instance::quiesce`]. May sleep.
@@ -265,6 +276,10 @@ pub(super) unsafe fn event<T: Operations>(dev: *mut bindings::net_device) {
 }
 
 fn apply<T: Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
+    if held.is_held() {
+        // It may be asleep: not even to be looked at.
+        return Err(EBUSY);
+    }
     match remedy {
         Remedy::Poll => {
             held.each_queue(|_, vector, _| vector.kick());
