@@ -43,6 +43,11 @@ use kernel::{
             Relaxed, //
         },
         Arc, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
     }, //
 };
 
@@ -72,6 +77,8 @@ struct State<T: Operations> {
     held: bool,
     /// The device did not answer when it was last asked.
     gone: bool,
+    /// When the watch last looked, looks that follow closely left out.
+    looked: Option<Instant<Monotonic>>,
     /// Set while queues run.
     vectors: Option<KVec<Vector<T::Poll>>>,
 }
@@ -101,6 +108,7 @@ impl<'bound, T: Operations> Private<'bound, T> {
                 up: false,
                 held: false,
                 gone: false,
+                looked: None,
                 vectors: None,
             }),
         })
@@ -202,6 +210,15 @@ impl<'a, T: Operations> Instance<'a, T> {
         if self.state.up {
             self.this.watch.kick();
         }
+    }
+
+    /// Whether so much time has passed since this last said so.
+    pub(super) fn is_apart(&mut self, by: Delta) -> bool {
+        let apart = self.state.looked.is_none_or(|last| last.elapsed() >= by);
+        if apart {
+            self.state.looked = Some(Instant::now());
+        }
+        apart
     }
 
     /// Calls `f` for each queue that runs, with whether the core found its transmit side stuck.

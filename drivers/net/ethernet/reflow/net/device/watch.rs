@@ -26,12 +26,17 @@ use crate::net::{
     },
     log::netdev_warn_ratelimited, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    time::Delta, //
+};
 
 /// Milliseconds between two looks.
 pub(super) const PERIOD_MS: u32 = 1000;
 /// Milliseconds to the next look if what was seen needs a second one.
 const SOON_MS: u32 = 500;
+/// Time after which a look counts as one more in a row. Events have the watch look at any time.
+const APART: Delta = Delta::from_millis(400);
 
 /// What helps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +77,9 @@ pub(crate) struct Watched {
     /// It is the device's turn to have the queue polled. Else the host is at it or has put it off,
     /// and whatever waits does not wait for the device.
     pub(crate) waits: bool,
+    /// Enough time has passed since the last look at which this was set: what has not moved since
+    /// then stands still.
+    pub(crate) counts: bool,
 }
 
 /// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns
@@ -112,10 +120,12 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
         return Some(PERIOD_MS);
     }
     let mut next = PERIOD_MS;
+    let counts = held.is_apart(APART);
     held.each_queue(|queue, vector, timed_out| {
         let watched = Watched {
             timed_out,
             waits: vector.waits_for_device(),
+            counts,
         };
         let Some(finding) = ops.watch_queue(dev, queue, vector.shared(), watched) else {
             return;
