@@ -162,7 +162,7 @@ fn start<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
 fn set_up<'bound>(
     pdev: &'bound pci::Device<Bound>,
     mmio: Arc<Mmio<'bound>>,
-    dma: DmaDevice,
+    dma: DmaDevice<'bound>,
     caps: Caps,
     reset: Reset<'bound>,
 ) -> Result<Data<'bound>> {

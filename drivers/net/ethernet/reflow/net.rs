@@ -25,6 +25,7 @@ pub(crate) mod spsc;
 pub(crate) mod stats;
 pub(crate) mod sysfs;
 pub(crate) mod tx_cell;
+pub(crate) mod tx_slots;
 pub(crate) mod xdp;
 
 pub(crate) use device::Device;

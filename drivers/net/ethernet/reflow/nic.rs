@@ -117,7 +117,7 @@ const COALESCE: Coalesce = Coalesce {
 pub(crate) struct Nic<'bound> {
     dev: &'bound device::Device<Bound>,
     mmio: Arc<Mmio<'bound>>,
-    dma: Arc<DmaDevice>,
+    dma: DmaDevice<'bound>,
     /// The device's counters.
     pub(crate) hw: hw_stats::Block<'bound>,
     /// The driver's counters, one entry a queue.
@@ -166,7 +166,7 @@ impl<'bound> Nic<'bound> {
     pub(crate) fn new(
         dev: &'bound device::Device<Bound>,
         mmio: Arc<Mmio<'bound>>,
-        dma: DmaDevice,
+        dma: DmaDevice<'bound>,
         parser: Parser<'bound>,
         queues: usize,
     ) -> Result<Self> {
@@ -200,7 +200,7 @@ impl<'bound> Nic<'bound> {
                 GFP_KERNEL,
             )?,
             hw: hw_stats::Block::new(dev, &mmio, caps.queues() as usize)?,
-            dma: Arc::new(dma, GFP_KERNEL)?,
+            dma,
             counters,
             program: Arc::new(Holder::default(), GFP_KERNEL)?,
             settings: Arc::new(
@@ -445,7 +445,7 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     fn open_queue(&self, dev: &Device, setup: &Setup, i: usize) -> Result<QueuePair<Self>> {
         let counters = self.counters.get(i).ok_or(EINVAL)?;
         let log2 = setup.rings.tx;
-        let (ring, cleaner) = tx::new(self.dev, &self.dma, &self.mmio, i, log2, counters)?;
+        let (ring, cleaner) = tx::new(self.dev, self.dma, &self.mmio, i, log2, counters)?;
         let receiver = self.receiver(dev, setup, i)?;
         let probe = self.probes.get(i).ok_or(EINVAL)?;
         let poll = Queue::new(&self.mmio, i, receiver, cleaner, counters.clone(), probe);

@@ -157,7 +157,7 @@ pub(crate) struct Parts<'a, 'bound> {
     /// The bus device.
     pub(crate) dev: &'a device::Device<Bound>,
     /// The same, for mappings.
-    pub(crate) dma: &'a DmaDevice,
+    pub(crate) dma: &'a DmaDevice<'bound>,
     /// The network device.
     pub(crate) netdev: &'a Device,
     /// Registers.

@@ -2,9 +2,8 @@
 
 //! Transmit: descriptors out under the queue's lock, clean-up behind the device in NAPI.
 //!
-//! Each descriptor has a [`Slot`] that travels through a queue of one producer and one consumer:
-//! what [`Ring::xmit`] put in, [`Cleaner::poll`] takes out when the device's write-back index has
-//! passed it.
+//! Packets travel through a queue of slots, one a descriptor: what [`Ring::xmit`] put in,
+//! [`Cleaner::poll`] takes out when the device's write-back index has passed it.
 
 mod frames;
 mod probe;
@@ -30,7 +29,6 @@ use crate::{
         device::XmitContext,
         dma::{
             DmaDevice,
-            Mapping,
             Words, //
         },
         napi::TxContext,
@@ -41,11 +39,15 @@ use crate::{
             TxSkb,
             MAX_FRAGS, //
         },
-        spsc,
-        xdp::{
-            Frame,
-            FrameBulk, //
-        }, //
+        tx_slots::{
+            self,
+            Finisher,
+            Outgoing,
+            Packet,
+            Part,
+            Sender, //
+        },
+        xdp::FrameBulk, //
     }, //
 };
 pub(crate) use probe::Probe;
@@ -84,28 +86,6 @@ pub(crate) const RING_MIN: u32 = (START_AT + 1).next_power_of_two();
 /// 64-bit words of a descriptor.
 const WORDS_PER_DESC: usize = 4;
 
-/// What belongs to one descriptor until the device is done with it.
-struct Slot {
-    mapping: Mapping,
-    /// The packet, with its last descriptor, and what it becomes on the wire.
-    end: Option<(Sent, OnWire)>,
-}
-
-impl Slot {
-    /// Whether this is the last descriptor of a frame of XDP.
-    fn ends_frame(&self) -> bool {
-        matches!(self.end, Some((Sent::Frame(_), _)))
-    }
-}
-
-/// What was sent.
-enum Sent {
-    /// A packet of the stack.
-    Skb(TxSkb),
-    /// A frame of an XDP program.
-    Frame(Frame),
-}
-
 /// What a packet becomes on the wire.
 fn on_wire(info: &TxInfo) -> OnWire {
     if info.gso == 0 {
@@ -117,16 +97,12 @@ fn on_wire(info: &TxInfo) -> OnWire {
 
 /// The side of `ndo_start_xmit`.
 pub(crate) struct Ring<'bound> {
-    desc: Arc<Words>,
-    log2: u32,
+    desc: Descriptors,
     queue: usize,
-    slots: spsc::Producer<Slot>,
-    tail: Index,
+    slots: Sender<'bound, OnWire>,
     /// Tail that the device was last told.
     rung: Index,
     probe: Arc<Probe<'bound>>,
-    mappings: Mappings,
-    dma: Arc<DmaDevice>,
     mmio: Arc<Mmio<'bound>>,
     counters: Arc<counters::Queue>,
 }
@@ -136,11 +112,10 @@ pub(crate) struct Cleaner<'bound> {
     /// Keeps the descriptors as long as the device may read them.
     _desc: Arc<Words>,
     probe: Arc<Probe<'bound>>,
-    slots: spsc::Consumer<Slot>,
+    slots: Finisher<'bound, OnWire>,
     head: Index,
     /// What the device said last cannot be true.
     lie: bool,
-    dma: Arc<DmaDevice>,
     counters: Arc<counters::Queue>,
 }
 
@@ -161,7 +136,7 @@ pub(crate) struct Cleaned {
 /// [`ENOMEM`].
 pub(crate) fn new<'bound>(
     dev: &'bound device::Device<Bound>,
-    dma: &Arc<DmaDevice>,
+    dma: DmaDevice<'bound>,
     mmio: &Arc<Mmio<'bound>>,
     queue: usize,
     log2: u32,
@@ -169,85 +144,71 @@ pub(crate) fn new<'bound>(
 ) -> Result<(Ring<'bound>, Cleaner<'bound>)> {
     let desc = Arc::new(Words::new(dev, log2 + 2)?, GFP_KERNEL)?;
     let probe = Arc::new(Probe::new(dev)?, GFP_KERNEL)?;
-    let (producer, consumer) = spsc::channel(log2)?;
+    let (sender, finisher) = tx_slots::channel(dma, log2)?;
     let ring = Ring {
-        desc: desc.clone(),
-        log2,
+        desc: Descriptors {
+            mem: desc.clone(),
+            log2,
+            tail: Index::ZERO,
+        },
         queue,
-        slots: producer,
-        tail: Index::ZERO,
+        slots: sender,
         rung: Index::ZERO,
         probe: probe.clone(),
-        mappings: Mappings::new(),
-        dma: dma.clone(),
         mmio: mmio.clone(),
         counters: counters.clone(),
     };
     let cleaner = Cleaner {
         _desc: desc,
         probe,
-        slots: consumer,
+        slots: finisher,
         head: Index::ZERO,
         lie: false,
-        dma: dma.clone(),
         counters: counters.clone(),
     };
     Ok((ring, cleaner))
 }
 
-/// The mappings of the packet at hand. There are none between two packets.
-struct Mappings {
-    maps: [Option<Mapping>; MAX_DESCS as usize],
-    len: usize,
+/// The descriptors of a ring.
+struct Descriptors {
+    mem: Arc<Words>,
+    log2: u32,
+    tail: Index,
 }
 
-impl Mappings {
-    fn new() -> Self {
-        Self {
-            maps: [const { None }; MAX_DESCS as usize],
-            len: 0,
-        }
-    }
-
-    /// Maps a whole packet, or nothing.
-    fn of_skb(&mut self, dma: &DmaDevice, skb: &TxSkb, info: &TxInfo) -> Result {
-        let head = u16::from(info.head_len != 0);
-        self.fill(dma, info.nr_frags + head, |i| match i.checked_sub(head) {
-            Some(frag) => dma.map_frag(skb, frag),
-            None => dma.map_head(skb, info.head_len),
-        })
-    }
-
-    /// Maps so many parts of a packet with `map`, or none.
+impl Descriptors {
+    /// Writes those of a packet, which `info` describes.
     #[inline]
-    fn fill(
-        &mut self,
-        dma: &DmaDevice,
-        parts: u16,
-        mut map: impl FnMut(u16) -> Result<Mapping>,
-    ) -> Result {
-        let done = (0..parts).try_for_each(|i| {
-            let place = self.maps.get_mut(usize::from(i)).ok_or(EINVAL)?;
-            let mapping = map(i)?;
-            // The device takes neither nothing nor more than the field says.
-            let fits = (1..=MAX_DESC_LEN).contains(&mapping.len());
-            *place = Some(mapping);
-            self.len += 1;
-            if fits {
-                Ok(())
+    fn write(&mut self, parts: &[Part], info: &TxInfo) {
+        let last = parts.len().wrapping_sub(1);
+        for (i, part) in parts.iter().enumerate() {
+            let (w1, w2) = if i == 0 {
+                describe(info)
             } else {
-                Err(EINVAL)
-            }
-        });
-        if done.is_err() {
-            for i in 0..core::mem::take(&mut self.len) {
-                if let Some(mapping) = self.maps.get_mut(i).and_then(Option::take) {
-                    dma.unmap(mapping);
-                }
-            }
+                (T1(0), T2(0))
+            };
+            let w1 = w1
+                .with_len(part.len.into())
+                .with_sop((i == 0).into())
+                .with_eop((i == last).into());
+            let at = self.tail.slot(self.log2) * WORDS_PER_DESC;
+            self.mem.write(at, part.addr);
+            self.mem.write(at + 1, w1.0);
+            self.mem.write(at + 2, w2.0);
+            self.mem.write(at + 3, 0);
+            self.tail = self.tail.add(1);
         }
-        done
     }
+}
+
+/// Whether the device takes a packet with these parts: some, not too many, none empty or longer
+/// than a descriptor can say.
+#[inline]
+fn device_takes(parts: &[Part]) -> bool {
+    (1..=MAX_DESCS as usize).contains(&parts.len())
+        && parts
+            .iter()
+            .all(|part| (1..=MAX_DESC_LEN).contains(&part.len))
 }
 
 /// Whether a packet has no more parts than the device takes.
@@ -296,8 +257,12 @@ impl Ring<'_> {
     pub(crate) fn program(&self) {
         let reg = |r| queue_reg(self.queue, r);
         let mmio = &self.mmio;
-        mmio.write_addr(reg(regs::TX_LO), reg(regs::TX_HI), self.desc.dma_address());
-        mmio.write(reg(regs::TX_SIZE), self.log2);
+        mmio.write_addr(
+            reg(regs::TX_LO),
+            reg(regs::TX_HI),
+            self.desc.mem.dma_address(),
+        );
+        mmio.write(reg(regs::TX_SIZE), self.desc.log2);
         mmio.write_addr(
             reg(regs::TX_WB_LO),
             reg(regs::TX_WB_HI),
@@ -337,49 +302,37 @@ impl Ring<'_> {
             self.counters.tx_queued.drop_full.add(1);
             return Err((skb, DropReason::FullRing));
         }
-        if self.mappings.of_skb(&self.dma, &skb, &info).is_err() {
+        let wire = on_wire(&info);
+        let sent = self.put(skb, &info, wire, TxSkb::time_stamp);
+        if let Err(skb) = sent {
             self.counters.tx_queued.drop_map.add(1);
             return Err((skb, DropReason::NoMem));
         }
-        let wire = on_wire(&info);
-        skb.time_stamp();
-        self.put(Sent::Skb(skb), &info, wire);
         cx.sent(wire.bytes);
         Ok(())
     }
 
-    /// Writes the descriptors of what was mapped and passes their slots on. There is room for all.
-    fn put(&mut self, what: Sent, info: &TxInfo, wire: OnWire) {
-        let parts = core::mem::take(&mut self.mappings.len);
-        let mut end = Some((what, wire));
-        for i in 0..parts {
-            let Some(mapping) = self.mappings.maps.get_mut(i).and_then(Option::take) else {
-                continue;
-            };
-            let eop = i + 1 == parts;
-            self.write_desc(&mapping, info, i == 0, eop);
-            let slot = Slot {
-                mapping,
-                end: if eop { end.take() } else { None },
-            };
-            // Room was checked, so this cannot fail; if it did, dropping the slot's packet and
-            // keeping its mapping harms nobody's memory.
-            let _ = self.slots.push(slot);
-            self.tail = self.tail.add(1);
+    /// Maps a packet and puts it on the ring; `last` is done right before the device can see it.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back if it cannot be mapped, or has parts that the device does not take.
+    #[inline]
+    fn put<P: Outgoing>(
+        &mut self,
+        packet: P,
+        info: &TxInfo,
+        wire: OnWire,
+        last: impl FnOnce(&P),
+    ) -> Result<(), P> {
+        let mapped = self.slots.map(packet)?;
+        if !device_takes(mapped.parts()) {
+            return Err(mapped.unmap());
         }
-    }
-
-    fn write_desc(&self, mapping: &Mapping, info: &TxInfo, sop: bool, eop: bool) {
-        let at = self.tail.slot(self.log2) * WORDS_PER_DESC;
-        let (w1, w2) = if sop { describe(info) } else { (T1(0), T2(0)) };
-        let w1 = w1
-            .with_len(mapping.len().into())
-            .with_sop(sop.into())
-            .with_eop(eop.into());
-        self.desc.write(at, mapping.addr());
-        self.desc.write(at + 1, w1.0);
-        self.desc.write(at + 2, w2.0);
-        self.desc.write(at + 3, 0);
+        let before = self.desc.tail;
+        self.desc.write(mapped.parts(), info);
+        last(mapped.packet());
+        mapped.commit(wire).inspect_err(|_| self.desc.tail = before)
     }
 
     fn stop_if_full(&mut self, cx: &XmitContext<'_>) {
@@ -397,12 +350,12 @@ impl Ring<'_> {
     }
 
     fn ring_doorbell(&mut self) {
-        if self.rung != self.tail {
-            self.probe.set_rung(self.tail);
+        if self.rung != self.desc.tail {
+            self.probe.set_rung(self.desc.tail);
             // The register write is ordered after the descriptors.
             self.mmio
-                .write(queue_reg(self.queue, regs::TX_TAIL), self.tail.raw());
-            self.rung = self.tail;
+                .write(queue_reg(self.queue, regs::TX_TAIL), self.desc.tail.raw());
+            self.rung = self.desc.tail;
             self.counters.tx_queued.doorbells.add(1);
         }
     }
@@ -442,36 +395,27 @@ impl<'bound> Cleaner<'bound> {
         let mut sums = Sums::default();
         // What the stack is to hear of: it does not know of frames.
         let (mut packets, mut bytes) = (0, 0_u64);
-        let mut head = self.head;
         let mut frames = cx.rx().map(FrameBulk::new);
-        for _ in 0..done {
-            if frames.is_none() && self.slots.peek().is_some_and(Slot::ends_frame) {
-                break;
-            }
-            let Some(slot) = self.slots.pop() else {
-                break;
-            };
-            head = head.add(1);
-            self.dma.unmap(slot.mapping);
-            let Some((what, was)) = slot.end else {
-                continue;
-            };
+        let may = frames.is_some();
+        let may = |packet: &Packet| may || matches!(packet, Packet::Skb(_));
+        let gone = self.slots.finish_while(done.into(), may, |packet, was| {
             sums.add(was);
-            match what {
-                Sent::Skb(skb) => {
+            match packet {
+                Packet::Skb(skb) => {
                     packets += 1;
                     bytes += u64::from(was.bytes);
                     skb.consume(cx);
                 }
-                Sent::Frame(frame) => {
+                Packet::Frame(frame) => {
                     if let Some(frames) = &mut frames {
                         frame.consume(frames);
                     }
                 }
             }
-        }
+        });
         drop(frames);
-        self.gone_to(head, &sums);
+        // No more than `done`.
+        self.gone_to(self.head.add(gone as u16), &sums);
         self.wake(cx, packets, bytes);
     }
 
@@ -504,29 +448,20 @@ impl Drop for Cleaner<'_> {
         // The device has been stopped, and has written how far it came.
         let done = self.probe.progress(self.head).done().unwrap_or(0);
         let (mut sums, mut dropped) = (Sums::default(), 0);
-        let mut taken = 0;
-        while let Some(slot) = self.slots.pop() {
-            self.dma.unmap(slot.mapping);
-            taken += 1;
-            let sent = taken <= u32::from(done);
-            match slot.end {
-                Some((what, was)) if sent => {
-                    sums.add(was);
-                    if let Sent::Skb(skb) = what {
-                        skb.consume_stopped();
-                    }
-                }
-                // A frame goes back to where it came from when it is dropped.
-                Some((what, _)) => {
-                    dropped += 1;
-                    if let Sent::Skb(skb) = what {
-                        skb.drop_with(DropReason::NotReady);
-                    }
-                }
-                None => {}
+        self.slots.finish(done.into(), |packet, was| {
+            sums.add(was);
+            if let Packet::Skb(skb) = packet {
+                skb.consume_stopped();
             }
-        }
+        });
         self.gone_to(self.head.add(done), &sums);
+        self.slots.finish(u32::MAX, |packet, _| {
+            dropped += 1;
+            // A frame goes back to where it came from when it is dropped.
+            if let Packet::Skb(skb) = packet {
+                skb.drop_with(DropReason::NotReady);
+            }
+        });
         self.counters.tx_done.drop_down.add(dropped);
     }
 }

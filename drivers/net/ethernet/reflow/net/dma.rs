@@ -4,12 +4,9 @@
 //!
 //! [`Words`] and [`Bytes`] are coherent allocations that CPU and device share all their life; they
 //! are only ever read and written as scalars or copied out, never borrowed as Rust slices, because
-//! the device may write at any time. [`Mapping`] is a streaming mapping of a packet to send.
+//! the device may write at any time. Packets to send are mapped in [`super::tx_slots`].
 
-use super::{
-    bindings,
-    skbuff::TxSkb, //
-};
+use super::bindings;
 use kernel::{
     device::{
         self,
@@ -22,107 +19,32 @@ use kernel::{
         DmaMask, //
     },
     pci,
-    prelude::*,
-    sync::aref::ARef, //
+    prelude::*, //
 };
 
-/// The bus device on whose behalf memory is mapped.
-pub(crate) struct DmaDevice(ARef<device::Device>);
+/// The bus device on whose behalf memory is mapped, bound to its driver for `'bound`.
+#[derive(Clone, Copy)]
+pub(crate) struct DmaDevice<'bound>(&'bound device::Device<Bound>);
 
-impl DmaDevice {
+impl<'bound> DmaDevice<'bound> {
     /// Prepares a PCI device that can reach all 64-bit addresses. To be called first in `probe`.
     ///
     /// # Errors
     ///
     /// What setting the DMA mask says.
-    pub(crate) fn new(pdev: &pci::Device<Core<'_>>) -> Result<Self> {
+    pub(crate) fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         // SAFETY: `Core` means that a bus callback is running; nothing was allocated or mapped on
         // behalf of the device before, as that takes an object of this type or comes after it.
         unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<64>())? };
-        let dev: &device::Device = pdev.as_ref();
-        Ok(Self(dev.into()))
+        let pdev: &'bound pci::Device<Bound> = pdev;
+        Ok(Self(pdev.as_ref()))
     }
 
     pub(super) fn as_raw(&self) -> *mut bindings::device {
         // CAST: `device::Device` is a transparent wrapper of `struct device`.
-        core::ptr::from_ref::<device::Device>(&self.0)
+        core::ptr::from_ref::<device::Device<Bound>>(self.0)
             .cast_mut()
             .cast()
-    }
-
-    /// Maps the linear part of a packet.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`] when the mapping fails.
-    pub(crate) fn map_head(&self, skb: &TxSkb, len: u32) -> Result<Mapping> {
-        // SAFETY: The device is valid by `ARef`, the packet by its type.
-        let addr = unsafe { bindings::skb_map_head(self.as_raw(), skb.as_raw()) };
-        self.checked(addr, len, false)
-    }
-
-    /// Maps fragment `i` of a packet.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`] when the mapping fails or there is no such fragment.
-    pub(crate) fn map_frag(&self, skb: &TxSkb, i: u16) -> Result<Mapping> {
-        let (mut len, mut foreign) = (0, false);
-        // SAFETY: As in `map_head`; the helper checks `i`.
-        let addr = unsafe {
-            bindings::skb_map_frag(
-                self.as_raw(),
-                skb.as_raw(),
-                i.into(),
-                &mut len,
-                &mut foreign,
-            )
-        };
-        self.checked(addr, len, foreign)
-    }
-
-    pub(super) fn checked(
-        &self,
-        addr: bindings::dma_addr_t,
-        len: u32,
-        foreign: bool,
-    ) -> Result<Mapping> {
-        // SAFETY: The device is valid by `ARef`.
-        if unsafe { bindings::dma_mapping_error(self.as_raw(), addr) } != 0 {
-            return Err(ENOMEM);
-        }
-        Ok(Mapping { addr, len, foreign })
-    }
-
-    /// Ends a mapping that this device made.
-    pub(crate) fn unmap(&self, mapping: Mapping) {
-        if mapping.foreign {
-            return;
-        }
-        // SAFETY: A `Mapping` comes from `checked` only and is given up here, so it is live and is
-        // ended once. A driver has one DMA device.
-        unsafe { bindings::dma_unmap_tx(self.as_raw(), mapping.addr, mapping.len) };
-    }
-}
-
-/// A live streaming mapping towards the device. It is to be given to [`DmaDevice::unmap`].
-#[must_use]
-pub(crate) struct Mapping {
-    addr: bindings::dma_addr_t,
-    len: u32,
-    /// Whoever lent the memory to the stack has mapped it, and ends that.
-    foreign: bool,
-}
-
-impl Mapping {
-    /// Bus address of the first byte.
-    pub(crate) fn addr(&self) -> u64 {
-        self.addr
-    }
-
-    /// Bytes mapped.
-    pub(crate) fn len(&self) -> u32 {
-        self.len
     }
 }
 

@@ -81,6 +81,18 @@ struct rnet_tx_info {
 };
 
 /**
+ * struct rnet_tx_part - a part of a packet to send, as the device finds it
+ * @addr: bus address
+ * @len: bytes
+ * @foreign: whoever gave the memory to the stack has it mapped, and ends that
+ */
+struct rnet_tx_part {
+	dma_addr_t addr;
+	u32 len;
+	u32 foreign;
+};
+
+/**
  * enum rnet_rx_flags - what is known of a received packet
  * @RNET_RX_HASH: the hash is valid and covers addresses
  * @RNET_RX_HASH_L4: the hash covers ports, too

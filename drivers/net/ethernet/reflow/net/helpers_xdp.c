@@ -108,69 +108,89 @@ u32 reflow_rust_helper_xdp_frame_shape(const struct xdp_frame *frame, u32 *len)
 	return 1 + xdp_get_shared_info_from_frame(frame)->nr_frags;
 }
 
-static const skb_frag_t *rnet_xdp_frag(const struct xdp_frame *frame, u32 i)
+/* The fragments of a frame, whose number goes to @n. */
+static const skb_frag_t *rnet_xdp_frags(const struct xdp_frame *frame, u32 *n)
 {
 	const struct skb_shared_info *shinfo;
 
-	if (!xdp_frame_has_frags(frame))
+	*n = 0;
+	if (likely(!xdp_frame_has_frags(frame)))
 		return NULL;
 	shinfo = xdp_get_shared_info_from_frame(frame);
-	return i - 1 < shinfo->nr_frags ? &shinfo->frags[i - 1] : NULL;
-}
-
-/* Maps piece @i of a frame, whose length goes to @len. */
-dma_addr_t reflow_rust_helper_xdp_frame_map(struct device *dev,
-					    const struct xdp_frame *frame,
-					    u32 i, u32 *len)
-{
-	const skb_frag_t *frag;
-
-	if (i == 0) {
-		*len = frame->len;
-		return dma_map_single(dev, frame->data, *len, DMA_TO_DEVICE);
-	}
-	frag = rnet_xdp_frag(frame, i);
-	if (unlikely(!frag))
-		return DMA_MAPPING_ERROR;
-	*len = skb_frag_size(frag);
-	return skb_frag_dma_map(dev, frag, 0, *len, DMA_TO_DEVICE);
+	*n = shinfo->nr_frags;
+	return shinfo->frags;
 }
 
 /*
- * Makes piece @i of a frame ready for the device that it was received by: the
- * pool has its pages mapped both ways. Refuses memory of any other origin.
+ * Maps all parts of a frame. Returns how many it has, or a negative errno when
+ * there are more than @room or a mapping fails; none is mapped then.
  */
-dma_addr_t reflow_rust_helper_xdp_frame_lend(struct device *dev,
-					     const struct xdp_frame *frame,
-					     u32 i, u32 *len)
+int reflow_rust_helper_xdp_frame_map(struct device *dev,
+				     const struct xdp_frame *frame,
+				     struct rnet_tx_part *parts, u32 room)
 {
-	const struct page_pool *pool;
-	const skb_frag_t *frag;
-	netmem_ref netmem;
-	dma_addr_t addr;
-	u32 offset;
+	const skb_frag_t *frags;
+	u32 nr, i;
 
-	if (unlikely(frame->mem_type != MEM_TYPE_PAGE_POOL))
-		return DMA_MAPPING_ERROR;
-	if (i == 0) {
-		netmem = page_to_netmem(virt_to_page(frame->data));
-		offset = offset_in_page(frame->data);
-		*len = frame->len;
-	} else {
-		frag = rnet_xdp_frag(frame, i);
-		if (unlikely(!frag))
-			return DMA_MAPPING_ERROR;
-		netmem = skb_frag_netmem(frag);
-		offset = skb_frag_off(frag);
-		*len = skb_frag_size(frag);
+	frags = rnet_xdp_frags(frame, &nr);
+	if (unlikely(1 + nr > room))
+		return -ENOSPC;
+	if (!rnet_map_linear(dev, &parts[0], frame->data, frame->len))
+		return -ENOMEM;
+	for (i = 0; i < nr; i++) {
+		if (!rnet_map_frag(dev, &parts[1 + i], &frags[i])) {
+			rnet_unmap_parts(dev, parts, 1 + i);
+			return -ENOMEM;
+		}
 	}
-	pool = netmem_get_pp(netmem);
-	if (unlikely(!pool || pool->p.dev != dev || pool->p.order ||
-		     pool->p.dma_dir != DMA_BIDIRECTIONAL || !pool->dma_map))
-		return DMA_MAPPING_ERROR;
-	addr = page_pool_get_dma_addr_netmem(netmem) + offset;
-	dma_sync_single_for_device(dev, addr, *len, DMA_BIDIRECTIONAL);
-	return addr;
+	return 1 + nr;
+}
+
+/* A part of a page of a pool that has single pages mapped both ways for @dev. */
+static bool rnet_lend(struct device *dev, struct rnet_tx_part *part,
+		      netmem_ref netmem, u32 off, u32 len)
+{
+	const struct page_pool *pool = netmem_get_pp(netmem);
+
+	if (unlikely(netmem_is_net_iov(netmem) || !pool || pool->p.dev != dev ||
+		     pool->p.order || !pool->dma_map ||
+		     pool->p.dma_dir != DMA_BIDIRECTIONAL))
+		return false;
+	part->addr = page_pool_get_dma_addr_netmem(netmem) + off;
+	part->len = len;
+	part->foreign = true;
+	dma_sync_single_for_device(dev, part->addr, len, DMA_BIDIRECTIONAL);
+	return true;
+}
+
+/*
+ * As xdp_frame_map() for a frame that lies in pages of pools, which have them
+ * mapped both ways. Refuses memory of any other origin.
+ */
+int reflow_rust_helper_xdp_frame_lend(struct device *dev,
+				      const struct xdp_frame *frame,
+				      struct rnet_tx_part *parts, u32 room)
+{
+	const skb_frag_t *frags;
+	u32 nr, i;
+
+	frags = rnet_xdp_frags(frame, &nr);
+	if (unlikely(frame->mem_type != MEM_TYPE_PAGE_POOL))
+		return -EINVAL;
+	if (unlikely(1 + nr > room))
+		return -ENOSPC;
+	if (!rnet_lend(dev, &parts[0],
+		       page_to_netmem(virt_to_page(frame->data)),
+		       offset_in_page(frame->data), frame->len))
+		return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		const skb_frag_t *frag = &frags[i];
+
+		if (!rnet_lend(dev, &parts[1 + i], skb_frag_netmem(frag),
+			       skb_frag_off(frag), skb_frag_size(frag)))
+			return -EINVAL;
+	}
+	return 1 + nr;
 }
 
 void reflow_rust_helper_xdp_frame_done(struct xdp_frame *frame,
@@ -196,7 +216,7 @@ bool reflow_rust_helper_xdp_prog_has_frags(const struct bpf_prog *prog)
 /*
  * Locks a transmit queue for frames; which one depends on the CPU if @any.
  * Returns NULL while the driver has the queue stopped: it has no room, or is
- * going away.
+ * going away. A device that has no such queue has it stopped, too.
  */
 struct netdev_queue *reflow_rust_helper_xdp_lock_txq(struct net_device *dev,
 						     u32 *queue, bool any)
@@ -206,6 +226,8 @@ struct netdev_queue *reflow_rust_helper_xdp_lock_txq(struct net_device *dev,
 
 	if (any)
 		*queue = cpu % READ_ONCE(dev->real_num_tx_queues);
+	if (unlikely(*queue >= dev->num_tx_queues))
+		return NULL;
 	txq = netdev_get_tx_queue(dev, *queue);
 	__netif_tx_lock(txq, cpu);
 	if (unlikely(netif_xmit_frozen_or_drv_stopped(txq))) {

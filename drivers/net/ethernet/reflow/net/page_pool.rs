@@ -81,7 +81,7 @@ impl PagePool {
     ///
     /// [`ENOMEM`], or what `page_pool_create` says.
     pub(crate) fn new(
-        dev: &DmaDevice,
+        dev: &DmaDevice<'_>,
         netdev: &super::Device,
         queue: u16,
         contents: Contents,

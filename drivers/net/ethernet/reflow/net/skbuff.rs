@@ -212,7 +212,7 @@ impl Heads {
     /// # Errors
     ///
     /// [`ENOMEM`].
-    pub(crate) fn new(dev: &DmaDevice, netdev: &Device, queue: u16) -> Result<Self> {
+    pub(crate) fn new(dev: &DmaDevice<'_>, netdev: &Device, queue: u16) -> Result<Self> {
         // INVARIANT: There is no page.
         Ok(Self {
             pool: PagePool::new(dev, netdev, queue, Contents::Heads, HEAD_PAGES)?,

@@ -22,32 +22,42 @@ use kernel::{
     }, //
 };
 
+/// Ends values that are left when both sides are gone, and whatever else the sides have in common.
+pub(crate) trait Keeper<T> {
+    /// Ends a value.
+    fn discard(&self, value: T);
+}
+
 /// # Invariants
 ///
 /// * The length of `slots` is `mask + 1`, a power of two.
 /// * Slots from `head` up to `tail` (free-running, masked) are initialised; the consumer owns
 ///   those, the producer owns the others. Only the consumer moves `head`, only the producer `tail`.
-struct Shared<T> {
+struct Shared<T, K: Keeper<T>> {
     slots: KVVec<UnsafeCell<MaybeUninit<T>>>,
     mask: u32,
     head: Atomic<u32>,
     tail: Atomic<u32>,
+    keeper: K,
 }
 
 // SAFETY: A slot has one owner at a time, and changes hands by a release store of an index that the
-// other side loads with acquire.
-unsafe impl<T: Send> Send for Shared<T> {}
-// SAFETY: As above.
-unsafe impl<T: Send> Sync for Shared<T> {}
+// other side loads with acquire. The keeper may be sent.
+unsafe impl<T: Send, K: Keeper<T> + Send> Send for Shared<T, K> {}
+// SAFETY: Of the slots each is touched by its owner alone, which both sides tell from the indices;
+// the keeper may be shared.
+unsafe impl<T: Send, K: Keeper<T> + Sync> Sync for Shared<T, K> {}
 
-impl<T> Drop for Shared<T> {
+impl<T, K: Keeper<T>> Drop for Shared<T, K> {
     fn drop(&mut self) {
         let tail = self.tail.load(Relaxed);
         let mut head = self.head.load(Relaxed);
         while head != tail {
             if let Some(slot) = self.slots.get_mut((head & self.mask) as usize) {
-                // SAFETY: The slot is initialised by the type invariant; both sides are gone.
-                unsafe { slot.get_mut().assume_init_drop() };
+                // SAFETY: The slot is initialised by the type invariant; both sides are gone, so it
+                // is not read again.
+                let value = unsafe { slot.get_mut().assume_init_read() };
+                self.keeper.discard(value);
             }
             head = head.wrapping_add(1);
         }
@@ -55,13 +65,13 @@ impl<T> Drop for Shared<T> {
 }
 
 /// The side that puts things in.
-pub(crate) struct Producer<T> {
-    shared: Arc<Shared<T>>,
+pub(crate) struct Producer<T, K: Keeper<T>> {
+    shared: Arc<Shared<T, K>>,
 }
 
 /// The side that takes things out.
-pub(crate) struct Consumer<T> {
-    shared: Arc<Shared<T>>,
+pub(crate) struct Consumer<T, K: Keeper<T>> {
+    shared: Arc<Shared<T, K>>,
 }
 
 /// Makes a queue of `2^log2` places. May sleep.
@@ -69,7 +79,10 @@ pub(crate) struct Consumer<T> {
 /// # Errors
 ///
 /// [`ENOMEM`].
-pub(crate) fn channel<T>(log2: u32) -> Result<(Producer<T>, Consumer<T>)> {
+pub(crate) fn channel<T, K: Keeper<T>>(
+    log2: u32,
+    keeper: K,
+) -> Result<(Producer<T, K>, Consumer<T, K>)> {
     let len = 1_usize.checked_shl(log2).ok_or(EINVAL)?;
     let mut slots = KVVec::with_capacity(len, GFP_KERNEL)?;
     for _ in 0..len {
@@ -82,6 +95,7 @@ pub(crate) fn channel<T>(log2: u32) -> Result<(Producer<T>, Consumer<T>)> {
             mask: u32::try_from(len - 1)?,
             head: Atomic::new(0),
             tail: Atomic::new(0),
+            keeper,
         },
         GFP_KERNEL,
     )?;
@@ -91,7 +105,13 @@ pub(crate) fn channel<T>(log2: u32) -> Result<(Producer<T>, Consumer<T>)> {
     Ok((producer, Consumer { shared }))
 }
 
-impl<T> Producer<T> {
+impl<T, K: Keeper<T>> Producer<T, K> {
+    /// What both sides have in common.
+    #[inline]
+    pub(crate) fn keeper(&self) -> &K {
+        &self.shared.keeper
+    }
+
     /// Free places; the consumer may add to them at any time.
     #[inline]
     pub(crate) fn free(&self) -> u32 {
@@ -100,31 +120,27 @@ impl<T> Producer<T> {
         (s.mask + 1).wrapping_sub(used)
     }
 
-    /// Puts `value` in.
-    ///
-    /// # Errors
-    ///
-    /// Gives `value` back when the queue is full.
+    /// Puts values in, as far as there is room. The consumer sees all of them at once.
     #[inline]
-    pub(crate) fn push(&mut self, value: T) -> Result<(), T> {
-        if self.free() == 0 {
-            return Err(value);
-        }
+    pub(crate) fn push_all(&mut self, values: impl Iterator<Item = T>) {
+        let free = self.free() as usize;
         let s = &*self.shared;
-        let tail = s.tail.load(Relaxed);
-        let Some(slot) = s.slots.get((tail & s.mask) as usize) else {
-            return Err(value);
-        };
-        // SAFETY: The slot is not between head and tail, so it is the producer's, which `&mut self`
-        // is.
-        unsafe { (*slot.get()).write(value) };
-        // INVARIANT: The slot is initialised and passes to the consumer.
-        s.tail.store(tail.wrapping_add(1), Release);
-        Ok(())
+        let mut tail = s.tail.load(Relaxed);
+        for value in values.take(free) {
+            let Some(slot) = s.slots.get((tail & s.mask) as usize) else {
+                break;
+            };
+            // SAFETY: The slot is not between head and tail, as there are no more values than free
+            // places, so it is the producer's, which `&mut self` is.
+            unsafe { (*slot.get()).write(value) };
+            tail = tail.wrapping_add(1);
+        }
+        // INVARIANT: The slots are initialised and pass to the consumer.
+        s.tail.store(tail, Release);
     }
 }
 
-impl<T> Consumer<T> {
+impl<T, K: Keeper<T>> Consumer<T, K> {
     /// Places in use; the producer may add to them at any time.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
@@ -138,34 +154,38 @@ impl<T> Consumer<T> {
         (self.shared.mask + 1).wrapping_sub(self.len())
     }
 
-    /// The oldest value.
+    /// Takes the oldest values out and gives them to `f`: `most` at most, and none from the first
+    /// that `may` refuses on. Says how many. The producer gets all of the places back at once.
     #[inline]
-    pub(crate) fn peek(&self) -> Option<&T> {
-        if self.len() == 0 {
-            return None;
-        }
+    pub(crate) fn pop_while(
+        &mut self,
+        most: u32,
+        mut may: impl FnMut(&T) -> bool,
+        mut f: impl FnMut(&K, T),
+    ) -> u32 {
+        let most = most.min(self.len());
+        let mut count = 0;
         let s = &*self.shared;
-        let head = s.head.load(Relaxed);
-        let slot = s.slots.get((head & s.mask) as usize)?;
-        // SAFETY: The slot is between head and tail, so it is initialised and the consumer's, and
-        // is not taken out while `self` is borrowed.
-        Some(unsafe { (*slot.get()).assume_init_ref() })
-    }
-
-    /// Takes the oldest value out.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        if self.len() == 0 {
-            return None;
+        let mut head = s.head.load(Relaxed);
+        while count < most {
+            let Some(slot) = s.slots.get((head & s.mask) as usize) else {
+                break;
+            };
+            // SAFETY: The slot is between head and tail, so it is initialised and the consumer's,
+            // which `&mut self` is.
+            let slot = unsafe { &*slot.get() };
+            // SAFETY: Initialised, as said, and not taken out while it is borrowed.
+            if !may(unsafe { slot.assume_init_ref() }) {
+                break;
+            }
+            // SAFETY: Initialised, as said. It is not read again before the producer writes it.
+            let value = unsafe { slot.assume_init_read() };
+            head = head.wrapping_add(1);
+            count += 1;
+            f(&s.keeper, value);
         }
-        let s = &*self.shared;
-        let head = s.head.load(Relaxed);
-        let slot = s.slots.get((head & s.mask) as usize)?;
-        // SAFETY: The slot is between head and tail, so it is initialised and the consumer's, which
-        // `&mut self` is. It is not read again before the producer writes it.
-        let value = unsafe { (*slot.get()).assume_init_read() };
-        // INVARIANT: The slot passes to the producer.
-        s.head.store(head.wrapping_add(1), Release);
-        Some(value)
+        // INVARIANT: The slots pass to the producer.
+        s.head.store(head, Release);
+        count
     }
 }

@@ -57,7 +57,8 @@ pub(crate) use attach::{
 };
 pub(crate) use frame::{
     Frame,
-    FrameBulk, //
+    FrameBulk,
+    OwnFrame, //
 };
 
 /// Room that every packet has in front: what programs may rely on, and what describes a packet that
@@ -267,13 +268,13 @@ impl<'p> Buff<'p> {
     }
 
     /// The packet as something that can outlive the poll.
-    fn into_frame(mut self) -> Option<Frame> {
+    fn into_frame(mut self) -> Option<OwnFrame> {
         // SAFETY: `raw` describes a packet by the type invariant. If the room in front suffices,
         // the frame lies there and takes the pages over.
         let frame = NonNull::new(unsafe { bindings::xdp_to_frame(&mut self.raw.xdp) })?;
         let _ = ManuallyDrop::new(self);
-        // SAFETY: The frame owns the pages.
-        Some(unsafe { Frame::from_raw(frame) })
+        // SAFETY: The frame owns the pages, which are those of this packet.
+        Some(unsafe { OwnFrame::new(Frame::from_raw(frame)) })
     }
 }
 
@@ -291,7 +292,7 @@ pub(crate) enum Verdict<'p> {
     /// It is for the stack.
     Pass(Buff<'p>),
     /// It is to be sent back where it came from.
-    Tx(Frame),
+    Tx(OwnFrame),
     /// It is on its way to another device, CPU or socket, for good at the end of the poll.
     Redirected,
     /// It was dropped, as the program said.

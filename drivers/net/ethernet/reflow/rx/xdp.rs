@@ -58,9 +58,9 @@ use crate::{
             self,
             rss_type,
             Buff,
-            Frame,
             Hints,
             Holder,
+            OwnFrame,
             Program,
             Transmit as _,
             Verdict, //
@@ -104,7 +104,7 @@ pub(crate) struct Receiver<'bound> {
     /// Where packets are sent back.
     tx: Option<Arc<TxCell<tx::Ring<'bound>>>>,
     /// Packets to send back; never grows.
-    back: KVec<Frame>,
+    back: KVec<OwnFrame>,
     /// The rest of a packet whose beginning was dropped comes next.
     skip: bool,
     queue: u16,

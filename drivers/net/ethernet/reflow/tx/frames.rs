@@ -6,17 +6,14 @@
 use super::{
     OnWire,
     Ring,
-    Sent,
     STOP_BELOW, //
 };
 use crate::net::{
-    dma::{
-        DmaDevice,
-        Mapping, //
-    },
     skbuff::TxInfo,
+    tx_slots::Outgoing,
     xdp::{
         Frame,
+        OwnFrame,
         Transmit, //
     }, //
 };
@@ -28,43 +25,25 @@ impl Ring<'_> {
     /// # Errors
     ///
     /// Gives the frame back when there is no room.
-    pub(crate) fn send_back(&mut self, frame: Frame) -> Result<(), Frame> {
-        self.put_frame(frame, DmaDevice::lend_part)
+    pub(crate) fn send_back(&mut self, frame: OwnFrame) -> Result<(), OwnFrame> {
+        let shape = frame.shape();
+        self.put_frame(frame, shape)
     }
 
-    fn put_frame(
-        &mut self,
-        frame: Frame,
-        map: fn(&DmaDevice, &Frame, u32) -> Result<Mapping>,
-    ) -> Result<(), Frame> {
-        let (parts, len) = frame.shape();
+    fn put_frame<P: Outgoing>(&mut self, frame: P, (parts, len): (u32, u32)) -> Result<(), P> {
         // The stack is told to stop before the ring is full. That it need not be told here, its
         // last places are left alone.
-        if self.slots.free() < parts + STOP_BELOW {
+        if self.slots.free() < parts.saturating_add(STOP_BELOW) {
             return Err(frame);
         }
-        let Ok(count) = u16::try_from(parts) else {
-            return Err(frame);
-        };
-        let dma = &*self.dma;
-        let mapped = self
-            .mappings
-            .fill(dma, count, |i| map(dma, &frame, i.into()));
-        if mapped.is_err() {
-            return Err(frame);
-        }
-        let wire = OnWire {
-            frames: 1,
-            bytes: len,
-        };
-        self.put(Sent::Frame(frame), &TxInfo::default(), wire);
-        Ok(())
+        self.put(frame, &TxInfo::default(), OnWire::whole(len), |_| ())
     }
 }
 
 impl Transmit for Ring<'_> {
     fn xmit_frame(&mut self, frame: Frame) -> Result<(), Frame> {
-        let put = self.put_frame(frame, DmaDevice::map_part);
+        let shape = frame.shape();
+        let put = self.put_frame(frame, shape);
         let count = &self.counters.tx_queued;
         match put {
             Ok(()) => count.xdp_xmit.add(1),

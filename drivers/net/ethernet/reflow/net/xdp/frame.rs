@@ -4,10 +4,6 @@
 
 use super::super::{
     bindings,
-    dma::{
-        DmaDevice,
-        Mapping, //
-    },
     napi::RxContext, //
 };
 use core::{
@@ -18,7 +14,6 @@ use core::{
     },
     ptr::NonNull, //
 };
-use kernel::prelude::*;
 
 /// A packet to send that is not a socket buffer.
 ///
@@ -37,6 +32,10 @@ impl Frame {
     pub(super) unsafe fn from_raw(frame: NonNull<bindings::xdp_frame>) -> Self {
         // INVARIANT: By the safety requirement.
         Self(frame)
+    }
+
+    pub(in crate::net) fn as_raw(&self) -> *const bindings::xdp_frame {
+        self.0.as_ptr()
     }
 
     /// Gives the frame up without freeing it.
@@ -68,31 +67,38 @@ impl Drop for Frame {
     }
 }
 
-impl DmaDevice {
-    /// Maps piece `i` of a frame whose memory may be anyone's.
+/// A packet to send back that was received in pages of pools of this layer, which are mapped for
+/// both directions.
+///
+/// # Invariants
+///
+/// All memory of the frame is in such pages.
+pub(crate) struct OwnFrame(Frame);
+
+impl OwnFrame {
+    /// # Safety
     ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`] when the mapping fails, [`EINVAL`] if there is no such piece.
-    pub(crate) fn map_part(&self, frame: &Frame, i: u32) -> Result<Mapping> {
-        let mut len = 0;
-        // SAFETY: Device and frame are valid; the helper checks `i`.
-        let addr = unsafe { bindings::xdp_frame_map(self.as_raw(), frame.0.as_ptr(), i, &mut len) };
-        self.checked(addr, len, false)
+    /// `frame` is what became of a [`super::Buff`].
+    pub(super) unsafe fn new(frame: Frame) -> Self {
+        // INVARIANT: A packet of this layer is in such pages; programs can make it shorter or
+        // longer, but only within them.
+        Self(frame)
     }
 
-    /// Prepares piece `i` of a frame that was received by this very device, in pages that stay
-    /// mapped for both directions.
-    ///
-    /// # Errors
-    ///
-    /// [`EINVAL`] if there is no such piece, or if it is no memory of this device's.
-    pub(crate) fn lend_part(&self, frame: &Frame, i: u32) -> Result<Mapping> {
-        let mut len = 0;
-        // SAFETY: Device and frame are valid; the helper checks `i`, and where the memory is from.
-        let addr =
-            unsafe { bindings::xdp_frame_lend(self.as_raw(), frame.0.as_ptr(), i, &mut len) };
-        self.checked(addr, len, true)
+    pub(in crate::net) fn as_raw(&self) -> *const bindings::xdp_frame {
+        self.0.as_raw()
+    }
+
+    /// The frame, as one of anyone's.
+    #[inline]
+    pub(crate) fn into_frame(self) -> Frame {
+        self.0
+    }
+
+    /// As [`Frame::shape`].
+    #[inline]
+    pub(crate) fn shape(&self) -> (u32, u32) {
+        self.0.shape()
     }
 }
 

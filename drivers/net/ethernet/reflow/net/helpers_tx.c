@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * C side of what is sent: packets, their mappings, queues of the core. Part of
+ * helpers.c, which includes it.
+ */
+
+/* Tells BQL of a packet put on the ring. */
+void reflow_rust_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
+{
+	__netdev_tx_sent_queue(txq, bytes, netdev_xmit_more());
+}
+
+/* Whether no packet follows that the doorbell could wait for. */
+bool reflow_rust_helper_txq_doorbell_due(const struct netdev_queue *txq)
+{
+	return !netdev_xmit_more() || netif_tx_queue_stopped(txq);
+}
+
+void reflow_rust_helper_netdev_tx_completed_queue(struct netdev_queue *txq,
+						  u32 packets, u32 bytes)
+{
+	netdev_tx_completed_queue(txq, packets, bytes);
+}
+
+void reflow_rust_helper_netif_tx_stop_queue(struct netdev_queue *txq)
+{
+	netif_tx_stop_queue(txq);
+}
+
+void reflow_rust_helper_netif_tx_start_queue(struct netdev_queue *txq)
+{
+	netif_tx_start_queue(txq);
+}
+
+bool reflow_rust_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
+{
+	return netif_tx_queue_stopped(txq);
+}
+
+u16 reflow_rust_helper_skb_get_queue_mapping(const struct sk_buff *skb)
+{
+	return skb_get_queue_mapping(skb);
+}
+
+static void rnet_tx_gso(const struct sk_buff *skb, struct rnet_tx_info *info)
+{
+	unsigned int type = skb_shinfo(skb)->gso_type;
+
+	if (type & SKB_GSO_UDP_L4) {
+		info->gso = RNET_TX_GSO_UDP;
+		info->hdr_len = skb_transport_offset(skb) + sizeof(struct udphdr);
+	} else {
+		info->gso = type & SKB_GSO_TCP_FIXEDID ?
+			    RNET_TX_GSO_TCP_FIXED_ID : RNET_TX_GSO_TCP;
+		info->hdr_len = skb_tcp_all_headers(skb);
+	}
+	info->l3_off = skb_network_offset(skb);
+	info->l4_off = skb_transport_offset(skb);
+}
+
+void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
+				    struct rnet_tx_info *info)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+
+	info->len = skb->len;
+	info->head_len = skb_headlen(skb);
+	info->nr_frags = shinfo->nr_frags;
+	info->gso_size = shinfo->gso_size;
+	info->gso_segs = shinfo->gso_segs;
+	if (info->gso_size)
+		rnet_tx_gso(skb, info);
+	info->csum = skb->ip_summed == CHECKSUM_PARTIAL;
+	if (info->csum) {
+		info->csum_start = skb_checksum_start_offset(skb);
+		info->csum_off = info->csum_start + skb->csum_offset;
+	}
+	info->vlan = skb_vlan_tag_present(skb);
+	if (info->vlan)
+		info->vlan_tci = skb_vlan_tag_get(skb);
+}
+
+void reflow_rust_helper_dev_consume_skb_any(struct sk_buff *skb)
+{
+	dev_consume_skb_any(skb);
+}
+
+void reflow_rust_helper_skb_tx_timestamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+
+int reflow_rust_helper_skb_linearize(struct sk_buff *skb)
+{
+	return skb_linearize(skb);
+}
+
+netdev_features_t reflow_rust_helper_vlan_features_check(struct sk_buff *skb,
+							 netdev_features_t features)
+{
+	return vlan_features_check(skb, features);
+}
+
+void reflow_rust_helper_tx_unmap(struct device *dev,
+				 const struct rnet_tx_part *part)
+{
+	if (!part->foreign)
+		dma_unmap_page(dev, part->addr, part->len, DMA_TO_DEVICE);
+}
+
+static void rnet_unmap_parts(struct device *dev,
+			     const struct rnet_tx_part *parts, u32 n)
+{
+	while (n)
+		reflow_rust_helper_tx_unmap(dev, &parts[--n]);
+}
+
+static bool rnet_map_linear(struct device *dev, struct rnet_tx_part *part,
+			    void *data, u32 len)
+{
+	part->addr = dma_map_single(dev, data, len, DMA_TO_DEVICE);
+	part->len = len;
+	part->foreign = false;
+	return likely(!dma_mapping_error(dev, part->addr));
+}
+
+static bool rnet_map_frag(struct device *dev, struct rnet_tx_part *part,
+			  const skb_frag_t *frag)
+{
+	part->len = skb_frag_size(frag);
+	part->addr = skb_frag_dma_map(dev, frag, 0, part->len, DMA_TO_DEVICE);
+	part->foreign = skb_frag_is_net_iov(frag);
+	return likely(!dma_mapping_error(dev, part->addr));
+}
+
+/*
+ * Maps all parts of a packet. Returns how many it has, or a negative errno when
+ * there are more than @room or a mapping fails; none is mapped then.
+ */
+int reflow_rust_helper_skb_map(struct device *dev, const struct sk_buff *skb,
+			       struct rnet_tx_part *parts, u32 room)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	u32 head = skb_headlen(skb), n = 0, i;
+
+	if (unlikely(!!head + shinfo->nr_frags > room))
+		return -ENOSPC;
+	if (head) {
+		if (!rnet_map_linear(dev, &parts[0], skb->data, head))
+			return -ENOMEM;
+		n = 1;
+	}
+	for (i = 0; i < shinfo->nr_frags; i++, n++) {
+		if (!rnet_map_frag(dev, &parts[n], &shinfo->frags[i])) {
+			rnet_unmap_parts(dev, parts, n);
+			return -ENOMEM;
+		}
+	}
+	return n;
+}

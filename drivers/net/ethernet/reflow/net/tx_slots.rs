@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets on a transmit ring, with their memory mapped for the device.
+//!
+//! [`Sender::map`] maps all parts of a packet, or none; the [`Mapped`] packet shows where its parts
+//! are, and [`Mapped::commit`] leaves it to the [`Finisher`], one slot a part. Whatever way a
+//! packet goes, its memory is unmapped before it is freed, by the device that it was mapped for:
+//! both ends of the queue have that one device, and nobody else has the mappings.
+
+use super::{
+    bindings,
+    dma::DmaDevice,
+    skbuff::{
+        TxSkb,
+        MAX_FRAGS, //
+    },
+    spsc,
+    xdp::{
+        Frame,
+        OwnFrame, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Most parts of a packet: its linear part and all fragments.
+const MAX_PARTS: usize = MAX_FRAGS as usize + 1;
+
+/// Where a part of a packet is for the device, and how long. It is mapped as long as the object
+/// that it is borrowed from says.
+pub(crate) type Part = bindings::rnet_tx_part;
+
+/// A packet that was sent or is to be.
+pub(crate) enum Packet {
+    /// Of the stack.
+    Skb(TxSkb),
+    /// Of an XDP program.
+    Frame(Frame),
+}
+
+impl From<TxSkb> for Packet {
+    #[inline]
+    fn from(skb: TxSkb) -> Self {
+        Self::Skb(skb)
+    }
+}
+
+impl From<Frame> for Packet {
+    #[inline]
+    fn from(frame: Frame) -> Self {
+        Self::Frame(frame)
+    }
+}
+
+impl From<OwnFrame> for Packet {
+    #[inline]
+    fn from(frame: OwnFrame) -> Self {
+        Self::Frame(frame.into_frame())
+    }
+}
+
+/// What can be sent.
+///
+/// # Safety
+///
+/// When `map` gives `n`, the first `n` entries are live mappings for the device of memory that the
+/// packet owns, or `foreign`; on an error none is.
+pub(crate) unsafe trait Outgoing: Into<Packet> {
+    /// Maps all parts of the packet, for the device to read.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] when a mapping fails, [`ENOSPC`] if the packet has more parts than there are
+    /// entries.
+    fn map(&self, dev: &DmaDevice<'_>, parts: &mut [Part]) -> Result<usize>;
+}
+
+// SAFETY: The helper maps all parts or none.
+unsafe impl Outgoing for TxSkb {
+    #[inline]
+    fn map(&self, dev: &DmaDevice<'_>, parts: &mut [Part]) -> Result<usize> {
+        // SAFETY: Device and packet are valid by their types; there are as many entries as said.
+        mapped(unsafe {
+            bindings::skb_map(
+                dev.as_raw(),
+                self.as_raw(),
+                parts.as_mut_ptr(),
+                parts.len() as u32,
+            )
+        })
+    }
+}
+
+// SAFETY: The helper maps all parts or none.
+unsafe impl Outgoing for Frame {
+    #[inline]
+    fn map(&self, dev: &DmaDevice<'_>, parts: &mut [Part]) -> Result<usize> {
+        // SAFETY: Device and frame are valid by their types; there are as many entries as said.
+        mapped(unsafe {
+            bindings::xdp_frame_map(
+                dev.as_raw(),
+                self.as_raw(),
+                parts.as_mut_ptr(),
+                parts.len() as u32,
+            )
+        })
+    }
+}
+
+// SAFETY: The pages of a frame that was received stay mapped as long as it has them; the helper
+// refuses those that are mapped for another device, and marks all parts as foreign.
+unsafe impl Outgoing for OwnFrame {
+    #[inline]
+    fn map(&self, dev: &DmaDevice<'_>, parts: &mut [Part]) -> Result<usize> {
+        // SAFETY: Device and frame are valid by their types, all memory of the frame is in pages
+        // of pools by that of the frame, and there are as many entries as said.
+        mapped(unsafe {
+            bindings::xdp_frame_lend(
+                dev.as_raw(),
+                self.as_raw(),
+                parts.as_mut_ptr(),
+                parts.len() as u32,
+            )
+        })
+    }
+}
+
+#[inline]
+fn mapped(parts: i32) -> Result<usize> {
+    kernel::error::to_result(parts.min(0))?;
+    Ok(parts as usize)
+}
+
+/// What belongs to one descriptor until the device is done with it.
+///
+/// # Invariants
+///
+/// `part` is a live mapping for the device of the queue that the slot is in, or foreign; the packet
+/// that owns its memory is in this slot or behind it.
+struct Slot<M> {
+    part: Part,
+    end: Option<(Packet, M)>,
+}
+
+// There are as many as descriptors, and each is written and read once a round: for a driver's two
+// numbers a packet it is to be less than a cache line.
+const _: () = assert!(core::mem::size_of::<Slot<[u32; 2]>>() <= 40);
+
+/// Unmaps what is left in the slots.
+struct Unmapper<'bound>(DmaDevice<'bound>);
+
+impl Unmapper<'_> {
+    /// # Safety
+    ///
+    /// The part is a live mapping of this device, or foreign, and is given up.
+    #[inline]
+    unsafe fn unmap(&self, part: &Part) {
+        // SAFETY: By the safety requirement; the device is bound by its type.
+        unsafe { bindings::tx_unmap(self.0.as_raw(), part) };
+    }
+}
+
+impl<M> spsc::Keeper<Slot<M>> for Unmapper<'_> {
+    fn discard(&self, slot: Slot<M>) {
+        // SAFETY: Live by the type invariant of the slot, which is given up. Its packet is freed
+        // after this.
+        unsafe { self.unmap(&slot.part) };
+    }
+}
+
+/// The side that sends.
+pub(crate) struct Sender<'bound, M> {
+    slots: spsc::Producer<Slot<M>, Unmapper<'bound>>,
+    /// The parts of the packet at hand.
+    parts: [Part; MAX_PARTS],
+}
+
+/// The side that ends what was sent.
+pub(crate) struct Finisher<'bound, M> {
+    slots: spsc::Consumer<Slot<M>, Unmapper<'bound>>,
+}
+
+/// Makes a queue of `2^log2` slots for the ring of a device, with an `M` for each packet. May
+/// sleep.
+///
+/// # Errors
+///
+/// [`ENOMEM`].
+pub(crate) fn channel<'bound, M>(
+    dev: DmaDevice<'bound>,
+    log2: u32,
+) -> Result<(Sender<'bound, M>, Finisher<'bound, M>)> {
+    let (producer, consumer) = spsc::channel(log2, Unmapper(dev))?;
+    let sender = Sender {
+        slots: producer,
+        parts: [Part::default(); MAX_PARTS],
+    };
+    Ok((sender, Finisher { slots: consumer }))
+}
+
+impl<'bound, M> Sender<'bound, M> {
+    /// Free slots; the other side may add to them at any time.
+    #[inline]
+    pub(crate) fn free(&self) -> u32 {
+        self.slots.free()
+    }
+
+    /// Maps a packet for the device.
+    ///
+    /// # Errors
+    ///
+    /// Gives the packet back if it cannot be mapped.
+    #[inline]
+    pub(crate) fn map<P: Outgoing>(&mut self, packet: P) -> Result<Mapped<'_, 'bound, P, M>, P> {
+        match packet.map(&self.slots.keeper().0, &mut self.parts) {
+            // INVARIANT: By the contract of `Outgoing`.
+            Ok(count) => Ok(Mapped {
+                mapping: Mapping {
+                    sender: self,
+                    count,
+                },
+                packet,
+            }),
+            Err(_) => Err(packet),
+        }
+    }
+}
+
+/// # Invariants
+///
+/// The first `count` parts of the sender are live mappings of its device, or foreign.
+struct Mapping<'a, 'bound, M> {
+    sender: &'a mut Sender<'bound, M>,
+    count: usize,
+}
+
+impl<M> Drop for Mapping<'_, '_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        for part in self.sender.parts.iter().take(self.count) {
+            // SAFETY: Live by the type invariant, and given up.
+            unsafe { self.sender.slots.keeper().unmap(part) };
+        }
+    }
+}
+
+/// A packet with its memory mapped for the device. Dropping it unmaps and frees.
+pub(crate) struct Mapped<'a, 'bound, P, M> {
+    /// Declared first: unmapped before the packet is freed.
+    mapping: Mapping<'a, 'bound, M>,
+    packet: P,
+}
+
+impl<P: Outgoing, M> Mapped<'_, '_, P, M> {
+    /// Where its parts are.
+    #[inline]
+    pub(crate) fn parts(&self) -> &[Part] {
+        let parts = &self.mapping.sender.parts;
+        parts.get(..self.mapping.count).unwrap_or(parts)
+    }
+
+    /// The packet.
+    #[inline]
+    pub(crate) fn packet(&self) -> &P {
+        &self.packet
+    }
+
+    /// Unmaps it, and gives it back.
+    pub(crate) fn unmap(self) -> P {
+        let Self { mapping, packet } = self;
+        drop(mapping);
+        packet
+    }
+
+    /// Leaves the packet, with `meta`, to the other side: to be called before the device hears of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// Unmaps it and gives it back if there are not as many free slots as it has parts.
+    #[inline]
+    pub(crate) fn commit(self, meta: M) -> Result<(), P> {
+        let count = self.mapping.count;
+        if (self.mapping.sender.free() as usize) < count {
+            return Err(self.unmap());
+        }
+        let Self {
+            mut mapping,
+            packet,
+        } = self;
+        // INVARIANT: The mappings move to the slots, for which there is room.
+        mapping.count = 0;
+        let Sender { slots, parts } = &mut *mapping.sender;
+        let mut end = Some((packet.into(), meta));
+        let mut left = count;
+        slots.push_all(parts.iter().take(count).map(|&part| {
+            left -= 1;
+            Slot {
+                part,
+                end: if left == 0 { end.take() } else { None },
+            }
+        }));
+        Ok(())
+    }
+}
+
+impl<M> Finisher<'_, M> {
+    /// Free slots, as the other side would find them at least.
+    #[inline]
+    pub(crate) fn free(&self) -> u32 {
+        self.slots.free()
+    }
+
+    /// Unmaps the oldest slots, `most` at most, and gives each packet that ends there to `f`. The
+    /// device must be done with them: else it reads what somebody else writes.
+    #[inline]
+    pub(crate) fn finish(&mut self, most: u32, f: impl FnMut(Packet, M)) {
+        self.finish_while(most, |_| true, f);
+    }
+
+    /// As [`Self::finish`], but leaves the slot where a packet ends that `may` refuses, and all
+    /// behind it. Says how many slots are finished.
+    #[inline]
+    pub(crate) fn finish_while(
+        &mut self,
+        most: u32,
+        mut may: impl FnMut(&Packet) -> bool,
+        mut f: impl FnMut(Packet, M),
+    ) -> u32 {
+        self.slots.pop_while(
+            most,
+            |slot| slot.end.as_ref().is_none_or(|(packet, _)| may(packet)),
+            |dev, slot| {
+                // SAFETY: Live by the type invariant of the slot, which is given up.
+                unsafe { dev.unmap(&slot.part) };
+                if let Some((packet, meta)) = slot.end {
+                    f(packet, meta);
+                }
+            },
+        )
+    }
+}
