@@ -15,13 +15,17 @@ use core::{
 use kernel::sync::Arc;
 
 /// What `ndo_start_xmit` of one queue works on. Everybody takes the queue's lock first.
+///
+/// The object may outlive the device: it reaches for the lock only on behalf of somebody who has a
+/// context of the same device.
 pub(crate) struct TxCell<Tx> {
+    /// Dereferenced only where that device is known to be alive.
     dev: NonNull<bindings::net_device>,
     queue: u32,
     tx: UnsafeCell<Tx>,
 }
 
-// SAFETY: The device is only used to find the lock; what is inside may be sent.
+// SAFETY: The device is bound to no thread; what is inside may be sent.
 unsafe impl<Tx: Send> Send for TxCell<Tx> {}
 // SAFETY: What is inside is reached under the lock of the transmit queue only.
 unsafe impl<Tx: Send> Sync for TxCell<Tx> {}
@@ -29,8 +33,8 @@ unsafe impl<Tx: Send> Sync for TxCell<Tx> {}
 impl<Tx> TxCell<Tx> {
     /// # Safety
     ///
-    /// The device outlives the object, which is the only one of its transmit queue `queue` as long
-    /// as that queue is started.
+    /// While transmit queue `queue` of the device is started, the object is the only one of that
+    /// queue whose inside is reached by other ways than [`Self::with`].
     pub(super) unsafe fn new(dev: &Device, queue: u32, tx: Tx) -> Self {
         Self {
             dev: NonNull::from(dev).cast(),
@@ -46,14 +50,21 @@ impl<Tx> TxCell<Tx> {
     }
 
     /// Runs `f` under the queue's lock, or gives `None` while the queue is stopped: it has no room,
-    /// or is going away.
+    /// or is going away. `None` also in a poll of another device.
     pub(crate) fn with<R>(
         &self,
-        _cx: &RxContext<'_>,
+        cx: &RxContext<'_>,
         f: impl FnOnce(&mut Tx, &XmitContext<'_>) -> R,
     ) -> Option<R> {
-        // SAFETY: The device is alive, and softirqs are off in a poll.
-        let locked = unsafe { Locked::queue(self.dev.as_ptr(), self.queue)? };
+        // SAFETY: The NAPI instance of a running poll is valid.
+        let dev = unsafe { (*cx.napi()).dev };
+        if dev != self.dev.as_ptr() {
+            return None;
+        }
+        // SAFETY: The device is that of a running poll, so it is alive and softirqs are off. Should
+        // it be another one at the place of one that is gone, it has no such queue or has a lock
+        // for it, which is all that is asked of it: who reaches inside takes that same lock.
+        let locked = unsafe { Locked::queue(dev, self.queue)? };
         // SAFETY: The queue is locked until `locked` is dropped.
         Some(f(unsafe { &mut *self.tx.get() }, &locked.cx))
     }
@@ -76,7 +87,7 @@ impl<'a> Locked<'a> {
     ///
     /// # Safety
     ///
-    /// The device is alive for `'a` and has the queue; softirqs are off.
+    /// The device is alive for `'a`; softirqs are off.
     unsafe fn queue(dev: *mut bindings::net_device, mut queue: u32) -> Option<Self> {
         // SAFETY: By the safety requirement.
         let txq = unsafe { bindings::xdp_lock_txq(dev, &mut queue, false) };

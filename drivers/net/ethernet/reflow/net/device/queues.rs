@@ -242,7 +242,8 @@ impl<'a, T: Operations> Instance<'a, T> {
         if queue >= self.dev.tx_queues() {
             return Err(EINVAL);
         }
-        // SAFETY: The device outlives its queues, of which one set at a time is published.
+        // SAFETY: Queues are published one set at a time, and reached otherwise than through the
+        // cell only while they are published or the transmit queue is stopped.
         let cell = Arc::new(unsafe { TxCell::new(self.dev, queue, tx) }, GFP_KERNEL)?;
         poll.share_tx(&cell);
         // SAFETY: The lock is held by the type invariant, here and when the queues are used and
