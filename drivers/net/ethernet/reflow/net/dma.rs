@@ -101,8 +101,9 @@ impl Words {
     /// Writes word `i`, modulo the length.
     #[inline(always)]
     pub(crate) fn write(&self, i: usize, value: u64) {
-        // SAFETY: As in `read`. Nobody else on the CPU's side reads words that it writes, other
-        // than through this type.
+        // SAFETY: The index is masked into the allocation by the type invariant. The write is
+        // volatile, as the device may read at the same time; nobody on the CPU's side has a
+        // reference to the words.
         unsafe {
             self.mem
                 .as_mut_ptr()

@@ -87,8 +87,8 @@ impl<'bound> Probe<'bound> {
 }
 
 impl Probe<'_> {
-    /// How far the ring has come, as far as one can tell who looks on. One who is held up in between
-    /// for a whole round of the indices may see a lie: look twice.
+    /// How far the ring has come, as far as one can tell who looks on. One who is held up in
+    /// between for a whole round of the indices may see a lie: look twice.
     fn look(&self) -> Progress {
         // Read first: what is cleaned up was written back before, so no lie is seen where there is
         // none.
