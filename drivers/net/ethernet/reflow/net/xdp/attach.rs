@@ -193,7 +193,7 @@ impl<T: device::Operations> Adapter<T> {
         };
         if !prog.has_frags() && device.mtu() > T::SINGLE_MTU {
             extack.say_fmt(fmt!(
-                "the MTU must be {} at most, or the program able to do fragments (xdp.frags)",
+                "the MTU must be {} at most for a program without fragments (xdp.frags)",
                 T::SINGLE_MTU
             ));
             return Err(EINVAL);
