@@ -65,8 +65,11 @@ const LOST_LOOKS: u64 = 2;
 const STUCK_LOOKS: u64 = 3;
 /// Looks in a row at which a queue is dry, after which its memory is lost.
 const DRY_LOOKS: u64 = 2;
-/// Interrupts for nothing between two looks that are too many.
+/// Interrupts for nothing between two looks that are too many, if not many more polls went with
+/// them: who polls busily finds the packets before their interrupts come.
 const USELESS_MANY: u64 = 50;
+/// So many polls for each are many more.
+const USELESS_POLLS: u64 = 4;
 /// Looks in a row with too many, after which device and driver do not agree on their indices.
 const USELESS_LOOKS: u64 = 3;
 
@@ -234,7 +237,8 @@ impl Nic<'_> {
             return None;
         }
         let count = &counters.rx;
-        if seen_too_many(&shared.seen, count.irq_useless.read()) {
+        let polls = count.polls.read();
+        if shared.seen.disagrees(count.irq_useless.read(), polls) {
             return finding(
                 RX,
                 restart,
@@ -255,7 +259,7 @@ impl Nic<'_> {
                 fmt!("packets of queue {queue} wait {why}; restarting it"),
             );
         }
-        let polled = shared.seen.polls.changed(count.polls.read());
+        let polled = shared.seen.polls.changed(polls);
         let waits = !polled && watched.waits && (news || shared.tx.pending());
         shared.seen.waiting.set(if waits {
             shared.seen.waiting.get() + 1
@@ -302,16 +306,17 @@ impl SeenQueue {
         self.dry.set(looks % DRY_LOOKS);
         looks >= DRY_LOOKS
     }
-}
 
-/// Whether interrupts have come for nothing all the time.
-fn seen_too_many(seen: &SeenQueue, useless: u64) -> bool {
-    let before = seen.useless.get();
-    seen.useless.set(useless);
-    let many = useless.wrapping_sub(before) >= USELESS_MANY;
-    let looks = if many { seen.disagreeing.get() + 1 } else { 0 };
-    seen.disagreeing.set(looks % USELESS_LOOKS);
-    looks >= USELESS_LOOKS
+    /// Whether interrupts have come for nothing all the time. To be asked before `polls` is noted.
+    fn disagrees(&self, useless: u64, polls: u64) -> bool {
+        let new = useless.wrapping_sub(self.useless.get());
+        self.useless.set(useless);
+        let polls = polls.wrapping_sub(self.polls.get());
+        let many = new >= USELESS_MANY && new.saturating_mul(USELESS_POLLS) >= polls;
+        let looks = if many { self.disagreeing.get() + 1 } else { 0 };
+        self.disagreeing.set(looks % USELESS_LOOKS);
+        looks >= USELESS_LOOKS
+    }
 }
 
 impl Operations for Nic<'_> {
