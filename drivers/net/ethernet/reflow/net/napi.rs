@@ -236,7 +236,8 @@ pub(super) struct Vector<P: Poll> {
 
 // SAFETY: Poll state and shared part may be sent; the NAPI structure is bound to no thread.
 unsafe impl<P: Poll> Send for Vector<P> {}
-// SAFETY: No method takes `&self`.
+// SAFETY: Methods that take `&self` reach the shared part only, which is `Sync`, and call what the
+// core allows from any context.
 unsafe impl<P: Poll> Sync for Vector<P> {}
 
 impl<P: Poll> Vector<P> {
