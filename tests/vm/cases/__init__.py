@@ -36,6 +36,7 @@ SUBJECTS = (
     "hostile",
     "endurance",
     "sleep",
+    "nomemory",
     "debug",
 )
 

@@ -190,8 +190,8 @@ def _attribute(kind, payload):
     return struct.pack("<HH", 4 + len(payload), kind) + payload + b"\0" * (-len(payload) % 4)
 
 
-def _set_program(device, fd):
-    """Ask by netlink; return (errno, what the kernel says of it)."""
+def set_program(device, fd):
+    """Set an XDP program by netlink, -1 for none; return (errno, what the kernel says of it)."""
     nested = _attribute(1, struct.pack("<i", fd)) + _attribute(3, struct.pack("<I", DRIVER_MODE))
     body = (struct.pack("<BxHiII", 0, 0, socket.if_nametoindex(device), 0, 0)
             + _attribute(43 | 0x8000, nested))
@@ -211,20 +211,20 @@ def _set_program(device, fd):
 
 def attach(device, program):
     """Attach a program in driver mode, in place of the one there."""
-    number, said = _set_program(device, program.fd)
+    number, said = set_program(device, program.fd)
     check(not number, f"the program was refused: {errno.errorcode.get(number)}: {said}")
 
 
 def refusal(device, program):
     """Return (name of the error, why) of a program that must be refused."""
-    number, said = _set_program(device, program.fd)
+    number, said = set_program(device, program.fd)
     check(number, "the program was accepted")
     return errno.errorcode.get(number), said
 
 
 def detach(device):
     """Take the program away, if there is one."""
-    number, said = _set_program(device, -1)
+    number, said = set_program(device, -1)
     check(not number, f"the program could not be taken away: {errno.errorcode.get(number)}: {said}")
 
 
