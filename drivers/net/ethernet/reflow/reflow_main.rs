@@ -60,6 +60,8 @@ mod steering;
 #[forbid(unsafe_code)]
 mod tcb;
 #[forbid(unsafe_code)]
+mod totals;
+#[forbid(unsafe_code)]
 mod tuning;
 #[forbid(unsafe_code)]
 mod tx;

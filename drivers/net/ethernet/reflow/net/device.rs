@@ -22,6 +22,7 @@
 //! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the
 //! device's instance lock held, and may sleep; `event` without the lock.
 
+pub(super) mod private;
 pub(super) mod queues;
 mod registration;
 mod senders;
@@ -55,7 +56,7 @@ use kernel::{
     prelude::*,
     types::Opaque, //
 };
-pub(super) use queues::{
+pub(super) use private::{
     ops_of,
     reporters_of, //
 };

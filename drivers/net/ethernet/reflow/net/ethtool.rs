@@ -15,6 +15,7 @@ use super::{
     bindings,
     device::{
         self,
+        private,
         queues,
         Setup, //
     },
@@ -227,7 +228,7 @@ impl<T: device::Operations> Adapter<T> {
         T: 'a,
     {
         // SAFETY: By the safety requirement.
-        unsafe { queues::setup_of::<T>(dev) }
+        unsafe { private::setup_of::<T>(dev) }
     }
 
     /// Statistics of a device, counted the first time that somebody asks.
@@ -237,7 +238,7 @@ impl<T: device::Operations> Adapter<T> {
     /// As for `ops`.
     unsafe fn count(dev: *mut bindings::net_device) -> usize {
         // SAFETY: By the safety requirement.
-        let (ops, known) = unsafe { (Self::ops(dev), queues::stat_count_of::<T>(dev)) };
+        let (ops, known) = unsafe { (Self::ops(dev), private::stat_count_of::<T>(dev)) };
         let mut count = Count(known.load(Relaxed));
         if count.0 == usize::MAX {
             count.0 = 0;

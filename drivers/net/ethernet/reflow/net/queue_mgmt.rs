@@ -9,6 +9,7 @@
 use super::{
     bindings,
     device::{
+        private,
         queues,
         Device,
         Operations, //
@@ -88,7 +89,11 @@ impl<T: Operations> Adapter<T> {
             // SAFETY: The core passes a device of ours and holds the lock.
             let (ops, device, setup) = unsafe {
                 let device = Device::from_raw(dev);
-                (queues::ops_of::<T>(dev), device, queues::setup_of::<T>(dev))
+                (
+                    private::ops_of::<T>(dev),
+                    device,
+                    private::setup_of::<T>(dev),
+                )
             };
             let rx = ops.rx_alloc(device, setup, usize::try_from(queue)?)?;
             // SAFETY: By the safety requirement there is room; `kvzalloc()` aligns for `u64`, which

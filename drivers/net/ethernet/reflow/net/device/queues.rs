@@ -8,10 +8,12 @@
 //! find nothing, and the watch keeps trying.
 
 use super::{
-    senders::{
-        Cells,
-        Senders, //
+    private::{
+        private_of,
+        Private,
+        State, //
     },
+    senders::Cells,
     watch::PERIOD_MS,
     Device,
     Operations,
@@ -20,124 +22,33 @@ use super::{
 };
 use crate::net::{
     bindings,
-    devlink::health::Reporters,
     napi::{
         NapiRef,
         Vector, //
     },
-    service::Service,
     tx_cell::{
         SharesTx as _,
         TxCell, //
     }, //
 };
-use core::cell::UnsafeCell;
 use kernel::{
     error::to_result,
     irq::IrqRequest,
-    pci,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
+        atomic::Relaxed,
         Arc, //
     },
     time::{
         Delta,
-        Instant,
-        Monotonic, //
+        Instant, //
     }, //
 };
-
-/// What lies behind a `net_device`.
-pub(super) struct Private<'bound, T: Operations> {
-    ops: T,
-    irqs: Arc<pci::IrqVectorRegistration<'bound>>,
-    /// Statistics that the driver shows; `usize::MAX` until they are counted.
-    stat_count: Atomic<usize>,
-    senders: Senders<T::Tx>,
-    /// Looks after the device while it is up.
-    watch: Arc<Service>,
-    /// Transmit queues that the core found stuck since the last look, as bits.
-    timed_out: Atomic<u64>,
-    /// Set before the watch begins, taken out after it has ended.
-    reporters: UnsafeCell<Option<Reporters>>,
-    /// Reached through [`Instance`] only.
-    state: UnsafeCell<State<T>>,
-}
-
-/// What the instance lock protects.
-struct State<T: Operations> {
-    setup: T::Setup,
-    /// The interface is up.
-    up: bool,
-    /// Somebody else has the device for now, as for a suspend.
-    held: bool,
-    /// The device did not answer when it was last asked.
-    gone: bool,
-    /// When the watch last looked, looks that follow closely left out.
-    looked: Option<Instant<Monotonic>>,
-    /// Set while queues run.
-    vectors: Option<KVec<Vector<T::Poll>>>,
-}
 
 /// Queues that do not run yet.
 struct Prepared<T: Operations> {
     vectors: KVec<Vector<T::Poll>>,
     cells: KBox<Cells<T::Tx>>,
-}
-
-impl<'bound, T: Operations> Private<'bound, T> {
-    pub(super) fn new(
-        ops: T,
-        irqs: Arc<pci::IrqVectorRegistration<'bound>>,
-        setup: T::Setup,
-    ) -> Result<Self> {
-        Ok(Self {
-            ops,
-            irqs,
-            stat_count: Atomic::new(usize::MAX),
-            senders: Senders::new(),
-            watch: Service::new()?,
-            timed_out: Atomic::new(0),
-            reporters: UnsafeCell::new(None),
-            state: UnsafeCell::new(State {
-                setup,
-                up: false,
-                held: false,
-                gone: false,
-                looked: None,
-                vectors: None,
-            }),
-        })
-    }
-
-    /// The service that looks after the device.
-    pub(super) fn watch(&self) -> &Arc<Service> {
-        &self.watch
-    }
-
-    /// Exchanges the health reporters.
-    ///
-    /// # Safety
-    ///
-    /// The watch does not run.
-    pub(super) unsafe fn set_reporters(&self, to: Option<Reporters>) {
-        // SAFETY: Only the watch looks at them, which does not run by the safety requirement.
-        drop(unsafe { self.reporters.get().replace(to) });
-    }
-
-    /// Takes note that packets do not leave a transmit queue. From any context.
-    pub(super) fn timed_out(&self, queue: u32) {
-        let bit = 1_u64.checked_shl(queue).unwrap_or(0);
-        let mut now = self.timed_out.load(Relaxed);
-        while let Err(other) = self.timed_out.cmpxchg(now, now | bit, Relaxed) {
-            now = other;
-        }
-        self.watch.kick();
-    }
 }
 
 /// A device whose instance lock is held.
@@ -601,78 +512,6 @@ type PreparedPair<T> = (
     Vector<<T as Operations>::Poll>,
     Arc<TxCell<<T as Operations>::Tx>>,
 );
-
-/// # Safety
-///
-/// `dev` was made by `Registration::new` for this `T`, and is alive.
-pub(super) unsafe fn private_of<'a, T: Operations>(
-    dev: *mut bindings::net_device,
-) -> *mut Private<'a, T> {
-    // SAFETY: The private area holds the pointer, by the invariant of `Registration`.
-    unsafe { *bindings::netdev_priv(dev).cast::<*mut Private<'a, T>>() }
-}
-
-/// The driver's part of a device.
-///
-/// # Safety
-///
-/// As for [`private_of`], for all of `'a`.
-pub(in crate::net) unsafe fn ops_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-) -> &'a T {
-    // SAFETY: By the safety requirement; `ops` is never borrowed mutably.
-    unsafe { &(*private_of::<T>(dev)).ops }
-}
-
-/// The health reporters.
-///
-/// # Safety
-///
-/// As for [`private_of`], from the watch.
-pub(in crate::net) unsafe fn reporters_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-) -> Option<&'a Reporters> {
-    // SAFETY: By the safety requirement; they are not exchanged while the watch runs.
-    unsafe { (*(*private_of::<T>(dev)).reporters.get()).as_ref() }
-}
-
-/// How many statistics the driver shows, once somebody has counted them.
-///
-/// # Safety
-///
-/// As for [`private_of`], for all of `'a`.
-pub(in crate::net) unsafe fn stat_count_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-) -> &'a Atomic<usize> {
-    // SAFETY: By the safety requirement; the word is never borrowed mutably.
-    unsafe { &(*private_of::<T>(dev)).stat_count }
-}
-
-/// The setup in force.
-///
-/// # Safety
-///
-/// As for [`private_of`]; the instance lock is held, and no [`Instance`] is used during `'a`.
-pub(in crate::net) unsafe fn setup_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-) -> &'a T::Setup {
-    // SAFETY: By the safety requirement.
-    unsafe { &(*(*private_of::<T>(dev)).state.get()).setup }
-}
-
-/// The transmit side of a queue, `None` if there is no such queue now.
-///
-/// # Safety
-///
-/// As for [`private_of`]; softirqs are off for all of `'a`.
-pub(in crate::net) unsafe fn tx_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-    queue: u32,
-) -> Option<&'a TxCell<T::Tx>> {
-    // SAFETY: By the safety requirement.
-    let cells = unsafe { (*private_of::<T>(dev)).senders.get()? };
-    cells.get(queue as usize).map(|tx| &**tx)
-}
 
 /// As [`Instance::reconfigure`].
 ///

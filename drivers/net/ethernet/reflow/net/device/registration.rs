@@ -4,11 +4,14 @@
 
 use super::{
     ops_of,
-    queues::{
+    private::{
         self,
         private_of,
-        Instance,
         Private, //
+    },
+    queues::{
+        self,
+        Instance, //
     },
     watch,
     Config,
@@ -275,7 +278,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             (queue, TxSkb::from_raw(NonNull::new_unchecked(skb)))
         };
         // SAFETY: Softirqs are off.
-        let tx = unsafe { queues::tx_of::<T>(dev, queue) };
+        let tx = unsafe { private::tx_of::<T>(dev, queue) };
         let Some(tx) = tx else {
             skb.drop_with(DropReason::NotReady);
             return bindings::netdev_tx_NETDEV_TX_OK;

@@ -11,10 +11,8 @@
 //! nothing to do but wait for an interrupt that was lost, nothing else would wake it.
 
 use super::{
-    queues::{
-        private_of,
-        Instance, //
-    },
+    private::private_of,
+    queues::Instance,
     Device,
     Operations, //
 };

@@ -7,6 +7,7 @@ use super::{
         bindings,
         device::{
             self,
+            private,
             queues,
             Device, //
         },
@@ -186,7 +187,7 @@ impl<T: device::Operations> Adapter<T> {
         extack: &mut Extack<'_>,
     ) -> Result {
         // SAFETY: A device of ours, alive for the call.
-        let (ops, device) = unsafe { (queues::ops_of::<T>(dev), Device::from_raw(dev)) };
+        let (ops, device) = unsafe { (private::ops_of::<T>(dev), Device::from_raw(dev)) };
         let holder = ops.xdp_program();
         let Some(prog) = prog else {
             return Ok(());
@@ -203,7 +204,7 @@ impl<T: device::Operations> Adapter<T> {
         }
         // SAFETY: The locks are held.
         unsafe {
-            let setup = queues::setup_of::<T>(dev).with_xdp(true);
+            let setup = private::setup_of::<T>(dev).with_xdp(true);
             queues::reconfigure::<T>(dev, setup.map_err(|e| e.tell(extack))?)
         }
     }
@@ -215,7 +216,7 @@ impl<T: device::Operations> Adapter<T> {
     /// As for `bpf`; `set` was successful.
     unsafe fn settle(dev: *mut bindings::net_device, prog: Option<Owned>) {
         // SAFETY: A device of ours, alive for the call.
-        let ops = unsafe { queues::ops_of::<T>(dev) };
+        let ops = unsafe { private::ops_of::<T>(dev) };
         let on = prog.is_some();
         let max_mtu = match &prog {
             Some(prog) if !prog.has_frags() => T::SINGLE_MTU,
@@ -241,7 +242,7 @@ impl<T: device::Operations> Adapter<T> {
     unsafe fn back(dev: *mut bindings::net_device) {
         // SAFETY: The locks are held.
         unsafe {
-            if let Ok(setup) = queues::setup_of::<T>(dev).with_xdp(false) {
+            if let Ok(setup) = private::setup_of::<T>(dev).with_xdp(false) {
                 let _ = queues::reconfigure::<T>(dev, setup);
             }
         }
@@ -265,7 +266,7 @@ impl<T: device::Operations> Adapter<T> {
             return ENOSPC.to_errno();
         };
         // SAFETY: The queue is started and locked until `locked` goes.
-        let Some(tx) = (unsafe { queues::tx_of::<T>(dev, locked.number()) }) else {
+        let Some(tx) = (unsafe { private::tx_of::<T>(dev, locked.number()) }) else {
             return ENETDOWN.to_errno();
         };
         // SAFETY: As above.
