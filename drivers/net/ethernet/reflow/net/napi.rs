@@ -368,8 +368,8 @@ impl<P: Poll> Vector<P> {
         &self.inner.shared
     }
 
-    /// Whether it is the device's turn to have the instance polled. Not while a poll is under way or
-    /// about to run, which the host may be late with, nor while a timer of the core is to poll
+    /// Whether it is the device's turn to have the instance polled. Not while a poll is under way
+    /// or about to run, which the host may be late with, nor while a timer of the core is to poll
     /// (`gro_flush_timeout`, suspended interrupts).
     pub(super) fn waits_for_device(&self) -> bool {
         // SAFETY: The instance is registered by the type invariant.

@@ -369,8 +369,8 @@ impl<'a, T: Operations> Instance<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`ENETDOWN`] if it does not run, [`ENOMEM`]: it goes on as it was. [`EIO`] if the pair is off
-    /// now: [`Self::restart`] may help.
+    /// [`ENETDOWN`] if it does not run, [`ENOMEM`]: it goes on as it was. [`EIO`] if the pair is
+    /// off now: [`Self::restart`] may help.
     pub(super) fn restart_pair(&mut self, i: usize) -> Result {
         let setup = self.state.setup.clone();
         if self.state.vectors.as_ref().is_none_or(|v| i >= v.len()) {
