@@ -229,6 +229,8 @@ impl<'a, T: Operations> Instance<'a, T> {
             return Err(e);
         }
         let Prepared { vectors, cells } = new;
+        // The core's complaints were about the queues before.
+        self.this.timed_out.store(0, Relaxed);
         self.state.vectors = Some(vectors);
         drop(self.this.senders.replace(Some(cells)));
         self.sync_carrier();
