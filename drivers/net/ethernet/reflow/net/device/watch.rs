@@ -302,7 +302,9 @@ fn apply<T: Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
             }
             held.restart()
         }
-        Remedy::Detach | Remedy::LookAgain => Ok(()),
+        Remedy::LookAgain => Ok(()),
+        // It stays an error until the device is back.
+        Remedy::Detach => Err(ENODEV),
     }
 }
 
