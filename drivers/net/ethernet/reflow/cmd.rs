@@ -3,10 +3,11 @@
 //! The command ring: requests of the control plane that the device answers.
 //!
 //! One command is under way at a time. Whoever asks sleeps until the device has answered, which
-//! takes it well under a millisecond as a rule. A device that has not after [`TIMEOUT`] has a
-//! verdict: for [`REST`] all further commands fail at once with the same error, so that nobody
-//! waits a second time, whatever locks are held. Then one is tried again; a reset of the device
-//! ends the verdict, see [`Commands::revive`].
+//! takes it well under a millisecond as a rule. A device that was waited for longer than
+//! [`TIMEOUT`], for one answer or for several in a row, has a verdict: for [`REST`] all further
+//! commands fail at once with the same error, so that nobody waits a second time, whatever locks
+//! are held. Then one is tried again; a reset of the device ends the verdict, see
+//! [`Commands::revive`].
 //!
 //! All functions may sleep, and none trusts what the device says: answers are checked to be about
 //! the command that was asked, and to be in range.
@@ -80,8 +81,13 @@ const FLOWS_AT_ONCE: usize = (1 << LOG2_BLOCK) / FLOW_WORDS;
 /// Bytes of a flow key, of which the last ones may be unused.
 pub(crate) const KEY_LEN: usize = 8 * KEY_WORDS;
 
-/// The device is given up on after this.
-const TIMEOUT: Delta = Delta::from_millis(800);
+/// The device is given up on when it was waited for so long in all, in milliseconds: by one command
+/// or by several in a row. Time in which nothing is asked counts against it.
+const TIMEOUT: i64 = 800;
+/// Milliseconds of each wait that are not counted: a busy host looks late.
+const FREE: i64 = 5;
+/// Milliseconds that each command is given all the same: it may have been the host that was late.
+const LEAST: i64 = 10;
 /// How long nothing is asked of a device that did not answer.
 const REST: Delta = Delta::from_millis(2000);
 /// First pause between two looks for the answer, in microseconds; it doubles up to [`MAX_PAUSE`].
@@ -224,6 +230,10 @@ struct Ring<'bound> {
     running: bool,
     /// The device is to be left alone.
     held: bool,
+    /// Milliseconds that the device was waited for lately, as of `ended`.
+    waited: i64,
+    /// When the last command was over.
+    ended: Instant<Monotonic>,
     /// Why the last command failed and when, if the device did not answer it.
     verdict: Option<(Error, Instant<Monotonic>)>,
     silent: Arc<Atomic<bool>>,
@@ -255,8 +265,8 @@ impl Ring<'_> {
         self.mmio.read(regs::CMD_SIZE);
     }
 
-    /// Waits for the answer in the entry whose first word is `at`.
-    fn wait(&self, at: usize) -> Result<Cmd7> {
+    /// Waits for the answer in the entry whose first word is `at`, for so many milliseconds.
+    fn wait(&self, at: usize, most: i64) -> Result<Cmd7> {
         let begin = Instant::<Monotonic>::now();
         let mut pause = MIN_PAUSE;
         loop {
@@ -272,7 +282,7 @@ impl Ring<'_> {
                     LOG2_ENTRIES => {}
                     _ => return Err(EIO),
                 }
-                if begin.elapsed() >= TIMEOUT {
+                if begin.elapsed().as_millis() >= most {
                     return Err(ETIMEDOUT);
                 }
             }
@@ -311,7 +321,13 @@ impl Ring<'_> {
         self.next = self.next.add(1);
         // The write to a register comes after those to memory.
         self.mmio.write(regs::CMD_TAIL, self.next.raw());
-        let answer = self.wait(at).and_then(|answer| {
+        let idle = self.ended.elapsed().as_millis();
+        self.waited = (self.waited - idle).max(0);
+        let begin = Instant::<Monotonic>::now();
+        let answer = self.wait(at, (TIMEOUT - self.waited).max(LEAST));
+        self.waited += (begin.elapsed().as_millis() - FREE).max(0);
+        self.ended = Instant::now();
+        let answer = answer.and_then(|answer| {
             if answer.tag() != tag {
                 return Err(EIO);
             }
@@ -393,6 +409,8 @@ impl<'bound> Commands<'bound> {
             present,
             running: false,
             held: false,
+            waited: 0,
+            ended: Instant::now(),
             verdict: None,
             silent: silent.clone(),
         };
@@ -413,6 +431,7 @@ impl<'bound> Commands<'bound> {
         ring.stop();
         ring.held = false;
         ring.verdict = None;
+        ring.waited = 0;
         self.silent.store(false, Relaxed);
     }
 
