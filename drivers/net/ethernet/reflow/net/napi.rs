@@ -207,9 +207,11 @@ struct Head {
     interrupts: Atomic<u32>,
     /// Of them, those before the last poll. Written by polls only.
     polled: Atomic<u32>,
-    /// The last poll is complete, and it is the device's turn to say when the next one is due: no
-    /// timer of the core is to poll. Written by polls only.
-    waits: Atomic<bool>,
+    /// Number of the last poll, never 0. Written by polls only.
+    number: Atomic<u32>,
+    /// The last poll, by its number, if it is complete and it is the device's turn to say when the
+    /// next one is due: no timer of the core is to poll. Else 0. Written by polls only.
+    waits: Atomic<u32>,
 }
 
 #[repr(C)]
@@ -259,7 +261,8 @@ impl<P: Poll> Vector<P> {
                     napi: Opaque::zeroed(),
                     interrupts: Atomic::new(0),
                     polled: Atomic::new(0),
-                    waits: Atomic::new(false),
+                    number: Atomic::new(0),
+                    waits: Atomic::new(0),
                 },
                 retry: Opaque::zeroed(),
                 poll: UnsafeCell::new(poll),
@@ -374,7 +377,7 @@ impl<P: Poll> Vector<P> {
     pub(super) fn waits_for_device(&self) -> bool {
         // SAFETY: The instance is registered by the type invariant.
         let scheduled = unsafe { bindings::napi_is_scheduled(self.inner.head.napi.get()) };
-        !scheduled && self.inner.head.waits.load(Relaxed)
+        !scheduled && self.inner.head.waits.load(Relaxed) != 0
     }
 
     /// Has a poll run soon, if polls may run.
@@ -499,7 +502,9 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
         return 0;
     };
     head.polled.store(interrupts, Relaxed);
-    head.waits.store(false, Relaxed);
+    head.waits.store(0, Relaxed);
+    let number = head.number.load(Relaxed).wrapping_add(1).max(1);
+    head.number.store(number, Relaxed);
     let out = poll.poll(shared, rx);
     if cx.redirected.get() {
         // SAFETY: In a poll in softirq context, on the CPU that the packets were redirected on.
@@ -517,14 +522,15 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
     let work = out.work as i32;
     // Before the poll is complete: the next one may be over when this one goes on. If the poll does
     // not become complete, the core has it polled.
-    head.waits.store(true, Relaxed);
+    head.waits.store(number, Relaxed);
     // SAFETY: The instance is being polled, and less than the budget was done.
     if unsafe { bindings::napi_complete_done(napi, work) } {
         if !out.rest {
             P::arm(shared, out.token);
         }
     } else {
-        head.waits.store(false, Relaxed);
+        // Unless another poll has its say by now.
+        let _ = head.waits.cmpxchg(number, 0, Relaxed);
     }
     work
 }
