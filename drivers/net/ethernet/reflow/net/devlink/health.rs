@@ -136,7 +136,8 @@ impl Message<'_> {
 
 /// What lies behind a reporter.
 struct Entry {
-    raw: *mut bindings::devlink_health_reporter,
+    /// Set once, when users may be at the reporter already.
+    raw: Atomic<*mut bindings::devlink_health_reporter>,
     ops: bindings::devlink_health_reporter_ops,
     dev: *mut bindings::net_device,
     index: usize,
@@ -184,10 +185,9 @@ impl Reporters {
                 default_burst_period: reporter.burst_ms,
                 ..pin_init::zeroed()
             };
-            let raw = core::ptr::null_mut();
             entries.push(
                 Entry {
-                    raw,
+                    raw: Atomic::new(core::ptr::null_mut()),
                     ops,
                     dev,
                     index,
@@ -197,16 +197,16 @@ impl Reporters {
             )?;
         }
         // INVARIANT: No reporters yet; the entries do not move any more.
-        let mut this = Self { entries };
-        for entry in this.entries.iter_mut() {
-            let place = core::ptr::from_mut(entry).cast();
+        let this = Self { entries };
+        for entry in &this.entries {
+            let place = core::ptr::from_ref(entry).cast_mut().cast();
             // SAFETY: The instance is alive by the safety requirement; table and entry outlive the
             // reporter, which is destroyed when this object is dropped.
             let raw = unsafe {
                 bindings::devlink_health_reporter_create(devlink.as_ptr(), &entry.ops, place)
             };
             // INVARIANT: A reporter of the entry.
-            entry.raw = kernel::error::from_err_ptr(raw)?;
+            entry.raw.store(kernel::error::from_err_ptr(raw)?, Relaxed);
         }
         Ok(this)
     }
@@ -214,9 +214,12 @@ impl Reporters {
 
 impl Drop for Reporters {
     fn drop(&mut self) {
-        for entry in self.entries.iter().filter(|entry| !entry.raw.is_null()) {
-            // SAFETY: A reporter by the type invariant; the devlink instance lock is not held.
-            unsafe { bindings::devlink_health_reporter_destroy(entry.raw) };
+        for entry in &self.entries {
+            let raw = entry.raw.load(Relaxed);
+            if !raw.is_null() {
+                // SAFETY: A reporter by the type invariant; the devlink instance lock is not held.
+                unsafe { bindings::devlink_health_reporter_destroy(raw) };
+            }
         }
     }
 }
@@ -238,6 +241,7 @@ pub(in crate::net) unsafe fn report<T: device::Operations>(
     let Some(entry) = entry else {
         return;
     };
+    let raw = entry.raw.load(Relaxed);
     if entry.failed.load(Relaxed) {
         // The core recovers nothing from the state of an error that was not mended, for ever: one
         // whose recovery failed, or that came in the grace period. The device may well come back.
@@ -245,7 +249,7 @@ pub(in crate::net) unsafe fn report<T: device::Operations>(
         // SAFETY: A reporter by the type invariant; the devlink instance lock is not held.
         unsafe {
             bindings::devlink_health_reporter_state_update(
-                entry.raw,
+                raw,
                 bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_HEALTHY,
             )
         };
@@ -254,7 +258,7 @@ pub(in crate::net) unsafe fn report<T: device::Operations>(
     // SAFETY: A reporter by the type invariant; the text is terminated, and the context is for the
     // call. An error was reported by the reporter itself.
     let ret = unsafe {
-        bindings::devlink_health_report(entry.raw, finding.text.as_c_str().as_char_ptr(), context)
+        bindings::devlink_health_report(raw, finding.text.as_c_str().as_char_ptr(), context)
     };
     entry.failed.store(ret != 0, Relaxed);
 }
