@@ -27,7 +27,8 @@ TROUBLE = re.compile(
     r"blocked for more than|refcount_t|DMA-API|possible circular locking|"
     r"inconsistent lock state|suspicious RCU usage|unregister_netdevice: waiting|"
     r"scheduling while atomic|sleeping function called|bad page|list_(add|del) corruption|"
-    r"ODEBUG|non-static key|lockdep is turned off|ref_tracker: \S+ has|kmemleak: [0-9]+ new"
+    r"ODEBUG|non-static key|lockdep is turned off|ref_tracker: \S+ has|kmemleak: [0-9]+ new|"
+    r"kernel log were lost|panicked at"
 )
 
 
