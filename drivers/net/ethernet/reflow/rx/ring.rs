@@ -64,7 +64,7 @@ impl Probe {
     pub(crate) fn recent(&self, count: usize, mut f: impl FnMut(&Completion)) {
         let next = Index::from_raw(self.next.load(Relaxed)).slot(self.log2);
         for back in 1..=count {
-            let at = next.wrapping_sub(back) * COMPLETION_WORDS;
+            let at = next.wrapping_sub(back).wrapping_mul(COMPLETION_WORDS);
             // Words are counted modulo the length of the ring.
             let words = core::array::from_fn(|i| self.ring.read(at.wrapping_add(i)));
             f(&Completion::from_words(words));
