@@ -61,8 +61,8 @@ const STATS_LOOKS: u32 = 3;
 /// Looks in a row at which something waits for a poll, after which its interrupt was lost.
 const LOST_LOOKS: u64 = 2;
 /// Looks in a row with packets to send of which none leaves, after which they never will. Sooner
-/// than the core, whose patience is five seconds, and for one packet as for a full ring.
-const STUCK_LOOKS: u64 = 3;
+/// than the core, whose patience is ten seconds, and for one packet as for a full ring.
+const STUCK_LOOKS: u64 = 5;
 /// Looks in a row at which a queue is dry, after which its memory is lost.
 const DRY_LOOKS: u64 = 2;
 /// Interrupts for nothing between two looks that are too many, if not many more polls went with
@@ -225,7 +225,9 @@ impl Nic<'_> {
         let counters = self.counters.get(queue)?;
         let sent = counters.tx_done.packets.read();
         let outstanding = shared.tx.outstanding() != 0 && watched.waits;
-        if watched.timed_out || watched.counts && shared.seen.is_stuck(outstanding, sent) {
+        // What the device has sent and nobody has cleaned up is the host's fault.
+        let timed_out = watched.timed_out && !shared.tx.pending();
+        if timed_out || watched.counts && shared.seen.is_stuck(outstanding, sent) {
             return finding(
                 TX,
                 restart,

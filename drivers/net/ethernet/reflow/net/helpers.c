@@ -23,6 +23,8 @@ void reflow_rust_helper_netdev_setup(struct net_device *dev,
 	dev->hw_features = config->hw_features;
 	dev->features = config->features | NETIF_F_HIGHDMA;
 	dev->vlan_features = config->vlan_features | NETIF_F_HIGHDMA;
+	/* The watch of the layer looks every second; this one stands behind it. */
+	dev->watchdog_timeo = 10 * HZ;
 	dev->min_mtu = ETH_MIN_MTU;
 	dev->max_mtu = config->max_mtu;
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
