@@ -232,7 +232,7 @@ impl ConfigSpace {
     /// The serial number is the station address as an EUI-64.
     fn serial(&mut self, mac: [u8; 6]) {
         let [a, b, c, d, e, f] = mac;
-        self.put(SERIAL, &(SERIAL_ID | (ERRORS as u32) << 20).to_le_bytes());
+        self.put(SERIAL, &(SERIAL_ID | ((ERRORS as u32) << 20)).to_le_bytes());
         self.put(SERIAL + 4, &[f, e, d, 0xfe, 0xff, c, b, a]);
     }
 

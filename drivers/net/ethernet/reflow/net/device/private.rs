@@ -163,7 +163,8 @@ pub(in crate::net) unsafe fn stat_count_of<'a, T: Operations + 'a>(
 ///
 /// # Safety
 ///
-/// As for [`private_of`]; the instance lock is held, and no [`super::queues::Instance`] is used during `'a`.
+/// As for [`private_of`]; the instance lock is held, and no [`super::queues::Instance`] is used
+/// during `'a`.
 pub(in crate::net) unsafe fn setup_of<'a, T: Operations + 'a>(
     dev: *mut bindings::net_device,
 ) -> &'a T::Setup {
