@@ -105,8 +105,9 @@ fn capabilities() {
         "link runs at what it can"
     );
 
-    // Serial number: the station address as an EUI-64.
-    assert_eq!(config32(&mut client, 0x100), 0x0001_0003);
+    // Serial number: the station address as an EUI-64; behind it error reporting, the last one.
+    assert_eq!(config32(&mut client, 0x100), 0x1101_0003);
+    assert_eq!(config32(&mut client, 0x110), 0x0002_0001);
     assert_eq!(
         config::<8>(&mut client, 0x104),
         [0x6c, 0x66, 0x72, 0xfe, 0xff, 0, 0, 2]
