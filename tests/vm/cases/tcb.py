@@ -206,17 +206,17 @@ def applies_with_a_program(rig):
     rig.wait_link()
     connection, queue, _ = _pinned(rig, 4)
     _applies_again(rig, connection, queue)
+    before = read(rig)
     split.set(OFF)
     stats = _moved(rig, connection)
     applied, missed = _summaries(rig, stats)
     equal("packets that the block applied to without the split", sum(applied), 0)
     equal("the device's own count", stats["hw_tcb_not_applied"], sum(missed))
     check(missed[queue] > 0, f"the block steered {missed}, by queue")
-    # What it missed made it stale.
-    before = read(rig)
+    # What it missed made it stale: it is set again, or handed back for a while and set anew.
     split.set(ON, 0)
     _applies_again(rig, connection, queue)
-    check(change(before, read(rig))["tcb_set_again"] > 0, "the block was not set again")
+    check(change(before, read(rig))["tcb_set"] > 0, "the block was not set again")
 
 
 @case(claims=(24,), limit=60)
