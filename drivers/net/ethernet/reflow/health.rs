@@ -94,8 +94,8 @@ pub(crate) struct SeenQueue {
     polls: Looked,
     /// Looks in a row at which something waited to be polled, and no poll came.
     waiting: Looked,
-    /// Packets sent.
-    sent: Looked,
+    /// How far the device has said that it sent.
+    written: Looked,
     /// Looks in a row at which the device had packets to send and none left.
     stuck: Looked,
     /// Packets received, and pages that could not be allocated.
@@ -223,11 +223,11 @@ impl Nic<'_> {
             );
         }
         let counters = self.counters.get(queue)?;
-        let sent = counters.tx_done.packets.read();
-        let outstanding = shared.tx.outstanding() != 0 && watched.waits;
+        let outstanding = shared.tx.outstanding() != 0;
+        let written = shared.tx.written().into();
         // What the device has sent and nobody has cleaned up is the host's fault.
         let timed_out = watched.timed_out && !shared.tx.pending();
-        if timed_out || watched.counts && shared.seen.is_stuck(outstanding, sent) {
+        if timed_out || watched.counts && shared.seen.is_stuck(outstanding, written) {
             return finding(
                 TX,
                 restart,
@@ -287,8 +287,8 @@ impl Nic<'_> {
 
 impl SeenQueue {
     /// Whether the device has been told of packets for long and none left.
-    fn is_stuck(&self, outstanding: bool, sent: u64) -> bool {
-        let moved = self.sent.changed(sent);
+    fn is_stuck(&self, outstanding: bool, written: u64) -> bool {
+        let moved = self.written.changed(written);
         let looks = if outstanding && !moved {
             self.stuck.get() + 1
         } else {

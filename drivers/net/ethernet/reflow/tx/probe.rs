@@ -100,6 +100,12 @@ impl Probe<'_> {
         self.look().done().is_some_and(|done| done != 0)
     }
 
+    /// How far the device says that it has come, whether or not somebody has cleaned up behind it.
+    /// In any context.
+    pub(crate) fn written(&self) -> u16 {
+        self.look().written.raw() as u16
+    }
+
     /// Descriptors that the device was told of and is not done with. In any context.
     pub(crate) fn outstanding(&self) -> u16 {
         self.look().outstanding()
