@@ -45,7 +45,7 @@ def _endure(rig, what, many, act):
         stream.finish(45)
     rig.wait_link()
     bulk(rig, PEER, 4, flows=4, size=1 << 16)
-    until("pools that were given up to be gone", lambda: not pools.abandoned(rig), 15)
+    until("pools that were given up to be gone", lambda: pools.none_abandoned(rig), 15)
     until("all pages to be back", lambda: pools.pages_out(rig) < 4096, 15)
     grown = _slab() - before
     # Slabs are never given back to the last one: a leak of a page a round would show.

@@ -12,7 +12,7 @@ from guest.counters import (
 from guest.devmem import DeviceMemory
 from guest.harness import Waiting, case, check, equal, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
-from guest.pools import abandoned, pages_out, pools, provider
+from guest.pools import abandoned, none_abandoned, pages_out, pools, provider
 from guest.split import ON, split_of
 from guest.traffic import bulk
 from guest.uring import ZeroCopy
@@ -146,7 +146,7 @@ class Account:
 
     def __init__(self, rig):
         self.rig = rig
-        until("pools of earlier queues to go", lambda: not abandoned(rig), limit=20, interval=0.2)
+        until("pools of earlier queues to go", lambda: none_abandoned(rig), limit=20, interval=0.2)
         self.before, self.count, self.out = self._memory(), len(pools(rig)), pages_out(rig)
 
     @staticmethod

@@ -5,6 +5,8 @@ import socket
 import struct
 
 from guest.genl import Family, attribute, attributes
+from guest.net import PEER
+from guest.traffic import bulk
 
 # Of netdev's netlink interface, as the kernel of the guest numbers them.
 POOL_GET, POOL_STATS_GET, QUEUE_GET, QSTATS_GET = 5, 9, 10, 12
@@ -47,6 +49,18 @@ def pools(rig):
 def abandoned(rig):
     """Return the numbers of pools that the driver gave up and that wait for their last page."""
     return [which for which, entry in _dump(rig, POOL_GET) if DETACH_TIME in entry]
+
+
+def none_abandoned(rig):
+    """Return whether all pools that the driver gave up are gone.
+
+    A packet that was freed on another CPU than it came on waits, with its pages, until that CPU
+    polls the next time: a few packets for each have it do so.
+    """
+    if not abandoned(rig):
+        return True
+    bulk(rig, PEER, 4, flows=8, size=1 << 12)
+    return not abandoned(rig)
 
 
 def pages_out(rig):
