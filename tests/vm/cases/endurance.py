@@ -15,8 +15,8 @@ from guest.traffic import InBackground, bulk
 
 STREAMS = 16
 SIZE = 1 << 17
-# What a round may take, so that the limit of a case follows from their number.
-ROUND = 4
+# Enough for hundreds of rounds under emulation.
+LIMIT = 1500
 
 
 def _rounds(rig, many):
@@ -52,7 +52,7 @@ def _endure(rig, what, many, act):
     check(grown < 4096 + 4 * rounds, f"{rounds} times {what}: {grown} KiB of slab more than before")
 
 
-@case(limit=120)
+@case(limit=LIMIT)
 def up_and_down(rig):
     """Down and up."""
     rig.defer(rig.bring_up)
@@ -64,7 +64,7 @@ def up_and_down(rig):
     _endure(rig, "down and up", 200, act)
 
 
-@case(limit=120)
+@case(limit=LIMIT)
 def unbind_and_bind(rig):
     """Taken from the driver and given back through sysfs."""
 
@@ -80,7 +80,7 @@ def unbind_and_bind(rig):
     _endure(rig, "unbound and bound", 100, act)
 
 
-@case(claims=(53,), limit=120)
+@case(claims=(53,), limit=LIMIT)
 def unload_and_load(rig):
     """The module goes and comes back."""
 
@@ -92,7 +92,7 @@ def unload_and_load(rig):
     _endure(rig, "unloaded and loaded", 100, act)
 
 
-@case(limit=120)
+@case(limit=LIMIT)
 def reset(rig):
     """The device is reset and brought back."""
     counters.need_reflow(rig)
@@ -101,7 +101,7 @@ def reset(rig):
                               ("device", "rx", "tx", "command")[n % 4]))
 
 
-@case(limit=120)
+@case(limit=LIMIT)
 def function_reset(rig):
     """The function is reset by the PCI core."""
     counters.need_reflow(rig)
@@ -115,7 +115,7 @@ def function_reset(rig):
     _endure(rig, "reset by the PCI core", 100, act)
 
 
-@case(limit=120)
+@case(limit=LIMIT)
 def ring_sizes(rig):
     """Rings are made anew with other sizes."""
     rig.defer(rig.run, DUT, "ethtool", "-G", rig.device, "rx", "2048", "tx", "512")
@@ -124,7 +124,7 @@ def ring_sizes(rig):
                               "tx", ("256", "512")[n % 2]))
 
 
-@case(limit=120)
+@case(limit=LIMIT)
 def channels(rig):
     """There are more and fewer queues."""
     rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", str(rig.queues))
@@ -133,7 +133,7 @@ def channels(rig):
                               str(1 + (n + 1) % rig.queues)))
 
 
-@case(limit=120)
+@case(limit=LIMIT)
 def removed_and_found(rig):
     """Removed from the bus and found by a scan of it."""
     counters.need_reflow(rig)
