@@ -28,7 +28,7 @@ pub(crate) fn all_or_none<E>(
     mut step: impl FnMut(u32) -> Result<(), E>,
     back: impl FnMut(u32),
 ) -> Result<(), E> {
-    let places = || (0..u64::BITS).filter(|at| taken >> at & 1 != 0);
+    let places = || (0..u64::BITS).filter(|at| (taken >> at) & 1 != 0);
     for at in places() {
         if let Err(e) = step(at) {
             places().rev().skip_while(|&done| done >= at).for_each(back);
