@@ -127,6 +127,14 @@ impl Looked {
         self.0.store(to, Relaxed);
     }
 
+    /// Counts looks in a row at which something `holds`; whether there were `most` of them, from
+    /// where the count begins anew.
+    fn in_a_row(&self, holds: bool, most: u64) -> bool {
+        let looks = if holds { self.get() + 1 } else { 0 };
+        self.set(looks % most);
+        looks >= most
+    }
+
     /// Remembers `now`; whether it is another number than before.
     fn changed(&self, now: u64) -> bool {
         let before = self.get();
@@ -263,16 +271,7 @@ impl Nic<'_> {
         }
         let polled = shared.seen.polls.changed(polls);
         let waits = !polled && watched.waits && (news || shared.tx.pending());
-        shared.seen.waiting.set(if waits {
-            shared.seen.waiting.get() + 1
-        } else {
-            0
-        });
-        if shared.seen.waiting.get() + 1 == LOST_LOOKS {
-            return finding(RX, Remedy::LookAgain, fmt!(""));
-        }
-        if shared.seen.waiting.get() >= LOST_LOOKS {
-            shared.seen.waiting.set(0);
+        if shared.seen.waiting.in_a_row(waits, LOST_LOOKS) {
             // A counter with one writer: polls write the others of its kind.
             count.irq_lost.add(1);
             return finding(
@@ -280,6 +279,9 @@ impl Nic<'_> {
                 Remedy::Poll,
                 fmt!("an interrupt of queue {queue} was lost; polling in its place"),
             );
+        }
+        if shared.seen.waiting.get() + 1 == LOST_LOOKS {
+            return finding(RX, Remedy::LookAgain, fmt!(""));
         }
         None
     }
@@ -289,13 +291,7 @@ impl SeenQueue {
     /// Whether the device has been told of packets for long and none left.
     fn is_stuck(&self, outstanding: bool, written: u64) -> bool {
         let moved = self.written.changed(written);
-        let looks = if outstanding && !moved {
-            self.stuck.get() + 1
-        } else {
-            0
-        };
-        self.stuck.set(looks % STUCK_LOOKS);
-        looks >= STUCK_LOOKS
+        self.stuck.in_a_row(outstanding && !moved, STUCK_LOOKS)
     }
 
     /// Whether packets have been waiting since the last look though nothing keeps us from giving
@@ -303,10 +299,7 @@ impl SeenQueue {
     fn is_dry(&self, waits: bool, count: &counters::Rx) -> bool {
         let moved = self.packets.changed(count.packets.read());
         let lacking = self.alloc_fail.changed(count.alloc_fail.read());
-        let dry = waits && !moved && !lacking;
-        let looks = if dry { self.dry.get() + 1 } else { 0 };
-        self.dry.set(looks % DRY_LOOKS);
-        looks >= DRY_LOOKS
+        self.dry.in_a_row(waits && !moved && !lacking, DRY_LOOKS)
     }
 
     /// Whether interrupts have come for nothing all the time. To be asked before `polls` is noted.
@@ -315,9 +308,7 @@ impl SeenQueue {
         self.useless.set(useless);
         let polls = polls.wrapping_sub(self.polls.get());
         let many = new >= USELESS_MANY && new.saturating_mul(USELESS_POLLS) >= polls;
-        let looks = if many { self.disagreeing.get() + 1 } else { 0 };
-        self.disagreeing.set(looks % USELESS_LOOKS);
-        looks >= USELESS_LOOKS
+        self.disagreeing.in_a_row(many, USELESS_LOOKS)
     }
 }
 

@@ -316,9 +316,7 @@ impl<'bound> Nic<'bound> {
         adaptive.store(to.adaptive.into(), Relaxed);
         usecs.store(to.rx_usecs, Relaxed);
         frames.store(to.rx_frames, Relaxed);
-        for queue in 0..self.counters.len() {
-            queue::set_coalesce(&self.mmio, queue, to);
-        }
+        self.write_moderation();
     }
 
     /// The station address from the factory.

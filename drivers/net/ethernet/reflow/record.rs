@@ -66,8 +66,8 @@ impl Nic<'_> {
         Ok(())
     }
 
-    /// Interrupt moderation of all queues.
-    fn write_moderation(&self) {
+    /// Tells the device the interrupt moderation of all queues.
+    pub(crate) fn write_moderation(&self) {
         let to = self.moderation();
         for queue in 0..self.counters.len() {
             queue::set_coalesce(self.mmio(), queue, to);

@@ -467,19 +467,18 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.take_down();
     }
 
-    /// Lets the core bring an interface up that is down, whatever became of the device: bringing it
-    /// up begins with looking at that. Nobody else would look.
+    /// Has the core ask of the device again, also to bring the interface up: that begins with
+    /// looking at what became of the device. Does nothing if it was never detached.
     fn reopen(&mut self) {
         self.state.gone = false;
-        // SAFETY: The device is valid; process context. Nothing is woken, as the interface is down.
+        // SAFETY: The device is valid; process context. If the interface is down nothing is woken;
+        // if it is up its senders were published, or find nothing.
         unsafe { bindings::netif_device_attach(self.dev.as_raw()) };
     }
 
     /// The device is at work.
     fn returned(&mut self) {
-        self.state.gone = false;
-        // SAFETY: The device is valid; process context. Does nothing if it was never detached.
-        unsafe { bindings::netif_device_attach(self.dev.as_raw()) };
+        self.reopen();
         self.sync_carrier();
     }
 
