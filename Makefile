@@ -16,6 +16,9 @@ Q := $(if $(V),,@)
 
 TOOLBOX := scripts/toolbox
 DRIVER := $(CURDIR)/drivers/net/ethernet/reflow
+# Where Kbuild finds this file and the drivers: here, or in a copy.
+SOURCE := $(CURDIR)
+DRIVERS := CONFIG_REFLOW=m
 JOBS ?= $(shell nproc)
 
 # With KDIR the host's own tools build against that tree, which they prepared;
@@ -30,19 +33,19 @@ endif
 
 # The toolbox has an environment of its own: hand over what Kbuild listens to.
 PASSED_ON := V W C CLIPPY KCFLAGS KRUSTFLAGS
-KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(DRIVER) CONFIG_REFLOW=m \
+KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(SOURCE) $(DRIVERS) \
 	$(foreach v,$(PASSED_ON),$(if $($(v)),$(v)='$($(v))'))
 
-# What Kbuild leaves beside the source.
+# What Kbuild leaves here and beside the source.
 BUILT := *.o *.ko *.mod *.mod.c .*.cmd .*.d *_generated.rs *_generated.rs.tmp \
 	modules.order Module.symvers .module-common.c
 
 # A kernel that watches itself, and the module for it: built in a copy, so that the
 # one for the stock kernel stays as it is.
 SAN ?= kasan
-DEBUG_DRIVER := $(CURDIR)/build/debug/$(SAN)
+DEBUG_SOURCE := $(CURDIR)/build/debug/$(SAN)
 DEBUG_KBUILD = $(TOOLBOX) run $(CURDIR)/scripts/kbuild $(shell scripts/debug-kernel --path $(SAN)) \
-	-j$(JOBS) M=$(DEBUG_DRIVER) CONFIG_REFLOW=m \
+	-j$(JOBS) M=$(DEBUG_SOURCE) $(DRIVERS) \
 	$(if $(filter kcsan,$(SAN)),KRUSTFLAGS='$(KCSAN_RUST)')
 # As scripts/Makefile.kcsan of the kernel has it for C.
 KCSAN_RUST := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-, \
@@ -77,8 +80,8 @@ test: all
 
 debug: toolbox
 	$(Q)scripts/debug-kernel $(SAN)
-	$(Q)mkdir -p $(DEBUG_DRIVER)
-	$(Q)tar -C $(DRIVER) $(BUILT:%=--exclude='%') -c . | tar -C $(DEBUG_DRIVER) -x
+	$(Q)mkdir -p $(DEBUG_SOURCE)
+	$(Q)tar $(BUILT:%=--exclude='%') -c Makefile drivers | tar -C $(DEBUG_SOURCE) -x
 	$(Q)$(DEBUG_KBUILD) modules
 
 test-debug: debug model
@@ -123,7 +126,8 @@ lint: toolbox
 
 clean:
 	$(Q)rm -rf build
-	$(Q)cd $(DRIVER) && find . -type f \( -false $(BUILT:%=-o -name '%') \) -delete
+	$(Q)find drivers -type f \( -false $(BUILT:%=-o -name '%') \) -delete
+	$(Q)find . -maxdepth 1 -type f \( -false $(BUILT:%=-o -name '%') \) -delete
 
 help:
 	@echo 'make            the module and the device model'

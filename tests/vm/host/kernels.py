@@ -69,7 +69,7 @@ class DebugKernel(Kernel):
             return text.read().strip()
 
     def driver(self):
-        return os.path.join(PROJECT, "build/debug", self.name, "reflow.ko")
+        return os.path.join(PROJECT, "build/debug", self.name, DRIVER)
 
 
 KERNELS = {

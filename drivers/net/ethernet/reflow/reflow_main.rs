@@ -32,6 +32,7 @@ mod hw;
 mod hw_stats;
 #[forbid(unsafe_code)]
 mod mmio;
+#[path = "../../rust/net.rs"]
 mod net;
 #[forbid(unsafe_code)]
 mod nic;

@@ -4,7 +4,7 @@
 //!
 //! Types that the kernel's own bindings hold in full come from there, so that a
 //! `sk_buff` here is the `sk_buff` of the `kernel` crate; the others, and the
-//! functions of the networking core, are generated for this module. Helpers of
+//! functions of the networking core, are generated for each driver. Helpers of
 //! `helpers.c` carry the name of the inline function they stand for.
 //!
 //! Nothing outside [`crate::net`] may use this module.
@@ -39,7 +39,10 @@ mod raw {
     type __kernel_ssize_t = isize;
     type __kernel_ptrdiff_t = isize;
 
-    include!(concat!(env!("REFLOW_GENERATED"), "/bindings_generated.rs"));
+    include!(concat!(
+        env!("RNET_GENERATED"),
+        "/net_bindings_generated.rs"
+    ));
 }
 
 #[allow(
@@ -54,10 +57,7 @@ mod helpers {
     use super::raw::*;
     use kernel::ffi;
 
-    include!(concat!(
-        env!("REFLOW_GENERATED"),
-        "/bindings_helpers_generated.rs"
-    ));
+    include!(concat!(env!("RNET_GENERATED"), "/net_helpers_generated.rs"));
 }
 
 pub(crate) use raw::*;

@@ -5,39 +5,39 @@
  */
 
 /* Tells BQL of a packet put on the ring. */
-void reflow_rust_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
+__rnet_helper void rnet_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
 {
 	__netdev_tx_sent_queue(txq, bytes, netdev_xmit_more());
 }
 
 /* Whether no packet follows that the doorbell could wait for. */
-bool reflow_rust_helper_txq_doorbell_due(const struct netdev_queue *txq)
+__rnet_helper bool rnet_helper_txq_doorbell_due(const struct netdev_queue *txq)
 {
 	return !netdev_xmit_more() || netif_tx_queue_stopped(txq);
 }
 
-void reflow_rust_helper_netdev_tx_completed_queue(struct netdev_queue *txq,
-						  u32 packets, u32 bytes)
+__rnet_helper void rnet_helper_netdev_tx_completed_queue(struct netdev_queue *txq,
+							 u32 packets, u32 bytes)
 {
 	netdev_tx_completed_queue(txq, packets, bytes);
 }
 
-void reflow_rust_helper_netif_tx_stop_queue(struct netdev_queue *txq)
+__rnet_helper void rnet_helper_netif_tx_stop_queue(struct netdev_queue *txq)
 {
 	netif_tx_stop_queue(txq);
 }
 
-void reflow_rust_helper_netif_tx_start_queue(struct netdev_queue *txq)
+__rnet_helper void rnet_helper_netif_tx_start_queue(struct netdev_queue *txq)
 {
 	netif_tx_start_queue(txq);
 }
 
-bool reflow_rust_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
+__rnet_helper bool rnet_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
 {
 	return netif_tx_queue_stopped(txq);
 }
 
-u16 reflow_rust_helper_skb_get_queue_mapping(const struct sk_buff *skb)
+__rnet_helper u16 rnet_helper_skb_get_queue_mapping(const struct sk_buff *skb)
 {
 	return skb_get_queue_mapping(skb);
 }
@@ -58,8 +58,8 @@ static void rnet_tx_gso(const struct sk_buff *skb, struct rnet_tx_info *info)
 	info->l4_off = skb_transport_offset(skb);
 }
 
-void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
-				    struct rnet_tx_info *info)
+__rnet_helper void rnet_helper_skb_tx_info(const struct sk_buff *skb,
+					   struct rnet_tx_info *info)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
 
@@ -80,29 +80,29 @@ void reflow_rust_helper_skb_tx_info(const struct sk_buff *skb,
 		info->vlan_tci = skb_vlan_tag_get(skb);
 }
 
-void reflow_rust_helper_dev_consume_skb_any(struct sk_buff *skb)
+__rnet_helper void rnet_helper_dev_consume_skb_any(struct sk_buff *skb)
 {
 	dev_consume_skb_any(skb);
 }
 
-void reflow_rust_helper_skb_tx_timestamp(struct sk_buff *skb)
+__rnet_helper void rnet_helper_skb_tx_timestamp(struct sk_buff *skb)
 {
 	skb_tx_timestamp(skb);
 }
 
-int reflow_rust_helper_skb_linearize(struct sk_buff *skb)
+__rnet_helper int rnet_helper_skb_linearize(struct sk_buff *skb)
 {
 	return skb_linearize(skb);
 }
 
-netdev_features_t reflow_rust_helper_vlan_features_check(struct sk_buff *skb,
-							 netdev_features_t features)
+__rnet_helper netdev_features_t rnet_helper_vlan_features_check(struct sk_buff *skb,
+								netdev_features_t features)
 {
 	return vlan_features_check(skb, features);
 }
 
-void reflow_rust_helper_tx_unmap(struct device *dev,
-				 const struct rnet_tx_part *part)
+__rnet_helper void rnet_helper_tx_unmap(struct device *dev,
+					const struct rnet_tx_part *part)
 {
 	if (!part->foreign)
 		dma_unmap_page(dev, part->addr, part->len, DMA_TO_DEVICE);
@@ -112,7 +112,7 @@ static void rnet_unmap_parts(struct device *dev,
 			     const struct rnet_tx_part *parts, u32 n)
 {
 	while (n)
-		reflow_rust_helper_tx_unmap(dev, &parts[--n]);
+		rnet_helper_tx_unmap(dev, &parts[--n]);
 }
 
 static bool rnet_map_linear(struct device *dev, struct rnet_tx_part *part,
@@ -137,8 +137,9 @@ static bool rnet_map_frag(struct device *dev, struct rnet_tx_part *part,
  * Maps all parts of a packet. Returns how many it has, or a negative errno when
  * there are more than @room or a mapping fails; none is mapped then.
  */
-int reflow_rust_helper_skb_map(struct device *dev, const struct sk_buff *skb,
-			       struct rnet_tx_part *parts, u32 room)
+__rnet_helper int rnet_helper_skb_map(struct device *dev,
+				      const struct sk_buff *skb,
+				      struct rnet_tx_part *parts, u32 room)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
 	u32 head = skb_headlen(skb), n = 0, i;

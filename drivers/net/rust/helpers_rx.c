@@ -10,9 +10,9 @@
  * has no lock: the caller is in the context of @napi, or in process context and
  * the pool's only user if @napi is NULL, and the pool must be attached to that.
  */
-netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, s32 bias,
-				       struct napi_struct *napi,
-				       dma_addr_t *addr)
+__rnet_helper netmem_ref rnet_helper_pp_alloc(struct page_pool *pool, s32 bias,
+					      struct napi_struct *napi,
+					      dma_addr_t *addr)
 {
 	gfp_t gfp = napi ? GFP_ATOMIC : GFP_KERNEL;
 	netmem_ref netmem;
@@ -28,7 +28,7 @@ netmem_ref reflow_rust_helper_pp_alloc(struct page_pool *pool, s32 bias,
 }
 
 /* Where the CPU sees a page of a pool, %NULL if it cannot. */
-void *reflow_rust_helper_pp_memory(netmem_ref netmem)
+__rnet_helper void *rnet_helper_pp_memory(netmem_ref netmem)
 {
 	return netmem_address(netmem);
 }
@@ -40,15 +40,15 @@ static __always_inline bool rnet_pp_is_local(const struct page_pool *pool,
 }
 
 /* Whether a page's pool is attached to @napi, whose context this is. */
-bool reflow_rust_helper_pp_is_local(netmem_ref netmem,
-				    const struct napi_struct *napi)
+__rnet_helper bool rnet_helper_pp_is_local(netmem_ref netmem,
+					   const struct napi_struct *napi)
 {
 	return rnet_pp_is_local(netmem_get_pp(netmem), napi);
 }
 
 /* Gives @refs references back, in the context of @napi unless that is NULL. */
-void reflow_rust_helper_pp_release(netmem_ref netmem, s32 refs,
-				   const struct napi_struct *napi)
+__rnet_helper void rnet_helper_pp_release(netmem_ref netmem, s32 refs,
+					  const struct napi_struct *napi)
 {
 	struct page_pool *pool = netmem_get_pp(netmem);
 
@@ -58,8 +58,8 @@ void reflow_rust_helper_pp_release(netmem_ref netmem, s32 refs,
 }
 
 /* Ends direct recycling in the context of @napi, which is held off. */
-void reflow_rust_helper_pp_detach(struct page_pool *pool,
-				  const struct napi_struct *napi)
+__rnet_helper void rnet_helper_pp_detach(struct page_pool *pool,
+					 const struct napi_struct *napi)
 {
 	if (READ_ONCE(pool->p.napi) == napi)
 		page_pool_disable_direct_recycling(pool);
@@ -80,8 +80,9 @@ static void rnet_rx_fill_frag(struct sk_buff *skb, unsigned int n,
  * themselves are not looked at: the CPU may not be able to. What the packet is
  * to be charged for them is the caller's to say.
  */
-int reflow_rust_helper_rx_add_frag(struct sk_buff *skb, netmem_ref netmem,
-				   u32 offset, u32 len)
+__rnet_helper int rnet_helper_rx_add_frag(struct sk_buff *skb,
+					  netmem_ref netmem, u32 offset,
+					  u32 len)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	unsigned int n = shinfo->nr_frags;
@@ -109,8 +110,8 @@ int reflow_rust_helper_rx_add_frag(struct sk_buff *skb, netmem_ref netmem,
  * Puts all of a page behind what the packet holds, which has room for it. No
  * reference to the page was given away: all but the packet's go with a store.
  */
-void reflow_rust_helper_rx_add_whole(struct sk_buff *skb, netmem_ref netmem,
-				     u32 size)
+__rnet_helper void rnet_helper_rx_add_whole(struct sk_buff *skb,
+					    netmem_ref netmem, u32 size)
 {
 	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, 0,
 					  size);
@@ -123,8 +124,9 @@ void reflow_rust_helper_rx_add_whole(struct sk_buff *skb, netmem_ref netmem,
  * Copies received bytes to the end of the packet's linear part. Returns false
  * if the CPU cannot read them.
  */
-bool reflow_rust_helper_rx_copy_page(struct sk_buff *skb, netmem_ref netmem,
-				     u32 offset, u32 len)
+__rnet_helper bool rnet_helper_rx_copy_page(struct sk_buff *skb,
+					    netmem_ref netmem, u32 offset,
+					    u32 len)
 {
 	const u8 *data = netmem_address(netmem);
 
@@ -137,13 +139,13 @@ bool reflow_rust_helper_rx_copy_page(struct sk_buff *skb, netmem_ref netmem,
 }
 
 /* Copies bytes that a device may write at the same time. */
-void reflow_rust_helper_coherent_copy(void *to, const void *from, size_t len)
+__rnet_helper void rnet_helper_coherent_copy(void *to, const void *from, size_t len)
 {
 	memcpy(to, from, len);
 }
 
-void reflow_rust_helper_skb_put_data(struct sk_buff *skb, const void *data,
-				     u32 len)
+__rnet_helper void rnet_helper_skb_put_data(struct sk_buff *skb,
+					    const void *data, u32 len)
 {
 	skb_put_data(skb, data, len);
 }
@@ -168,14 +170,15 @@ rnet_rx_copy(struct napi_struct *napi, void *head, const void *data, u32 len)
 	return skb;
 }
 
-struct sk_buff *reflow_rust_helper_rx_copy(struct napi_struct *napi, void *head,
-					   const void *data, u32 len)
+__rnet_helper struct sk_buff *rnet_helper_rx_copy(struct napi_struct *napi,
+						  void *head, const void *data,
+						  u32 len)
 {
 	return rnet_rx_copy(napi, head, data, len);
 }
 
 /* A packet with room for @room in its linear part. */
-struct sk_buff *reflow_rust_helper_rx_alloc(struct napi_struct *napi, u32 room)
+__rnet_helper struct sk_buff *rnet_helper_rx_alloc(struct napi_struct *napi, u32 room)
 {
 	struct sk_buff *skb = napi_alloc_skb(napi, room);
 
@@ -185,13 +188,13 @@ struct sk_buff *reflow_rust_helper_rx_alloc(struct napi_struct *napi, u32 room)
 	return skb;
 }
 
-u32 reflow_rust_helper_skb_tailroom(const struct sk_buff *skb)
+__rnet_helper u32 rnet_helper_skb_tailroom(const struct sk_buff *skb)
 {
 	return skb_tailroom(skb);
 }
 
 /* The linear part; its length goes to @len. */
-u8 *reflow_rust_helper_skb_head(struct sk_buff *skb, u32 *len)
+__rnet_helper u8 *rnet_helper_skb_head(struct sk_buff *skb, u32 *len)
 {
 	*len = skb_headlen(skb);
 	return skb->data;
@@ -339,8 +342,10 @@ static __always_inline void rnet_rx_submit(struct napi_struct *napi,
  * leaves the packet alone, if its linear part does not hold the headers that
  * there have to be.
  */
-bool reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
-				  const struct rnet_rx_meta *meta, u16 queue)
+__rnet_helper bool rnet_helper_rx_submit(struct napi_struct *napi,
+					 struct sk_buff *skb,
+					 const struct rnet_rx_meta *meta,
+					 u16 queue)
 {
 	if (unlikely(skb_headlen(skb) < ETH_HLEN))
 		return false;
@@ -355,9 +360,10 @@ bool reflow_rust_helper_rx_submit(struct napi_struct *napi, struct sk_buff *skb,
  * Receives a packet that is a copy of @len bytes, an Ethernet header at least,
  * and no more. Returns false without memory.
  */
-bool reflow_rust_helper_rx_receive(struct napi_struct *napi, void *head,
-				   const void *data, u32 len,
-				   const struct rnet_rx_meta *meta, u16 queue)
+__rnet_helper bool rnet_helper_rx_receive(struct napi_struct *napi, void *head,
+					  const void *data, u32 len,
+					  const struct rnet_rx_meta *meta,
+					  u16 queue)
 {
 	struct sk_buff *skb = rnet_rx_copy(napi, head, data, len);
 

@@ -5,19 +5,19 @@
  */
 
 /* Work put off. It starts disabled. */
-void reflow_rust_helper_service_init(struct delayed_work *work,
-				     work_func_t func)
+__rnet_helper void rnet_helper_service_init(struct delayed_work *work,
+					    work_func_t func)
 {
 	INIT_DELAYED_WORK(work, func);
 	disable_delayed_work(work);
 }
 
-void reflow_rust_helper_service_kick(struct delayed_work *work)
+__rnet_helper void rnet_helper_service_kick(struct delayed_work *work)
 {
 	mod_delayed_work(system_dfl_wq, work, 0);
 }
 
-void reflow_rust_helper_service_later(struct delayed_work *work, u32 ms)
+__rnet_helper void rnet_helper_service_later(struct delayed_work *work, u32 ms)
 {
 	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
 }
@@ -25,8 +25,8 @@ void reflow_rust_helper_service_later(struct delayed_work *work, u32 ms)
 /* Flow steering. */
 
 /* Tells the connection of a received packet; false if it is not plain TCP. */
-bool reflow_rust_helper_flow_of_skb(const struct sk_buff *skb,
-				    struct rnet_flow *flow)
+__rnet_helper bool rnet_helper_flow_of_skb(const struct sk_buff *skb,
+					   struct rnet_flow *flow)
 {
 	struct flow_keys keys;
 	u8 *key = flow->key;
@@ -84,8 +84,9 @@ static struct sock *rnet_flow_sock(struct net_device *dev,
  * Looks for the socket of a connection; the sequence number that it waits for
  * goes to @next. False if there is none that may receive data.
  */
-bool reflow_rust_helper_flow_socket(struct net_device *dev,
-				    const struct rnet_flow *flow, u32 *next)
+__rnet_helper bool rnet_helper_flow_socket(struct net_device *dev,
+					   const struct rnet_flow *flow,
+					   u32 *next)
 {
 	struct sock *sk;
 	bool found;
@@ -104,8 +105,9 @@ bool reflow_rust_helper_flow_socket(struct net_device *dev,
 	return found;
 }
 
-bool reflow_rust_helper_arfs_may_expire(struct net_device *dev, u16 queue,
-					u32 flow_id, u16 filter)
+__rnet_helper bool rnet_helper_arfs_may_expire(struct net_device *dev,
+					       u16 queue, u32 flow_id,
+					       u16 filter)
 {
 #ifdef CONFIG_RFS_ACCEL
 	if (queue < dev->real_num_rx_queues)
@@ -116,21 +118,21 @@ bool reflow_rust_helper_arfs_may_expire(struct net_device *dev, u16 queue,
 
 /* devlink: instance and port, see net/devlink.rs */
 
-struct devlink *reflow_rust_helper_devlink_alloc(const struct devlink_ops *ops,
-						 size_t priv_size,
-						 struct device *dev)
+__rnet_helper struct devlink *rnet_helper_devlink_alloc(const struct devlink_ops *ops,
+							size_t priv_size,
+							struct device *dev)
 {
 	return devlink_alloc(ops, priv_size, dev);
 }
 
 /* Hash contexts: table and key lie behind the structure. */
 
-u32 *reflow_rust_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx)
+__rnet_helper u32 *rnet_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx)
 {
 	return ethtool_rxfh_context_indir(ctx);
 }
 
-u8 *reflow_rust_helper_ethtool_rxfh_context_key(struct ethtool_rxfh_context *ctx)
+__rnet_helper u8 *rnet_helper_ethtool_rxfh_context_key(struct ethtool_rxfh_context *ctx)
 {
 	return ethtool_rxfh_context_key(ctx);
 }
@@ -141,7 +143,7 @@ static DEFINE_MUTEX(rnet_debugfs_lock);
 static struct dentry *rnet_debugfs_root;
 static unsigned int rnet_debugfs_users;
 
-struct dentry *reflow_rust_helper_debugfs_folder_add(struct net_device *dev)
+__rnet_helper struct dentry *rnet_helper_debugfs_folder_add(struct net_device *dev)
 {
 	guard(mutex)(&rnet_debugfs_lock);
 	if (!rnet_debugfs_users++)
@@ -149,7 +151,7 @@ struct dentry *reflow_rust_helper_debugfs_folder_add(struct net_device *dev)
 	return debugfs_create_dir(dev_name(dev->dev.parent), rnet_debugfs_root);
 }
 
-void reflow_rust_helper_debugfs_folder_remove(struct dentry *folder)
+__rnet_helper void rnet_helper_debugfs_folder_remove(struct dentry *folder)
 {
 	guard(mutex)(&rnet_debugfs_lock);
 	debugfs_remove(folder);
@@ -197,15 +199,15 @@ static const struct file_operations rnet_switch_fops = {
 	.llseek	= default_llseek,
 };
 
-void reflow_rust_helper_debugfs_switch_add(struct dentry *folder,
-					   const char *name, bool *value)
+__rnet_helper void rnet_helper_debugfs_switch_add(struct dentry *folder,
+						  const char *name, bool *value)
 {
 	debugfs_create_file(name, 0600, folder, value, &rnet_switch_fops);
 }
 
-void reflow_rust_helper_debugfs_table_add(struct dentry *folder,
-					  const char *name,
-					  struct rnet_table *table)
+__rnet_helper void rnet_helper_debugfs_table_add(struct dentry *folder,
+						 const char *name,
+						 struct rnet_table *table)
 {
 	debugfs_create_file(name, 0400, folder, table, &rnet_table_fops);
 }
@@ -214,7 +216,7 @@ void reflow_rust_helper_debugfs_table_add(struct dentry *folder,
  * Whether all who report errors on the PCI bus hold the device lock, see
  * net/pci.rs. The front end of Xen, which is for such guests only, does not.
  */
-bool reflow_rust_helper_pci_errors_come_locked(void)
+__rnet_helper bool rnet_helper_pci_errors_come_locked(void)
 {
 	return !xen_pv_domain();
 }

@@ -7,9 +7,10 @@
  * A packet has its pages to itself, and begins in each at the offset that their
  * pool was made with.
  */
-void reflow_rust_helper_xdp_begin(struct rnet_xdp_buff *buff,
-				  struct xdp_rxq_info *rxq, netmem_ref netmem,
-				  u32 len, const struct rnet_xdp_hints *hints)
+__rnet_helper void rnet_helper_xdp_begin(struct rnet_xdp_buff *buff,
+					 struct xdp_rxq_info *rxq,
+					 netmem_ref netmem, u32 len,
+					 const struct rnet_xdp_hints *hints)
 {
 	struct page_pool *pool = netmem_get_pp(netmem);
 
@@ -23,15 +24,15 @@ void reflow_rust_helper_xdp_begin(struct rnet_xdp_buff *buff,
 	buff->hints = *hints;
 }
 
-bool reflow_rust_helper_xdp_has_room(const struct rnet_xdp_buff *buff)
+__rnet_helper bool rnet_helper_xdp_has_room(const struct rnet_xdp_buff *buff)
 {
 	return !xdp_buff_has_frags(&buff->xdp) ||
 	       xdp_get_shared_info_from_buff(&buff->xdp)->nr_frags <
 	       MAX_SKB_FRAGS;
 }
 
-void reflow_rust_helper_xdp_add(struct rnet_xdp_buff *buff, netmem_ref netmem,
-				u32 len)
+__rnet_helper void rnet_helper_xdp_add(struct rnet_xdp_buff *buff,
+				       netmem_ref netmem, u32 len)
 {
 	struct page_pool *pool = netmem_get_pp(netmem);
 
@@ -40,16 +41,16 @@ void reflow_rust_helper_xdp_add(struct rnet_xdp_buff *buff, netmem_ref netmem,
 }
 
 /* Puts the headers in place of a packet whose data is elsewhere. */
-void reflow_rust_helper_xdp_copy(struct rnet_xdp_buff *buff, const void *from,
-				 u32 len)
+__rnet_helper void rnet_helper_xdp_copy(struct rnet_xdp_buff *buff,
+					const void *from, u32 len)
 {
 	memcpy(buff->xdp.data, from, len);
 }
 
 /* Appends data from a page that holds other packets' data as well. */
-void reflow_rust_helper_xdp_add_shared(struct rnet_xdp_buff *buff,
-				       netmem_ref netmem, u32 offset, u32 len,
-				       u32 truesize)
+__rnet_helper void rnet_helper_xdp_add_shared(struct rnet_xdp_buff *buff,
+					      netmem_ref netmem, u32 offset,
+					      u32 len, u32 truesize)
 {
 	buff->xdp.rxq->frag_size = 0;
 	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
@@ -57,15 +58,16 @@ void reflow_rust_helper_xdp_add_shared(struct rnet_xdp_buff *buff,
 	xdp_buff_add_frag(&buff->xdp, netmem, offset, len, truesize);
 }
 
-u32 reflow_rust_helper_xdp_run(const struct bpf_prog *prog,
-			       struct xdp_buff *xdp)
+__rnet_helper u32 rnet_helper_xdp_run(const struct bpf_prog *prog,
+				      struct xdp_buff *xdp)
 {
 	return bpf_prog_run_xdp(prog, xdp);
 }
 
 /* Tells of a packet that was dropped because @action could not be done. */
-void reflow_rust_helper_xdp_aborted(struct net_device *dev,
-				    const struct bpf_prog *prog, u32 action)
+__rnet_helper void rnet_helper_xdp_aborted(struct net_device *dev,
+					   const struct bpf_prog *prog,
+					   u32 action)
 {
 	if (action > XDP_REDIRECT)
 		bpf_warn_invalid_xdp_action(dev, prog, action);
@@ -76,9 +78,9 @@ void reflow_rust_helper_xdp_aborted(struct net_device *dev,
  * Completes a packet and hands it to the stack; false without memory, or
  * without an Ethernet header in its linear part.
  */
-bool reflow_rust_helper_xdp_submit(struct napi_struct *napi,
-				   const struct rnet_xdp_buff *buff,
-				   const struct rnet_rx_meta *meta)
+__rnet_helper bool rnet_helper_xdp_submit(struct napi_struct *napi,
+					  const struct rnet_xdp_buff *buff,
+					  const struct rnet_rx_meta *meta)
 {
 	struct sk_buff *skb;
 
@@ -94,13 +96,13 @@ bool reflow_rust_helper_xdp_submit(struct napi_struct *napi,
 	return true;
 }
 
-struct xdp_frame *reflow_rust_helper_xdp_to_frame(struct xdp_buff *xdp)
+__rnet_helper struct xdp_frame *rnet_helper_xdp_to_frame(struct xdp_buff *xdp)
 {
 	return xdp_convert_buff_to_frame(xdp);
 }
 
 /* How many pieces of memory a frame has; its length goes to @len. */
-u32 reflow_rust_helper_xdp_frame_shape(const struct xdp_frame *frame, u32 *len)
+__rnet_helper u32 rnet_helper_xdp_frame_shape(const struct xdp_frame *frame, u32 *len)
 {
 	*len = xdp_get_frame_len(frame);
 	if (likely(!xdp_frame_has_frags(frame)))
@@ -125,9 +127,10 @@ static const skb_frag_t *rnet_xdp_frags(const struct xdp_frame *frame, u32 *n)
  * Maps all parts of a frame. Returns how many it has, or a negative errno when
  * there are more than @room or a mapping fails; none is mapped then.
  */
-int reflow_rust_helper_xdp_frame_map(struct device *dev,
-				     const struct xdp_frame *frame,
-				     struct rnet_tx_part *parts, u32 room)
+__rnet_helper int rnet_helper_xdp_frame_map(struct device *dev,
+					    const struct xdp_frame *frame,
+					    struct rnet_tx_part *parts,
+					    u32 room)
 {
 	const skb_frag_t *frags;
 	u32 nr, i;
@@ -167,9 +170,10 @@ static bool rnet_lend(struct device *dev, struct rnet_tx_part *part,
  * As xdp_frame_map() for a frame that lies in pages of pools, which have them
  * mapped both ways. Refuses memory of any other origin.
  */
-int reflow_rust_helper_xdp_frame_lend(struct device *dev,
-				      const struct xdp_frame *frame,
-				      struct rnet_tx_part *parts, u32 room)
+__rnet_helper int rnet_helper_xdp_frame_lend(struct device *dev,
+					     const struct xdp_frame *frame,
+					     struct rnet_tx_part *parts,
+					     u32 room)
 {
 	const skb_frag_t *frags;
 	u32 nr, i;
@@ -193,22 +197,22 @@ int reflow_rust_helper_xdp_frame_lend(struct device *dev,
 	return 1 + nr;
 }
 
-void reflow_rust_helper_xdp_frame_done(struct xdp_frame *frame,
-				       struct xdp_frame_bulk *bulk)
+__rnet_helper void rnet_helper_xdp_frame_done(struct xdp_frame *frame,
+					      struct xdp_frame_bulk *bulk)
 {
 	rcu_read_lock();
 	xdp_return_frame_bulk(frame, bulk);
 	rcu_read_unlock();
 }
 
-void reflow_rust_helper_xdp_bulk_flush(struct xdp_frame_bulk *bulk)
+__rnet_helper void rnet_helper_xdp_bulk_flush(struct xdp_frame_bulk *bulk)
 {
 	rcu_read_lock();
 	xdp_flush_frame_bulk(bulk);
 	rcu_read_unlock();
 }
 
-bool reflow_rust_helper_xdp_prog_has_frags(const struct bpf_prog *prog)
+__rnet_helper bool rnet_helper_xdp_prog_has_frags(const struct bpf_prog *prog)
 {
 	return prog->aux->xdp_has_frags;
 }
@@ -218,8 +222,9 @@ bool reflow_rust_helper_xdp_prog_has_frags(const struct bpf_prog *prog)
  * Returns NULL while the driver has the queue stopped: it has no room, or is
  * going away. A device that has no such queue has it stopped, too.
  */
-struct netdev_queue *reflow_rust_helper_xdp_lock_txq(struct net_device *dev,
-						     u32 *queue, bool any)
+__rnet_helper struct netdev_queue *rnet_helper_xdp_lock_txq(struct net_device *dev,
+							    u32 *queue,
+							    bool any)
 {
 	int cpu = smp_processor_id();
 	struct netdev_queue *txq;
@@ -239,7 +244,7 @@ struct netdev_queue *reflow_rust_helper_xdp_lock_txq(struct net_device *dev,
 	return txq;
 }
 
-void reflow_rust_helper_xdp_unlock_txq(struct netdev_queue *txq)
+__rnet_helper void rnet_helper_xdp_unlock_txq(struct netdev_queue *txq)
 {
 	__netif_tx_unlock(txq);
 }

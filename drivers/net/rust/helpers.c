@@ -5,7 +5,13 @@
  */
 #include "bindings_helper.h"
 
-void *reflow_rust_helper_netdev_priv(const struct net_device *dev)
+/*
+ * Each module that uses the layer has these functions in an object of its own.
+ * Of two such modules that are built in the linker keeps one set.
+ */
+#define __rnet_helper	__weak
+
+__rnet_helper void *rnet_helper_netdev_priv(const struct net_device *dev)
 {
 	return netdev_priv(dev);
 }
@@ -14,9 +20,9 @@ void *reflow_rust_helper_netdev_priv(const struct net_device *dev)
  * Fills in a new device. Its transmit queues are stopped until it is opened,
  * for whoever sends past the queueing discipline.
  */
-void reflow_rust_helper_netdev_setup(struct net_device *dev,
-				     struct device *parent,
-				     const struct rnet_config *config)
+__rnet_helper void rnet_helper_netdev_setup(struct net_device *dev,
+					    struct device *parent,
+					    const struct rnet_config *config)
 {
 	SET_NETDEV_DEV(dev, parent);
 	eth_hw_addr_set(dev, config->mac);
@@ -35,53 +41,53 @@ void reflow_rust_helper_netdev_setup(struct net_device *dev,
 	netif_tx_stop_all_queues(dev);
 }
 
-u32 reflow_rust_helper_netdev_mtu(const struct net_device *dev)
+__rnet_helper u32 rnet_helper_netdev_mtu(const struct net_device *dev)
 {
 	return READ_ONCE(dev->mtu);
 }
 
-void reflow_rust_helper_netdev_store_mtu(struct net_device *dev, u32 mtu)
+__rnet_helper void rnet_helper_netdev_store_mtu(struct net_device *dev, u32 mtu)
 {
 	WRITE_ONCE(dev->mtu, mtu);
 }
 
-u32 reflow_rust_helper_num_online_cpus(void)
+__rnet_helper u32 rnet_helper_num_online_cpus(void)
 {
 	return num_online_cpus();
 }
 
-void reflow_rust_helper_netdev_lock(struct net_device *dev)
+__rnet_helper void rnet_helper_netdev_lock(struct net_device *dev)
 {
 	netdev_lock(dev);
 }
 
-void reflow_rust_helper_netdev_unlock(struct net_device *dev)
+__rnet_helper void rnet_helper_netdev_unlock(struct net_device *dev)
 {
 	netdev_unlock(dev);
 }
 
-u32 reflow_rust_helper_netdev_rx_queues(const struct net_device *dev)
+__rnet_helper u32 rnet_helper_netdev_rx_queues(const struct net_device *dev)
 {
 	return READ_ONCE(dev->real_num_rx_queues);
 }
 
-bool reflow_rust_helper_netif_carrier_ok(const struct net_device *dev)
+__rnet_helper bool rnet_helper_netif_carrier_ok(const struct net_device *dev)
 {
 	return netif_carrier_ok(dev);
 }
 
-void reflow_rust_helper_netif_tx_disable(struct net_device *dev)
+__rnet_helper void rnet_helper_netif_tx_disable(struct net_device *dev)
 {
 	netif_tx_disable(dev);
 }
 
-void reflow_rust_helper_netif_tx_wake_all_queues(struct net_device *dev)
+__rnet_helper void rnet_helper_netif_tx_wake_all_queues(struct net_device *dev)
 {
 	netif_tx_wake_all_queues(dev);
 }
 
-void reflow_rust_helper_netdev_tx_reset_subqueue(const struct net_device *dev,
-						 u32 queue)
+__rnet_helper void rnet_helper_netdev_tx_reset_subqueue(const struct net_device *dev,
+							u32 queue)
 {
 	netdev_tx_reset_subqueue(dev, queue);
 }
@@ -90,8 +96,8 @@ void reflow_rust_helper_netdev_tx_reset_subqueue(const struct net_device *dev,
  * Copies the addresses of a list, six bytes each, as far as there is room.
  * Returns how many the list has.
  */
-u32 reflow_rust_helper_hw_addr_copy(struct netdev_hw_addr_list *list, u8 *buf,
-				    u32 room)
+__rnet_helper u32 rnet_helper_hw_addr_copy(struct netdev_hw_addr_list *list,
+					   u8 *buf, u32 room)
 {
 	struct netdev_hw_addr *ha;
 	u32 n = 0;
@@ -104,21 +110,19 @@ u32 reflow_rust_helper_hw_addr_copy(struct netdev_hw_addr_list *list, u8 *buf,
 	return n;
 }
 
-void reflow_rust_helper_netif_napi_add_config_locked(struct net_device *dev,
-						     struct napi_struct *napi,
-						     int (*poll)(struct napi_struct *,
-								 int),
-						     int index)
+__rnet_helper void
+rnet_helper_netif_napi_add_config_locked(struct net_device *dev, struct napi_struct *napi,
+					 int (*poll)(struct napi_struct *, int), int index)
 {
 	netif_napi_add_config_locked(dev, napi, poll, index);
 }
 
-void reflow_rust_helper_netif_napi_del_locked(struct napi_struct *napi)
+__rnet_helper void rnet_helper_netif_napi_del_locked(struct napi_struct *napi)
 {
 	netif_napi_del_locked(napi);
 }
 
-bool reflow_rust_helper_napi_schedule_irqoff(struct napi_struct *napi)
+__rnet_helper bool rnet_helper_napi_schedule_irqoff(struct napi_struct *napi)
 {
 	if (!napi_schedule_prep(napi))
 		return false;
@@ -126,13 +130,13 @@ bool reflow_rust_helper_napi_schedule_irqoff(struct napi_struct *napi)
 	return true;
 }
 
-bool reflow_rust_helper_napi_is_scheduled(struct napi_struct *napi)
+__rnet_helper bool rnet_helper_napi_is_scheduled(struct napi_struct *napi)
 {
 	return napi_is_scheduled(napi);
 }
 
 /* Has an instance polled soon, from process context. */
-void reflow_rust_helper_napi_kick(struct napi_struct *napi)
+__rnet_helper void rnet_helper_napi_kick(struct napi_struct *napi)
 {
 	local_bh_disable();
 	napi_schedule(napi);
@@ -146,32 +150,32 @@ static void rnet_retry(struct timer_list *timer)
 	napi_schedule(retry->napi);
 }
 
-void reflow_rust_helper_retry_init(struct rnet_retry *retry,
-				   struct napi_struct *napi)
+__rnet_helper void rnet_helper_retry_init(struct rnet_retry *retry,
+					  struct napi_struct *napi)
 {
 	retry->napi = napi;
 	timer_setup(&retry->timer, rnet_retry, 0);
 }
 
 /* Long enough for memory to be reclaimed, short for who waits for a packet. */
-void reflow_rust_helper_retry_arm(struct rnet_retry *retry)
+__rnet_helper void rnet_helper_retry_arm(struct rnet_retry *retry)
 {
 	mod_timer(&retry->timer, jiffies + msecs_to_jiffies(5));
 }
 
-void reflow_rust_helper_retry_stop(struct rnet_retry *retry)
+__rnet_helper void rnet_helper_retry_stop(struct rnet_retry *retry)
 {
 	timer_delete_sync(&retry->timer);
 }
 
-u32 reflow_rust_helper_netdev_tx_queues(const struct net_device *dev)
+__rnet_helper u32 rnet_helper_netdev_tx_queues(const struct net_device *dev)
 {
 	return dev->num_tx_queues;
 }
 
 /* Stops one transmit queue; when this returns nobody is sending on it. */
-void reflow_rust_helper_netif_tx_disable_queue(struct net_device *dev,
-					       u32 queue)
+__rnet_helper void rnet_helper_netif_tx_disable_queue(struct net_device *dev,
+						      u32 queue)
 {
 	struct netdev_queue *txq = netdev_get_tx_queue(dev, queue);
 
@@ -180,14 +184,14 @@ void reflow_rust_helper_netif_tx_disable_queue(struct net_device *dev,
 	__netif_tx_unlock_bh(txq);
 }
 
-void reflow_rust_helper_netif_tx_wake_queue_at(struct net_device *dev,
-					       u32 queue)
+__rnet_helper void rnet_helper_netif_tx_wake_queue_at(struct net_device *dev,
+						      u32 queue)
 {
 	netif_tx_wake_queue(netdev_get_tx_queue(dev, queue));
 }
 
-struct netdev_queue *
-reflow_rust_helper_netdev_get_tx_queue(const struct net_device *dev, u32 index)
+__rnet_helper struct netdev_queue *
+rnet_helper_netdev_get_tx_queue(const struct net_device *dev, u32 index)
 {
 	return netdev_get_tx_queue(dev, index);
 }
