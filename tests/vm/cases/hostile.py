@@ -9,7 +9,7 @@ import time
 
 from guest import counters
 from guest.device import control, status, with_parameter
-from guest.harness import Failed, Skip, Waiting, case, check, emit, until
+from guest.harness import Failed, Waiting, case, check, emit, until
 from guest.net import DUT, PEER
 from guest.traffic import Flood, InBackground, bulk
 
@@ -48,8 +48,6 @@ FAULTS = {
 
 # Faults of packets that have a completion of their own behind the first of their aggregate.
 UNGATHERED = ("append_other",)
-# What the driver does not keep its promise for yet.
-SLOW = ("mixed_losses",)
 LIES = ("buffers", "lengths", "opcode_unknown", "opcode_wrong", "flow_range", "flow_other",
         "random", "duplicate", "buffer_twice", "append_other", "tx_beyond", "stats")
 LOSSES = ("generation", "lost", "irq_lost", "irq_vector", "irq_spurious")
@@ -125,8 +123,6 @@ def strike(rig, name, spec):
 
 def _add(name, spec):
     def run(rig):
-        if name in SLOW and (rig.config.get("rounds") or 10) < 100:
-            raise Skip("takes the driver up to six seconds, not five; run by make test-hostile")
         strike(rig, name, spec)
 
     run.__name__ = name

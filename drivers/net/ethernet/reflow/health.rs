@@ -63,6 +63,9 @@ const LOST_LOOKS: u64 = 2;
 /// Looks in a row with packets to send of which none leaves, after which they never will. Sooner
 /// than the core, whose patience is ten seconds, and for one packet as for a full ring.
 const STUCK_LOOKS: u64 = 5;
+/// Looks in a row at which a completion is missing and later ones are there, after which it will
+/// not come.
+const GAP_LOOKS: u64 = 2;
 /// Looks in a row at which a queue is dry, after which its memory is lost.
 const DRY_LOOKS: u64 = 2;
 /// Interrupts for nothing between two looks that are too many, if not many more polls went with
@@ -101,6 +104,8 @@ pub(crate) struct SeenQueue {
     /// Packets received, and pages that could not be allocated.
     packets: Looked,
     alloc_fail: Looked,
+    /// Looks in a row at which a completion was missing.
+    gap: Looked,
     /// Looks in a row at which packets waited in the device and none came.
     dry: Looked,
     /// Interrupts that came for nothing.
@@ -127,12 +132,17 @@ impl Looked {
         self.0.store(to, Relaxed);
     }
 
-    /// Counts looks in a row at which something `holds`; whether there were `most` of them, from
-    /// where the count begins anew.
+    /// Counts looks in a row at which something `holds`; whether there were `most` of them. From
+    /// then on there are at each look: what could not be mended is found again.
     fn in_a_row(&self, holds: bool, most: u64) -> bool {
         let looks = if holds { self.get() + 1 } else { 0 };
-        self.set(looks % most);
+        self.set(looks.min(most));
         looks >= most
+    }
+
+    /// Whether the next look may be the last of `most` in a row.
+    fn is_last(&self, most: u64) -> bool {
+        self.get() + 1 == most
     }
 
     /// Remembers `now`; whether it is another number than before.
@@ -255,6 +265,13 @@ impl Nic<'_> {
                 fmt!("queue {queue} raises interrupts for nothing; restarting it"),
             );
         }
+        if shared.seen.gap.in_a_row(shared.rx.has_gap(), GAP_LOOKS) {
+            return finding(
+                RX,
+                restart,
+                fmt!("a completion of queue {queue} never came; restarting it"),
+            );
+        }
         let news = shared.rx.has_news();
         let waits = status.waiting() != 0 && !news && watched.waits;
         if shared.seen.is_dry(waits, count) {
@@ -280,7 +297,8 @@ impl Nic<'_> {
                 fmt!("an interrupt of queue {queue} was lost; polling in its place"),
             );
         }
-        if shared.seen.waiting.get() + 1 == LOST_LOOKS {
+        let seen = &shared.seen;
+        if seen.waiting.is_last(LOST_LOOKS) || seen.gap.is_last(GAP_LOOKS) {
             return finding(RX, Remedy::LookAgain, fmt!(""));
         }
         None

@@ -121,6 +121,11 @@ impl ProbeSlot {
     pub(crate) fn has_news(&self) -> bool {
         self.0.lock().as_ref().is_some_and(|probe| probe.has_news())
     }
+
+    /// Whether a completion is missing, see [`rx::Probe::has_gap`]. May sleep.
+    pub(crate) fn has_gap(&self) -> bool {
+        self.0.lock().as_ref().is_some_and(|probe| probe.has_gap())
+    }
 }
 
 /// The queue's switch; going away, it turns the queue off and waits until it is.

@@ -166,12 +166,14 @@ unsafe fn locked<T: Operations, R>(
 pub(super) unsafe fn tick<T: Operations>(dev: *mut bindings::net_device) {
     let mut findings = KVec::new();
     // SAFETY: By the safety requirement.
-    let again = unsafe { locked::<T, _>(dev, |held| look(held, &mut findings)) };
+    let mut again = unsafe { locked::<T, _>(dev, |held| look(held, &mut findings)) };
     for finding in &findings {
         // SAFETY: By the safety requirement, and the lock is not held.
         unsafe {
             warn(Device::from_raw(dev), finding);
-            health::report::<T>(dev, finding);
+            if !health::report::<T>(dev, finding) {
+                again = again.map(|ms| ms.min(SOON_MS));
+            }
         }
     }
     if findings.iter().any(|f| f.remedy == Remedy::Detach) {

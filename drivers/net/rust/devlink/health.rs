@@ -224,8 +224,8 @@ impl Drop for Reporters {
     }
 }
 
-/// Reports a finding, which has it mended unless the user wants it left alone or it was mended just
-/// now.
+/// Reports a finding, which has it mended unless the user wants it left alone. Returns false if one
+/// of this reporter was mended just now: this one has to wait, and to be found again.
 ///
 /// # Safety
 ///
@@ -234,12 +234,12 @@ impl Drop for Reporters {
 pub(in crate::net) unsafe fn report<T: device::Operations>(
     dev: *mut bindings::net_device,
     finding: &Finding,
-) {
+) -> bool {
     // SAFETY: By the safety requirement.
     let reporters = unsafe { device::reporters_of::<T>(dev) };
     let entry = reporters.and_then(|r| r.entries.get(finding.reporter));
     let Some(entry) = entry else {
-        return;
+        return true;
     };
     let raw = entry.raw.load(Relaxed);
     if entry.failed.load(Relaxed) {
@@ -261,6 +261,7 @@ pub(in crate::net) unsafe fn report<T: device::Operations>(
         bindings::devlink_health_report(raw, finding.text.as_c_str().as_char_ptr(), context)
     };
     entry.failed.store(ret != 0, Relaxed);
+    ret != ECANCELED.to_errno()
 }
 
 struct Callbacks<T>(PhantomData<T>);

@@ -54,9 +54,23 @@ pub(crate) struct Probe {
 impl Probe {
     /// Whether a completion waits that the last poll did not take. From any context.
     pub(crate) fn has_news(&self) -> bool {
+        self.is_written(Index::from_raw(self.next.load(Relaxed)))
+    }
+
+    /// Whether a completion is missing of which a later one is there. For a moment this is so in a
+    /// packet with several, of which the device writes the first one last: look twice. From any
+    /// context.
+    pub(crate) fn has_gap(&self) -> bool {
         let next = Index::from_raw(self.next.load(Relaxed));
-        let c0 = C0(self.ring.read(next.slot(self.log2) * COMPLETION_WORDS));
-        (c0.generation() != 0) == next.generation(self.log2)
+        let window = u32::from(WINDOW).min(1 << self.log2) as u16;
+        let mut written = (0..window).map(|ahead| self.is_written(next.add(ahead)));
+        // The search for what is missing leaves what comes after it.
+        written.any(|is| !is) && written.any(|is| is)
+    }
+
+    fn is_written(&self, at: Index) -> bool {
+        let c0 = C0(self.ring.read(at.slot(self.log2) * COMPLETION_WORDS));
+        (c0.generation() != 0) == at.generation(self.log2)
     }
 
     /// Shows `f` the `count` completions before the next one, the last one first. The device may be
