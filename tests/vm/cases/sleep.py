@@ -7,6 +7,7 @@ import os
 import struct
 import time
 
+from guest import kexec as new_kernel
 from guest.counters import need_reflow
 from guest.harness import case, check, emit, equal, until
 from guest.net import DUT, PEER, SYS_NET
@@ -165,14 +166,35 @@ def error_not_fatal(rig):
             time.sleep(0.2)
 
 
-@case(limit=60)
-def halt(rig):
-    """The machine halts under floods both ways: the device is left idle. Ends the machine."""
-    need_reflow(rig)
+def _both_ways(rig):
+    """Start floods and streams both ways that outlive this kernel."""
     for side in (PEER, DUT):
         Flood(rig, side)
         InBackground(bulk, rig, side, 4, flows=4, size=1 << 28, limit=50)
     time.sleep(0.5)
+
+
+def _at_work_again(rig):
+    for side in (PEER, DUT):
+        for version in (4, 6):
+            bulk(rig, side, version, flows=8, size=1 << 18, limit=20)
+
+
+@case(limit=90, after=_at_work_again)
+def kexec(rig):
+    """Another kernel is started under floods both ways: no access to memory that is the new
+    kernel's, whose driver finds the device and puts it to work."""
+    need_reflow(rig)
+    new_kernel.load(rig.config, "sleep.kexec")
+    _both_ways(rig)
+    new_kernel.start()
+
+
+@case(limit=60)
+def halt(rig):
+    """The machine halts under floods both ways: the device is left idle. Ends the machine."""
+    need_reflow(rig)
+    _both_ways(rig)
     emit(event="halt", test="sleep.halt", limit=20)
     os.sync()
     call("reboot", ctypes.c_int(RB_HALT_SYSTEM - (1 << 32)))

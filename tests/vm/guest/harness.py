@@ -58,7 +58,7 @@ class Expired(Failed):
 class Case:
     """One case: what it is called, what it proves, how long it may take."""
 
-    def __init__(self, func, claims, limit, debug=False, last=False):
+    def __init__(self, func, claims, limit, debug=False, last=False, after=None):
         self.subject = func.__module__.rsplit(".", 1)[-1]
         self.name = f"{self.subject}.{func.__name__}"
         self.func = func
@@ -66,13 +66,15 @@ class Case:
         self.limit = limit
         self.debug = debug or last
         self.last = last
+        self.after = after
         self.about = (func.__doc__ or "").strip().split("\n")[0]
 
 
 def case(claims=(), limit=20, **which):
     """Register a function as a case that proves `claims` within `limit` s.
 
-    With `debug` it is only for a debug kernel, with `last` it ends each run on one.
+    With `debug` it is only for a debug kernel, with `last` it ends each run on one. One that has
+    the guest boot another kernel ends there, with `after`.
     """
 
     def add(func):
@@ -234,6 +236,18 @@ def run_case(entry, rig, log):
     emit(event="end", test=entry.name, result=result, reason=reason,
          claims=entry.claims, seconds=round(time.monotonic() - start, 2))
     return result != "fail"
+
+
+def end_case(name, rig, log):
+    """End a case that began in another kernel: its second half is its entry's `after`."""
+    start = time.monotonic()
+    try:
+        CASES[name].after(rig)
+        reason = log.complaint()
+    except (Failed, OSError) as why:
+        reason = str(why)
+    emit(event="end", test=name, result="fail" if reason else "pass", reason=reason,
+         seconds=round(time.monotonic() - start, 2))
 
 
 def run_cases(names, rig, log):

@@ -46,8 +46,14 @@ def _copy_program(path):
             _copy(word)
 
 
-def live_in_memory():
-    """Let go of the host's files; what is reported goes over the serial port from here on."""
+def kept(path):
+    """Return where a file of the host's is that was kept."""
+    return f"/kept/{os.path.basename(path)}"
+
+
+def live_in_memory(*files):
+    """Let go of the host's files but for copies of some; what is reported goes over the serial
+    port from here on."""
     os.mkdir(ROOT)
     subprocess.run(["mount", "-t", "tmpfs", "ram", ROOT], check=True)
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -55,6 +61,9 @@ def live_in_memory():
         os.symlink(f"usr/{name}", f"{ROOT}/{name}")
     for name in PROGRAMS:
         _copy_program(os.path.realpath(shutil.which(name)))
+    os.mkdir(f"{ROOT}/kept")
+    for path in files:
+        shutil.copy(path, ROOT + kept(path))
     for name in ("proc", "sys", "dev", "run"):
         os.mkdir(f"{ROOT}/{name}")
         subprocess.run(["mount", "--rbind", f"/{name}", f"{ROOT}/{name}"], check=True)

@@ -54,6 +54,10 @@ class Options:
         shutil.rmtree(self.run_dir, ignore_errors=True)
         os.makedirs(self.run_dir)
 
+    def initrd(self):
+        """Return where a machine that sleeps has its first file system, for a kernel to come."""
+        return os.path.join(self.run_dir, "initrd")
+
 
 class _Pump(threading.Thread):
     """Copies a stream to a log, line by line; keeps the last ones."""
@@ -107,6 +111,7 @@ class Machine:
             "kernel": options.kernel.name, "cpus": options.cpus, "mac": qemu.MAC, "peer_mac": qemu.PEER_MAC,
             "run_dir": options.run_dir, "scale": options.scale,
             "accelerator": accel.describe(options.accel), "sleeps": options.sleeps,
+            "kernel_image": options.kernel.image(), "initrd": options.initrd(),
         }
         with open(self.path("config.json"), "w", encoding="utf-8") as text:
             json.dump({**config, **more}, text, indent=1)

@@ -136,6 +136,8 @@ def command(options, sockets, job=None):
         words.append("--disable-monitor")
     else:
         words += ["--show-boot-console", "--script-sh", job]
+    if options.sleeps:
+        words += ["--save-initramfs", options.initrd()]
     for argument in arguments + options.kernel.arguments + options.append:
         words += ["-a", argument]
     return words + ["--qemu-opts"] + _qemu_options(options, sockets)
