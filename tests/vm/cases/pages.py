@@ -7,8 +7,9 @@ import struct
 import termios
 import time
 
+from guest import counters, hog
 from guest.counters import need_reflow
-from guest.harness import Waiting, case, check, settle, until
+from guest.harness import Waiting, case, check, emit, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.pools import STATS, TAKEN, pages_out, pools
 from guest.traffic import bulk
@@ -140,3 +141,20 @@ def are_charged_once(rig):
         # The linear part and the socket buffer of each come on top.
         most = 1.6 * queued + 1400 * SEGMENTS
         check(queued <= charged <= most, f"{charged} bytes charged for {queued}, {size} a segment")
+
+
+@case(claims=(), limit=120)
+def short_memory(rig):
+    """64 flows go on, slowly, while another process has nearly all memory, and fast afterwards."""
+    need_reflow(rig)
+    # Buffers that were allocated long ago would do for all that is sent.
+    before, least = counters.read(rig), hog.available()
+    with hog.hogged():
+        for side in (PEER, DUT):
+            bulk(rig, side, 4, flows=64, size=1 << 17, limit=50)
+            least = min(least, hog.available())
+    bulk(rig, PEER, 4, flows=64, size=1 << 17, limit=20)
+    change = counters.change(before, counters.read(rig))
+    refused = sum(counters.per_queue(rig, change, "rx", "alloc_fail"))
+    emit(event="note", text=f"short memory: {least >> 10} MiB left, {refused} pages refused")
+    check(least < 2 * hog.MOST, f"{least} KiB were available all the time")
