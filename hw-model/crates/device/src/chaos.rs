@@ -112,6 +112,10 @@ faults! {
     CmdSilent = "cmd-silent", 1.0, Lasts::Ms(0);
     /// turn of work: STATUS says from now on that the device is not ready
     NotReady = "not-ready", 1.0, Lasts::Ms(0);
+    /// write that clears a bit of CTRL or Q_CTRL: it is ignored, and so are all from now on
+    Deaf = "deaf", 1.0, Lasts::Ms(0);
+    /// write to RESET: it is ignored, and so are all from now on, and RESET reads 1
+    ResetStuck = "reset-stuck", 1.0, Lasts::Ms(0);
     /// turn of a queue: it transfers nothing from now on, the others go on
     CqStuck = "cq-stuck", 1.0, Lasts::Ms(0);
     /// packet: a completion gives back a buffer that was given back before

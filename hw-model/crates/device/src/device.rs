@@ -78,6 +78,8 @@ pub struct Device {
     pub(crate) queues: Vec<Queue>,
     pub(crate) counters: Counters,
     pub(crate) block: Block,
+    /// Something that was switched off since the last reset goes on.
+    pub(crate) defies: bool,
     /// Faults, in hostile mode.
     pub(crate) chaos: Option<Chaos>,
     scratch: Scratch,
@@ -114,6 +116,7 @@ impl Device {
             queues: (0..config.queues).map(|_| Queue::default()).collect(),
             counters: Counters::new(config.queues),
             block: Block::default(),
+            defies: false,
             chaos: None,
             scratch: Scratch::default(),
             frame: Vec::new(),

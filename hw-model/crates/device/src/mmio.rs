@@ -2,6 +2,7 @@
 
 //! Reads and writes of BAR 0.
 
+use crate::chaos::Chaos;
 use crate::device::Device;
 use crate::fdb::FlowDb;
 use crate::host::Host;
@@ -44,7 +45,7 @@ impl Device {
             };
         }
         match offset {
-            regs::RESET => 0,
+            regs::RESET => self.chaos.as_ref().is_some_and(Chaos::is_resetting).into(),
             regs::STATUS => self.status().0,
             regs::EVENT => self.event.0,
             regs::EVENT_ARM => self.event_arm.0,

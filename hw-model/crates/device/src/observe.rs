@@ -148,6 +148,12 @@ impl Device {
             .all(|offset| self.read_register(offset) == 0)
     }
 
+    /// Whether it goes on, since the last reset, with what the driver has switched off.
+    #[must_use]
+    pub fn defies(&self) -> bool {
+        self.defies
+    }
+
     /// Whether it would access memory if it were pumped.
     #[must_use]
     pub fn wants_memory(&self, now_ns: u64) -> bool {

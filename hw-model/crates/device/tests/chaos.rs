@@ -444,6 +444,39 @@ fn the_device_is_not_ready() {
     assert_eq!(Status(rig.read(STATUS)).ready(), 1);
 }
 
+/// What is to be switched off goes on, what is switched on is; a reset ends it all the same.
+#[test]
+fn the_device_is_deaf() {
+    let mut rig = rig("deaf", SEED);
+    let queue = QUEUE_BASE + Q_CTRL;
+    let before = rig.read(queue);
+    assert_ne!(before, 0);
+    rig.write(queue, 0);
+    rig.write(CTRL, 0);
+    assert_eq!(rig.read(queue), before);
+    assert_ne!(rig.read(CTRL), 0);
+    assert_eq!(completions_of(&mut rig, 4).len(), 4);
+    rig.write(RESET, 1);
+    assert_eq!((rig.read(queue), rig.read(CTRL)), (0, 0));
+    rig.write(CTRL, 3);
+    assert_eq!(rig.read(CTRL), 3);
+}
+
+/// A reset is never over, and does nothing.
+#[test]
+fn a_reset_is_stuck() {
+    let mut rig = rig("reset-stuck,ms=5,count=1", SEED);
+    assert_eq!(rig.read(RESET), 0);
+    rig.write(RESET, 1);
+    assert_eq!(rig.read(RESET), 1);
+    assert_eq!(completions_of(&mut rig, 4).len(), 4);
+    rig.now += 6_000_000;
+    rig.pump();
+    assert_eq!(rig.read(RESET), 0);
+    rig.write(RESET, 1);
+    assert_eq!(rig.read(CTRL), 0);
+}
+
 /// One queue keeps what comes for it, without an interrupt, and hands it over when it goes on.
 #[test]
 fn a_queue_is_stuck() {

@@ -114,7 +114,7 @@ impl Nic {
         let gone = self.device.is_removed();
         // Time passes for a device that is gone, whatever it was allowed before.
         if !self.config.bus_master() && !gone {
-            if self.device.wants_memory(now_ns) {
+            if self.device.wants_memory(now_ns) && !self.device.defies() {
                 count(&self.accesses.without_master);
             }
             return false;

@@ -6,6 +6,8 @@ use super::state::State;
 use super::{Chaos, Fault, Spec, Tally};
 use crate::device::{Config, Device};
 use crate::host::{Host, MemError};
+use crate::regs::queue_of;
+use reflow_hwdef::regs;
 use std::ops::Range;
 
 /// A transmit index so far ahead is beyond every tail: rings have at most half as many entries.
@@ -204,9 +206,22 @@ impl Device {
         offset: usize,
         value: u32,
     ) {
-        if !chaos.is_removed() {
+        if !chaos.is_removed() && !self.ignores(&chaos, offset, value) {
             let mut host = self.around(chaos, host);
             self.write_register(&mut host, offset, value);
+        }
+    }
+
+    /// Whether a write has no effect.
+    fn ignores(&mut self, chaos: &Chaos, offset: usize, value: u32) -> bool {
+        let is_switch =
+            offset == regs::CTRL || queue_of(offset).is_some_and(|(_, reg)| reg == regs::Q_CTRL);
+        if is_switch {
+            let ignored = self.read_register(offset) & !value != 0 && chaos.is_deaf();
+            self.defies |= ignored;
+            ignored
+        } else {
+            offset == regs::RESET && value & 1 != 0 && chaos.ignores_reset()
         }
     }
 }

@@ -167,6 +167,23 @@ impl Chaos {
         hidden
     }
 
+    /// RESET is written: whether the device does nothing about it.
+    pub(super) fn ignores_reset(&self) -> bool {
+        self.state().lasting(Fault::ResetStuck)
+    }
+
+    /// Whether a reset seems to be under way.
+    pub(crate) fn is_resetting(&self) -> bool {
+        let mut state = self.state();
+        let now = state.now;
+        state.get(Fault::ResetStuck).is_some_and(|i| i.is_on(now))
+    }
+
+    /// Something is switched off: whether the device goes on with it.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.state().lasting(Fault::Deaf)
+    }
+
     /// Whether a command is to go unanswered.
     pub(crate) fn is_silent(&self) -> bool {
         self.state().lasting(Fault::CmdSilent)
