@@ -441,8 +441,8 @@ impl<T: device::Operations> Devlink<T> {
         performed: *mut u32,
         _ack: *mut bindings::netlink_ext_ack,
     ) -> i32 {
-        // SAFETY: The core passes an instance of ours and a place for what was done; the device's
-        // own lock is not held.
+        // SAFETY: The core passes an instance of ours and a place for what was done; neither the
+        // device's own lock is held nor rtnl, which is taken after that of devlink.
         from_result(|| unsafe {
             *performed = Self::OPS.reload_actions as u32;
             watch::resume::<T>((*bindings::devlink_priv(devlink).cast::<Private>()).dev).map(|()| 0)

@@ -29,11 +29,13 @@ use core::pin::Pin;
 use kernel::{
     container_of,
     device::{
+        Bound,
         Core,
         CoreInternal, //
     },
     driver,
     error::from_result,
+    io::Io,
     pci,
     prelude::*,
     types::Opaque, //
@@ -134,11 +136,62 @@ pub(crate) trait LifeCycle: pci::Driver {
     fn error_over<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>);
 }
 
-/// Keeps the device from accessing memory and from sending interrupts. Opposite of `set_master()`.
-pub(crate) fn clear_master(dev: &pci::Device<Core<'_>>) {
-    // SAFETY: The device is valid. `Core` stands for a bus callback, so the device lock is held and
-    // nobody changes the same fields of `struct pci_dev`.
-    unsafe { bindings::pci_clear_master(as_raw(dev)) };
+/// Offset of the command register in configuration space.
+const COMMAND: usize = bindings::PCI_COMMAND as usize;
+/// Its bit that lets a function access memory and send interrupts.
+const MASTER: u16 = bindings::PCI_COMMAND_MASTER as u16;
+
+/// Bus mastering of a bound function: its leave to access memory and to send interrupts.
+///
+/// `pci_set_master()` also writes flags of `struct pci_dev` that share a word with others, which
+/// takes the device lock. A driver that resets its device after a fault does not have it. So this
+/// keeps to the register, each access to which the PCI core makes one at a time. The core's own
+/// flag stays clear, and with it the core never allows what the driver has not.
+///
+/// The register is read, changed and written. Nobody else writes it while a driver is bound, but
+/// for the PCI core around a sleep or a reset; [`LifeCycle`] tells the driver before and after.
+pub(crate) struct BusMaster<'bound>(&'bound pci::Device<Bound>);
+
+impl<'bound> BusMaster<'bound> {
+    /// That of a function.
+    pub(crate) fn new(dev: &'bound pci::Device<Bound>) -> Self {
+        Self(dev)
+    }
+
+    /// The function whose it is.
+    pub(crate) fn dev(&self) -> &'bound pci::Device<Bound> {
+        self.0
+    }
+
+    /// Lets the function access memory. One call at a time.
+    pub(crate) fn allow(&self) {
+        self.set(self.command() | MASTER);
+    }
+
+    /// Keeps the function from accessing memory: when this returns the last access is over. One
+    /// call at a time.
+    pub(crate) fn deny(&self) {
+        self.set(self.command() & !MASTER);
+        // The answer does not overtake what the function wrote before.
+        self.command();
+    }
+
+    /// Whether the function may access memory. Says yes if it does not answer.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.command() & MASTER != 0
+    }
+
+    fn command(&self) -> u16 {
+        self.0
+            .config_space()
+            .try_read16(COMMAND)
+            .unwrap_or(u16::MAX)
+    }
+
+    fn set(&self, to: u16) {
+        // The register is inside of configuration space.
+        let _ = self.0.config_space().try_write16(to, COMMAND);
+    }
 }
 
 /// Gives up what `enable_device_mem()` asked for. Ends bus mastering, too; registers can still be

@@ -5,7 +5,7 @@ import os
 import time
 
 from guest.counters import need_reflow
-from guest.device import control, status
+from guest.device import control, devlink, status
 from guest.harness import Waiting, case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
 from guest.traffic import BothWays, Flood, InBackground, bulk
@@ -68,6 +68,111 @@ def reset_while_down(rig):
     rig.bring_up()
     equal("the parser's program", status(rig)["parser"], before)
     bulk(rig, PEER, 4, size=1 << 19)
+
+
+def _reset_in_vain(rig):
+    """Have a function reset fail: the device does not come back from it."""
+    rig.defer(control, rig, "chaos off")
+    control(rig, "chaos not-ready=1,ms=0")
+    until("the device to be not ready",
+          lambda: status(rig)["chaos"]["not-ready"]["strikes"], 10)
+    _write(f"{_function(rig)}/reset", "1")
+    check(not rig.carrier(DUT), "there is a carrier after a reset that failed")
+
+
+@case(limit=60)
+def reset_that_fails(rig):
+    """A device that did not come back from a reset does later, and its interface by itself."""
+    need_reflow(rig)
+    _reset_in_vain(rig)
+    control(rig, "chaos off")
+    until("the carrier to come back", lambda: rig.carrier(DUT), 10)
+    check(_command_register(rig) & 4, "the device is no bus master")
+    rig.bring_up()
+    bulk(rig, PEER, 4, flows=4, size=1 << 19)
+    bulk(rig, DUT, 4, size=1 << 19)
+
+
+@case(limit=60)
+def reset_that_fails_while_down(rig):
+    """An interface that was down when a reset failed comes up once the device is back."""
+    need_reflow(rig)
+    rig.defer(rig.bring_up)
+    rig.ip(DUT, f"link set {rig.device} down")
+    _reset_in_vain(rig)
+    control(rig, "chaos off")
+    rig.bring_up()
+    check(_command_register(rig) & 4, "the device is no bus master")
+    bulk(rig, PEER, 4, size=1 << 19)
+
+
+@case(limit=60)
+def reload_after_a_reset_that_failed(rig):
+    """After a reset that failed `devlink dev reload` fails as well, or has all of it work."""
+    need_reflow(rig)
+    _reset_in_vain(rig)
+    reload = ("dev", "reload", "DEVICE", "action", "fw_activate")
+    done = devlink(rig, *reload, may_fail=True)
+    check(done.returncode, "a device that is not ready was reloaded")
+    control(rig, "chaos off")
+    devlink(rig, *reload)
+    check(_command_register(rig) & 4, "the device is no bus master")
+    rig.bring_up()
+    bulk(rig, PEER, 4, size=1 << 19)
+
+
+def _down(rig, faults):
+    """Take the interface down under floods both ways, with a device that has these faults."""
+    rig.defer(rig.bring_up)
+    rig.defer(control, rig, "chaos off")
+    floods = [Flood(rig, PEER), Flood(rig, DUT)]
+    try:
+        time.sleep(0.3)
+        control(rig, f"chaos {faults}")
+        rig.ip(DUT, f"link set {rig.device} down")
+    finally:
+        for flood in floods:
+            flood.stop()
+
+
+@case(limit=60)
+def queues_that_go_on(rig):
+    """A device that does not stop its queues is reset before their memory is given back."""
+    need_reflow(rig)
+    _down(rig, "deaf=1,ms=0")
+    check(status(rig)["quiet"], "the device is at work on memory that it was to let go of")
+    control(rig, "chaos off")
+    rig.bring_up()
+    bulk(rig, PEER, 4, flows=4, size=1 << 19)
+
+
+@case(limit=60)
+def a_queue_that_goes_on(rig):
+    """The same while other queues run: one pair after the other is made anew."""
+    need_reflow(rig)
+    rig.defer(rig.bring_up)
+    rig.defer(control, rig, "chaos off")
+    control(rig, "chaos deaf=1,ms=0")
+    devlink(rig, "health", "recover", "DEVICE", "reporter", "rx", may_fail=True)
+    control(rig, "chaos off")
+    until("all to be as it was", lambda: rig.carrier(DUT) and status(rig)["bus_master"], 10)
+    bulk(rig, PEER, 4, flows=8, size=1 << 19)
+
+
+@case(limit=60)
+def a_device_that_goes_on(rig):
+    """A device that does not even take a reset loses bus mastering, until it takes one."""
+    need_reflow(rig)
+    _down(rig, "deaf=1,ms=0,reset-stuck=1,ms=0")
+    check(not status(rig)["quiet"], "the device was to ignore that it is switched off")
+    check(not _command_register(rig) & 4, "the device can reach memory that was given back")
+    done = rig.run(DUT, "ip", "link", "set", rig.device, "up", may_fail=True)
+    check(done.returncode, "an interface came up whose device cannot be reset")
+    check(not _command_register(rig) & 4, "the device is bus master without a reset")
+    control(rig, "chaos off")
+    rig.bring_up()
+    check(_command_register(rig) & 4, "the device is no bus master")
+    bulk(rig, PEER, 4, flows=4, size=1 << 19)
 
 
 @case(limit=60)

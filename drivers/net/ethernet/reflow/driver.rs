@@ -19,9 +19,9 @@ use crate::{
         },
         dma::DmaDevice,
         pci::{
-            clear_master,
             disable,
             save_state,
+            BusMaster,
             Channel,
             LifeCycle,
             Verdict, //
@@ -61,27 +61,23 @@ pub(crate) struct Data<'bound> {
 
 impl Data<'_> {
     /// Has the device do nothing, least of all access memory. May sleep.
-    fn rest(&self, dev: &pci::Device<Core<'_>>) {
+    fn rest(&self) {
         self.netdev.quiesce();
         // If it does not answer, there is nothing left but to take bus mastering away.
         let _ = self.reset.now();
-        clear_master(dev);
+        self.reset.0.deny_memory();
     }
 
     /// Puts the device back to work, whatever state it is in. May sleep.
     ///
     /// # Errors
     ///
-    /// [`ENODEV`] or [`ETIMEDOUT`] if it does not answer: the interface is out of use then until
-    /// the next call. Or what making queues says: the watch tries again.
+    /// [`ENODEV`] or [`ETIMEDOUT`] if it does not answer, or what making queues says. The watch
+    /// tries again, each second, if the interface is up; else bringing it up does.
     fn work(&self, dev: &pci::Device<Core<'_>>) -> Result {
         self.netdev.quiesce();
-        let reset = self.reset.now().inspect_err(|_| self.netdev.gone());
-        let back = reset.and_then(|()| {
-            dev.set_master();
-            self.netdev.restore()
-        });
-        back.inspect_err(|e| dev_err!(dev, "cannot go on working ({})\n", e.to_errno()))
+        let back = self.netdev.restore();
+        back.inspect_err(|e| dev_err!(dev, "not back at work yet ({})\n", e.to_errno()))
     }
 }
 
@@ -149,12 +145,11 @@ fn start<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Data<'bound>> {
     let dma = DmaDevice::new(pdev)?;
     let bound: &'bound pci::Device<Bound> = pdev;
     let bar = bound.iomap_region_sized::<{ regs::BAR_SIZE }>(0, c"reflow")?;
-    let mmio = Arc::new(Mmio::new(bar), GFP_KERNEL)?;
+    let mmio = Arc::new(Mmio::new(bar, BusMaster::new(bound)), GFP_KERNEL)?;
     let caps = identify(bound.as_ref(), &mmio)?;
     let reset = Reset(mmio.clone());
     reset.now()?;
     save_state(pdev);
-    pdev.set_master();
     set_up(bound, mmio, dma, caps, reset)
 }
 
@@ -209,18 +204,18 @@ impl pci::Driver for Driver {
         probe(pdev)
     }
     fn unbind<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
-        this.rest(dev);
+        this.rest();
         disable(dev);
     }
 }
 
 impl LifeCycle for Driver {
-    fn shutdown<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
-        this.rest(dev);
+    fn shutdown<'bound>(_dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
+        this.rest();
     }
 
-    fn suspend<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) -> Result {
-        this.rest(dev);
+    fn suspend<'bound>(_dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) -> Result {
+        this.rest();
         Ok(())
     }
 
@@ -228,8 +223,8 @@ impl LifeCycle for Driver {
         this.work(dev)
     }
 
-    fn reset_prepare<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
-        this.rest(dev);
+    fn reset_prepare<'bound>(_dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
+        this.rest();
     }
 
     fn reset_done<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {
@@ -238,7 +233,7 @@ impl LifeCycle for Driver {
     }
 
     fn error_detected<'bound>(
-        dev: &'bound pci::Device<Core<'_>>,
+        _dev: &'bound pci::Device<Core<'_>>,
         this: Pin<&Data<'bound>>,
         channel: Channel,
     ) -> Verdict {
@@ -246,7 +241,7 @@ impl LifeCycle for Driver {
             // Whatever was lost, a fresh start mends it; and if another function on this bus wants
             // a reset, this one is ready for it.
             Channel::Normal => {
-                this.rest(dev);
+                this.rest();
                 Verdict::CanRecover
             }
             // What is written to it on the way is lost, and reads say that it has gone.
@@ -263,8 +258,9 @@ impl LifeCycle for Driver {
         }
     }
 
-    fn slot_reset<'bound>(_dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) -> Result {
-        this.reset.now()
+    fn slot_reset<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) -> Result {
+        // The PCI core gives a device up whose reset failed. The watch does not.
+        this.reset.now().or_else(|_| this.work(dev))
     }
 
     fn error_over<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound>>) {

@@ -178,6 +178,13 @@ impl Nic<'_> {
                 fmt!("the device says that it is not ready; resetting it"),
             );
         }
+        if !self.mmio().may_access_memory() {
+            return finding(
+                DEVICE,
+                Remedy::RestartDevice,
+                fmt!("the device may not access memory any more; resetting it"),
+            );
+        }
         if !self.hw.is_kept() {
             return finding(
                 DEVICE,

@@ -2,10 +2,13 @@
 
 //! Access to the registers.
 
-use crate::hw::regs::{
-    self,
-    BufKind,
-    Status, //
+use crate::{
+    hw::regs::{
+        self,
+        BufKind,
+        Status, //
+    },
+    net::pci::BusMaster, //
 };
 use kernel::{
     io::Io,
@@ -25,19 +28,25 @@ const RESET_LOOKS: u32 = 100;
 /// Pause between two such looks.
 const RESET_PAUSE: Delta = Delta::from_millis(2);
 
-/// The registers of a device, BAR 0.
-pub(crate) struct Mmio<'bound>(pci::Bar<'bound, { regs::BAR_SIZE }>);
+/// The registers of a device, BAR 0, and whether it may access memory.
+pub(crate) struct Mmio<'bound> {
+    bar: pci::Bar<'bound, { regs::BAR_SIZE }>,
+    master: BusMaster<'bound>,
+}
 
 impl<'bound> Mmio<'bound> {
     /// Takes the mapped registers.
-    pub(crate) fn new(bar: pci::Bar<'bound, { regs::BAR_SIZE }>) -> Self {
-        Self(bar)
+    pub(crate) fn new(
+        bar: pci::Bar<'bound, { regs::BAR_SIZE }>,
+        master: BusMaster<'bound>,
+    ) -> Self {
+        Self { bar, master }
     }
 
     /// Reads the register at `offset`. Slow, some 60 microseconds in a virtual machine: not for
     /// the data path.
     pub(crate) fn read(&self, offset: usize) -> u32 {
-        (&self.0).try_read32(offset).unwrap_or(GONE)
+        (&self.bar).try_read32(offset).unwrap_or(GONE)
     }
 
     /// Looks whether the device is still there.
@@ -70,6 +79,41 @@ impl<'bound> Mmio<'bound> {
         Err(ETIMEDOUT)
     }
 
+    /// Has the device access no memory any more, whatever it takes: it is reset or, if that does
+    /// nothing, loses bus mastering. What was in use by it may be freed then. Others may not be
+    /// doing the same. May sleep, 0.2 s at most.
+    pub(crate) fn silence(&self) {
+        if !self.master.is_allowed() {
+            return;
+        }
+        let done = self.reset();
+        if done.is_err() {
+            self.master.deny();
+        }
+        if done == Err(ETIMEDOUT) {
+            dev_warn!(
+                self.master.dev(),
+                "the device cannot be reset; bus mastering is off until it can\n"
+            );
+        }
+    }
+
+    /// Lets the device, which was reset, access memory. Under the instance lock, or nobody else
+    /// knows of the device yet.
+    pub(crate) fn allow_memory(&self) {
+        self.master.allow();
+    }
+
+    /// Keeps the device from accessing memory and from sending interrupts. As above.
+    pub(crate) fn deny_memory(&self) {
+        self.master.deny();
+    }
+
+    /// Whether the device may access memory.
+    pub(crate) fn may_access_memory(&self) -> bool {
+        self.master.is_allowed()
+    }
+
     /// Whether the device says that it works.
     pub(crate) fn is_ready(&self) -> bool {
         let status = self.read(regs::STATUS);
@@ -80,7 +124,7 @@ impl<'bound> Mmio<'bound> {
     #[inline(always)]
     pub(crate) fn write(&self, offset: usize, value: u32) {
         // An offset outside cannot be written, and there is none.
-        let _ = (&self.0).try_write32(value, offset);
+        let _ = (&self.bar).try_write32(value, offset);
     }
 
     /// Writes element `i` of an array of 32-bit registers.

@@ -381,6 +381,13 @@ impl<'bound> Nic<'bound> {
     }
 }
 
+impl Drop for Nic<'_> {
+    fn drop(&mut self) {
+        // Before the memory goes that the device was told of.
+        self.mmio.silence();
+    }
+}
+
 impl xdp::Operations for Nic<'_> {
     const MAX_MTU: u32 = MAX_MTU;
     const SINGLE_MTU: u32 = rx::xdp::BUF_SIZE - FRAME_OVERHEAD;

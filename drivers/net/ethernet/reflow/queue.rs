@@ -144,16 +144,27 @@ impl Switch<'_> {
         QueueStatus(self.mmio.read(queue_reg(self.queue, regs::Q_STATUS)))
     }
 
-    fn off(&mut self) {
-        if self.on.0 != 0 {
-            self.set(QueueCtrl(0));
+    /// Switches off; the device does not access what was switched off when this returns.
+    fn off(&mut self, what: QueueCtrl) {
+        let on = QueueCtrl(self.on.0 & !what.0);
+        if on.0 == self.on.0 {
+            return;
         }
+        let status = self.set(on);
+        if status.rx() > on.rx() || status.tx() > on.tx() {
+            // It does not listen. What runs besides is mended by the watch.
+            self.mmio.silence();
+        }
+    }
+
+    fn all_off(&mut self) {
+        self.off(self.on);
     }
 }
 
 impl Drop for Switch<'_> {
     fn drop(&mut self) {
-        self.off();
+        self.all_off();
     }
 }
 
@@ -211,7 +222,7 @@ impl<'bound> Queue<'bound> {
         let on = QueueCtrl(0).with_rx(self.rx.is_some().into()).with_tx(1);
         let status = self.switch.set(on);
         if status.error() != 0 || status.rx() != on.rx() || status.tx() != on.tx() {
-            self.switch.off();
+            self.switch.all_off();
             return Err(EIO);
         }
         if let Some(rx) = &mut self.rx {
@@ -224,12 +235,12 @@ impl<'bound> Queue<'bound> {
     /// Switches the pair off; the device does not access its memory after this.
     pub(crate) fn stop(&mut self) {
         self.probe.set(None);
-        self.switch.off();
+        self.switch.all_off();
     }
 
     /// Switches the receive side off and takes its memory; transmit goes on.
     pub(crate) fn rx_remove(&mut self, napi: NapiRef<'_>) -> Option<rx::Side<'bound>> {
-        self.switch.set(self.switch.on.with_rx(0));
+        self.switch.off(QueueCtrl(0).with_rx(1));
         let mut rx = self.rx.take()?;
         self.probe.set(None);
         rx.detach(napi);
@@ -252,7 +263,7 @@ impl<'bound> Queue<'bound> {
         rx.program();
         let status = self.switch.set(self.switch.on.with_rx(1));
         if status.rx() == 0 {
-            self.switch.set(self.switch.on.with_rx(0));
+            self.switch.off(QueueCtrl(0).with_rx(1));
             rx.detach(napi);
             return Err(EIO);
         }

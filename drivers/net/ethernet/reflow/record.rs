@@ -25,6 +25,7 @@ impl Nic<'_> {
     pub(crate) fn is_as_left(&self) -> bool {
         self.mmio().present().is_ok()
             && self.mmio().is_ready()
+            && self.mmio().may_access_memory()
             && self.hw.is_kept()
             && self.mmio().read(regs::EVENT_VECTOR) == self.event_vector()
             && !self.cmd.is_silent()
@@ -39,6 +40,7 @@ impl Nic<'_> {
     /// [`ENODEV`], [`ETIMEDOUT`], [`EIO`] if the device does not take what it took before.
     pub(crate) fn bring_back(&self) -> Result {
         self.mmio().reset()?;
+        self.mmio().allow_memory();
         self.cmd.revive();
         self.hw.restore();
         self.mmio().write(regs::EVENT_VECTOR, self.event_vector());

@@ -450,7 +450,12 @@ impl<'a, T: Operations> Instance<'a, T> {
         let done = self.restart();
         match done {
             Ok(()) => {}
-            Err(_) if self.state.up => self.lost_queues(),
+            Err(_) if self.state.up => {
+                if !self.ops().is_present() {
+                    self.depart();
+                }
+                self.lost_queues();
+            }
             Err(_) => self.reopen(),
         }
         done

@@ -220,14 +220,16 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     }
 
     /// Takes the device back after [`Self::quiesce`]: it is reset and brought back to all that is
-    /// configured, and goes on if the interface is up. May sleep; takes the instance lock.
+    /// configured, and goes on if the interface is up. May sleep; takes the instance lock, and
+    /// rtnl.
     ///
     /// # Errors
     ///
     /// What the driver says. An interface that is up stays without queues then, and the watch
     /// tries again.
     pub(crate) fn restore(&self) -> Result {
-        // SAFETY: As in `quiesce`.
+        // SAFETY: Registered by the type invariant, and neither lock is held: who calls has no
+        // callback of the device running.
         unsafe { watch::resume::<T>(self.dev.as_ptr()) }
     }
 

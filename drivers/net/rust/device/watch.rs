@@ -224,7 +224,7 @@ pub(in crate::net) unsafe fn quiesce<T: Operations>(dev: *mut bindings::net_devi
     unsafe { locked::<T, _>(dev, |held| held.quiesce()) }
 }
 
-/// Takes the device back, see [`Instance::resume`]. May sleep.
+/// Takes the device back, see [`Instance::resume`]. May sleep; takes rtnl if it fails.
 ///
 /// # Errors
 ///
@@ -232,10 +232,15 @@ pub(in crate::net) unsafe fn quiesce<T: Operations>(dev: *mut bindings::net_devi
 ///
 /// # Safety
 ///
-/// As for [`locked`].
+/// As for [`locked`], with rtnl not held either.
 pub(in crate::net) unsafe fn resume<T: Operations>(dev: *mut bindings::net_device) -> Result {
     // SAFETY: By the safety requirement.
-    unsafe { locked::<T, _>(dev, |held| held.resume()) }
+    let done = unsafe { locked::<T, _>(dev, |held| held.resume()) };
+    if done.is_err() {
+        // SAFETY: By the safety requirement, and the lock is not held.
+        unsafe { announce_carrier(dev) };
+    }
+    done
 }
 
 /// The device does not answer any more, see [`Instance::depart`]. May sleep.
