@@ -175,6 +175,45 @@ def silent_commands_hold_nobody_up(rig):
     rig.bring_up()
 
 
+def _diagnosis(rig, reporter):
+    """Return what a reporter says of now."""
+    return json.loads(devlink(rig, "-j", "health", "diagnose", "DEVICE", "reporter", reporter))
+
+
+def _recoveries(rig, reporter):
+    """Return how often a reporter had something mended."""
+    said = json.loads(devlink(rig, "-j", "health", "show", "DEVICE", "reporter", reporter))
+    (found,), = (list(said["health"].values()),)
+    return found[0]["recover"]
+
+
+@case(limit=120)
+def resets_in_vain_grow_rare(rig):
+    """Resets that do not have commands answered come at growing intervals; traffic goes on."""
+    counters.need_reflow(rig)
+    rig.defer(control, rig, "chaos off")
+    rig.defer(_ethtool, rig, "-K", rig.device, "ntuple", "on")
+    rig.defer(_ethtool, rig, "-K", rig.device, "ntuple", "off")
+    rule = ("flow-type", "tcp4", "dst-ip", "192.0.2.1", "dst-port")
+    _ethtool(rig, "-U", rig.device, *rule, "9000", "action", "1")
+    rules = status(rig)["rules"]
+    before = _recoveries(rig, "command")
+    begin = time.monotonic()
+    control(rig, "chaos cmd-silent=1,ms=0")
+    _ethtool(rig, "-U", rig.device, *rule, "9001", "action", "1", may_fail=True)
+    until("some resets", lambda: _recoveries(rig, "command") - before >= 3, 20)
+    # Of the pauses behind the resets, the first are 2 and 4 seconds long.
+    took = time.monotonic() - begin
+    check(took >= 6, f"three resets within {took:.1f} s did not help")
+    found = _diagnosis(rig, "command")
+    check(found["silent"] and found["resets_in_a_row"] >= 3 and found["reset_pause_ms"] >= 8000,
+          f"the reporter diagnoses {found}")
+    bulk(rig, PEER, 4, flows=4, size=1 << 18)
+    control(rig, "chaos off")
+    until("the rule to be in force again", lambda: status(rig)["rules"] == rules, 5)
+    check(not _diagnosis(rig, "command")["silent"], "commands are answered, and it is not known")
+
+
 @case(limit=20)
 def parameters_while_away(rig):
     """What is set while the device is being brought back is not lost."""

@@ -12,6 +12,8 @@
 //! All functions may sleep, and none trusts what the device says: answers are checked to be about
 //! the command that was asked, and to be in range.
 
+mod blocks;
+
 use crate::{
     hw::{
         cmd::{
@@ -24,29 +26,25 @@ use crate::{
             CMD_WORDS,
             F0,
             F6,
-            FLOW_WORDS,
-            KEY_WORDS,
-            R0,
-            RSS_WORDS,
-            RULE_WORDS,
-            T0,
-            T6,
-            T8,
-            TCB_WORDS,
-            X0, //
+            FLOW_WORDS, //
         },
         index::Index,
-        regs::{
-            self,
-            RSS_ENTRIES, //
-        },
-        toeplitz::SECRET_LEN, //
+        regs, //
     },
     mmio::{
         Mmio,
         GONE, //
     },
     net::dma::Words, //
+};
+use blocks::key_of;
+pub(crate) use blocks::{
+    Context,
+    Flow,
+    Key,
+    Rule,
+    Tcb,
+    KEY_LEN, //
 };
 use kernel::{
     device::{
@@ -78,8 +76,6 @@ const LOG2_ENTRIES: u32 = 3;
 const LOG2_BLOCK: u32 = 9;
 /// Flows that one command dumps.
 const FLOWS_AT_ONCE: usize = (1 << LOG2_BLOCK) / FLOW_WORDS;
-/// Bytes of a flow key, of which the last ones may be unused.
-pub(crate) const KEY_LEN: usize = 8 * KEY_WORDS;
 
 /// The device is given up on when it was waited for so long in all, in milliseconds: by one command
 /// or by several in a row. Time in which nothing is asked counts against it.
@@ -94,129 +90,6 @@ const REST: Delta = Delta::from_millis(2000);
 const MIN_PAUSE: i64 = 10;
 /// Longest pause, in microseconds.
 const MAX_PAUSE: i64 = 1280;
-
-/// A flow key: source address, destination address, source port, destination port, all in network
-/// byte order; 12 bytes with IPv4, 36 with IPv6, then zeros.
-pub(crate) type Key = [u8; KEY_LEN];
-
-/// A host control block.
-#[derive(Clone, Copy)]
-pub(crate) struct Tcb {
-    /// What it is about and where data go.
-    pub(crate) head: T0,
-    /// Key of the connection, of `head.key_len()` bytes.
-    pub(crate) key: Key,
-    /// Sequence number, and what the device reports.
-    pub(crate) seq: T6,
-    /// Bus address of the page list.
-    pub(crate) list: u64,
-    /// Length of the page list and the sequence number that it begins with.
-    pub(crate) list_len: T8,
-    /// Packets that it applied to. Read only.
-    pub(crate) applied: u64,
-    /// Packets that it did not apply to. Read only.
-    pub(crate) not_applied: u64,
-    /// Bytes placed in the list. Read only.
-    pub(crate) placed: u64,
-}
-
-impl Tcb {
-    fn words(&self) -> [u64; TCB_WORDS] {
-        let mut words = [0; TCB_WORDS];
-        words[0] = self.head.0;
-        put_bytes(&mut words[cmd::TCB_KEY..], &self.key);
-        words[cmd::TCB_SEQ] = self.seq.0;
-        words[cmd::TCB_LIST] = self.list;
-        words[cmd::TCB_LIST_LEN] = self.list_len.0;
-        words
-    }
-
-    fn from_words(words: &[u64; TCB_WORDS]) -> Self {
-        Self {
-            head: T0(words[0]),
-            key: key_of(&words[cmd::TCB_KEY..]),
-            seq: T6(words[cmd::TCB_SEQ]),
-            list: words[cmd::TCB_LIST],
-            list_len: T8(words[cmd::TCB_LIST_LEN]),
-            applied: words[cmd::TCB_APPLIED],
-            not_applied: words[cmd::TCB_NOT_APPLIED],
-            placed: words[cmd::TCB_PLACED],
-        }
-    }
-}
-
-/// A steering rule: what is done with packets whose key is `key` wherever `mask` has ones.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rule {
-    /// Which protocols it matches, and what happens.
-    pub(crate) head: R0,
-    /// Key to match.
-    pub(crate) key: Key,
-    /// Bits of the key that count.
-    pub(crate) mask: Key,
-}
-
-impl Rule {
-    fn words(&self) -> [u64; RULE_WORDS] {
-        let mut words = [0; RULE_WORDS];
-        words[0] = self.head.0;
-        put_bytes(&mut words[cmd::RULE_KEY..], &self.key);
-        put_bytes(&mut words[cmd::RULE_MASK..], &self.mask);
-        words
-    }
-}
-
-/// A hash context.
-pub(crate) struct Context {
-    /// Which headers are hashed.
-    pub(crate) head: X0,
-    /// Secret key.
-    pub(crate) secret: [u8; SECRET_LEN],
-    /// Queue for each value of the hash's low bits.
-    pub(crate) table: [u8; RSS_ENTRIES],
-}
-
-impl Context {
-    fn words(&self) -> [u64; RSS_WORDS] {
-        let mut words = [0; RSS_WORDS];
-        words[0] = self.head.0;
-        put_bytes(&mut words[cmd::RSS_SECRET..], &self.secret);
-        put_bytes(&mut words[cmd::RSS_TABLE_WORD..], &self.table);
-        words
-    }
-}
-
-/// An entry of the flow database.
-pub(crate) struct Flow {
-    /// Flow number, state and queue.
-    pub(crate) head: F0,
-    /// Key of the flow, of `head.key_len()` bytes.
-    pub(crate) key: Key,
-    /// Sequence number of the next data.
-    pub(crate) expected: u32,
-    /// Microseconds since its last packet.
-    pub(crate) idle: u64,
-}
-
-/// Puts bytes into words, the first byte in the low bits.
-fn put_bytes(words: &mut [u64], bytes: &[u8]) {
-    for (word, from) in words.iter_mut().zip(bytes.chunks(8)) {
-        let mut le = [0; 8];
-        for (to, byte) in le.iter_mut().zip(from) {
-            *to = *byte;
-        }
-        *word = u64::from_le_bytes(le);
-    }
-}
-
-/// The key at the beginning of `words`.
-fn key_of(words: &[u64]) -> Key {
-    let mut key = [0; KEY_LEN];
-    for (to, word) in key.chunks_mut(8).zip(words) {
-        to.copy_from_slice(&word.to_le_bytes());
-    }
-    key
-}
 
 /// The ring and the block that its commands have their arguments in.
 struct Ring<'bound> {
@@ -308,6 +181,26 @@ impl Ring<'_> {
             let started = self.start();
             self.judge(started)?;
         }
+        let idle = self.ended.elapsed().as_millis();
+        self.waited = (self.waited - idle).max(0);
+        let begin = Instant::<Monotonic>::now();
+        let answer = self.ask(command, index, words, (TIMEOUT - self.waited).max(LEAST));
+        self.waited += (begin.elapsed().as_millis() - FREE).max(0);
+        self.ended = Instant::now();
+        if let (Err(e), None) = (&answer, &self.verdict) {
+            dev_err!(
+                self.dev,
+                "command {} of {} was not answered ({}); commands rest until the device is reset\n",
+                command as u8,
+                index,
+                e.to_errno()
+            );
+        }
+        status(self.judge(answer)?)
+    }
+
+    /// Puts a command on the ring, which runs, and waits for its answer, so many milliseconds.
+    fn ask(&mut self, command: Command, index: u32, words: usize, most: i64) -> Result<Cmd7> {
         let at = self.next.slot(LOG2_ENTRIES) * CMD_WORDS;
         let tag = u64::from(self.next.raw());
         let head = Cmd0(0)
@@ -321,28 +214,11 @@ impl Ring<'_> {
         self.next = self.next.add(1);
         // The write to a register comes after those to memory.
         self.mmio.write(regs::CMD_TAIL, self.next.raw());
-        let idle = self.ended.elapsed().as_millis();
-        self.waited = (self.waited - idle).max(0);
-        let begin = Instant::<Monotonic>::now();
-        let answer = self.wait(at, (TIMEOUT - self.waited).max(LEAST));
-        self.waited += (begin.elapsed().as_millis() - FREE).max(0);
-        self.ended = Instant::now();
-        let answer = answer.and_then(|answer| {
-            if answer.tag() != tag {
-                return Err(EIO);
-            }
-            Ok(answer)
-        });
-        if let (Err(e), None) = (&answer, &self.verdict) {
-            dev_err!(
-                self.dev,
-                "command {} of {} was not answered ({}); commands rest until the device is reset\n",
-                command as u8,
-                index,
-                e.to_errno()
-            );
+        let answer = self.wait(at, most)?;
+        if answer.tag() != tag {
+            return Err(EIO);
         }
-        status(self.judge(answer)?)
+        Ok(answer)
     }
 
     /// Takes note of whether the device answers.
@@ -351,8 +227,8 @@ impl Ring<'_> {
             .as_ref()
             .err()
             .map(|&why| (why, Instant::<Monotonic>::now()));
-        self.silent.store(self.verdict.is_some(), Relaxed);
         if self.verdict.is_some() {
+            self.silent.store(true, Relaxed);
             self.stop();
         }
         answer
@@ -384,7 +260,7 @@ impl Drop for Ring<'_> {
 /// it does not answer or answers nonsense, [`ENODEV`] if it has gone, and may sleep.
 pub(crate) struct Commands<'bound> {
     ring: Pin<KBox<Mutex<Ring<'bound>>>>,
-    /// The device did not answer the last command.
+    /// The device did not answer a command since it was last reset: it may lack what it was told.
     silent: Arc<Atomic<bool>>,
 }
 
@@ -420,9 +296,21 @@ impl<'bound> Commands<'bound> {
         })
     }
 
-    /// Whether the device did not answer the last command. From any context.
+    /// Whether the device did not answer a command since it was last reset. From any context.
     pub(crate) fn is_silent(&self) -> bool {
         self.silent.load(Relaxed)
+    }
+
+    /// Whether the device answers now, though it did not before. May sleep, for some milliseconds:
+    /// who is late once is asked again at the next look.
+    pub(crate) fn answers_again(&self) -> bool {
+        let mut ring = self.ring.lock();
+        if ring.held || !ring.present {
+            return false;
+        }
+        let started = if ring.running { Ok(()) } else { ring.start() };
+        let answer = started.and_then(|()| ring.ask(Command::Nop, 0, 0, LEAST));
+        ring.judge(answer).is_ok()
     }
 
     /// Takes note that the device was reset: it is asked again, from the beginning of the ring.

@@ -5,6 +5,8 @@
 //! The watch of the core asks once a second. All that is looked at here is either the driver's own
 //! bookkeeping or a register that never waits.
 
+mod pauses;
+
 use crate::{
     counters,
     hw::{
@@ -41,12 +43,21 @@ use crate::{
 };
 use kernel::{
     fmt,
+    new_mutex,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
     }, //
 };
+use pauses::Pauses;
 
 /// Places of the reporters.
 const RX: usize = 0;
@@ -79,15 +90,64 @@ const USELESS_LOOKS: u64 = 3;
 /// Completions of each queue that a dump shows.
 const LAST_COMPLETIONS: usize = 8;
 
-/// What the watch saw of the device last.
+/// Resets of a device that goes on without them.
 #[derive(Default)]
+struct Resets {
+    pauses: Pauses,
+    last: Option<Instant<Monotonic>>,
+}
+
+impl Resets {
+    /// Milliseconds since the last one.
+    fn since(&self) -> i64 {
+        self.last
+            .map_or(i64::MAX, |last| last.elapsed().as_millis())
+    }
+
+    /// Whether it is time for one; then it counts.
+    fn is_due(&mut self) -> bool {
+        let due = self.pauses.is_due(self.since());
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// What the watch saw of the device last.
 pub(crate) struct Seen {
+    /// Locked for a moment only.
+    resets: Pin<KBox<Mutex<Resets>>>,
     /// Packets that the driver was handed.
     packets: Looked,
     /// Frames that the device says it handed over.
     transferred: Looked,
     /// Looks in a row at which the one had grown and the other not.
     stats_still: Looked,
+}
+
+impl Seen {
+    /// Nothing yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new() -> Result<Self> {
+        let resets = new_mutex!(Resets::default(), "reflow::health::resets");
+        Ok(Self {
+            resets: KBox::pin_init(resets, GFP_KERNEL)?,
+            packets: Looked::default(),
+            transferred: Looked::default(),
+            stats_still: Looked::default(),
+        })
+    }
+
+    /// Whether it is time to reset a device whose traffic goes on without; then it counts, and this
+    /// is the number of seconds in which there will be no other.
+    fn reset_is_due(&self) -> Option<i64> {
+        let mut resets = self.resets.lock();
+        resets.is_due().then(|| resets.pauses.wait() / 1000)
+    }
 }
 
 /// What the watch saw of a queue pair last.
@@ -186,18 +246,39 @@ impl Nic<'_> {
             );
         }
         if !self.hw.is_kept() {
-            return finding(
-                DEVICE,
-                Remedy::RestartDevice,
-                fmt!("the device has lost its configuration; resetting it"),
-            );
+            if self.mmio().read(regs::CTRL) == 0 {
+                return finding(
+                    DEVICE,
+                    Remedy::RestartDevice,
+                    fmt!("the device has lost its configuration; resetting it"),
+                );
+            }
+            if let Some(pause) = self.seen.reset_is_due() {
+                return finding(
+                    DEVICE,
+                    Remedy::RestartDevice,
+                    fmt!("the device keeps no counters; resetting it, not again within {pause} s"),
+                );
+            }
+            self.hw.ask_again();
         }
         if self.cmd.is_silent() {
-            return finding(
-                COMMAND,
-                Remedy::RestartDevice,
-                fmt!("the device does not answer commands; resetting it"),
-            );
+            if self.cmd.answers_again() {
+                return finding(
+                    COMMAND,
+                    Remedy::RestartDevice,
+                    fmt!("the device answers commands again; resetting it, as it missed some"),
+                );
+            }
+            if let Some(pause) = self.seen.reset_is_due() {
+                return finding(
+                    COMMAND,
+                    Remedy::RestartDevice,
+                    fmt!(
+                        "the device answers no commands; resetting it, not again within {pause} s"
+                    ),
+                );
+            }
         }
         self.watch_statistics(dev);
         None
@@ -371,10 +452,12 @@ impl Operations for Nic<'_> {
             RX | TX => self.diagnose_queues(reporter, None, out),
             COMMAND => {
                 out.flag(c"silent", self.cmd.is_silent());
+                self.diagnose_resets(out);
                 Ok(())
             }
             _ => {
                 self.diagnose_device(out);
+                self.diagnose_resets(out);
                 Ok(())
             }
         }
@@ -394,6 +477,17 @@ impl Operations for Nic<'_> {
 }
 
 impl Nic<'_> {
+    /// How often the device was reset though its traffic went on, and when it may be again.
+    fn diagnose_resets(&self, out: &mut Message<'_>) {
+        let resets = self.seen.resets.lock();
+        let left = resets.pauses.wait().saturating_sub(resets.since()).max(0);
+        let (in_a_row, pause) = (resets.pauses.in_a_row(), resets.pauses.wait());
+        drop(resets);
+        out.number(c"resets_in_a_row", in_a_row.into());
+        out.number(c"reset_pause_ms", pause.unsigned_abs());
+        out.number(c"next_reset_in_ms", left.unsigned_abs());
+    }
+
     fn diagnose_device(&self, out: &mut Message<'_>) {
         out.flag(c"present", self.mmio().present().is_ok());
         out.flag(c"ready", self.mmio().is_ready());

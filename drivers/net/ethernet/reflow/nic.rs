@@ -206,7 +206,7 @@ impl<'bound> Nic<'bound> {
             features,
             flows: Atomic::new(flows as usize),
             filter: Filter::new(&mmio, permanent_mac(&mmio))?,
-            seen: health::Seen::default(),
+            seen: health::Seen::new()?,
             probes,
             coalesce: [
                 Atomic::new(COALESCE.rx_usecs),

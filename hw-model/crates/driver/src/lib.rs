@@ -24,6 +24,8 @@ mod headers;
 mod key;
 #[path = "../../../../drivers/net/ethernet/reflow/rx/order.rs"]
 mod order;
+#[path = "../../../../drivers/net/ethernet/reflow/health/pauses.rs"]
+mod pauses;
 #[path = "../../../../drivers/net/ethernet/reflow/steering/place.rs"]
 mod place;
 #[path = "../../../../drivers/net/ethernet/reflow/tx/progress.rs"]
