@@ -142,11 +142,6 @@ rnet_helper_netif_napi_add_config_locked(struct net_device *dev, struct napi_str
 	netif_napi_add_config_locked(dev, napi, poll, index);
 }
 
-__rnet_helper void rnet_helper_netif_napi_del_locked(struct napi_struct *napi)
-{
-	netif_napi_del_locked(napi);
-}
-
 __rnet_helper bool rnet_helper_napi_schedule_irqoff(struct napi_struct *napi)
 {
 	if (!napi_schedule_prep(napi))

@@ -11,6 +11,8 @@
 //! socket buffers that were sent and no more: netpoll may have called, with interrupts off. Page
 //! pools, received packets and XDP need an [`RxContext`], of which there is none at budget 0.
 
+mod vectors;
+
 use super::{
     bindings,
     Device, //
@@ -34,6 +36,7 @@ use kernel::{
     },
     types::Opaque, //
 };
+pub(super) use vectors::Vectors;
 
 /// What one poll did.
 pub(crate) struct Outcome {
@@ -225,15 +228,28 @@ struct Inner<P: Poll> {
     queue: u32,
 }
 
+/// How far the end of an instance has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not begun.
+    Registered,
+    /// Nobody finds the instance any more; those who did may still be at it.
+    Deleted,
+    /// An RCU grace period has passed since.
+    Unused,
+}
+
 /// A NAPI instance and its interrupt, running from [`Vector::start`] until [`Vector::stop`].
 ///
 /// # Invariants
 ///
-/// The instance is registered with its device; while `irq` is set it is enabled and that interrupt
-/// is requested with it as argument; else its timer is not set. `inner` stays where it is.
+/// The instance is registered with its device unless `stage` says otherwise, of which nothing but
+/// the end of the object comes. While `irq` is set it is enabled and that interrupt is requested
+/// with it as argument; else its timer is not set. `inner` stays where it is.
 pub(super) struct Vector<P: Poll> {
     inner: Pin<KBox<Inner<P>>>,
     irq: Option<u32>,
+    stage: Stage,
 }
 
 // SAFETY: Poll state and shared part may be sent; the NAPI structure is bound to no thread.
@@ -286,7 +302,11 @@ impl<P: Poll> Vector<P> {
             bindings::retry_init(inner.retry.get(), napi);
         };
         // INVARIANT: Registered and not running.
-        let mut this = Self { inner, irq: None };
+        let mut this = Self {
+            inner,
+            irq: None,
+            stage: Stage::Registered,
+        };
         let napi = this.napi_ref();
         if let Some(poll) = this.poll_mut() {
             poll.attached(napi);
@@ -445,17 +465,33 @@ impl<P: Poll> Vector<P> {
     }
 }
 
-impl<P: Poll> Drop for Vector<P> {
-    fn drop(&mut self) {
+impl<P: Poll> Vector<P> {
+    /// Has nobody find the instance any more. To be followed by an RCU grace period: whoever gives
+    /// a page back on another CPU and still knows the pool by this instance is done with it then.
+    fn delete(&mut self) {
+        if self.stage != Stage::Registered {
+            return;
+        }
         self.stop();
         let napi = self.napi_ref();
         if let Some(poll) = self.poll_mut() {
             poll.detached(napi);
         }
         // SAFETY: The instance is registered and not enabled; the lock is held by the safety
-        // requirement of `new`. This waits for an RCU grace period: whoever gives a page back on
-        // another CPU and still knows the pool by this instance is done with it when `inner` goes.
-        unsafe { bindings::netif_napi_del_locked(self.inner.head.napi.get()) };
+        // requirement of `new`. `inner` goes when a grace period has passed.
+        unsafe { bindings::__netif_napi_del_locked(self.inner.head.napi.get()) };
+        // INVARIANT: Deleted just now.
+        self.stage = Stage::Deleted;
+    }
+}
+
+impl<P: Poll> Drop for Vector<P> {
+    fn drop(&mut self) {
+        self.delete();
+        if self.stage == Stage::Deleted {
+            // SAFETY: Process context, as wherever these objects are dropped.
+            unsafe { bindings::synchronize_net() };
+        }
     }
 }
 

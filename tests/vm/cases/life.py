@@ -7,7 +7,7 @@ import time
 
 from guest.counters import need_reflow
 from guest.device import bus_address
-from guest.harness import KernelLog, case, check, equal, until
+from guest.harness import KernelLog, Skip, case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
 from guest.traffic import Flood, InBackground, bulk
 
@@ -45,6 +45,44 @@ def carrier(rig):
           "ethtool detects a link on an interface that is down")
     rig.bring_up()
     _answers(rig)
+
+
+TRACING = "/sys/kernel/tracing"
+
+
+def _trace(name, text):
+    with open(f"{TRACING}/{name}", "w", encoding="ascii") as knob:
+        knob.write(text)
+
+
+def _calls(function, act):
+    """Return how often the kernel calls a function while something is done."""
+    _trace("current_tracer", "nop")
+    _trace("set_ftrace_filter", function)
+    _trace("current_tracer", "function")
+    try:
+        act()
+        with open(f"{TRACING}/trace", encoding="ascii") as text:
+            return sum(f": {function} <-" in line for line in text)
+    finally:
+        _trace("current_tracer", "nop")
+        _trace("set_ftrace_filter", "")
+
+
+@case(limit=60)
+def one_grace_period_for_all_queues(rig):
+    """Taking the interface down waits as often for RCU with four queues as with one."""
+    if not os.path.exists(f"{TRACING}/set_ftrace_filter") or rig.queues < 4:
+        raise Skip("needs the kernel's function tracer and four queues")
+    rig.defer(rig.bring_up)
+    rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", str(rig.queues))
+    waits = []
+    for queues in (1, 4):
+        rig.run(DUT, "ethtool", "-L", rig.device, "combined", str(queues))
+        rig.bring_up()
+        waits.append(_calls("synchronize_net", lambda: _down(rig)))
+    check(waits[0], "the tracer has seen nothing")
+    equal("calls of synchronize_net with four queues", waits[1], waits[0])
 
 
 @case(limit=15)

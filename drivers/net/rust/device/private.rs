@@ -9,7 +9,7 @@ use super::{
 use crate::net::{
     bindings,
     devlink::health::Reporters,
-    napi::Vector,
+    napi::Vectors,
     service::Service,
     tx_cell::TxCell, //
 };
@@ -59,7 +59,7 @@ pub(super) struct State<T: Operations> {
     /// When the watch last looked, looks that follow closely left out.
     pub(super) looked: Option<Instant<Monotonic>>,
     /// Set while queues run.
-    pub(super) vectors: Option<KVec<Vector<T::Poll>>>,
+    pub(super) vectors: Option<Vectors<T::Poll>>,
 }
 
 impl<'bound, T: Operations> Private<'bound, T> {

@@ -24,7 +24,8 @@ use crate::net::{
     bindings,
     napi::{
         NapiRef,
-        Vector, //
+        Vector,
+        Vectors, //
     },
     tx_cell::{
         SharesTx as _,
@@ -47,7 +48,7 @@ use kernel::{
 
 /// Queues that do not run yet.
 struct Prepared<T: Operations> {
-    vectors: KVec<Vector<T::Poll>>,
+    vectors: Vectors<T::Poll>,
     cells: KBox<Cells<T::Tx>>,
 }
 
@@ -113,7 +114,10 @@ impl<'a, T: Operations> Instance<'a, T> {
 
     /// Queue pairs that run.
     pub(super) fn count(&self) -> usize {
-        self.state.vectors.as_ref().map_or(0, KVec::len)
+        self.state
+            .vectors
+            .as_ref()
+            .map_or(0, |vectors| vectors.len())
     }
 
     /// Has the watch look at once, if the interface is up.
@@ -135,7 +139,7 @@ impl<'a, T: Operations> Instance<'a, T> {
     /// Calls `f` for each queue that runs, with whether the core found its transmit side stuck.
     pub(super) fn each_queue(&mut self, mut f: impl FnMut(usize, &mut Vector<T::Poll>, bool)) {
         let stuck = self.this.timed_out.xchg(0, Relaxed);
-        let vectors = self.state.vectors.iter_mut().flatten();
+        let vectors = self.state.vectors.iter_mut().flat_map(|v| v.iter_mut());
         for (i, vector) in vectors.enumerate() {
             let bit = 1_u64.checked_shl(i as u32).unwrap_or(0);
             f(i, vector, stuck & bit != 0);
@@ -166,7 +170,7 @@ impl<'a, T: Operations> Instance<'a, T> {
     /// Allocates the queues of a setup.
     fn prepare(&self, setup: &T::Setup) -> Result<Prepared<T>> {
         let count = setup.queues() as usize;
-        let mut vectors = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut vectors = Vectors::with_capacity(count)?;
         let mut cells = KVec::with_capacity(count, GFP_KERNEL)?;
         for i in 0..count {
             let pair = self.ops().open_queue(self.dev, setup, i)?;
@@ -203,7 +207,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.ops().start(self.dev, setup);
         // A queue without buffers brings no packets, and so no interrupt: a first poll begins to
         // ask for what could not be had now.
-        for vector in &new.vectors {
+        for vector in new.vectors.iter() {
             vector.kick();
         }
         Ok(())
