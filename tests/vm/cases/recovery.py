@@ -175,6 +175,20 @@ def silent_commands_hold_nobody_up(rig):
     rig.bring_up()
 
 
+@case(limit=30)
+def told_once(rig):
+    """A device that was reset is told each rule once."""
+    counters.need_reflow(rig)
+    configure(rig)
+    rules = len(status(rig)["rules"])
+    rig.defer(control, rig, "chaos off")
+    # A fault that never strikes counts the commands.
+    control(rig, "chaos cmd-silent=0")
+    recover(rig)
+    asked = status(rig)["chaos"]["cmd-silent"]["chances"]
+    check(rules <= asked < 2 * rules, f"{asked} commands for {rules} rules after a reset")
+
+
 def _diagnosis(rig, reporter):
     """Return what a reporter says of now."""
     return json.loads(devlink(rig, "-j", "health", "diagnose", "DEVICE", "reporter", reporter))

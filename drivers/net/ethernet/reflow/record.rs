@@ -52,6 +52,7 @@ impl Nic<'_> {
         self.write_flow_size()?;
         self.tuning.restore();
         self.write_moderation();
+        self.steering.forgotten();
         self.tcbs.forgotten();
         Ok(())
     }

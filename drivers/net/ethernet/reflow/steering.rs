@@ -40,6 +40,8 @@ struct State {
     /// Rules by location, if they are not switched off.
     rules: KVec<Option<KBox<Entry>>>,
     rules_on: bool,
+    /// Queues that the device was told all of this for, if it was since its last reset.
+    told: Option<u32>,
 }
 
 /// The part of a device's state that is about steering.
@@ -67,19 +69,29 @@ impl Steering {
             contexts,
             rules,
             rules_on: true,
+            told: None,
         };
         Ok(Self {
             state: KBox::pin_init(new_mutex!(state, "reflow::steering"), GFP_KERNEL)?,
         })
     }
+
+    /// The device was reset and knows nothing of this. May sleep.
+    pub(crate) fn forgotten(&self) {
+        self.state.lock().told = None;
+    }
 }
 
 impl Nic<'_> {
-    /// Tells the device all of the steering, for `queues` queues. May sleep.
+    /// Tells the device all of the steering, for `queues` queues, unless it was told. May sleep.
     ///
     /// What the device does not take is reported, and stays with it as it was.
     pub(crate) fn steer(&self, dev: &Device, queues: u32) {
         let mut state = self.steering.state.lock();
+        if state.told == Some(queues) {
+            return;
+        }
+        state.told = None;
         if !dev.rxfh_configured() {
             state.main.spread_evenly(queues);
         }
@@ -98,6 +110,7 @@ impl Nic<'_> {
                 return;
             }
         }
+        state.told = Some(queues);
     }
 }
 

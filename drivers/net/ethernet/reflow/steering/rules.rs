@@ -147,7 +147,7 @@ impl Nic<'_> {
     pub(crate) fn enable_rules(&self, dev: &Device, on: bool) -> Result {
         let mut state = self.steering.state.lock();
         if !on {
-            place::all_or_none(
+            let done = place::all_or_none(
                 state.taken(),
                 |location| self.forget_rule(location),
                 |location| {
@@ -156,7 +156,11 @@ impl Nic<'_> {
                         is_in_force(dev, set, "rule", location);
                     }
                 },
-            )?;
+            );
+            if done.is_err() {
+                state.told = None;
+            }
+            done?;
             for (location, entry) in (0..).zip(state.rules.iter_mut()) {
                 if entry.take().is_some() {
                     self.tcbs.rule_del(location, &self.cmd);
