@@ -189,6 +189,24 @@ def told_once(rig):
     check(rules <= asked < 2 * rules, f"{asked} commands for {rules} rules after a reset")
 
 
+@case(limit=60)
+def counters_never_go_back(rig):
+    """Whoever reads the device's counters while it is reset sees them stand still or grow."""
+    counters.need_reflow(rig)
+    bulk(rig, PEER, 4, size=1 << 18)
+    stream = InBackground(bulk, rig, PEER, 4, flows=8, size=1 << 20, limit=50)
+    resets = InBackground(lambda: [recover(rig) for _ in range(20)])
+    back, reads, before = set(), 0, counters.read(rig)
+    while resets.thread.is_alive():
+        now, reads = counters.read(rig), reads + 1
+        back |= {name for name, value in now.items() if value < before.get(name, 0)}
+        before = now
+    resets.finish(30)
+    stream.finish(50)
+    emit(event="note", text=f"counters were read {reads} times during 20 resets")
+    equal("counters that went back", sorted(back), [])
+
+
 def _diagnosis(rig, reporter):
     """Return what a reporter says of now."""
     return json.loads(devlink(rig, "-j", "health", "diagnose", "DEVICE", "reporter", reporter))

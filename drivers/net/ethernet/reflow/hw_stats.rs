@@ -39,16 +39,15 @@ use kernel::{
 
 /// A count at or above this is not one: the device wrote something else there.
 const PLAUSIBLE: u64 = 1 << 48;
-/// Looks at a counter while counts move. Who moves them may have been interrupted by who looks, so
-/// there is an end to it; the sum may be short of what is moved then.
-const RETRIES: u32 = 1000;
-
 /// The statistics block.
 pub(crate) struct Block<'bound> {
     words: Words,
     /// What was counted before the last reset, by the same index.
     before: KVVec<Counter>,
-    /// Odd while counts move from `words` to `before`.
+    /// The sums of both, while what is in `words` moves to `before`.
+    sums: KVVec<Counter>,
+    /// Odd while `sums` are good, else `before` and `words` are. Whoever looks finds one or the
+    /// other complete, and waits for nobody.
     moves: Atomic<u32>,
     mmio: Arc<Mmio<'bound>>,
 }
@@ -66,13 +65,18 @@ impl<'bound> Block<'bound> {
     ) -> Result<Self> {
         let log2 = stats::block_len(queues).next_power_of_two().ilog2();
         let words = Words::new(dev, log2)?;
-        let mut before = KVVec::with_capacity(words.len(), GFP_KERNEL)?;
-        for _ in 0..words.len() {
-            before.push(Counter::default(), GFP_KERNEL)?;
-        }
+        let counters = || -> Result<KVVec<Counter>> {
+            let mut counters = KVVec::with_capacity(words.len(), GFP_KERNEL)?;
+            for _ in 0..words.len() {
+                counters.push(Counter::default(), GFP_KERNEL)?;
+            }
+            Ok(counters)
+        };
+        let (before, sums) = (counters()?, counters()?);
         Ok(Self {
             words,
             before,
+            sums,
             moves: Atomic::new(0),
             mmio: mmio.clone(),
         })
@@ -81,19 +85,33 @@ impl<'bound> Block<'bound> {
     /// Has the device, which was reset, keep its counters in the block. The instance lock is held,
     /// or nobody else knows of the device yet.
     pub(crate) fn restore(&self) {
-        self.moves
-            .store(self.moves.load(Relaxed).wrapping_add(1), Relaxed);
-        barrier::smp_mb(barrier::Full);
-        for (i, before) in self.before.iter().enumerate() {
-            let count = self.words.read(i);
-            if count < PLAUSIBLE {
-                before.add(count);
-            }
+        // The device does not write now.
+        for (i, sum) in self.sums.iter().enumerate() {
+            sum.add(self.plain(i).wrapping_sub(sum.read()));
+        }
+        self.move_on();
+        for (i, (before, sum)) in self.before.iter().zip(&self.sums).enumerate() {
+            before.add(sum.read().wrapping_sub(before.read()));
             self.words.write(i, 0);
         }
+        self.move_on();
+        self.ask_again();
+    }
+
+    /// Has everybody look at what was written before, before anything else is written.
+    fn move_on(&self) {
         self.moves
             .store(self.moves.load(Relaxed).wrapping_add(1), Release);
-        self.ask_again();
+        barrier::smp_mb(barrier::Full);
+    }
+
+    /// What was counted before and since the last reset.
+    fn plain(&self, index: usize) -> u64 {
+        let before = self.before.get(index).map_or(0, Counter::read);
+        match self.words.read(index) {
+            count if count < PLAUSIBLE => before.wrapping_add(count),
+            _ => before,
+        }
     }
 
     /// Whether the device keeps the block up to date, as far as it says.
@@ -117,17 +135,18 @@ impl<'bound> Block<'bound> {
 
     /// The counter at a place of the block.
     fn at(&self, index: usize) -> u64 {
-        let mut count = 0;
-        for _ in 0..RETRIES {
+        loop {
             let moves = self.moves.load(Acquire);
-            let before = self.before.get(index).map_or(0, Counter::read);
-            count = before.wrapping_add(self.words.read(index));
+            let count = if moves % 2 == 0 {
+                self.plain(index)
+            } else {
+                self.sums.get(index).map_or(0, Counter::read)
+            };
             barrier::smp_mb(barrier::Read);
-            if moves % 2 == 0 && self.moves.load(Relaxed) == moves {
-                break;
+            if self.moves.load(Relaxed) == moves {
+                return count;
             }
         }
-        count
     }
 
     /// A counter of the device, at most some milliseconds old. From any context.
