@@ -386,6 +386,11 @@ impl<P: Poll> Vector<P> {
         }
     }
 
+    /// Whether polls run.
+    pub(super) fn runs(&self) -> bool {
+        self.irq.is_some()
+    }
+
     /// What polls share with whoever looks after the queue.
     pub(super) fn shared(&self) -> &P::Shared {
         &self.inner.shared

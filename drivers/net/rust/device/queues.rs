@@ -393,6 +393,12 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
         let cells = KBox::new(cells, GFP_KERNEL)?;
         let vectors = self.state.vectors.as_mut().ok_or(ENETDOWN)?;
+        // The core numbers the queues that it finds by CPU in the order of free places: this one
+        // would get the place of one that is off.
+        let mut others = vectors.iter().enumerate().filter(|(n, _)| *n != i);
+        if others.any(|(_, other)| !other.runs()) {
+            return Err(EIO);
+        }
         let slot = vectors.get_mut(i).ok_or(ENETDOWN)?;
         slot.stop();
         // SAFETY: The device is valid and has the queue.
