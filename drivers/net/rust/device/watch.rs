@@ -315,10 +315,12 @@ fn apply<T: Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
     }
 }
 
-/// Makes a pair anew, or all if the device does not go along.
+/// Makes a pair anew, or all if the device does not go along. One that runs no more, as the
+/// interface was taken down meanwhile, has nothing to be mended.
 fn restart_pair<T: Operations>(held: &mut Instance<'_, T>, queue: usize) -> Result {
     match held.restart_pair(queue) {
-        Err(e) if e != ENOMEM && e != ENETDOWN => held.restart(),
+        Err(ENETDOWN) => Ok(()),
+        Err(e) if e != ENOMEM => held.restart(),
         other => other,
     }
 }
@@ -328,7 +330,8 @@ fn restart_pair<T: Operations>(held: &mut Instance<'_, T>, queue: usize) -> Resu
 fn restart_pairs<T: Operations>(held: &mut Instance<'_, T>) -> Result {
     for queue in 0..held.count() {
         match held.restart_pair(queue) {
-            Err(e) if e != ENOMEM && e != ENETDOWN => return held.restart(),
+            Err(ENETDOWN) => return Ok(()),
+            Err(e) if e != ENOMEM => return held.restart(),
             other => other?,
         }
     }

@@ -298,7 +298,8 @@ impl<T: device::Operations> Callbacks<T> {
             let remedy = finding.map_or(by_hand, |finding| finding.remedy);
             // SAFETY: The device is registered as long as it has reporters, and made for this `T`.
             let done = unsafe { watch::remedy::<T>(entry.dev, remedy) };
-            if let Err(e) = &done {
+            // Busy is who has it for something else: it is made anew after that anyway.
+            if let Some(e) = done.as_ref().err().filter(|&&e| e != EBUSY) {
                 // SAFETY: The device is alive, as above.
                 let dev = unsafe { Device::from_raw(entry.dev) };
                 netdev_err_ratelimited!(
