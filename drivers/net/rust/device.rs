@@ -217,6 +217,10 @@ pub(crate) trait Operations:
     /// Stops the device; the queues are switched off after this.
     fn stop(&self, dev: &Device);
 
+    /// The interface is up from now on, whether or not queues run, or it is down, as at first:
+    /// nobody misses then what the device does not take.
+    fn running(&self, up: bool);
+
     /// Largest page that payload can be received into, in bytes.
     const RX_PAGE_MAX: u32;
 

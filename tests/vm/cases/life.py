@@ -5,6 +5,7 @@ import os
 import re
 import time
 
+from guest import counters
 from guest.counters import need_reflow
 from guest.device import bus_address
 from guest.harness import KernelLog, Skip, case, check, equal, until
@@ -83,6 +84,33 @@ def one_grace_period_for_all_queues(rig):
         waits.append(_calls("synchronize_net", lambda: _down(rig)))
     check(waits[0], "the tracer has seen nothing")
     equal("calls of synchronize_net with four queues", waits[1], waits[0])
+
+
+def _missed(rig):
+    with open(f"{SYS_NET}/{rig.device}/statistics/rx_missed_errors", encoding="ascii") as text:
+        return int(text.read())
+
+
+@case(limit=30)
+def nothing_is_missed_while_down(rig):
+    """Frames that come while the interface is down do not count as missed, then or later."""
+    need_reflow(rig)
+    rig.defer(rig.bring_up)
+    _down(rig)
+    refused = counters.read(rig)["hw_rx_disabled"]
+    missed = _missed(rig)
+    flood = Flood(rig, PEER)
+    try:
+        until("frames to be refused",
+              lambda: counters.read(rig)["hw_rx_disabled"] > refused + 1000, 10)
+    finally:
+        flood.stop()
+    equal("rx_missed_errors while down", _missed(rig), missed)
+    rig.bring_up()
+    _answers(rig)
+    # What the device counts is seen a little later, so the last of them may come behind the end.
+    more = _missed(rig) - missed
+    check(more < 100, f"{more} frames that came while down count as missed afterwards")
 
 
 @case(limit=15)

@@ -15,6 +15,7 @@ use crate::{
         Features,
         Status, //
     },
+    hw::stats::Global,
     hw_stats,
     mmio::{
         queue_reg,
@@ -60,6 +61,7 @@ use crate::{
     setup::Setup,
     steering::Steering,
     tcb::Tcbs,
+    totals::Missed,
     tuning::{
         Switch,
         Tuning, //
@@ -109,6 +111,8 @@ pub(crate) struct Nic<'bound> {
     dma: DmaDevice<'bound>,
     /// The device's counters.
     pub(crate) hw: hw_stats::Block<'bound>,
+    /// Frames that it missed.
+    pub(crate) missed: Missed,
     /// The driver's counters, one entry a queue.
     pub(crate) counters: KVec<Arc<counters::Queue>>,
     /// Commands to the device, from probe to unbind.
@@ -188,6 +192,7 @@ impl<'bound> Nic<'bound> {
                 )?,
                 GFP_KERNEL,
             )?,
+            missed: Missed::new(),
             hw: hw_stats::Block::new(dev, &mmio, caps.queues() as usize)?,
             dma,
             counters,
@@ -481,6 +486,10 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     fn stop(&self, _dev: &Device) {
         self.mmio.write(regs::CTRL, 0);
         self.tcbs.down(&self.cmd);
+    }
+
+    fn running(&self, up: bool) {
+        self.missed.running(up, self.hw.global(Global::RxDisabled));
     }
 
     const RX_PAGE_MAX: u32 = 1 << regs::LOG2_BUF_MAX;

@@ -17,6 +17,68 @@ use crate::{
     },
     nic::Nic, //
 };
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
+
+/// Frames that came while the device did not receive.
+///
+/// It counts them, too, while the interface is down; nobody misses those. All counts are those of
+/// the device, which never go back.
+pub(crate) struct Missed {
+    /// While down: how many had been missed when it went down. Else [`UP`].
+    frozen: Atomic<u64>,
+    /// Frames that came while down.
+    away: Atomic<u64>,
+}
+
+/// No count: the interface is up.
+const UP: u64 = u64::MAX;
+
+impl Missed {
+    /// Of an interface that is down.
+    pub(crate) fn new() -> Self {
+        Self {
+            frozen: Atomic::new(0),
+            away: Atomic::new(0),
+        }
+    }
+
+    /// The interface is up or down from now on, and the device has counted so many. Under the
+    /// instance lock.
+    pub(crate) fn running(&self, up: bool, count: u64) {
+        let frozen = self.frozen.load(Relaxed);
+        match (up, frozen == UP) {
+            (true, false) => {
+                self.away.store(count.wrapping_sub(frozen), Relaxed);
+                self.frozen.store(UP, Release);
+            }
+            (false, true) => {
+                let missed = count.wrapping_sub(self.away.load(Relaxed));
+                self.frozen.store(missed, Release);
+            }
+            _ => {}
+        }
+    }
+
+    /// Those that came while the interface was up; `count` tells how many the device has counted.
+    /// From any context.
+    fn while_up(&self, count: impl Fn() -> u64) -> u64 {
+        let frozen = self.frozen.load(Acquire);
+        if frozen != UP {
+            return frozen;
+        }
+        let missed = count().wrapping_sub(self.away.load(Relaxed));
+        // If it went down meanwhile: what came after that does not count.
+        match self.frozen.load(Acquire) {
+            UP => missed,
+            frozen => frozen,
+        }
+    }
+}
 
 impl Nic<'_> {
     /// Fills in the totals that `ip -s link` shows. In an RCU read section.
@@ -35,7 +97,8 @@ impl Nic<'_> {
         let hw = |which| self.hw.global(which);
         s.rx_dropped = sum(&[s.rx_dropped, hw(Global::RxRed)]);
         // The device had no room, or the queue was being made anew.
-        s.rx_missed_errors = sum(&[hw(Global::RxPmOverflow), hw(Global::RxDisabled)]);
+        let disabled = self.missed.while_up(|| hw(Global::RxDisabled));
+        s.rx_missed_errors = sum(&[hw(Global::RxPmOverflow), disabled]);
         s.rx_length_errors = sum(&[hw(Global::RxRunts), hw(Global::RxGiants)]);
         s.rx_errors = sum(&[s.rx_errors, s.rx_length_errors, hw(Global::RxDmaErrors)]);
         s.tx_errors = hw(Global::TxErrors);

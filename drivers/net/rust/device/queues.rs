@@ -175,7 +175,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         for i in 0..count {
             let pair = self.ops().open_queue(self.dev, setup, i)?;
             let (vector, cell) = self.prepare_pair(i, pair)?;
-            vectors.push(vector, GFP_KERNEL)?;
+            vectors.push(vector)?;
             cells.push(cell, GFP_KERNEL)?;
         }
         Ok(Prepared {
@@ -275,7 +275,11 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.ops().restore(self.dev, &setup, false)?;
         self.state.gone = false;
         let new = self.prepare(&setup)?;
-        self.put_to_work(&setup, new)?;
+        self.ops().running(true);
+        if let Err(e) = self.put_to_work(&setup, new) {
+            self.ops().running(false);
+            return Err(e);
+        }
         self.state.up = true;
         self.this.watch.later(PERIOD_MS);
         Ok(())
@@ -285,6 +289,7 @@ impl<'a, T: Operations> Instance<'a, T> {
     pub(super) fn down(&mut self) {
         self.state.up = false;
         self.take_down();
+        self.ops().running(false);
         if !self.state.held {
             self.reopen();
         }
