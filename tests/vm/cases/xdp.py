@@ -11,6 +11,7 @@ from guest.traffic import InBackground, bulk, datagrams
 from guest.xsk import COPY, ZERO_COPY, XdpSocket
 
 import errno
+import json
 import os
 import random
 import socket
@@ -340,6 +341,35 @@ def conflicts_are_explained(rig):
     check(done.returncode and "mtu" in done.stderr, f"a larger MTU was taken: {done.stderr!r}")
     bpf.attach(rig.device, able)
     rig.set_mtu(4000)
+
+
+@case(limit=30)
+def longest_packet_is_in_one_piece(rig):
+    """At the largest MTU for a simple program, a frame with three tags fits its buffer."""
+    linear = bpf.Map(bpf.ARRAY, 8)
+    rig.defer(linear.close)
+    # How much of the packet lies before data_end.
+    code = bpf.only(VLAN)
+    code.load(4, 7, 6, 4).load(4, 8, 6, 0).subtract(7, 8).store(8, 10, -16, 7)
+    code.mov(7, 0).store(8, 10, -8, 7)
+    (code.map(1, linear).copy(2, 10).add(2, -8).copy(3, 10).add(3, -16).mov(4, 0)
+     .call(bpf.MAP_UPDATE_ELEM))
+    _attach(rig, bpf.finish(code.leave(bpf.DROP)))
+    said = json.loads(rig.run(DUT, "ip", "-d", "-j", "link", "show", rig.device))
+    rig.set_mtu(1500)
+    rig.ip(DUT, f"link set {rig.device} mtu {said[0]['max_mtu']}")
+    rig.ip(PEER, f"link set {rig.name(PEER)} mtu 9000")
+    rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "rx-vlan-offload", "on")
+    tags = struct.pack("!HHHHH", 1, VLAN, 2, VLAN, 3) + struct.pack("!H", KIND)
+    whole = ethernet(rig.mac, rig.peer_mac, VLAN, tags + bytes(said[0]["max_mtu"]), pad=False)
+    for removed, word in ((4, "on"), (0, "off")):
+        rig.run(DUT, "ethtool", "-K", rig.device, "rx-vlan-offload", word)
+        linear[0] = bytes(8)
+        with rig.raw(PEER) as wire:
+            wire.send(whole)
+        until("the program to see the frame", lambda: any(linear[0]), limit=3)
+        equal(f"bytes in front of its fragments, rx-vlan-offload {word}",
+              struct.unpack("<Q", linear[0])[0], len(whole) - removed)
 
 
 HINTS = ("bpf_xdp_metadata_rx_timestamp", "bpf_xdp_metadata_rx_hash",

@@ -395,7 +395,8 @@ impl Drop for Nic<'_> {
 
 impl xdp::Operations for Nic<'_> {
     const MAX_MTU: u32 = MAX_MTU;
-    const SINGLE_MTU: u32 = rx::xdp::BUF_SIZE - FRAME_OVERHEAD;
+    // With the first tag, too, which stays in the packet unless the user has it removed.
+    const SINGLE_MTU: u32 = rx::xdp::BUF_SIZE - FRAME_OVERHEAD - netdev::VLAN_HLEN;
 
     fn xdp_program(&self) -> &Holder {
         &self.program
