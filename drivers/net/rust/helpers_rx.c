@@ -5,6 +5,21 @@
  */
 
 /*
+ * As page_pool_create(). In process context the pool notes its pages under a
+ * lock that keeps softirqs off, but does not tell its array so (as of 7.3): were
+ * memory short for that, it would be waited for with softirqs still off.
+ */
+__rnet_helper struct page_pool *
+rnet_helper_pp_create(const struct page_pool_params *params)
+{
+	struct page_pool *pool = page_pool_create(params);
+
+	if (!IS_ERR(pool))
+		pool->dma_mapped.xa_flags |= XA_FLAGS_LOCK_BH;
+	return pool;
+}
+
+/*
  * Allocates memory of a page's size whose reference count is @bias, so that
  * parts of it can be handed out without touching the count. The pool's cache
  * has no lock: the caller is in the context of @napi, or in process context and

@@ -134,7 +134,7 @@ impl PagePool {
             }
         }
         // SAFETY: The parameters are valid for the call.
-        let pool = unsafe { bindings::page_pool_create(&params) };
+        let pool = unsafe { bindings::pp_create(&params) };
         let pool = kernel::error::from_err_ptr(pool)?;
         // INVARIANT: A fresh pool.
         Ok(Self {
