@@ -43,6 +43,9 @@ ARGUED = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                       "../../debug/kcsan.argued")
 
 
+HUNG_TASK = "/proc/sys/kernel/hung_task_timeout_secs"
+
+
 class Skip(Exception):
     """The case cannot be run on this device, and why."""
 
@@ -142,6 +145,17 @@ def settle(what, difference, limit=4.0):
             if time.monotonic() > end:
                 raise Failed(f"{what}: not so, {left}")
             time.sleep(0.1)
+
+
+def be_patient():
+    """Scale how long a task may be blocked before the kernel reports it, where that is short.
+
+    A debug kernel takes long to make the largest rings, with locks held that others wait for.
+    """
+    with open(HUNG_TASK, "r+", encoding="ascii") as knob:
+        limit = max(int(knob.read()), int(10 * Waiting.scale))
+        knob.seek(0)
+        knob.write(str(limit))
 
 
 class KernelLog:

@@ -7,7 +7,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from guest.harness import CASES, Failed, KernelLog, Waiting, emit, end_case, run_cases  # noqa: E402
+from guest.harness import (  # noqa: E402
+    CASES, Failed, KernelLog, Waiting, be_patient, emit, end_case, run_cases)
 from guest.net import Rig  # noqa: E402
 from guest.ram import live_in_memory  # noqa: E402
 
@@ -28,6 +29,8 @@ def run_tests(config, rig, after=None):
         register(config)
     else:
         load_cases()
+    if config["kernel"] != "stock":
+        be_patient()
     log = KernelLog()
     try:
         rig.start()
