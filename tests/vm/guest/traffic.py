@@ -243,7 +243,12 @@ class InBackground:
 
 
 class Flood:
-    """UDP as fast as it goes, in a thread, whatever happens to the link below."""
+    """UDP as fast as it goes, in a thread, whatever happens to the link below.
+
+    On a slow machine it pauses between bursts: it is not to take the CPUs from what it disturbs.
+    """
+
+    PAUSE = 0.002
 
     GONE = (errno.EAGAIN, errno.ENOBUFS, errno.ENETUNREACH, errno.EHOSTUNREACH,
             errno.ENETDOWN, errno.EINVAL, errno.EPERM)
@@ -276,6 +281,8 @@ class Flood:
                     self.arrived += 1
             except BlockingIOError:
                 pass
+            if Waiting.scale > 1:
+                time.sleep(self.PAUSE * Waiting.scale)
 
     def stop(self):
         """End it; return how many datagrams came through."""
