@@ -136,7 +136,7 @@ help:
 	@echo 'make model      build/bin/reflow-hw and build/bin/reflow-asm'
 	@echo 'make demo       boot a kernel with the device and watch TCP run through it'
 	@echo 'make test       all tests; the last line is "N passed, N failed"'
-	@echo 'make test-debug the driver in a guest on a debug kernel, which is built once (25 min);'
+	@echo 'make test-debug the driver in a guest on a debug kernel, which is built once (15 min);'
 	@echo '                T=life for some cases, SAN=kcsan for the kernel that finds data races'
 	@echo 'make debug      only that kernel and the module for it: scripts/vm --kernel kasan'
 	@echo 'make test-hostile  a device that lies, loses and stops, each fault for long (ROUNDS=1000)'
