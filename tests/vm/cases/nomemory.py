@@ -6,21 +6,45 @@ as they were. That nothing leaks is found out at the end of the run (debug.leaks
 """
 
 import contextlib
+import errno
 import os
 
-from guest import bpf
+from guest import bpf, steering
 from guest.counters import need_reflow
+from guest.devmem import bind, buffer_of
 from guest.faults import Direct, Faults
+from guest.genl import Family, attribute
 from guest.harness import case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
+from guest.pools import provider
+from guest.split import ON, split_of
+from guest.traffic import bulk
 
+# Of devlink's netlink interface.
+RELOAD, FW_ACTIVATE = 37, b"\x02"
+BUS_NAME, DEV_NAME, RELOAD_ACTION = 1, 2, 153
 MOST = 100      # allocations that fail one by one; behind that only some do
+
+
+# Few and small queues: an allocation that fills the large ones is of the same kinds.
+SMALLEST, SMALL = (64, 128, 16, 64), (128, 256, 32, 128)
+QUEUES = 2
+
+
+def _resize(rig, queues, rings):
+    direct = Direct(rig.device)
+    direct.set_rings(rings)
+    direct.set_channels(queues)
+    direct.close()
 
 
 @contextlib.contextmanager
 def _faults(rig):
     need_reflow(rig)
+    steering.need_queues(rig, QUEUES)
     faults, direct = Faults(rig.driver), Direct(rig.device)
+    rig.defer(_resize, rig, direct.channels(), direct.rings())
+    _resize(rig, QUEUES, SMALLEST)
     try:
         yield faults, direct
     finally:
@@ -53,20 +77,14 @@ def _setting(rig, faults, what, get, put, values):
 def rings(rig):
     """ethtool -G."""
     with _faults(rig) as (faults, direct):
-        before = direct.rings()
-        rig.defer(lambda: Direct(rig.device).set_rings(before))
-        small = tuple(max(size // 4, least) for size, least in zip(before, (64, 128, 16, 64)))
-        _setting(rig, faults, "ethtool -G", direct.rings, direct.set_rings, (before, small))
+        _setting(rig, faults, "ethtool -G", direct.rings, direct.set_rings, (SMALLEST, SMALL))
 
 
 @case(limit=120, debug=True)
 def channels(rig):
     """ethtool -L."""
     with _faults(rig) as (faults, direct):
-        before = direct.channels()
-        rig.defer(lambda: Direct(rig.device).set_channels(before))
-        _setting(rig, faults, "ethtool -L", direct.channels, direct.set_channels,
-                 (before, max(1, before // 2)))
+        _setting(rig, faults, "ethtool -L", direct.channels, direct.set_channels, (QUEUES, 1))
 
 
 @case(limit=120, debug=True)
@@ -127,6 +145,67 @@ def rules(rig):
     check("Total 0 rules" in left, f"rules are left: {left}")
 
 
+@case(limit=120, debug=True)
+def lending(rig):
+    """A queue is lent to a reader's memory."""
+    queue = QUEUES - 1
+    with _faults(rig) as (faults, _):
+        split_of(rig).set(ON, 0)
+        steering.reset(rig)
+        steering.ethtool(rig, "-X", f"equal {queue}")
+        file, buffer = buffer_of(4 * SMALLEST[2])
+        family = Family("netdev")
+
+        def afterwards(why):
+            nonlocal family
+            equal("the queue is lent", provider(rig, queue), None if why else "dmabuf")
+            family.close()
+            equal("the queue is lent", provider(rig, queue), None)
+            family = Family("netdev")
+            bulk(rig, PEER, 4, size=1 << 14)
+        try:
+            _note(rig, "lending", faults.each(
+                "lending a queue", lambda: bind(family, rig.device, queue, buffer),
+                afterwards, MOST))
+        finally:
+            family.close()
+            os.close(buffer)
+            os.close(file)
+
+
+def _answers(rig):
+    # An echo that was lost is not waited for until it is over.
+    until("the device to answer", lambda: rig.answers(limit=0.1), limit=10)
+
+
+@case(limit=180, debug=True)
+def reset(rig):
+    """ethtool --reset: in the worst case the watch makes the queues a little later."""
+    with _faults(rig) as (faults, direct):
+        def afterwards(_why):
+            _answers(rig)
+        _note(rig, "reset", faults.each("a reset", direct.reset, afterwards, MOST))
+
+
+@case(limit=180, debug=True)
+def reload(rig):
+    """devlink dev reload: as above."""
+    address = os.path.basename(os.path.realpath(f"{SYS_NET}/{rig.device}/device"))
+    family = Family("devlink")
+
+    def call():
+        family.ask(RELOAD, attribute(BUS_NAME, "pci"), attribute(DEV_NAME, address),
+                   attribute(RELOAD_ACTION, FW_ACTIVATE))
+
+    def afterwards(_why):
+        _answers(rig)
+    try:
+        with _faults(rig) as (faults, _):
+            _note(rig, "reload", faults.each("a reload", call, afterwards, MOST))
+    finally:
+        family.close()
+
+
 @case(limit=180, debug=True)
 def up(rig):
     """ip link set up."""
@@ -167,7 +246,9 @@ def probe(rig):
         if why is None:
             tell("unbind")
             until("the interface to be gone", lambda: not os.path.exists(f"{device}/net"))
-    rig.defer(restore)
     with _faults(rig) as (faults, _):
+        rig.defer(restore)
         tell("unbind")
-        _note(rig, "probe", faults.each("probing", lambda: tell("bind"), afterwards, MOST))
+        # A region that there is no memory for is busy, to the kernel.
+        _note(rig, "probe", faults.each("probing", lambda: tell("bind"), afterwards, MOST,
+                                        (errno.ENOMEM, errno.EBUSY)))

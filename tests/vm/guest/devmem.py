@@ -22,24 +22,33 @@ FRAGMENT = struct.Struct("=QIIII")
 TOGETHER = 1 << 17       # bytes that one call takes
 
 
+def buffer_of(pages):
+    """Return a file with so many pages, and what stands for it at devices."""
+    file = os.memfd_create("devmem", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    os.ftruncate(file, pages * PAGE)
+    fcntl.fcntl(file, fcntl.F_ADD_SEALS, F_SEAL_SHRINK)
+    with open("/dev/udmabuf", "rb", buffering=0) as maker:
+        # Of something that cannot change, ioctl() returns what became of it, not the file.
+        request = bytearray(struct.pack("=IIQQ", file, 1, 0, pages * PAGE))
+        return file, fcntl.ioctl(maker, UDMABUF_CREATE, request)
+
+
+def bind(family, device, queue, buffer):
+    """Lend a queue to a buffer for as long as a connection lives; return the binding's number."""
+    said = family.ask(
+        BIND_RX, attribute(IFINDEX, socket.if_nametoindex(device)), attribute(FD, buffer),
+        attribute(QUEUES, [attribute(QUEUE_ID, queue), attribute(QUEUE_TYPE, RX)]))
+    return int.from_bytes(said[BINDING], "little")
+
+
 class DeviceMemory:
     """A receive queue whose payload the device writes to a file's memory."""
 
     def __init__(self, device, queue, pages):
-        self.file = os.memfd_create("devmem", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
-        os.ftruncate(self.file, pages * PAGE)
-        fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, F_SEAL_SHRINK)
-        with open("/dev/udmabuf", "rb", buffering=0) as maker:
-            # Of something that cannot change, ioctl() returns what became of it, not the file.
-            request = bytearray(struct.pack("=IIQQ", self.file, 1, 0, pages * PAGE))
-            self.buffer = fcntl.ioctl(maker, UDMABUF_CREATE, request)
+        self.file, self.buffer = buffer_of(pages)
         self.memory = mmap.mmap(self.file, pages * PAGE)
-        # The binding lives as long as this connection does.
         self.family = Family("netdev")
-        said = self.family.ask(
-            BIND_RX, attribute(IFINDEX, socket.if_nametoindex(device)), attribute(FD, self.buffer),
-            attribute(QUEUES, [attribute(QUEUE_ID, queue), attribute(QUEUE_TYPE, RX)]))
-        self.number = int.from_bytes(said[BINDING], "little")
+        self.number = bind(self.family, device, queue, self.buffer)
         self.linear = 0
         self.sock = None
 

@@ -10,21 +10,24 @@ another.
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import re
 import socket
 import struct
 
+from guest.genl import Refusal
 from guest.harness import Failed, Skip, check
 
 DEBUGFS = "/sys/kernel/debug"
 NTH = "/proc/thread-self/fail-nth"
 DEPTH = 32             # stack frames that the kernel looks at, at most
-SLACK = 0x1000         # beyond the last symbol of a range
+SLACK = 0x1000         # beyond the first address of the last function of a range
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFMTU, SIOCETHTOOL = 0x8913, 0x8914, 0x8922, 0x8946
 IFF_UP = 1
 GET_RINGS, SET_RINGS, ADD_RULE, DELETE_RULE = 0x10, 0x11, 0x32, 0x31
 GET_CHANNELS, SET_CHANNELS = 0x3C, 0x3D
+RESET, RESET_DEDICATED = 0x34, 0xFFFF
 TCP_V4, ANYWHERE = 1, 0xFFFFFFFF
 
 
@@ -91,6 +94,10 @@ class Direct:
         struct.pack_into("QI", request, 16 + 152, queue, ANYWHERE)
         return struct.unpack_from("I", self._ethtool(bytes(request)), 16 + 160)[0]
 
+    def reset(self):
+        """Have the device reset and brought back, as `ethtool --reset` with "dedicated"."""
+        self._ethtool(struct.pack("II", RESET, RESET_DEDICATED))
+
     def delete_rule(self, location):
         """Take a rule away."""
         request = bytearray(192)
@@ -104,13 +111,27 @@ def _write(path, value):
         knob.write(str(value))
 
 
-def _functions(wanted):
-    """Return the range of addresses of the functions that a pattern of kallsyms' lines finds."""
-    pattern = re.compile(rf"^([0-9a-f]+) [tT] {wanted}", re.M)
+@functools.cache
+def _accounts():
+    """Return the range of addresses of kmemleak's functions that record an allocation.
+
+    Its functions for others and for the start of the kernel are elsewhere in the image.
+    """
+    pattern = re.compile(r"^([0-9a-f]+) t (?:__create_object|kmemleak_(?:seq_\w+|scan))$", re.M)
     with open("/proc/kallsyms", encoding="ascii") as text:
         found = [int(address, 16) for address in pattern.findall(text.read())]
-    check(found and min(found), f"/proc/kallsyms tells no address of {wanted}")
+    check(found and min(found), "/proc/kallsyms tells no address of kmemleak's functions")
     return min(found), max(found) + SLACK
+
+
+def _code(module):
+    """Return the range of addresses of a module's code, or a little more."""
+    words = []
+    for name in ("sections/.text", "coresize"):
+        with open(f"/sys/module/{module}/{name}", encoding="ascii") as text:
+            words.append(int(text.read(), 0))
+    check(words[0], f"the address of {module} is not told")
+    return words[0], sum(words)
 
 
 class Faults:
@@ -119,9 +140,8 @@ class Faults:
     def __init__(self, module):
         if not os.path.exists(NTH):
             raise Skip("the kernel orders no faults")
-        own = _functions(rf"\S+\t\[{module}\]")
-        # What keeps the accounts of memory leaks allocates itself, and does without.
-        accounts = _functions(r"kmemleak_\S+$")
+        # kmemleak allocates its own records, and turns itself off without them.
+        own, accounts = _code(module), _accounts()
         for what in ("failslab", "fail_page_alloc"):
             folder = f"{DEBUGFS}/{what}"
             for name, value in (("verbose", 0), ("probability", 0), ("times", -1),
@@ -149,30 +169,33 @@ class Faults:
             call()
         except OSError as error:
             why = error
+        except Refusal as said:
+            why = OSError(said.code, said.text)
         finally:
             left = int(os.pread(self.fd, 16, 0))
             os.pwrite(self.fd, b"0", 0)
         return left == 0, why
 
-    def each(self, what, call, afterwards, most):
+    def each(self, what, call, afterwards, most, errors=(errno.ENOMEM,)):
         """Fail one allocation of an operation after the other, until there are no more.
 
         `afterwards(error)` is called behind each attempt, and has to bring back what was
         before. Where there are more than `most` allocations, as where rings are filled,
-        only some of them fail: the gaps grow. Returns (attempts, errors).
+        only some of them fail: the gaps grow. The errors that are called for are `errors`.
+        Returns (attempts, those with an error).
         """
-        nth, attempts, errors = 1, 0, 0
+        nth, attempts, failed = 1, 0, 0
         while True:
             struck, why = self.attempt(nth, call)
             if not struck and why is not None:
                 raise Failed(f"{what}: without any fault: {why}")
-            if why is not None and why.errno != errno.ENOMEM:
+            if why is not None and why.errno not in errors:
                 raise Failed(f"{what}: allocation {nth} failed, and the error was {why}")
-            attempts, errors = attempts + 1, errors + (why is not None)
+            attempts, failed = attempts + 1, failed + (why is not None)
             try:
                 afterwards(why)
             except Failed as wrong:
                 raise Failed(f"{what}: allocation {nth} failed ({why}); then: {wrong}") from None
             if not struck:
-                return attempts, errors
+                return attempts, failed
             nth += 1 + max(0, nth - most) // 8

@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 
-from guest.harness import Failed
+from guest.harness import Failed, Waiting
 
 NETLINK_GENERIC, SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 16, 270, 10, 11
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
@@ -55,7 +55,7 @@ class Family:
         self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
             self.sock.setsockopt(SOL_NETLINK, option, 1)
-        self.sock.settimeout(20)
+        self.sock.settimeout(20 * Waiting.scale)
         self.version = 1
         self.id = GENL_ID_CTRL
         about = self.ask(CTRL_CMD_GETFAMILY, attribute(CTRL_ATTR_FAMILY_NAME, name))
