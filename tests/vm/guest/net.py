@@ -240,7 +240,7 @@ class Rig:
         """Wait until frames really come through; some links come up twice."""
         self.wait_carrier(DUT)
         self.wait_carrier(PEER)
-        until("the link to carry frames", lambda: self.answers(limit=0.5), limit)
+        until("the link to carry frames", lambda: self.answers(limit=0.2), limit)
 
     def answers(self, limit):
         """Return whether the device answers the partner's echo in time."""
