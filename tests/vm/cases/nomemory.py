@@ -228,8 +228,12 @@ def probe(rig):
     driver, name = os.path.realpath(f"{device}/driver"), os.path.basename(device)
 
     def tell(which):
-        with open(f"{driver}/{which}", "w", encoding="ascii") as knob:
-            knob.write(name)
+        # A file of Python's would try again when it is closed.
+        knob = os.open(f"{driver}/{which}", os.O_WRONLY)
+        try:
+            os.write(knob, name.encode())
+        finally:
+            os.close(knob)
 
     def bound():
         return os.path.exists(f"{device}/driver")

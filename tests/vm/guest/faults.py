@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import functools
+import glob
 import os
 import re
 import socket
@@ -22,7 +23,8 @@ from guest.harness import Failed, Skip, check
 DEBUGFS = "/sys/kernel/debug"
 NTH = "/proc/thread-self/fail-nth"
 DEPTH = 32             # stack frames that the kernel looks at, at most
-SLACK = 0x1000         # beyond the first address of the last function of a range
+KMEMLEAK = "kmemleak_"  # how the names of its kinds of memory begin
+SLACK = 0x400          # beyond the first address of the last function of a range
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFMTU, SIOCETHTOOL = 0x8913, 0x8914, 0x8922, 0x8946
 IFF_UP = 1
 GET_RINGS, SET_RINGS, ADD_RULE, DELETE_RULE = 0x10, 0x11, 0x32, 0x31
@@ -112,15 +114,19 @@ def _write(path, value):
 
 
 @functools.cache
-def _accounts():
-    """Return the range of addresses of kmemleak's functions that record an allocation.
+def _spare_accounts():
+    """Have those who watch over memory have theirs: without it they would turn themselves off.
 
-    Its functions for others and for the start of the kernel are elsewhere in the image.
+    kmemleak's is of a kind of its own. For the checks of the DMA API the range of addresses of the
+    functions that note something is returned.
     """
-    pattern = re.compile(r"^([0-9a-f]+) t (?:__create_object|kmemleak_(?:seq_\w+|scan))$", re.M)
+    for path in glob.glob("/sys/kernel/slab/*/failslab"):
+        if f"/{KMEMLEAK}" not in path:
+            _write(path, 1)
+    pattern = re.compile(r"^([0-9a-f]+) t (?:dma_entry_alloc|add_dma_entry)$", re.M)
     with open("/proc/kallsyms", encoding="ascii") as text:
         found = [int(address, 16) for address in pattern.findall(text.read())]
-    check(found and min(found), "/proc/kallsyms tells no address of kmemleak's functions")
+    check(len(found) == 2 and min(found), f"/proc/kallsyms tells these of DMA's checks: {found}")
     return min(found), max(found) + SLACK
 
 
@@ -140,8 +146,7 @@ class Faults:
     def __init__(self, module):
         if not os.path.exists(NTH):
             raise Skip("the kernel orders no faults")
-        # kmemleak allocates its own records, and turns itself off without them.
-        own, accounts = _code(module), _accounts()
+        own, accounts = _code(module), _spare_accounts()
         for what in ("failslab", "fail_page_alloc"):
             folder = f"{DEBUGFS}/{what}"
             for name, value in (("verbose", 0), ("probability", 0), ("times", -1),
@@ -149,6 +154,7 @@ class Faults:
                                 ("require-start", own[0]), ("require-end", own[1]),
                                 ("reject-start", accounts[0]), ("reject-end", accounts[1])):
                 _write(f"{folder}/{name}", value)
+        _write(f"{DEBUGFS}/failslab/cache-filter", "Y")
         _write(f"{DEBUGFS}/fail_page_alloc/min-order", 0)
         _write(f"{DEBUGFS}/fail_page_alloc/ignore-gfp-highmem", "N")
         self.fd = os.open(NTH, os.O_RDWR)
