@@ -7,7 +7,7 @@
 //! whatever other faults there are. A device without faults has no trace of all this but a pointer
 //! that is null.
 
-mod bus;
+pub(crate) mod bus;
 mod completions;
 mod dice;
 mod state;

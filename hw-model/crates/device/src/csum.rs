@@ -2,7 +2,7 @@
 
 //! The Internet checksum: verified on receive, filled in on transmit.
 
-use crate::headers::{be16, Level, PROTO_UDP};
+use crate::proto::Level;
 
 /// Adds up a run of bytes as big-endian 16-bit words; an odd last byte is padded with zero.
 pub(crate) fn sum(bytes: &[u8]) -> u64 {
@@ -43,27 +43,6 @@ pub(crate) fn pseudo(frame: &[u8], ip: Level, proto: u8, len: usize) -> Option<u
         frame.get(ip.off + 12..ip.off + 20)?
     };
     Some(sum(addrs) + u64::from(proto) + len as u64)
-}
-
-/// Verifies the TCP or UDP checksum; `None` if there is nothing to verify.
-pub(crate) fn verify_l4(
-    frame: &[u8],
-    ip: Level,
-    proto: u8,
-    off: usize,
-    end: usize,
-) -> Option<bool> {
-    let segment = frame.get(off..end)?;
-    if proto == PROTO_UDP {
-        let len = usize::from(be16(segment, 4)?);
-        if be16(segment, 6)? == 0 || len != segment.len() {
-            return None;
-        }
-    } else if segment.len() < 20 {
-        return None;
-    }
-    let acc = sum(segment) + pseudo(frame, ip, proto, segment.len())?;
-    Some(fold(acc) == 0xffff)
 }
 
 #[cfg(test)]

@@ -1,40 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The device: its units put together, and what it does with time.
+//! The device: its units, and its state after a reset.
+//!
+//! Only this file and its folder know the whole device: [`receive`] takes a frame in, [`pump`] moves
+//! what waits, [`mmio`] and [`commands`] are the driver's ways to configure it, [`observe`] is for
+//! those who look at it from outside, [`hostile`] adds faults.
 
+pub(crate) mod commands;
+mod hostile;
+mod mmio;
+pub(crate) mod observe;
+mod pump;
+pub(crate) mod receive;
+mod selftest;
+
+use crate::arrive::mac::Mac;
+use crate::arrive::parser::Program;
+use crate::arrive::red::Red;
+use crate::arrive::spread::Spread;
 use crate::chaos::Chaos;
-use crate::cmd::CommandRing;
-use crate::fdb::FlowDb;
+use crate::flow::database::FlowDb;
+use crate::flow::manager::Limits;
+use crate::flow::tcb::TcbTable;
 use crate::fm::FlowMemory;
-use crate::host::Host;
-use crate::mac::Mac;
-use crate::manager::Limits;
-use crate::parser::Program;
-use crate::pm::{Item, PacketMemory};
-use crate::queue::{Queue, RxSide};
-use crate::reasm::Reassembler;
-use crate::red::Red;
+use crate::pm::PacketMemory;
+use crate::queue::QueuePair;
 use crate::regs::RegisterFile;
-use crate::spread::Spread;
 use crate::stats::{Block, Counters};
-use crate::tcb::TcbTable;
-use crate::transfer::{Scratch, Step, Transfer};
-use crate::tx::Transmit;
-use reflow_hwdef::desc::FLOW_NONE;
+use crate::transfer::reasm::Reassembler;
+use crate::transfer::Scratch;
+use commands::CommandRing;
 use reflow_hwdef::programs::PROGRAMS;
-use reflow_hwdef::regs::{
-    self, Caps, Ctrl, Event, Features, FlowCfg, ParserStatus, QueueError, Status,
-};
-use reflow_hwdef::stats::Global;
+use reflow_hwdef::regs::{self, Caps, Event, Features, FlowCfg, ParserStatus, Status};
 
-/// Frames that a queue may send before the next queue's turn.
-const TX_TURN: usize = 16;
-/// Packets that a queue may transfer before the next queue's turn.
-const RX_TURN: usize = 16;
-/// Turns of all queues in one pump.
-const ROUNDS: usize = 4;
-/// Flows that one pump ends by age.
-const AGE_TURN: usize = 256;
 /// Most entries of the flow database: its register counts in powers of two with four bits.
 const MAX_FLOWS: usize = 1 << 15;
 
@@ -75,15 +73,15 @@ pub struct Device {
     pub(crate) pm: PacketMemory,
     pub(crate) red: Red,
     pub(crate) reasm: Reassembler,
-    pub(crate) queues: Vec<Queue>,
+    pub(crate) queues: Vec<QueuePair>,
     pub(crate) counters: Counters,
     pub(crate) block: Block,
     /// Something that was switched off since the last reset goes on.
     pub(crate) defies: bool,
     /// Faults, in hostile mode.
     pub(crate) chaos: Option<Chaos>,
-    scratch: Scratch,
-    frame: Vec<u8>,
+    pub(crate) scratch: Scratch,
+    pub(crate) frame: Vec<u8>,
 }
 
 impl Device {
@@ -113,7 +111,7 @@ impl Device {
             pm: PacketMemory::new(config.pm_bytes, config.queues),
             red: Red::new(config.seed),
             reasm: Reassembler::new(config.flows),
-            queues: (0..config.queues).map(|_| Queue::default()).collect(),
+            queues: (0..config.queues).map(|_| QueuePair::default()).collect(),
             counters: Counters::new(config.queues),
             block: Block::default(),
             defies: false,
@@ -260,245 +258,5 @@ impl Device {
             data_thresh: self.file.get(regs::DATA_THRESH) as usize,
             split_thresh: self.file.get(regs::SPLIT_THRESH) as usize,
         }
-    }
-
-    /// Does what can be done now; true if more could be done at once.
-    ///
-    /// To be called after a register was written, a frame came, the wire has room again, and at
-    /// [`Device::next_deadline`].
-    pub fn pump(&mut self, host: &mut impl Host, now_ns: u64) -> bool {
-        self.now = self.now.max(now_ns);
-        match self.chaos.clone() {
-            None => self.work(host),
-            Some(chaos) => self.pump_hostile(chaos, host),
-        }
-    }
-
-    /// Does what can be done now; true if more could be done at once.
-    pub(crate) fn work(&mut self, host: &mut impl Host) -> bool {
-        let old = self.age();
-        let commands = self.pump_commands(host);
-        for queue in 0..self.queues.len() {
-            self.note_news(queue);
-        }
-        let mut more = false;
-        for _ in 0..ROUNDS {
-            more = false;
-            for queue in 0..self.queues.len() {
-                more |= self.pump_tx(queue, host);
-                more |= self.pump_rx(queue, host);
-            }
-            if !more {
-                break;
-            }
-        }
-        for queue in 0..self.queues.len() {
-            self.pump_irq(queue, host);
-        }
-        self.pump_event(host);
-        self.block.update(&mut self.counters, host, self.now);
-        more || old || commands
-    }
-
-    /// When the device wants to be pumped again although nothing happens, in the time of `now_ns`.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<u64> {
-        let age = self
-            .fdb
-            .oldest_idle()
-            .zip(self.age_ns())
-            .map(|((_, since), age)| since.saturating_add(age));
-        // A queue whose window is full waits for the driver alone.
-        let reclaim = |queue: &Queue| {
-            let rx = queue.rx.as_ref().filter(|rx| !rx.is_window_full());
-            rx.and_then(|rx| rx.reclaim_at)
-        };
-        self.queues
-            .iter()
-            .flat_map(|queue| [queue.irq.deadline(self.now), reclaim(queue)])
-            .flatten()
-            .chain(age)
-            .chain(self.block.deadline(&self.counters))
-            .chain(self.chaos.as_ref().and_then(Chaos::deadline))
-            .min()
-    }
-
-    /// Age at which an idle flow ends, `None` for never.
-    fn age_ns(&self) -> Option<u64> {
-        if self.limits().cfg.reassembly() == 0 {
-            return Some(0);
-        }
-        let us = self.file.get(regs::FLOW_AGE_US);
-        (us != 0).then(|| u64::from(us) * 1000)
-    }
-
-    /// Ends flows that were idle too long; true if there are more of them.
-    fn age(&mut self) -> bool {
-        let Some(age) = self.age_ns() else {
-            return false;
-        };
-        for _ in 0..AGE_TURN {
-            match self.fdb.oldest_idle() {
-                Some((flow, since)) if self.now >= since.saturating_add(age) => {
-                    self.end_idle_flow(flow);
-                    self.counters.inc(Global::FdbAged);
-                }
-                _ => return false,
-            }
-        }
-        true
-    }
-
-    /// Ends a flow of which no packet waits; its page goes back.
-    fn end_idle_flow(&mut self, flow: u16) {
-        self.give_page_back(flow, true);
-        self.fdb.remove(flow);
-    }
-
-    /// Gives the page of a flow of which no packet waits back to its queue.
-    pub(crate) fn give_page_back(&mut self, flow: u16, ends_flow: bool) {
-        let queue = self.fdb.entry(flow).map(|entry| entry.queue);
-        let place = match ends_flow {
-            true => self.reasm.forget(flow),
-            false => self.reasm.take_place(flow),
-        };
-        if let (Some(place), Some(queue)) = (place, queue) {
-            self.pm
-                .push_release(queue, flow, place.buffer.id, ends_flow);
-        }
-    }
-
-    /// One queue's turn to receive; true if it could go on.
-    fn pump_rx(&mut self, queue: usize, host: &impl Host) -> bool {
-        let limits = self.limits();
-        let small_max = self.file.get(regs::SMALL_MAX) as usize;
-        // What waits in vain makes room when the memory fills.
-        let room = self.pm.level() <= self.pm.size() / 4;
-        if room && self.queues[queue].irq.holds(self.now) {
-            return false;
-        }
-        let Some(rx) = self.queues[queue].rx.as_mut() else {
-            return false;
-        };
-        let stuck = |chaos: &Chaos| self.pm.waiting(queue) > 0 && chaos.holds(queue);
-        if self.chaos.as_ref().is_some_and(stuck) {
-            return false;
-        }
-        let full = self.pm.level() > self.pm.size() / 8 * 7;
-        if !full && rx.is_window_full() {
-            return false;
-        }
-        let mut transfer = Transfer {
-            pm: &mut self.pm,
-            fm: &mut self.fm,
-            fdb: &mut self.fdb,
-            tcbs: &mut self.tcbs,
-            reasm: &mut self.reasm,
-            counters: &mut self.counters,
-            scratch: &mut self.scratch,
-            chaos: self.chaos.as_ref(),
-            cfg: limits.cfg,
-            split_thresh: limits.split_thresh,
-            small_max,
-            queue,
-            now: self.now,
-        };
-        for _ in 0..RX_TURN {
-            match transfer.step(rx, host) {
-                Step::Done if !full && rx.is_window_full() => return false,
-                Step::Done => {}
-                Step::Idle => return false,
-                Step::Fault(error) => {
-                    self.fail_rx(queue, error);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// One queue's turn to transmit; true if it could go on.
-    fn pump_tx(&mut self, queue: usize, host: &mut impl Host) -> bool {
-        if Ctrl(self.file.get(regs::CTRL)).tx() == 0 {
-            return false;
-        }
-        let Some(tx) = self.queues[queue].tx.as_mut() else {
-            return false;
-        };
-        let outcome = Transmit {
-            counters: &mut self.counters,
-            mac: &self.mac,
-            link: self.link,
-            frame: &mut self.frame,
-        }
-        .run(tx, host, TX_TURN);
-        match outcome {
-            Ok(done) => done == TX_TURN,
-            Err(error) => {
-                self.queues[queue].fail_tx(error);
-                self.event = self.event.with_queue_fault(1);
-                false
-            }
-        }
-    }
-
-    /// Raises a queue's interrupt if it is due.
-    pub(crate) fn pump_irq(&mut self, queue: usize, host: &mut impl Host) {
-        self.note_news(queue);
-        let irq = &mut self.queues[queue].irq;
-        if irq.fire(self.now) {
-            let vector = irq.vector;
-            self.raise(vector, host);
-        }
-    }
-
-    /// Tells a queue's alert how much there is that the host has not seen.
-    fn note_news(&mut self, queue: usize) {
-        let stuck = self.chaos.as_ref().is_some_and(|c| c.is_stuck(queue));
-        let waiting = if stuck { 0 } else { self.fm.waiting(queue) };
-        let q = &mut self.queues[queue];
-        let unseen = q.unseen();
-        q.irq
-            .set_full(q.rx.as_ref().is_some_and(RxSide::waits_for_driver));
-        q.irq.news(unseen, waiting, self.now);
-    }
-
-    /// Raises the event vector if an event is asked for.
-    pub(crate) fn pump_event(&mut self, host: &mut impl Host) {
-        if self.event.0 & self.event_arm.0 != 0 {
-            self.event_arm = Event(0);
-            self.raise(self.file.get(regs::EVENT_VECTOR), host);
-        }
-    }
-
-    fn raise(&mut self, vector: u32, host: &mut impl Host) {
-        if (vector as usize) < self.vectors() {
-            self.counters.inc(Global::Interrupts);
-            host.interrupt(vector as u16);
-        }
-    }
-
-    /// A queue's receive half stops on an error; what waits for it is lost.
-    pub(crate) fn fail_rx(&mut self, queue: usize, error: QueueError) {
-        self.queues[queue].fail_rx(error);
-        self.event = self.event.with_queue_fault(1);
-        self.drop_waiting(queue, Global::RxDmaErrors);
-    }
-
-    /// Loses what waits for a queue, and forgets the flows whose pages it had.
-    pub(crate) fn drop_waiting(&mut self, queue: usize, why: Global) {
-        while let Some(item) = self.pm.pop(queue) {
-            if let Item::Packet(packet) = item {
-                self.fm.pop(queue);
-                self.pm.recycle(packet);
-                self.counters.inc(why);
-            }
-        }
-        let (reasm, tcbs) = (&mut self.reasm, &mut self.tcbs);
-        self.fdb.remove_queue(queue, self.now, |flow| {
-            debug_assert_ne!(flow, FLOW_NONE);
-            reasm.forget(flow);
-            tcbs.interrupt(flow);
-        });
     }
 }

@@ -5,11 +5,13 @@
 //! One memory is shared by all queues, accounted to the byte; each queue has its own order, so that
 //! a queue whose driver sleeps does not hold up the others.
 
-use crate::exits::ExitLog;
-use crate::merge::FixedIds;
-use crate::parser::Session;
-use crate::spread::Hash;
-use crate::tcb::Mark;
+pub(crate) mod exits;
+
+use crate::arrive::parser::Session;
+use crate::arrive::spread::Hash;
+use crate::flow::merge::FixedIds;
+use crate::flow::tcb::Mark;
+use exits::ExitLog;
 use reflow_hwdef::desc::FLOW_NONE;
 use reflow_hwdef::isa::Kind;
 use reflow_hwdef::opcode::Opcode;

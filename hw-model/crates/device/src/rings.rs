@@ -2,6 +2,9 @@
 
 //! Rings in host memory: those the device reads descriptors from, and the completion ring.
 
+pub(crate) mod buffers;
+pub(crate) mod rx;
+
 use crate::host::{Host, MemError};
 use reflow_hwdef::desc::{Completion, COMPLETION_SIZE};
 use reflow_hwdef::index::Index;
@@ -188,6 +191,23 @@ impl CompletionRing {
         }
         self.produced = self.produced.add(completions.len() as u16);
         Ok(())
+    }
+}
+
+/// The registers of one queue block.
+pub(crate) trait QueueRegs {
+    /// The value at an offset in the block.
+    fn get(&self, offset: usize) -> u32;
+
+    /// The 64-bit value of two registers.
+    fn pair(&self, lo: usize, hi: usize) -> u64 {
+        u64::from(self.get(lo)) | (u64::from(self.get(hi)) << 32)
+    }
+}
+
+impl<F: Fn(usize) -> u32> QueueRegs for F {
+    fn get(&self, offset: usize) -> u32 {
+        self(offset)
     }
 }
 

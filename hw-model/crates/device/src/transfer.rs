@@ -9,25 +9,25 @@
 mod describe;
 mod gather;
 mod placing;
+mod plan;
+pub(crate) mod reasm;
+mod reclaim;
+mod write;
 
-pub(crate) use describe::release;
-
-use crate::buffers::{lay_out, needed, Piece, Place};
 use crate::chaos::Chaos;
-use crate::fdb::FlowDb;
+use crate::flow::database::FlowDb;
+use crate::flow::framing::Walk;
+use crate::flow::tcb::TcbTable;
 use crate::fm::FlowMemory;
-use crate::framing::Walk;
 use crate::host::{Host, MemError};
-use crate::mac::SHORT_FRAME;
-use crate::pm::{Control, Item, Packet, PacketMemory};
-use crate::queue::{RxSide, Wait};
-use crate::reasm::Reassembler;
+use crate::pm::{Control, Item, PacketMemory};
+use crate::rings::buffers::Piece;
+use crate::rings::rx::{RxQueue, Wait};
 use crate::stats::Counters;
-use crate::tcb::TcbTable;
-use describe::{describe, with_pieces, with_run};
-use gather::is_plain;
-use reflow_hwdef::desc::{pages_behind, Completion, PAGES_MAX};
-use reflow_hwdef::opcode::Opcode;
+use describe::release;
+use plan::{Manner, Plan};
+use reasm::Reassembler;
+use reflow_hwdef::desc::Completion;
 use reflow_hwdef::regs::{FlowCfg, QueueError};
 use reflow_hwdef::stats::{Global, Queue as QueueStat};
 
@@ -40,44 +40,6 @@ pub(crate) enum Step {
     Done,
     /// The queue has to stop.
     Fault(QueueError),
-}
-
-/// Where the bytes of a packet go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Manner {
-    /// The whole packet to a cell of the small class.
-    Small,
-    /// The whole packet to packet buffers of full size.
-    Whole,
-    /// Data to a re-assembly buffer, its flow's or the queue's own; the header to a cell or
-    /// nowhere.
-    Split { header: bool, own: bool },
-    /// Data to the page list of the flow's control block, the header to a cell.
-    Place,
-}
-
-/// How a packet will be transferred, and what that takes.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    opcode: Opcode,
-    more: bool,
-    /// The flow's entry ends with this packet.
-    ends_flow: bool,
-    manner: Manner,
-    /// Page that a completion of its own gives back first.
-    give_back: Option<Place>,
-    /// The page that the data ends in is given back with it.
-    close_page: bool,
-    /// The data has pages of its own, whatever its flow or the queue has.
-    apart: bool,
-    /// One completion names all buffers of the data.
-    run: bool,
-    /// Where the data starts.
-    place: Option<Place>,
-    /// What the data is to the messages of its connection.
-    walk: Walk,
-    buffers: usize,
-    completions: usize,
 }
 
 /// The transfer module at work on one queue.
@@ -121,7 +83,7 @@ pub(crate) struct Scratch {
 
 impl Transfer<'_> {
     /// Transfers the first item of the queue if that can be done.
-    pub(crate) fn step(&mut self, rx: &mut RxSide, host: &impl Host) -> Step {
+    pub(crate) fn step(&mut self, rx: &mut RxQueue, host: &impl Host) -> Step {
         let plan = match self.pm.front(self.queue) {
             None => return Step::Idle,
             Some(Item::Packet(packet)) => Some(self.plan(rx, packet)),
@@ -171,173 +133,14 @@ impl Transfer<'_> {
         }
     }
 
-    /// Decides how a packet is transferred.
-    fn plan(&self, rx: &RxSide, packet: &Packet) -> Plan {
-        let c = &packet.control;
-        let follows = self.cfg.batching() != 0 && self.fm.holds_more_than(1, c.flow);
-        let more = follows && !c.complete;
-        let ends_flow = self.ends_flow(c);
-        let opcode = self.reasm.settle(c.flow, self.settle_placed(rx, c));
-        let manner = self.manner(rx, packet, opcode);
-        let page = self.reasm.place(c.flow);
-        let walk = self.walk(packet, matches!(manner, Manner::Split { own: false, .. }));
-        let (mut place, mut give_back, mut close_page) = (None, None, false);
-        let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
-        let fresh = self.cfg.fresh_page() != 0;
-        let mut apart = false;
-        match manner {
-            Manner::Split { own: true, .. } if fresh && c.data_len >= size => {
-                (apart, close_page) = (true, true);
-            }
-            Manner::Split { own: true, .. } => place = rx.own,
-            Manner::Split { own: false, .. } => {
-                let starts = matches!(opcode, Opcode::Start | Opcode::CloseStart);
-                if (fresh && starts && !walk.inside) || walk.starts.as_slice().first() == Some(&0) {
-                    give_back = page;
-                } else {
-                    place = page;
-                }
-                let complete = opcode == Opcode::AppendClose || !more;
-                close_page = ends_flow || (fresh && complete && !walk.goes_on);
-            }
-            Manner::Small | Manner::Whole | Manner::Place => {}
-        }
-        if ends_flow && !matches!(manner, Manner::Split { own: false, .. }) {
-            give_back = page;
-        }
-        let mut run = self.cfg.gather() != 0 && is_plain(c, manner, &walk);
-        let (buffers, parts) = match manner {
-            Manner::Small => (0, 1),
-            Manner::Whole => {
-                let n = packet.bytes.len().div_ceil(rx.packet.size()).max(1);
-                (n, n)
-            }
-            Manner::Split { .. } => {
-                let (fresh, pieces) = needed(place, size, c.data_len, walk.starts.as_slice());
-                run &= pieces <= PAGES_MAX + 2;
-                let parts = if run {
-                    1 + pages_behind(pieces.saturating_sub(2))
-                } else {
-                    pieces.div_ceil(2)
-                };
-                (fresh, parts)
-            }
-            Manner::Place => (0, c.tcb.runs.div_ceil(2).max(1)),
-        };
-        Plan {
-            opcode,
-            more,
-            ends_flow,
-            manner,
-            give_back,
-            close_page,
-            apart,
-            run,
-            place,
-            walk,
-            buffers,
-            completions: parts + usize::from(give_back.is_some()),
-        }
-    }
-
-    fn manner(&self, rx: &RxSide, packet: &Packet, opcode: Opcode) -> Manner {
-        let c = &packet.control;
-        let len = packet.bytes.len();
-        let small = rx
-            .small
-            .as_ref()
-            .is_some_and(|cells| len <= self.small_max.min(cells.cell()));
-        let whole = if small { Manner::Small } else { Manner::Whole };
-        let can_split = c.data_len > 0 && rx.header_limit().is_some_and(|limit| c.hdr_len <= limit);
-        let split_all = self.cfg.split_all() != 0;
-        // What is behind the IP packet is in no header and no data.
-        let trailer = c.trailer && (len > SHORT_FRAME || !split_all);
-        let stays_whole = len <= self.split_thresh
-            || trailer
-            || match opcode {
-                Opcode::NoAssist | Opcode::Control => {
-                    !split_all || !c.l3_ok || c.l4_ok != Some(true)
-                }
-                _ => small && !split_all,
-            };
-        match opcode {
-            Opcode::NoData => whole,
-            Opcode::Placed => Manner::Place,
-            _ if !can_split => whole,
-            Opcode::NoAssist | Opcode::Control | Opcode::Small | Opcode::OutOfOrder
-                if stays_whole =>
-            {
-                whole
-            }
-            Opcode::NoAssist | Opcode::Control | Opcode::Small | Opcode::OutOfOrder => {
-                Manner::Split {
-                    header: true,
-                    own: true,
-                }
-            }
-            Opcode::Start | Opcode::CloseStart => Manner::Split {
-                header: true,
-                own: false,
-            },
-            Opcode::Append | Opcode::AppendClose => Manner::Split {
-                header: self.cfg.suppress() == 0,
-                own: false,
-            },
-        }
-    }
-
-    /// What is missing for the plan; descriptors of what is there are read.
-    fn ready(
-        &self,
-        rx: &mut RxSide,
-        plan: Option<&Plan>,
-        host: &impl Host,
-    ) -> Result<Option<Wait>, MemError> {
-        let completions = plan.map_or(1, |plan| plan.completions);
-        let enough = match plan.map(|plan| (plan.manner, plan.buffers)) {
-            None => true,
-            Some((Manner::Small, _)) => match &mut rx.small {
-                Some(cells) => {
-                    cells.fetch(host)?;
-                    cells.has_cell()
-                }
-                None => false,
-            },
-            Some((Manner::Whole, n)) => {
-                rx.packet.fetch(host, n)?;
-                rx.packet.available() >= n
-            }
-            Some((Manner::Place, _)) => match &mut rx.header {
-                Some(cells) => {
-                    cells.fetch(host)?;
-                    cells.has_cell()
-                }
-                None => false,
-            },
-            Some((Manner::Split { header, .. }, n)) => {
-                let mut enough = true;
-                if let Some(cells) = rx.header.as_mut().filter(|_| header) {
-                    cells.fetch(host)?;
-                    enough = cells.has_cell();
-                }
-                if let Some(ring) = &mut rx.reasm {
-                    ring.fetch(host, n)?;
-                    enough &= ring.available() >= n;
-                }
-                enough
-            }
-        };
-        Ok(if !enough {
-            Some(Wait::Buffer)
-        } else if rx.cq.free() < completions {
-            Some(Wait::Completion)
-        } else {
-            None
-        })
-    }
-
     /// Waits, or, if no patience would help, loses the packet.
-    fn wait(&mut self, rx: &mut RxSide, plan: Option<&Plan>, wait: Wait, host: &impl Host) -> Step {
+    fn wait(
+        &mut self,
+        rx: &mut RxQueue,
+        plan: Option<&Plan>,
+        wait: Wait,
+        host: &impl Host,
+    ) -> Step {
         let never = plan.is_some_and(|plan| {
             let ring = match plan.manner {
                 Manner::Small | Manner::Place => 1,
@@ -403,59 +206,6 @@ impl Transfer<'_> {
         c.ends_flow && !self.fm.holds_more_than(1, c.flow) && !self.fdb.is_pinned(c.flow)
     }
 
-    /// Writes a packet's bytes and puts its completions together.
-    fn packet(
-        &mut self,
-        rx: &mut RxSide,
-        packet: &Packet,
-        plan: &Plan,
-        host: &impl Host,
-    ) -> Result<(), MemError> {
-        let c = &packet.control;
-        if let Some(place) = plan.give_back {
-            let completion = release(c.flow, place.buffer.id, false);
-            self.scratch.completions.push(completion);
-            self.reasm.set_place(c.flow, None);
-        }
-        let first = self.scratch.completions.len();
-        let base = describe(packet, plan.opcode, self.cfg);
-        match plan.manner {
-            Manner::Small => self.small(rx, packet, base, host)?,
-            Manner::Whole => self.whole(rx, packet, base, host)?,
-            Manner::Split { header, own } => {
-                self.data(rx, packet, plan, own, host)?;
-                let Scratch {
-                    completions,
-                    pieces,
-                    ..
-                } = &mut *self.scratch;
-                if plan.run {
-                    with_run(base, pieces, completions);
-                } else {
-                    completions.extend(pieces.chunks(2).map(|pair| with_pieces(base, pair)));
-                }
-                if header {
-                    self.header(rx, packet, first, host)?;
-                }
-            }
-            Manner::Place => self.place(rx, packet, base, host)?,
-        }
-        let last = match plan.run {
-            true => self.scratch.completions.get_mut(first),
-            false => self.scratch.completions.last_mut(),
-        };
-        if let Some(last) = last {
-            last.c0 = last
-                .c0
-                .with_cont(0)
-                .with_segs(1)
-                .with_more(plan.more.into())
-                .with_rel_flow(plan.ends_flow.into());
-        }
-        self.transferred(c, plan);
-        Ok(())
-    }
-
     /// Takes note of a packet that was transferred.
     fn transferred(&mut self, c: &Control, plan: &Plan) {
         self.reasm.transferred(c.flow, plan.opcode, plan.more);
@@ -470,120 +220,24 @@ impl Transfer<'_> {
         }
     }
 
-    /// The whole packet to a cell of the small class.
-    fn small(
-        &mut self,
-        rx: &mut RxSide,
-        packet: &Packet,
-        mut done: Completion,
-        host: &impl Host,
-    ) -> Result<(), MemError> {
-        let Some(cell) = rx.small.as_mut().and_then(|cells| cells.take()) else {
-            return Ok(());
-        };
-        let len = packet.bytes.len();
-        host.write(cell.addr, &packet.bytes)?;
-        done.c0 = done.c0.with_sb(1).with_rel_sb(cell.last.into());
-        done.c2 = done.c2.with_nb_id(cell.id.into());
-        done.c4 = done.c4.with_nb_off(cell.off as u64).with_nb_len(len as u64);
-        self.scratch.completions.push(done);
-        self.counters.add(Global::DmaPacketBytes, len as u64);
-        Ok(())
+    /// The packet is transferred.
+    fn walked(&mut self, flow: u16, walk: &Walk) {
+        self.reasm.set_framing(flow, walk.framing);
+        let pdus = walk.starts.as_slice().len() as u64;
+        if pdus != 0 {
+            self.counters.add(Global::SessionPdus, pdus);
+        }
+        if walk.insane != 0 && self.cfg.session() != 0 {
+            self.counters.add(Global::SessionInsane, walk.insane);
+        }
     }
 
-    /// The whole packet to packet buffers of full size.
-    fn whole(
-        &mut self,
-        rx: &mut RxSide,
-        packet: &Packet,
-        base: Completion,
-        host: &impl Host,
-    ) -> Result<(), MemError> {
-        for part in packet.bytes.chunks(rx.packet.size()) {
-            let Some(buffer) = rx.packet.take() else {
-                return Ok(());
-            };
-            host.write(buffer.addr, part)?;
-            let mut done = base;
-            done.c0 = done.c0.with_nb(1);
-            done.c2 = done.c2.with_nb_id(buffer.id.into());
-            done.c4 = done.c4.with_nb_len(part.len() as u64);
-            self.scratch.completions.push(done);
+    /// Writes the completions that were put together, or, in hostile mode, what is made of them.
+    fn publish(&mut self, rx: &mut RxQueue, host: &impl Host) -> Result<(), MemError> {
+        let done = &mut self.scratch.completions;
+        if let Some(chaos) = self.chaos {
+            chaos.spoil_completions(done, self.fdb.size(), rx.cq.free());
         }
-        self.counters
-            .add(Global::DmaPacketBytes, packet.bytes.len() as u64);
-        Ok(())
-    }
-
-    /// The data to re-assembly buffers; where they went is in `scratch.pieces`.
-    fn data(
-        &mut self,
-        rx: &mut RxSide,
-        packet: &Packet,
-        plan: &Plan,
-        own: bool,
-        host: &impl Host,
-    ) -> Result<(), MemError> {
-        let c = &packet.control;
-        let Some(ring) = &mut rx.reasm else {
-            return Ok(());
-        };
-        let mut place = plan.place;
-        let starts = plan.walk.starts.as_slice();
-        lay_out(
-            &mut place,
-            ring,
-            c.data_len,
-            starts,
-            &mut self.scratch.pieces,
-        );
-        if plan.close_page && place.take().is_some() {
-            if let Some(piece) = self.scratch.pieces.last_mut() {
-                piece.last = true;
-            }
-        }
-        if plan.apart {
-            // Nothing goes on behind it.
-        } else if own {
-            rx.own = place;
-        } else {
-            self.reasm.set_place(c.flow, place);
-        }
-        let mut data = packet
-            .bytes
-            .get(c.hdr_len..c.hdr_len + c.data_len)
-            .unwrap_or(&[]);
-        for piece in &self.scratch.pieces {
-            let (now, later) = data.split_at(piece.len.min(data.len()));
-            host.write(piece.buffer.addr.wrapping_add(piece.off as u64), now)?;
-            data = later;
-        }
-        self.counters.add(Global::DmaDataBytes, c.data_len as u64);
-        Ok(())
-    }
-
-    /// The header to a cell, named by the packet's first completion.
-    fn header(
-        &mut self,
-        rx: &mut RxSide,
-        packet: &Packet,
-        first: usize,
-        host: &impl Host,
-    ) -> Result<(), MemError> {
-        let header = packet.bytes.get(..packet.control.hdr_len).unwrap_or(&[]);
-        let Some(cell) = rx.header.as_mut().and_then(|cells| cells.take()) else {
-            return Ok(());
-        };
-        host.write(cell.addr, header)?;
-        if let Some(done) = self.scratch.completions.get_mut(first) {
-            done.c0 = done.c0.with_hb(1).with_rel_hb(cell.last.into());
-            done.c2 = done
-                .c2
-                .with_hb_id(cell.id.into())
-                .with_hb_off(cell.off as u64);
-        }
-        self.counters
-            .add(Global::DmaHeaderBytes, header.len() as u64);
-        Ok(())
+        rx.cq.publish(host, done)
     }
 }

@@ -3,16 +3,19 @@
 //! The transmit unit: gathers frames from host memory, cuts long ones, fills in checksums and tags,
 //! and sends.
 
+mod segment;
+
+use crate::arrive::mac::{self, Cast, Mac, FRAME_LIMIT};
 use crate::csum;
-use crate::headers::{ETH_LEN, ETH_VLAN, VLAN_LEN};
 use crate::host::Host;
-use crate::mac::{self, Cast, Mac, FRAME_LIMIT};
-use crate::queue::TxSide;
-use crate::segment::Shape;
+use crate::proto::{ETH_LEN, ETH_VLAN, VLAN_LEN};
+use crate::rings::{check_ring, DescRing, QueueRegs};
 use crate::stats::Counters;
-use reflow_hwdef::desc::{T1, T2, TX_MAX_DESCS};
-use reflow_hwdef::regs::QueueError;
+use reflow_hwdef::desc::{T1, T2, TX_DESC_SIZE, TX_MAX_DESCS};
+use reflow_hwdef::index::Index;
+use reflow_hwdef::regs::{QueueError, TX_HI, TX_LO, TX_SIZE, TX_WB_HI, TX_WB_LO};
 use reflow_hwdef::stats::Global;
+use segment::{Cut, Shape};
 
 /// Shortest frame on the wire, without FCS.
 const WIRE_MIN: usize = 60;
@@ -20,6 +23,40 @@ const WIRE_MIN: usize = 60;
 const T1_RESERVED: u64 = 0xff80_0000;
 /// Bits of word 2 that no field names.
 const T2_RESERVED: u64 = 0xff << 56;
+
+/// The transmit half of a queue that runs.
+#[derive(Debug)]
+pub(crate) struct TxQueue {
+    /// Descriptor ring.
+    pub(crate) ring: DescRing<4>,
+    /// Where the head index is written back.
+    pub(crate) write_back: u64,
+    /// The index that was written back last.
+    pub(crate) written: Index,
+    /// The index that the driver saw last.
+    pub(crate) seen: Index,
+    /// The packet that is being cut into frames.
+    pub(crate) cut: Cut,
+}
+
+impl TxQueue {
+    pub(crate) fn configure(regs: &impl QueueRegs) -> Result<Self, QueueError> {
+        let base = regs.pair(TX_LO, TX_HI);
+        let log2 = regs.get(TX_SIZE);
+        check_ring(base, log2, 32, TX_DESC_SIZE)?;
+        let write_back = regs.pair(TX_WB_LO, TX_WB_HI);
+        if write_back % 4 != 0 {
+            return Err(QueueError::BadConfig);
+        }
+        Ok(Self {
+            ring: DescRing::new(base, log2),
+            write_back,
+            written: Index::ZERO,
+            seen: Index::ZERO,
+            cut: Cut::default(),
+        })
+    }
+}
 
 /// The descriptors of a packet that is ready to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +86,7 @@ impl Transmit<'_> {
     /// Tells how many it did; fewer than the budget if no more are ready or the wire is busy.
     pub(crate) fn run(
         &mut self,
-        tx: &mut TxSide,
+        tx: &mut TxQueue,
         host: &mut impl Host,
         budget: usize,
     ) -> Result<usize, QueueError> {
@@ -76,7 +113,7 @@ impl Transmit<'_> {
     }
 
     /// Sends one frame; false if none is ready or the wire is busy.
-    fn step(&mut self, tx: &mut TxSide, host: &mut impl Host) -> Result<bool, QueueError> {
+    fn step(&mut self, tx: &mut TxQueue, host: &mut impl Host) -> Result<bool, QueueError> {
         if tx.cut.is_open() {
             return Ok(self.segment(tx, host));
         }
@@ -112,7 +149,7 @@ impl Transmit<'_> {
     /// Sends the next frame of the packet that is being cut; false if the wire is busy.
     ///
     /// The packet's descriptors are used up when its last frame is out.
-    fn segment(&mut self, tx: &mut TxSide, host: &mut impl Host) -> bool {
+    fn segment(&mut self, tx: &mut TxQueue, host: &mut impl Host) -> bool {
         if self.link && !host.wire_ready() {
             return false;
         }
@@ -165,7 +202,7 @@ impl Transmit<'_> {
     }
 
     /// Reads a packet's bytes.
-    fn gather(&mut self, tx: &TxSide, ready: Ready, host: &impl Host) -> Result<(), QueueError> {
+    fn gather(&mut self, tx: &TxQueue, ready: Ready, host: &impl Host) -> Result<(), QueueError> {
         self.frame.clear();
         for desc in (0..ready.descs).filter_map(|at| tx.ring.peek(at)) {
             let start = self.frame.len();
@@ -200,14 +237,14 @@ impl Transmit<'_> {
 }
 
 /// Uses up the descriptors of a packet.
-fn pop(tx: &mut TxSide, descs: usize) {
+fn pop(tx: &mut TxQueue, descs: usize) {
     for _ in 0..descs {
         tx.ring.pop();
     }
 }
 
 /// Looks whether a whole packet is ready, and checks its descriptors.
-fn look(tx: &mut TxSide, host: &impl Host) -> Result<Option<Ready>, QueueError> {
+fn look(tx: &mut TxQueue, host: &impl Host) -> Result<Option<Ready>, QueueError> {
     let mut len = 0;
     let mut first = (T1(0), T2(0));
     for at in 0..TX_MAX_DESCS {

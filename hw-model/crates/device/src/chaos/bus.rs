@@ -3,11 +3,8 @@
 //! Faults between the device and its host: of memory accesses, interrupts and registers.
 
 use super::state::State;
-use super::{Chaos, Fault, Spec, Tally};
-use crate::device::{Config, Device};
+use super::{Chaos, Fault};
 use crate::host::{Host, MemError};
-use crate::regs::queue_of;
-use reflow_hwdef::regs;
 use std::ops::Range;
 
 /// A transmit index so far ahead is beyond every tail: rings have at most half as many entries.
@@ -26,7 +23,17 @@ pub(crate) struct Hostile<'a, H> {
     stats: Range<u64>,
 }
 
-impl<H: Host> Hostile<'_, H> {
+impl<'a, H: Host> Hostile<'a, H> {
+    /// Adds faults to `host`; `stats` is where the statistics block is.
+    pub(crate) fn new(host: &'a mut H, chaos: Chaos, vectors: u64, stats: Range<u64>) -> Self {
+        Self {
+            host,
+            chaos,
+            vectors,
+            stats,
+        }
+    }
+
     fn drops_writes(&self, addr: u64) -> bool {
         let mut state = self.chaos.state();
         state.lasting(Fault::DmaDead)
@@ -122,106 +129,5 @@ impl<H: Host> Host for Hostile<'_, H> {
     fn send(&mut self, frame: &[u8]) {
         self.chaos.state().packets += 1;
         self.host.send(frame);
-    }
-}
-
-impl Device {
-    /// A device with faults. Its seed is that of the faults, too.
-    #[must_use]
-    pub fn hostile(config: Config, spec: &Spec) -> Self {
-        let mut device = Self::new(config);
-        device.set_chaos(spec);
-        device
-    }
-
-    /// Replaces the faults. Those so far end at once, also where they last, and are forgotten; the
-    /// new ones start with dice of the seed, no packet passed and no strike.
-    ///
-    /// The device goes on from what its registers hold; one that was gone is back as after a power
-    /// cycle, in its reset state. To be followed by [`Device::pump`].
-    pub fn set_chaos(&mut self, spec: &Spec) {
-        let old = self.chaos.take();
-        self.chaos = Chaos::new(spec, self.config.seed, self.now);
-        if old.as_ref().is_some_and(Chaos::is_removed) {
-            self.reset();
-        }
-        if old.as_ref().is_some_and(Chaos::hides_link) {
-            self.event = self.event.with_link(1);
-        }
-    }
-
-    /// The faults that it has.
-    #[must_use]
-    pub fn chaos_spec(&self) -> Spec {
-        self.chaos.as_ref().map(Chaos::spec).unwrap_or_default()
-    }
-
-    /// Whether the device is gone, as if it had been unplugged: configuration space, too, reads all
-    /// ones then.
-    #[must_use]
-    pub fn is_removed(&self) -> bool {
-        self.chaos.as_ref().is_some_and(Chaos::is_removed)
-    }
-
-    /// What each of its faults did so far, by name.
-    #[must_use]
-    pub fn injections(&self) -> Vec<(&'static str, Tally)> {
-        let tallies = self.chaos.as_ref().map(Chaos::tallies).unwrap_or_default();
-        tallies.into_iter().map(|(f, t)| (f.name(), t)).collect()
-    }
-
-    fn around<'a, H: Host>(&self, chaos: Chaos, host: &'a mut H) -> Hostile<'a, H> {
-        Hostile {
-            host,
-            chaos,
-            vectors: self.vectors() as u64,
-            stats: self.block.range(&self.counters),
-        }
-    }
-
-    /// The same as [`Device::pump`], with faults.
-    pub(crate) fn pump_hostile(&mut self, chaos: Chaos, host: &mut impl Host) -> bool {
-        let change = chaos.state().turn(self.now, self.vectors() as u64);
-        if change.back {
-            self.reset();
-        }
-        if change.link {
-            self.event = self.event.with_link(1);
-        }
-        for vector in [change.spurious, change.storm].into_iter().flatten() {
-            host.interrupt(vector as u16);
-        }
-        if chaos.is_removed() {
-            return false;
-        }
-        let mut host = self.around(chaos, host);
-        self.work(&mut host)
-    }
-
-    /// The same as [`Device::mmio_write`], with faults.
-    pub(crate) fn write_hostile(
-        &mut self,
-        chaos: Chaos,
-        host: &mut impl Host,
-        offset: usize,
-        value: u32,
-    ) {
-        if !chaos.is_removed() && !self.ignores(&chaos, offset, value) {
-            let mut host = self.around(chaos, host);
-            self.write_register(&mut host, offset, value);
-        }
-    }
-
-    /// Whether a write has no effect.
-    fn ignores(&mut self, chaos: &Chaos, offset: usize, value: u32) -> bool {
-        let is_switch =
-            offset == regs::CTRL || queue_of(offset).is_some_and(|(_, reg)| reg == regs::Q_CTRL);
-        if is_switch {
-            let ignored = self.read_register(offset) & !value != 0 && chaos.is_deaf();
-            self.defies |= ignored;
-            ignored
-        } else {
-            offset == regs::RESET && value & 1 != 0 && chaos.ignores_reset()
-        }
     }
 }

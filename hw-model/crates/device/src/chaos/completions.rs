@@ -4,9 +4,6 @@
 
 use super::dice::Dice;
 use super::{Chaos, Fault};
-use crate::host::{Host, MemError};
-use crate::queue::RxSide;
-use crate::transfer::Transfer;
 use reflow_hwdef::desc::{Completion, CompletionKind, COMPLETION_WORDS, FLOW_NONE};
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::BufKind;
@@ -166,7 +163,7 @@ fn spoil(done: &mut Completion, fields: &[Field], dice: &mut Dice) {
 
 impl Chaos {
     /// Spoils the completions of a packet, or the release of a page. The ring has room for `room`.
-    fn spoil_completions(&self, done: &mut Vec<Completion>, flows: usize, room: usize) {
+    pub(crate) fn spoil_completions(&self, done: &mut Vec<Completion>, flows: usize, room: usize) {
         let mut state = self.state();
         let told = state.told;
         done.iter().for_each(|done| state.told.note(done));
@@ -231,16 +228,5 @@ impl Chaos {
             done.clear();
         }
         state.packets += 1;
-    }
-}
-
-impl Transfer<'_> {
-    /// Writes the completions that were put together, or, in hostile mode, what is made of them.
-    pub(crate) fn publish(&mut self, rx: &mut RxSide, host: &impl Host) -> Result<(), MemError> {
-        let done = &mut self.scratch.completions;
-        if let Some(chaos) = self.chaos {
-            chaos.spoil_completions(done, self.fdb.size(), rx.cq.free());
-        }
-        rx.cq.publish(host, done)
     }
 }

@@ -30,15 +30,15 @@ pub(super) struct State {
 
 /// What changed with time.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Change {
+pub(crate) struct Change {
     /// The link seems to have gone or come.
-    pub(super) link: bool,
+    pub(crate) link: bool,
     /// The device is back after it was gone.
-    pub(super) back: bool,
+    pub(crate) back: bool,
     /// Vectors to raise for no reason.
-    pub(super) spurious: Option<u64>,
+    pub(crate) spurious: Option<u64>,
     /// The same of a storm.
-    pub(super) storm: Option<u64>,
+    pub(crate) storm: Option<u64>,
 }
 
 impl State {
@@ -135,6 +135,11 @@ impl Chaos {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A turn of work begins at a time; `vectors` are those of the device.
+    pub(crate) fn turn(&self, now: u64, vectors: u64) -> Change {
+        self.state().turn(now, vectors)
+    }
+
     /// The faults as they were asked for.
     pub(crate) fn spec(&self) -> Spec {
         let wishes = self.state().injectors.iter().map(Injector::wish).collect();
@@ -168,7 +173,7 @@ impl Chaos {
     }
 
     /// RESET is written: whether the device does nothing about it.
-    pub(super) fn ignores_reset(&self) -> bool {
+    pub(crate) fn ignores_reset(&self) -> bool {
         self.state().lasting(Fault::ResetStuck)
     }
 
@@ -180,7 +185,7 @@ impl Chaos {
     }
 
     /// Something is switched off: whether the device goes on with it.
-    pub(super) fn is_deaf(&self) -> bool {
+    pub(crate) fn is_deaf(&self) -> bool {
         self.state().lasting(Fault::Deaf)
     }
 

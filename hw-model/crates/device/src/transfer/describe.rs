@@ -2,8 +2,8 @@
 
 //! What completions say.
 
-use crate::buffers::Piece;
 use crate::pm::Packet;
+use crate::rings::buffers::Piece;
 use reflow_hwdef::desc::{
     page_word, Completion, CompletionKind, BUF_NONE, PAGES_EACH, PAGES_INLINE,
 };

@@ -7,12 +7,13 @@
 //! packet, and has one flow in hand at a time however many come by turns on the wire.
 
 use super::describe::{describe, with_run};
-use super::{placing, Manner, Plan, Scratch, Transfer};
-use crate::buffers::{needed, Piece};
-use crate::framing::Walk;
+use super::plan::{Manner, Plan};
+use super::{placing, Scratch, Transfer};
+use crate::flow::framing::Walk;
 use crate::host::{Host, MemError};
 use crate::pm::{Control, Packet};
-use crate::queue::RxSide;
+use crate::rings::buffers::{needed, Piece};
+use crate::rings::rx::RxQueue;
 use reflow_hwdef::desc::{pages_behind, Completion, CompletionKind, PAGES_MAX};
 use reflow_hwdef::opcode::Opcode;
 
@@ -50,7 +51,7 @@ impl Transfer<'_> {
     /// transferred, which the last completion of a packet is about.
     pub(super) fn gather(
         &mut self,
-        rx: &mut RxSide,
+        rx: &mut RxQueue,
         first: &Control,
         host: &impl Host,
     ) -> Result<(), MemError> {
@@ -83,7 +84,7 @@ impl Transfer<'_> {
     /// Joins packets to `done`, which will be completion number `at` of those that leave now.
     fn join_more(
         &mut self,
-        rx: &mut RxSide,
+        rx: &mut RxQueue,
         first: &Control,
         at: usize,
         done: &mut Completion,
@@ -130,7 +131,7 @@ impl Transfer<'_> {
     /// Whether a packet can join `done`, completion number `at`.
     fn fits(
         &self,
-        rx: &mut RxSide,
+        rx: &mut RxQueue,
         packet: &Packet,
         plan: &Plan,
         (at, done): (usize, &Completion),

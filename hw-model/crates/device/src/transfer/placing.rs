@@ -2,12 +2,13 @@
 
 //! Transfer of data to the page list of a control block.
 
-use super::{with_pieces, Transfer};
-use crate::buffers::{Buffer, Piece};
+use super::describe::with_pieces;
+use super::Transfer;
+use crate::flow::tcb::Summary;
 use crate::host::{Host, MemError};
 use crate::pm::{Control, Packet};
-use crate::queue::RxSide;
-use crate::tcb::Summary;
+use crate::rings::buffers::{Buffer, Piece};
+use crate::rings::rx::RxQueue;
 use reflow_hwdef::desc::Completion;
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::stats::Global;
@@ -24,7 +25,7 @@ pub(super) fn summary(c: &Control, opcode: Opcode) -> Summary {
 impl Transfer<'_> {
     /// The operation code of a packet now that it is to be transferred: a list that the host has
     /// set anew or taken back since it came is no place any more.
-    pub(super) fn settle_placed(&self, rx: &RxSide, c: &Control) -> Opcode {
+    pub(super) fn settle_placed(&self, rx: &RxQueue, c: &Control) -> Opcode {
         let cell = rx.header_limit().unwrap_or(0);
         let fits = c.hdr_len + c.tcb.inline <= cell;
         if c.opcode == Opcode::Placed && !(fits && self.tcbs.is_current(c.flow, &c.tcb)) {
@@ -48,7 +49,7 @@ impl Transfer<'_> {
     /// The data to the pages, headers to a cell.
     pub(super) fn place(
         &mut self,
-        rx: &mut RxSide,
+        rx: &mut RxQueue,
         packet: &Packet,
         base: Completion,
         host: &impl Host,

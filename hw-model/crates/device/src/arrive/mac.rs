@@ -2,7 +2,7 @@
 
 //! The MAC: what it lets in from the wire.
 
-use crate::headers::{be16, ETH_LEN, ETH_VLAN, VLAN_LEN};
+use crate::proto::{be16, ETH_LEN, ETH_MAC_CONTROL, ETH_VLAN, VLAN_LEN};
 use reflow_hwdef::regs::{RxMode, MC_ENTRIES};
 use reflow_hwdef::stats::{Global, Length, FCS_LEN, LENGTHS};
 
@@ -12,7 +12,6 @@ pub(crate) const FRAME_LIMIT: usize = 65_531;
 pub(crate) const PADDED: usize = 60;
 /// Bytes that others may pad a frame to, with a tag.
 pub(crate) const SHORT_FRAME: usize = 64;
-const ETH_MAC_CONTROL: u16 = 0x8808;
 
 /// The address of an accepted frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,9 +7,10 @@
 //! pages go back to the driver: of idle flows first, and if there are none, of busy ones, whose
 //! next data then goes to a fresh page.
 
+use super::describe::release;
+use super::{Step, Transfer};
 use crate::host::Host;
-use crate::queue::RxSide;
-use crate::transfer::{release, Step, Transfer};
+use crate::rings::rx::RxQueue;
 use reflow_hwdef::regs::QueueError;
 
 /// How long a queue waits for a page until it takes others back, and again.
@@ -20,7 +21,7 @@ const PAGES: usize = 8;
 impl Transfer<'_> {
     /// The first packet of the queue waits for a page: takes some back if it has waited long
     /// enough.
-    pub(crate) fn reclaim(&mut self, rx: &mut RxSide, host: &impl Host) -> Step {
+    pub(crate) fn reclaim(&mut self, rx: &mut RxQueue, host: &impl Host) -> Step {
         match rx.reclaim_at {
             Some(at) if self.now >= at => {}
             Some(_) => return Step::Idle,

@@ -4,10 +4,10 @@
 
 use crate::chaos::Chaos;
 use crate::device::Device;
-use crate::fdb::FlowDb;
+use crate::flow::database::FlowDb;
+use crate::flow::tcb::TcbTable;
 use crate::host::Host;
 use crate::regs::{queue_of, RegisterFile};
-use crate::tcb::TcbTable;
 use reflow_hwdef::isa::{INSTR_WORDS, MAX_INSTRS};
 use reflow_hwdef::layout::Access;
 use reflow_hwdef::regs::{

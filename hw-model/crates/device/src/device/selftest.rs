@@ -2,8 +2,8 @@
 
 //! What the device tests when the host asks it to.
 
+use crate::arrive::parser::Program;
 use crate::device::Device;
-use crate::parser::Program;
 use reflow_hwdef::cmd::TestFailures;
 use reflow_hwdef::isa::Kind;
 use reflow_hwdef::programs::PROGRAMS;

@@ -2,8 +2,8 @@
 
 //! The re-assembler: which page each flow's data goes to next, and what the host has open.
 
-use crate::buffers::Place;
-use crate::framing::Framing;
+use crate::flow::framing::Framing;
+use crate::rings::buffers::Place;
 use reflow_hwdef::opcode::Opcode;
 
 /// The aggregate of a flow as the host sees it, after what was transferred so far.

@@ -3,12 +3,14 @@
 //! The flow database manager: gives each packet its operation code and flow number, and keeps the
 //! flow's entry.
 
-use crate::fdb::{FlowDb, FlowKey};
-use crate::headers::{Checked, Tcp};
-use crate::mac::SHORT_FRAME;
-use crate::merge::{FixedIds, Segment, Verdict, FIN, PSH, RST, SYN, URG};
+use crate::arrive::headers::{Checked, Tcp};
+use crate::arrive::key::FlowKey;
+use crate::arrive::mac::SHORT_FRAME;
+use crate::flow::database::FlowDb;
+use crate::flow::merge::{FixedIds, Segment, Verdict};
+use crate::flow::tcb::{Mark, TcbTable};
+use crate::proto::{FIN, PSH, RST, SYN, URG};
 use crate::stats::Counters;
-use crate::tcb::{Mark, TcbTable};
 use reflow_hwdef::desc::FLOW_NONE;
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::FlowCfg;

@@ -3,10 +3,11 @@
 //! The device from outside, for those who watch it: nothing here has an effect on it, or is seen by
 //! a driver.
 
-use crate::buffers::BufferRing;
+use crate::arrive::parser::Program;
 use crate::device::Device;
-use crate::parser::Program;
-use crate::queue::Queue;
+use crate::pm::exits::{Exit, ExitLog};
+use crate::queue::QueuePair;
+use crate::rings::buffers::BufferRing;
 use reflow_hwdef::cmd::{FLOW_WORDS, RULE_MAX, TCB_WORDS};
 use reflow_hwdef::layout::Access;
 use reflow_hwdef::regs::{self, BufKind, Ctrl};
@@ -158,7 +159,7 @@ impl Device {
     #[must_use]
     pub fn wants_memory(&self, now_ns: u64) -> bool {
         let sends = Ctrl(self.file.get(regs::CTRL)).tx() != 0;
-        let wants = |(index, pair): (usize, &Queue)| {
+        let wants = |(index, pair): (usize, &QueuePair)| {
             let receives = pair.rx.is_some() && !pair.irq.holds(now_ns);
             let sends = pair.tx.as_ref().filter(|_| sends);
             receives && self.pm.waiting(index) > 0
@@ -198,5 +199,27 @@ impl Device {
             head: tx.written.raw(),
         });
         state
+    }
+}
+
+impl Device {
+    /// Keeps a log from now on, over resets, too; to be emptied by [`Device::exits`].
+    pub fn log_exits(&mut self) {
+        self.pm.exits.start();
+    }
+
+    /// Takes what was logged.
+    pub fn exits(&mut self) -> impl Iterator<Item = Exit> + '_ {
+        self.pm.exits.drain()
+    }
+
+    /// Loses all that waits, and hands the log on to a device after its reset.
+    pub(crate) fn empty_for_reset(&mut self) -> ExitLog {
+        if self.pm.exits.is_wanted() {
+            for queue in 0..self.queues.len() {
+                while self.pm.pop(queue).is_some() {}
+            }
+        }
+        std::mem::take(&mut self.pm.exits)
     }
 }

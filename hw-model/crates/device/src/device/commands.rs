@@ -3,12 +3,12 @@
 //! The command ring: carries out what the control plane asks for, in order, with a status for every
 //! command. What each does is told in [`reflow_hwdef::cmd`].
 
+use crate::arrive::key::FlowKey;
 use crate::chaos::Chaos;
 use crate::device::Device;
-use crate::fdb::FlowKey;
+use crate::flow::tcb::{Joint, Setting};
 use crate::host::{Host, MemError};
 use crate::rings::check_ring;
-use crate::tcb::{Joint, Setting};
 use reflow_hwdef::cmd::{
     Cmd0, Cmd7, CmdStatus, Command, CMD_SIZE, CMD_WORDS, FLOW_WORDS, RSS_WORDS, RULE_WORDS, T0,
     TCB_WORDS,

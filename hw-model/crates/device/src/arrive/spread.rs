@@ -2,11 +2,11 @@
 
 //! The load distributor: which queue, and so which processor of the host, a flow goes to.
 //!
-//! A control block's word comes before all of this: see [`crate::tcb`].
+//! A control block's word comes before all of this: see [`crate::flow::tcb`].
 
-use crate::fdb::FlowKey;
-use crate::parser::{Parsed, KEY_MAX};
-use crate::rules::{Action, RuleTable};
+use crate::arrive::key::FlowKey;
+use crate::arrive::parser::{Parsed, KEY_MAX};
+use crate::arrive::rules::{Action, RuleTable};
 use reflow_hwdef::cmd::{
     CmdStatus, RSS_CONTEXTS, RSS_SECRET, RSS_TABLE_WORD, RSS_WORDS, RULE_WORDS, X0,
 };

@@ -6,10 +6,10 @@
 //! pages its data belongs. Each packet of the flow is compared with it on arrival, and its
 //! completion says whether the block applied. The rules are told in [`reflow_hwdef::cmd`].
 
-use crate::fdb::FlowKey;
-use crate::headers::Tcp;
-use crate::merge::{FIN, RST, SYN, URG};
-use crate::placement::{Inside, Placement, Run};
+use crate::arrive::headers::Tcp;
+use crate::arrive::key::{key_bytes, FlowKey};
+use crate::flow::placement::{Inside, Placement, Run};
+use crate::proto::{FIN, RST, SYN, URG};
 use reflow_hwdef::cmd::{
     CmdStatus, T0, T6, T8, TCB_APPLIED, TCB_KEY, TCB_LIST, TCB_LIST_LEN, TCB_MAX, TCB_NOT_APPLIED,
     TCB_PLACED, TCB_SEQ, TCB_WORDS,
@@ -137,15 +137,6 @@ impl Setting {
             words,
         })
     }
-}
-
-/// The bytes of a key in a block.
-pub(crate) fn key_bytes(words: &[u64]) -> [u8; 40] {
-    let mut bytes = [0; 40];
-    for (b, word) in bytes.chunks_exact_mut(8).zip(words) {
-        b.copy_from_slice(&word.to_le_bytes());
-    }
-    bytes
 }
 
 /// A block at work.

@@ -2,15 +2,15 @@
 
 //! A frame's way from the wire into the packet memory.
 
+use crate::arrive::headers::{Checked, Layers, Tcp};
+use crate::arrive::key::FlowKey;
+use crate::arrive::mac::{self, Cast};
+use crate::arrive::parser::Parsed;
+use crate::arrive::spread::Steering;
 use crate::device::Device;
-use crate::fdb::FlowKey;
-use crate::headers::{be32, Checked, Layers, Tcp, PROTO_TCP, PROTO_UDP, VLAN_LEN};
-use crate::mac::{self, Cast};
-use crate::manager::{Decision, Manager};
-use crate::merge::{FIN, RST, SYN};
-use crate::parser::Parsed;
+use crate::flow::manager::{Decision, Manager};
 use crate::pm::Control;
-use crate::spread::Steering;
+use crate::proto::{be32, FIN, PROTO_TCP, PROTO_UDP, RST, SYN, VLAN_LEN};
 use reflow_hwdef::isa::{Kind, HEADER_MEMORY};
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::{self, Ctrl, RED_BANDS};

@@ -2,7 +2,7 @@
 
 //! Where in a list of host pages the data of a connection belongs, PDU by PDU if it has any.
 
-use crate::parser::Session;
+use crate::arrive::parser::Session;
 use reflow_hwdef::cmd::{CmdStatus, LIST_MAX, T0};
 use std::collections::VecDeque;
 

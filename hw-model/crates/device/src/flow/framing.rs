@@ -8,13 +8,9 @@
 //! contiguous from a page's start, whatever the segments' sizes. The rules are told in
 //! [`FlowCfg`](reflow_hwdef::regs::FlowCfg).
 
-use crate::merge::SYN;
-use crate::parser::Session;
-use crate::placement::Inside;
-use crate::pm::Packet;
-use crate::transfer::Transfer;
+use crate::arrive::parser::Session;
+use crate::flow::placement::Inside;
 use reflow_hwdef::regs::{PDU_MAX, PDU_MIN};
-use reflow_hwdef::stats::Global;
 
 /// Most places in one packet where the data of a long PDU starts.
 const STARTS: usize = 16;
@@ -178,46 +174,6 @@ impl Framing {
         } else if off >= 1 << 31 {
             // It was passed by.
             self.due = None;
-        }
-    }
-}
-
-impl Transfer<'_> {
-    /// Goes through the data of the packet to be transferred; `merged` says that it goes to its
-    /// flow's pages.
-    pub(crate) fn walk(&self, packet: &Packet, merged: bool) -> Walk {
-        let c = &packet.control;
-        let framing = self.reasm.framing(c.flow);
-        let Some(session) = c.session else {
-            return Walk {
-                framing,
-                ..Walk::default()
-            };
-        };
-        let data = packet.bytes.get(c.hdr_len..c.hdr_len + c.data_len);
-        let data = data.unwrap_or(&[]);
-        let merged = merged && self.cfg.session() != 0;
-        let mut walk = if c.tcp_flags & SYN != 0 {
-            let seq = c.seq.wrapping_add(1);
-            Framing::begin(seq).walk(session, seq, data, merged)
-        } else {
-            framing.walk(session, c.seq, data, merged)
-        };
-        if !merged {
-            walk.starts = Starts::default();
-        }
-        walk
-    }
-
-    /// The packet is transferred.
-    pub(crate) fn walked(&mut self, flow: u16, walk: &Walk) {
-        self.reasm.set_framing(flow, walk.framing);
-        let pdus = walk.starts.as_slice().len() as u64;
-        if pdus != 0 {
-            self.counters.add(Global::SessionPdus, pdus);
-        }
-        if walk.insane != 0 && self.cfg.session() != 0 {
-            self.counters.add(Global::SessionInsane, walk.insane);
         }
     }
 }

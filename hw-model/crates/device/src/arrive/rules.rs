@@ -2,7 +2,7 @@
 
 //! Steering rules: where packets go whose key, as far as a mask says, is that of a rule.
 
-use crate::tcb::key_bytes;
+use crate::arrive::key::key_bytes;
 use reflow_hwdef::cmd::{CmdStatus, R0, RULE_KEY, RULE_MASK, RULE_MAX, RULE_WORDS};
 use reflow_hwdef::isa::Kind;
 

@@ -6,7 +6,6 @@
 //! record that keeps what arrived, queue by queue, and matches it with this log: each exit tells how
 //! many packets of the queue that came before stay behind.
 
-use crate::device::Device;
 use reflow_hwdef::opcode::Opcode;
 
 /// A packet left the packet memory.
@@ -56,26 +55,14 @@ impl ExitLog {
             exit.transferred = Some(Transferred { opcode, more });
         }
     }
-}
 
-impl Device {
-    /// Keeps a log from now on, over resets, too; to be emptied by [`Device::exits`].
-    pub fn log_exits(&mut self) {
-        self.pm.exits.0.get_or_insert_default();
+    /// Keeps a log from now on.
+    pub(crate) fn start(&mut self) {
+        self.0.get_or_insert_default();
     }
 
     /// Takes what was logged.
-    pub fn exits(&mut self) -> impl Iterator<Item = Exit> + '_ {
-        self.pm.exits.0.iter_mut().flat_map(|log| log.drain(..))
-    }
-
-    /// Loses all that waits, and hands the log on to a device after its reset.
-    pub(crate) fn empty_for_reset(&mut self) -> ExitLog {
-        if self.pm.exits.0.is_some() {
-            for queue in 0..self.queues.len() {
-                while self.pm.pop(queue).is_some() {}
-            }
-        }
-        std::mem::take(&mut self.pm.exits)
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Exit> + '_ {
+        self.0.iter_mut().flat_map(|log| log.drain(..))
     }
 }

@@ -6,54 +6,22 @@
 //! or its checksum is called right, the chain of headers is walked again and must lead to the same
 //! places. A program may know more protocols than this walk; such packets get no assist.
 
+use crate::arrive::mac::PADDED;
+use crate::arrive::parser::Parsed;
 use crate::csum;
-use crate::mac::PADDED;
-use crate::parser::Parsed;
+use crate::proto::{
+    be16, be32, Level, ETH_IPV4, ETH_IPV6, ETH_SERVICE_VLAN, ETH_VLAN, PROTO_DEST_OPTIONS,
+    PROTO_FRAGMENT, PROTO_HOP_BY_HOP, PROTO_IPV4, PROTO_IPV6, PROTO_TCP, PROTO_UDP, VLAN_LEN,
+};
 
-/// Bytes of an Ethernet header without tags.
-pub(crate) const ETH_LEN: usize = 14;
-/// Bytes of a VLAN tag.
-pub(crate) const VLAN_LEN: usize = 4;
-/// EtherType of the VLAN tag that is removed and inserted.
-pub(crate) const ETH_VLAN: u16 = 0x8100;
-const ETH_SERVICE_VLAN: u16 = 0x88a8;
-const ETH_IPV4: u16 = 0x0800;
-const ETH_IPV6: u16 = 0x86dd;
 const MAX_TAGS: usize = 2;
 
-const PROTO_HOP_BY_HOP: u8 = 0;
-const PROTO_IPV4: u8 = 4;
-pub(crate) const PROTO_TCP: u8 = 6;
-pub(crate) const PROTO_UDP: u8 = 17;
-const PROTO_IPV6: u8 = 41;
-const PROTO_DEST_OPTIONS: u8 = 60;
 const OPTION_PAD1: u8 = 0;
 const OPTION_HOME_ADDRESS: u8 = 201;
 const MAX_EXTENSIONS: usize = 8;
 
 /// Most IP headers in a frame that are looked through.
 pub(crate) const MAX_LEVELS: usize = 2;
-
-/// The big-endian 16-bit word at an offset.
-pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    let pair = bytes.get(at..at + 2)?;
-    Some(u16::from_be_bytes([pair[0], pair[1]]))
-}
-
-/// The big-endian 32-bit word at an offset.
-pub(crate) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    let w = bytes.get(at..at + 4)?;
-    Some(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))
-}
-
-/// One IP header.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Level {
-    /// Where it starts.
-    pub(crate) off: usize,
-    /// IPv6, else IPv4.
-    pub(crate) v6: bool,
-}
 
 /// The headers of a frame down to the innermost IP header that the program parsed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -188,7 +156,7 @@ impl Layers {
                     self.home_address |= has_home_address(options);
                     (next, next_off) = (ext[0], ext_end);
                 }
-                44 => {
+                PROTO_FRAGMENT => {
                     self.fragment = true;
                     break;
                 }
@@ -302,7 +270,7 @@ impl Checked {
         });
         let l4_ok = l4
             .filter(|_| !layers.home_address)
-            .and_then(|(proto, off)| csum::verify_l4(frame, inner, proto, off, layers.end));
+            .and_then(|(proto, off)| verify_l4(frame, inner, proto, off, layers.end));
         let tcp = l4
             .filter(|l4| l4.0 == PROTO_TCP)
             .and_then(|(_, off)| tcp_header(frame, off, layers.end))
@@ -334,6 +302,21 @@ fn tcp_header(frame: &[u8], off: usize, end: usize) -> Option<Tcp> {
         seq: be32(header, 4)?,
         flags: header[13],
     })
+}
+
+/// Verifies the TCP or UDP checksum; `None` if there is nothing to verify.
+fn verify_l4(frame: &[u8], ip: Level, proto: u8, off: usize, end: usize) -> Option<bool> {
+    let segment = frame.get(off..end)?;
+    if proto == PROTO_UDP {
+        let len = usize::from(be16(segment, 4)?);
+        if be16(segment, 6)? == 0 || len != segment.len() {
+            return None;
+        }
+    } else if segment.len() < 20 {
+        return None;
+    }
+    let acc = csum::sum(segment) + csum::pseudo(frame, ip, proto, segment.len())?;
+    Some(csum::fold(acc) == 0xffff)
 }
 
 #[cfg(test)]

@@ -6,52 +6,12 @@
 //! packet memory; only idle entries may be evicted or aged, and they are kept in the order in which
 //! they became idle.
 
-use crate::merge::Aggregate;
-use crate::parser::{Parsed, KEY_MAX};
+use crate::arrive::key::FlowKey;
+use crate::flow::merge::Aggregate;
 use reflow_hwdef::cmd::{F0, F6, FLOW_KEY, FLOW_WORDS};
 use reflow_hwdef::desc::FLOW_NONE;
-use reflow_hwdef::isa::Kind;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-
-/// What tells one flow from another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct FlowKey {
-    bytes: [u8; KEY_MAX],
-    len: u8,
-    kind: u8,
-    vlan: Option<u16>,
-}
-
-impl FlowKey {
-    /// The key of a packet, `None` if the program gave none.
-    pub(crate) fn new(parsed: &Parsed, vlan: Option<u16>) -> Option<Self> {
-        (parsed.key_len != 0).then_some(Self {
-            bytes: parsed.key,
-            len: parsed.key_len as u8,
-            kind: parsed.kind.0 as u8,
-            vlan,
-        })
-    }
-
-    /// The key of a connection that the host names; `bytes` are at most [`KEY_MAX`].
-    pub(crate) fn of(bytes: &[u8], kind: Kind, vlan: Option<u16>) -> Self {
-        let mut key = [0; KEY_MAX];
-        let len = bytes.len().min(KEY_MAX);
-        key[..len].copy_from_slice(&bytes[..len]);
-        Self {
-            bytes: key,
-            len: len as u8,
-            kind: kind.0 as u8,
-            vlan,
-        }
-    }
-
-    /// The bytes that the program put together.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
-    }
-}
 
 /// FNV-1a: deterministic, and good enough for the model's own look-up.
 #[derive(Debug)]
@@ -128,15 +88,9 @@ pub(crate) struct FlowDb {
 impl FlowDb {
     /// An empty database with so many entries.
     pub(crate) fn new(size: usize) -> Self {
-        let blank = FlowKey {
-            bytes: [0; KEY_MAX],
-            len: 0,
-            kind: 0,
-            vlan: None,
-        };
         let entries = (0..size)
             .map(|_| Entry {
-                key: blank,
+                key: FlowKey::NONE,
                 live: false,
                 busy: false,
                 pinned: false,
@@ -335,20 +289,23 @@ impl FlowDb {
     /// An entry as a dump has it; `None` if there is none of this number.
     pub(crate) fn describe(&self, flow: u16, now: u64) -> Option<[u64; FLOW_WORDS]> {
         let entry = self.entries.get(usize::from(flow)).filter(|e| e.live)?;
-        let kind = Kind(entry.key.kind.into());
+        let kind = entry.key.kind();
         let mut words = [0; FLOW_WORDS];
         words[0] = F0(0)
             .with_flow(flow.into())
-            .with_key_len(entry.key.len.into())
+            .with_key_len(entry.key.bytes().len() as u64)
             .with_v6(kind.ipv6().into())
             .with_open(entry.aggregate.is_open().into())
             .with_busy(entry.busy.into())
             .with_tcb(entry.pinned.into())
-            .with_vlan(entry.key.vlan.is_some().into())
+            .with_vlan(entry.key.vlan().is_some().into())
             .with_queue(entry.queue as u64)
-            .with_vlan_tci(entry.key.vlan.unwrap_or(0).into())
+            .with_vlan_tci(entry.key.vlan().unwrap_or(0).into())
             .0;
-        for (word, bytes) in words[FLOW_KEY..].iter_mut().zip(entry.key.bytes.chunks(8)) {
+        for (word, bytes) in words[FLOW_KEY..]
+            .iter_mut()
+            .zip(entry.key.bytes().chunks(8))
+        {
             let mut b = [0; 8];
             b[..bytes.len()].copy_from_slice(bytes);
             *word = u64::from_le_bytes(b);
@@ -431,14 +388,10 @@ impl FlowDb {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reflow_hwdef::isa::Kind;
 
     fn key(n: u8) -> FlowKey {
-        FlowKey {
-            bytes: [n; KEY_MAX],
-            len: 12,
-            kind: 5,
-            vlan: None,
-        }
+        FlowKey::of(&[n; 12], Kind(5), None)
     }
 
     /// Claims: 9, 10, 49.
@@ -460,15 +413,12 @@ mod tests {
     fn vlan_and_kind_are_part_of_the_key() {
         let mut db = FlowDb::new(4);
         db.insert(key(1), 0, 0).unwrap();
-        assert_eq!(
-            db.lookup(&FlowKey {
-                vlan: Some(0),
-                ..key(1)
-            }),
-            None
-        );
-        assert_eq!(db.lookup(&FlowKey { kind: 6, ..key(1) }), None);
-        assert_eq!(db.lookup(&FlowKey { len: 11, ..key(1) }), None);
+        let others = [
+            FlowKey::of(&[1; 12], Kind(5), Some(0)),
+            FlowKey::of(&[1; 12], Kind(6), None),
+            FlowKey::of(&[1; 11], Kind(5), None),
+        ];
+        assert_eq!(others.map(|key| db.lookup(&key)), [None; 3]);
     }
 
     #[test]

@@ -7,21 +7,17 @@
 //! wire that is busy in between neither loses a frame nor repeats one.
 
 use crate::csum;
-use crate::headers::{be16, be32, Level, ETH_LEN, PROTO_TCP, PROTO_UDP};
-use crate::merge::{FIN, PSH};
+use crate::proto::{
+    be16, be32, Level, CWR, ETH_LEN, FIN, PROTO_DEST_OPTIONS, PROTO_HOP_BY_HOP, PROTO_TCP,
+    PROTO_UDP, PSH,
+};
 use reflow_hwdef::desc::{T1, T2, TX_MAX_PAYLOAD};
 use reflow_hwdef::regs::QueueError;
 
-/// Congestion window reduced: said once, by the first frame.
-const CWR: u8 = 0x80;
 const IPV4_MIN: usize = 20;
 const IPV6_LEN: usize = 40;
 const TCP_MIN: usize = 20;
 const UDP_LEN: usize = 8;
-/// Extension headers of IPv6 behind which TCP and UDP are found: they change no address.
-const HOP_BY_HOP: u8 = 0;
-const DEST_OPTIONS: u8 = 60;
-
 /// How a packet is to be cut, as its descriptor says.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Shape {
@@ -103,7 +99,7 @@ fn behind_extensions(ip: &[u8]) -> Option<u8> {
     let mut next = *ip.get(..IPV6_LEN)?.get(6)?;
     let mut at = IPV6_LEN;
     while at < ip.len() {
-        if !matches!(next, HOP_BY_HOP | DEST_OPTIONS) {
+        if !matches!(next, PROTO_HOP_BY_HOP | PROTO_DEST_OPTIONS) {
             return None;
         }
         let ext = ip.get(at..at + 2)?;
@@ -196,6 +192,7 @@ impl Cut {
         if !last {
             frame[tcp + 13] &= !(FIN | PSH);
         }
+        // The first frame alone says that the congestion window was reduced.
         if self.count != 0 {
             frame[tcp + 13] &= !CWR;
         }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 use super::*;
-use crate::parser::Program;
+use crate::arrive::parser::Program;
+use crate::proto::ETH_LEN;
 use etherparse::{IpNumber, Ipv4Header, Ipv4Options, PacketBuilder};
 use reflow_hwdef::programs::PROGRAMS;
 

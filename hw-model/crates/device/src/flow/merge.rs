@@ -7,19 +7,9 @@
 //! follow from the position in it: lengths, checksums, the sequence number, an IPv4 id that counts
 //! (or does not), and PSH and FIN, which may only be on the last packet.
 
-use crate::headers::{be16, Layers, Tcp, MAX_LEVELS};
+use crate::arrive::headers::{Layers, Tcp, MAX_LEVELS};
+use crate::proto::{be16, FIN, PSH};
 use reflow_hwdef::isa::HEADER_MEMORY;
-
-/// TCP flags that may differ, on the last packet of an aggregate.
-pub(crate) const FIN: u8 = 0x01;
-/// Synchronise.
-pub(crate) const SYN: u8 = 0x02;
-/// Reset.
-pub(crate) const RST: u8 = 0x04;
-/// Push.
-pub(crate) const PSH: u8 = 0x08;
-/// Urgent.
-pub(crate) const URG: u8 = 0x20;
 
 /// How the IPv4 ids of one header go on from packet to packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
