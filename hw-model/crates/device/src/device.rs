@@ -22,7 +22,6 @@ use crate::chaos::Chaos;
 use crate::flow::database::FlowDb;
 use crate::flow::manager::Limits;
 use crate::flow::tcb::TcbTable;
-use crate::fm::FlowMemory;
 use crate::pm::PacketMemory;
 use crate::queue::QueuePair;
 use crate::regs::RegisterFile;
@@ -69,7 +68,6 @@ pub struct Device {
     pub(crate) fdb: FlowDb,
     pub(crate) tcbs: TcbTable,
     pub(crate) commands: CommandRing,
-    pub(crate) fm: FlowMemory,
     pub(crate) pm: PacketMemory,
     pub(crate) red: Red,
     pub(crate) reasm: Reassembler,
@@ -107,8 +105,7 @@ impl Device {
             fdb: FlowDb::new(config.flows),
             tcbs: TcbTable::new(config.flows),
             commands: CommandRing::default(),
-            fm: FlowMemory::new(config.queues, config.flows),
-            pm: PacketMemory::new(config.pm_bytes, config.queues),
+            pm: PacketMemory::new(config.pm_bytes, config.queues, config.flows),
             red: Red::new(config.seed),
             reasm: Reassembler::new(config.flows),
             queues: (0..config.queues).map(|_| QueuePair::default()).collect(),

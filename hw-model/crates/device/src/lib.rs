@@ -26,7 +26,6 @@ pub mod chaos;
 mod csum;
 mod device;
 mod flow;
-mod fm;
 mod host;
 mod irq;
 mod pm;

@@ -6,16 +6,17 @@
 //! a queue whose driver sleeps does not hold up the others.
 
 pub(crate) mod exits;
+mod order;
 
 use crate::arrive::parser::Session;
 use crate::arrive::spread::Hash;
 use crate::flow::merge::FixedIds;
 use crate::flow::tcb::Mark;
 use exits::ExitLog;
+use order::{Entry, Order};
 use reflow_hwdef::desc::FLOW_NONE;
 use reflow_hwdef::isa::Kind;
 use reflow_hwdef::opcode::Opcode;
-use std::collections::VecDeque;
 
 /// Entry of the control memory: what a packet is and how it is to be transferred.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,92 +94,13 @@ pub(crate) enum Item {
     },
 }
 
-/// A place in a queue's order.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    slot: u32,
-    /// Flow number of the packet, FLOW_NONE for none and for what is no packet.
-    flow: u16,
-    packet: bool,
-}
-
-/// What waits for a queue, in the order of arrival. A place in it is a number that stays the same;
-/// what left past others leaves its place empty.
-#[derive(Debug, Default)]
-struct Fifo {
-    entries: VecDeque<Option<Entry>>,
-    /// Place of the first entry.
-    begin: u64,
-    /// Places of each flow's packets.
-    flows: Vec<VecDeque<u64>>,
-    /// Places of packets that end an aggregate or belong to none; some may have left.
-    ends: VecDeque<u64>,
-}
-
-impl Fifo {
-    fn push(&mut self, entry: Entry, ends: bool) {
-        let at = self.begin + self.entries.len() as u64;
-        if entry.packet && entry.flow != FLOW_NONE {
-            let flow = usize::from(entry.flow);
-            if self.flows.len() <= flow {
-                self.flows.resize_with(flow + 1, VecDeque::new);
-            }
-            if let Some(places) = self.flows.get_mut(flow) {
-                places.push_back(at);
-            }
-        }
-        if entry.packet && ends {
-            self.ends.push_back(at);
-        }
-        self.entries.push_back(Some(entry));
-    }
-
-    fn get(&self, at: u64) -> Option<&Entry> {
-        let index = at.checked_sub(self.begin)?;
-        self.entries.get(usize::try_from(index).ok()?)?.as_ref()
-    }
-
-    fn first_of(&self, flow: u16) -> Option<u64> {
-        self.flows.get(usize::from(flow))?.front().copied()
-    }
-
-    fn take(&mut self, at: u64) -> Option<Entry> {
-        let index = usize::try_from(at.checked_sub(self.begin)?).ok()?;
-        let entry = self.entries.get_mut(index)?.take()?;
-        while let Some(None) = self.entries.front() {
-            self.entries.pop_front();
-            self.begin += 1;
-        }
-        if let Some(places) = self.flows.get_mut(usize::from(entry.flow)) {
-            // Packets of a flow leave in order.
-            if places.front() == Some(&at) {
-                places.pop_front();
-            } else {
-                places.retain(|&place| place != at);
-            }
-        }
-        while self
-            .ends
-            .front()
-            .is_some_and(|&end| self.get(end).is_none())
-        {
-            self.ends.pop_front();
-        }
-        Some(entry)
-    }
-
-    fn packets(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().flatten().filter(|entry| entry.packet)
-    }
-}
-
 /// The packet memory.
 #[derive(Debug)]
 pub(crate) struct PacketMemory {
     size: usize,
     level: usize,
     high: usize,
-    fifos: Vec<Fifo>,
+    order: Order,
     slots: Vec<Option<Item>>,
     free: Vec<u32>,
     /// How packets left, for traces.
@@ -188,13 +110,13 @@ pub(crate) struct PacketMemory {
 }
 
 impl PacketMemory {
-    /// An empty memory of so many bytes.
-    pub(crate) fn new(size: usize, queues: usize) -> Self {
+    /// An empty memory of so many bytes, for so many queues and flows.
+    pub(crate) fn new(size: usize, queues: usize, flows: usize) -> Self {
         Self {
             size,
             level: 0,
             high: 0,
-            fifos: (0..queues).map(|_| Fifo::default()).collect(),
+            order: Order::new(queues, flows),
             slots: Vec::new(),
             free: Vec::new(),
             exits: ExitLog::default(),
@@ -253,18 +175,23 @@ impl PacketMemory {
     }
 
     fn append(&mut self, queue: usize, flow: u16, item: Item, ends: bool) {
-        let packet = matches!(item, Item::Packet(_));
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
+        let entry = Entry {
+            slot,
+            flow,
+            packet: matches!(item, Item::Packet(_)),
+            ends,
+        };
         match self.slots.get_mut(slot as usize) {
             Some(place) => *place = Some(item),
             None => self.slots.push(Some(item)),
         }
-        self.fifos[queue].push(Entry { slot, flow, packet }, ends);
+        self.order.push(queue, entry);
     }
 
     /// The first item of a queue.
     pub(crate) fn front(&self, queue: usize) -> Option<&Item> {
-        self.item(self.fifos[queue].entries.front()?.as_ref()?)
+        self.item(self.order.get(queue, self.order.begin(queue))?)
     }
 
     fn item(&self, entry: &Entry) -> Option<&Item> {
@@ -273,15 +200,13 @@ impl PacketMemory {
 
     /// Removes the first item of a queue.
     pub(crate) fn pop(&mut self, queue: usize) -> Option<Item> {
-        let at = self.fifos[queue].begin;
-        self.remove(queue, at)
+        self.remove(queue, self.order.begin(queue))
     }
 
-    /// The first packet of a flow in a queue, and its place in the order.
+    /// The first packet of a flow in its queue, and its place in the order.
     pub(crate) fn find(&self, queue: usize, flow: u16) -> Option<(u64, &Packet)> {
-        let fifo = &self.fifos[queue];
-        let at = fifo.first_of(flow)?;
-        match self.item(fifo.get(at)?)? {
+        let at = self.order.first_of(flow)?;
+        match self.item(self.order.get(queue, at)?)? {
             Item::Packet(packet) => Some((at, packet)),
             Item::Release { .. } => None,
         }
@@ -289,7 +214,7 @@ impl PacketMemory {
 
     /// Whether a packet that ends an aggregate, or belongs to none, waits before this place.
     pub(crate) fn ends_before(&self, queue: usize, at: u64) -> bool {
-        self.fifos[queue].ends.front().is_some_and(|&end| end < at)
+        self.order.ends_before(queue, at)
     }
 
     /// Removes the packet at a place in a queue's order.
@@ -300,18 +225,12 @@ impl PacketMemory {
         }
     }
 
-    /// Takes what waits at a place out of a queue's order.
     fn remove(&mut self, queue: usize, at: u64) -> Option<Item> {
-        let fifo = &mut self.fifos[queue];
-        let before = match at == fifo.begin || !self.exits.is_wanted() {
-            true => 0,
-            false => {
-                let ahead = usize::try_from(at.saturating_sub(fifo.begin)).ok()?;
-                let ahead = fifo.entries.iter().take(ahead).flatten();
-                ahead.filter(|entry| entry.packet).count()
-            }
+        let before = match self.exits.is_wanted() {
+            true => self.order.packets_before(queue, at),
+            false => 0,
         };
-        let entry = fifo.take(at)?;
+        let entry = self.order.remove(queue, at)?;
         let item = self.slots.get_mut(entry.slot as usize)?.take()?;
         self.free.push(entry.slot);
         if let Item::Packet(packet) = &item {
@@ -322,14 +241,20 @@ impl PacketMemory {
     }
 
     /// Packets that wait in a queue.
-    pub(crate) fn waiting(&self, queue: usize) -> usize {
-        self.fifos[queue].packets().count()
+    pub(crate) fn waiting(&self, queue: usize) -> u32 {
+        self.order.waiting(queue)
+    }
+
+    /// Whether more than `own` packets of a flow wait.
+    pub(crate) fn holds_more_than(&self, own: usize, flow: u16) -> bool {
+        self.order.holds_more_than(own, flow)
     }
 
     /// Whether the level is the sum of the packets that wait.
     pub(crate) fn is_consistent(&self) -> bool {
-        let entries = self.fifos.iter().flat_map(Fifo::packets);
-        let sum: usize = entries
+        let sum: usize = self
+            .order
+            .entries()
             .map(|entry| match self.item(entry) {
                 Some(Item::Packet(packet)) => packet.bytes.len(),
                 _ => 0,

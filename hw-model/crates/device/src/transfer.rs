@@ -18,7 +18,6 @@ use crate::chaos::Chaos;
 use crate::flow::database::FlowDb;
 use crate::flow::framing::Walk;
 use crate::flow::tcb::TcbTable;
-use crate::fm::FlowMemory;
 use crate::host::{Host, MemError};
 use crate::pm::{Control, Item, PacketMemory};
 use crate::rings::buffers::Piece;
@@ -46,8 +45,6 @@ pub(crate) enum Step {
 pub(crate) struct Transfer<'a> {
     /// Packet memory.
     pub(crate) pm: &'a mut PacketMemory,
-    /// Flow memory.
-    pub(crate) fm: &'a mut FlowMemory,
     /// Flow database.
     pub(crate) fdb: &'a mut FlowDb,
     /// Host control blocks.
@@ -101,7 +98,6 @@ impl Transfer<'_> {
         match (self.pm.pop(self.queue), plan) {
             (Some(Item::Packet(packet)), Some(plan)) => {
                 let mut done = self.packet(rx, &packet, &plan, host);
-                self.fm.pop(self.queue);
                 self.leave(packet.control.flow, plan.ends_flow);
                 if done.is_ok() && self.may_gather(&plan) {
                     done = self.gather(rx, &packet.control, host);
@@ -171,18 +167,20 @@ impl Transfer<'_> {
 
     /// Loses the first packet: it is larger than all that the rings can hold.
     fn lose(&mut self) -> Step {
+        let ends_flow = match self.pm.front(self.queue) {
+            Some(Item::Packet(packet)) => self.ends_flow(&packet.control),
+            _ => false,
+        };
         if let Some(Item::Packet(packet)) = self.pm.pop(self.queue) {
             let c = packet.control;
             self.reasm.lost(c.flow);
             self.tcbs.lost(c.flow, &c.tcb);
-            let ends_flow = self.ends_flow(&c);
             if ends_flow {
                 if let Some(place) = self.reasm.forget(c.flow) {
                     self.pm
                         .push_release(self.queue, c.flow, place.buffer.id, true);
                 }
             }
-            self.fm.pop(self.queue);
             self.leave(c.flow, ends_flow);
             self.pm.recycle(packet);
             self.counters.inc(Global::RxDmaErrors);
@@ -195,7 +193,7 @@ impl Transfer<'_> {
         if ends_flow {
             self.reasm.forget(flow);
             self.fdb.remove(flow);
-        } else if !self.fm.holds_more_than(0, flow) {
+        } else if !self.pm.holds_more_than(0, flow) {
             self.fdb.set_idle(flow, self.now);
         }
     }
@@ -203,7 +201,7 @@ impl Transfer<'_> {
     /// Whether the flow's entry ends with the first packet: it said so, and the flow has not begun
     /// anew since.
     fn ends_flow(&self, c: &Control) -> bool {
-        c.ends_flow && !self.fm.holds_more_than(1, c.flow) && !self.fdb.is_pinned(c.flow)
+        c.ends_flow && !self.pm.holds_more_than(1, c.flow) && !self.fdb.is_pinned(c.flow)
     }
 
     /// Takes note of a packet that was transferred.

@@ -178,7 +178,7 @@ impl Device {
         let Some(pair) = self.queues.get(queue) else {
             return state;
         };
-        state.waiting = self.pm.waiting(queue);
+        state.waiting = self.pm.waiting(queue) as usize;
         if let Some(rx) = &pair.rx {
             state.completion = Some(CompletionState {
                 entries: rx.cq.entries(),

@@ -152,7 +152,6 @@ impl Device {
         }
         let mut transfer = Transfer {
             pm: &mut self.pm,
-            fm: &mut self.fm,
             fdb: &mut self.fdb,
             tcbs: &mut self.tcbs,
             reasm: &mut self.reasm,
@@ -217,7 +216,7 @@ impl Device {
     /// Tells a queue's alert how much there is that the host has not seen.
     fn note_news(&mut self, queue: usize) {
         let stuck = self.chaos.as_ref().is_some_and(|c| c.is_stuck(queue));
-        let waiting = if stuck { 0 } else { self.fm.waiting(queue) };
+        let waiting = if stuck { 0 } else { self.pm.waiting(queue) };
         let q = &mut self.queues[queue];
         let unseen = q.unseen();
         q.irq
@@ -251,7 +250,6 @@ impl Device {
     pub(crate) fn drop_waiting(&mut self, queue: usize, why: Global) {
         while let Some(item) = self.pm.pop(queue) {
             if let Item::Packet(packet) = item {
-                self.fm.pop(queue);
                 self.pm.recycle(packet);
                 self.counters.inc(why);
             }

@@ -186,7 +186,7 @@ impl Device {
             return arrival.steering.queue;
         };
         let wanted = self.tcbs.queue(flow).or(arrival.steering.queue)?;
-        let waits = self.fm.holds_more_than(0, flow);
+        let waits = self.pm.holds_more_than(0, flow);
         let now = self.fdb.entry(flow).map_or(wanted, |entry| entry.queue);
         if waits || now == wanted {
             return Some(now);
@@ -296,7 +296,6 @@ impl Device {
         let (addrs, rest) = arrival.frame.split_at(12);
         let rest = &rest[arrival.removed()..];
         self.pm.push(queue, [addrs, rest], control);
-        self.fm.push(queue, control.flow);
         self.fdb.set_busy(control.flow);
         if let Some(entry) = self.fdb.entry(control.flow) {
             entry.seen = self.now;

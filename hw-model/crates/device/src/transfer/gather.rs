@@ -109,7 +109,6 @@ impl Transfer<'_> {
             let Some(packet) = self.pm.take(self.queue, place) else {
                 return Ok(());
             };
-            self.fm.take(self.queue, flow);
             let written = self.data(rx, &packet, &plan, false, host);
             if written.is_ok() {
                 let next = describe(&packet, plan.opcode, self.cfg);

@@ -56,7 +56,7 @@ impl Transfer<'_> {
     /// Decides how a packet is transferred.
     pub(super) fn plan(&self, rx: &RxQueue, packet: &Packet) -> Plan {
         let c = &packet.control;
-        let follows = self.cfg.batching() != 0 && self.fm.holds_more_than(1, c.flow);
+        let follows = self.cfg.batching() != 0 && self.pm.holds_more_than(1, c.flow);
         let more = follows && !c.complete;
         let ends_flow = self.ends_flow(c);
         let opcode = self.reasm.settle(c.flow, self.settle_placed(rx, c));
