@@ -11,5 +11,6 @@ pub(crate) mod database;
 pub(crate) mod framing;
 pub(crate) mod manager;
 pub(crate) mod merge;
+pub(crate) mod opcode;
 pub(crate) mod placement;
 pub(crate) mod tcb;

@@ -41,6 +41,7 @@ pub use arrive::parser;
 pub use device::observe::{CompletionState, QueueState, RingState, TxState};
 pub use device::receive::RxOutcome;
 pub use device::{Config, Device};
+pub use flow::opcode::Why;
 pub use host::{Host, MemError};
 pub use pm::exits::{Exit, Transferred};
 pub use stats::Counters;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Packet memory and control memory: the bytes of each waiting packet, and what is known about it.
+//! Packet memory and control memory: the bytes of each waiting packet, and its control entry.
 //!
 //! One memory is shared by all queues, accounted to the byte; each queue has its own order, so that
-//! a queue whose driver sleeps does not hold up the others.
+//! a queue without buffers does not hold up the others.
 
 pub(crate) mod exits;
 mod order;
@@ -11,6 +11,7 @@ mod order;
 use crate::arrive::parser::Session;
 use crate::arrive::spread::Hash;
 use crate::flow::merge::FixedIds;
+use crate::flow::opcode::Why;
 use crate::flow::tcb::Mark;
 use exits::ExitLog;
 use order::{Entry, Order};
@@ -18,11 +19,13 @@ use reflow_hwdef::desc::FLOW_NONE;
 use reflow_hwdef::isa::Kind;
 use reflow_hwdef::opcode::Opcode;
 
-/// Entry of the control memory: what a packet is and how it is to be transferred.
+/// Entry of the control memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Control {
-    /// Operation code.
+    /// Operation code on arrival.
     pub(crate) opcode: Opcode,
+    /// Why it has that code.
+    pub(crate) why: Why,
     /// Flow number, FLOW_NONE for none.
     pub(crate) flow: u16,
     /// The flow's entry ends with this packet.
@@ -53,9 +56,9 @@ pub(crate) struct Control {
     pub(crate) seg_size: usize,
     /// Which IPv4 ids of the aggregate are constant.
     pub(crate) fixed_ids: FixedIds,
-    /// Bytes that must not be lost are behind the IP packet.
+    /// The frame has a trailer behind the IP packet that must not be lost.
     pub(crate) trailer: bool,
-    /// The packet begins an aggregate and is all of it.
+    /// The packet is a complete aggregate by itself.
     pub(crate) complete: bool,
     /// TCP flags.
     pub(crate) tcp_flags: u8,
@@ -63,7 +66,7 @@ pub(crate) struct Control {
     pub(crate) seq: u32,
     /// Session framing of the connection.
     pub(crate) session: Option<Session>,
-    /// What the flow's control block made of it.
+    /// The verdict of the flow's control block.
     pub(crate) tcb: Mark,
     /// When it came.
     pub(crate) time: u64,
@@ -78,7 +81,7 @@ pub(crate) struct Packet {
     pub(crate) control: Control,
 }
 
-/// What waits in a queue's order.
+/// An item in a queue.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A packet.
@@ -103,7 +106,7 @@ pub(crate) struct PacketMemory {
     order: Order,
     slots: Vec<Option<Item>>,
     free: Vec<u32>,
-    /// How packets left, for traces.
+    /// Log of packets that left, for traces.
     pub(crate) exits: ExitLog,
     spare: Vec<Vec<u8>>,
     spare_bytes: usize,
@@ -164,7 +167,7 @@ impl PacketMemory {
         self.append(queue, flow, Item::Packet(Packet { bytes, control }), ends);
     }
 
-    /// Puts the release of a page behind what waits in a queue.
+    /// Appends the release of a page to a queue.
     pub(crate) fn push_release(&mut self, queue: usize, flow: u16, rb_id: u16, ends_flow: bool) {
         let item = Item::Release {
             flow,
@@ -235,7 +238,7 @@ impl PacketMemory {
         self.free.push(entry.slot);
         if let Item::Packet(packet) = &item {
             self.level -= packet.bytes.len();
-            self.exits.left(queue, before);
+            self.exits.left(queue, before, &packet.control);
         }
         Some(item)
     }

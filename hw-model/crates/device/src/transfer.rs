@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The transfer module: moves packets from the packet memory to host memory, in the manner that
-//! their operation code says.
+//! The transfer module: moves packets from the packet memory to host memory as their
+//! operation codes say.
 //!
-//! A packet is transferred as a whole or not at all: nothing is used up before all buffers and
-//! completions that it takes are there.
+//! A packet is transferred completely or not at all: no buffer is used before all buffers and
+//! completions that it needs are available.
 
 mod describe;
 mod gather;
@@ -19,6 +19,7 @@ use crate::flow::database::FlowDb;
 use crate::flow::framing::Walk;
 use crate::flow::tcb::TcbTable;
 use crate::host::{Host, MemError};
+use crate::pm::exits::Transferred;
 use crate::pm::{Control, Item, PacketMemory};
 use crate::rings::buffers::Piece;
 use crate::rings::rx::{RxQueue, Wait};
@@ -30,14 +31,14 @@ use reflow_hwdef::desc::Completion;
 use reflow_hwdef::regs::{FlowCfg, QueueError};
 use reflow_hwdef::stats::{Global, Queue as QueueStat};
 
-/// What a step of the transfer came to.
+/// The outcome of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
-    /// Nothing waits, or it must wait on.
+    /// Nothing waits, or the first packet cannot be transferred yet.
     Idle,
     /// An item was transferred.
     Done,
-    /// The queue has to stop.
+    /// The queue must stop.
     Fault(QueueError),
 }
 
@@ -53,7 +54,7 @@ pub(crate) struct Transfer<'a> {
     pub(crate) reasm: &'a mut Reassembler,
     /// Counters.
     pub(crate) counters: &'a mut Counters,
-    /// Memory for what is being put together.
+    /// Memory for completions in preparation.
     pub(crate) scratch: &'a mut Scratch,
     /// Faults, in hostile mode.
     pub(crate) chaos: Option<&'a Chaos>,
@@ -104,7 +105,7 @@ impl Transfer<'_> {
                 }
                 self.pm.recycle(packet);
                 if done.is_err() {
-                    // Popped already, so not among those that are lost with the queue.
+                    // It has left the queue, so the loss of the queue's packets does not count it.
                     self.counters.inc(Global::RxDmaErrors);
                     return Step::Fault(QueueError::BadBuffer);
                 }
@@ -129,7 +130,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Waits, or, if no patience would help, loses the packet.
+    /// Waits, or drops the packet if waiting cannot help.
     fn wait(
         &mut self,
         rx: &mut RxQueue,
@@ -165,7 +166,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Loses the first packet: it is larger than all that the rings can hold.
+    /// Drops the first packet: it needs more than the rings can hold.
     fn lose(&mut self) -> Step {
         let ends_flow = match self.pm.front(self.queue) {
             Some(Item::Packet(packet)) => self.ends_flow(&packet.control),
@@ -198,18 +199,22 @@ impl Transfer<'_> {
         }
     }
 
-    /// Whether the flow's entry ends with the first packet: it said so, and the flow has not begun
-    /// anew since.
+    /// Whether the flow's entry ends with the first packet: it was the last, and the flow has not begun
+    /// again.
     fn ends_flow(&self, c: &Control) -> bool {
         c.ends_flow && !self.pm.holds_more_than(1, c.flow) && !self.fdb.is_pinned(c.flow)
     }
 
-    /// Takes note of a packet that was transferred.
+    /// Counts a packet that was transferred, and updates its flow.
     fn transferred(&mut self, c: &Control, plan: &Plan) {
         self.reasm.transferred(c.flow, plan.opcode, plan.more);
         self.walked(c.flow, &plan.walk);
         self.summarised(c, plan.opcode);
-        self.pm.exits.transferred(plan.opcode, plan.more);
+        self.pm.exits.transferred(Transferred {
+            opcode: plan.opcode,
+            revised: plan.revised,
+            more: plan.more,
+        });
         self.counters.inc(Global::RxTransferred);
         self.counters.inc_opcode(plan.opcode);
         self.counters.inc_queue(self.queue, QueueStat::Packets);
@@ -218,7 +223,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// The packet is transferred.
+    /// Updates the position of a flow in its messages.
     fn walked(&mut self, flow: u16, walk: &Walk) {
         self.reasm.set_framing(flow, walk.framing);
         let pdus = walk.starts.as_slice().len() as u64;
@@ -230,7 +235,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Writes the completions that were put together, or, in hostile mode, what is made of them.
+    /// Writes the prepared completions, in hostile mode with faults.
     fn publish(&mut self, rx: &mut RxQueue, host: &impl Host) -> Result<(), MemError> {
         let done = &mut self.scratch.completions;
         if let Some(chaos) = self.chaos {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A pcapng file of what passes over the wire, each received frame with what the NIC made of it.
+//! A pcapng file of the wire, each received frame with its operation code and the reason for it.
 //!
-//! Whether another packet of a flow waits is known only when a packet is transferred to the host,
-//! and the operation code, too, may change until then. So a received frame is held back until it
-//! has left the packet memory, and with it all that came or went later: the file is in the order of
-//! the wire. What waits for longer than [`HOLD`], or has too much behind it, is written without a
-//! hint.
+//! The operation code may change until a packet is transferred to the host, and only then is it
+//! known whether another packet of its flow waits. So a received frame is held back until it has left
+//! the packet memory, and with it all later ones: the file is in the order of the wire. A frame that
+//! waits longer than [`HOLD`], or has [`MAX_HELD`] behind it, is written without hint and reason.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -33,7 +32,7 @@ const NANOSECONDS: u8 = 9;
 /// Direction in the flags of a packet.
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
-/// How long a frame is held back until it is known what becomes of it.
+/// How long a frame is held back at most.
 const HOLD: Duration = Duration::from_secs(1);
 /// Most frames that are held back.
 const MAX_HELD: usize = 8192;
@@ -46,11 +45,11 @@ struct Record {
     fate: Fate,
 }
 
-/// What is known about a frame.
+/// The state of a frame.
 enum Fate {
-    /// All: the comment.
+    /// Final: the comment.
     Known(String),
-    /// It waits in the packet memory, with the operation code that it got on arrival.
+    /// It waits in the packet memory, with its operation code on arrival.
     Waits {
         opcode: Opcode,
         flow: u16,
@@ -61,13 +60,13 @@ enum Fate {
 /// The file.
 pub(crate) struct Trace {
     writer: PcapNgWriter<BufWriter<File>>,
-    /// What is held back, in the order of the wire.
+    /// Frames held back, in the order of the wire.
     held: VecDeque<Record>,
     /// Number of the first of them.
     first: u64,
     /// For each queue the numbers of the frames that wait in it.
     waiting: Vec<VecDeque<u64>>,
-    /// Whether something was recorded that may not be in the file yet.
+    /// Whether written blocks may not be in the file yet.
     dirty: bool,
     /// Whether writing failed: the trace ends there.
     broken: bool,
@@ -89,7 +88,7 @@ impl Trace {
                 }
                 .into_block(),
             )?;
-            // A file that is looked at before anything happened is a capture file all the same.
+            // An empty trace is a valid capture file, too.
             writer.get_mut().flush()?;
             Ok(writer)
         };
@@ -151,11 +150,15 @@ impl Trace {
                 queue,
             } = record.fate
             {
-                let (now, end) = match exit.transferred {
-                    Some(how) => (how.opcode, format!("hint {}", u8::from(how.more))),
-                    None => (opcode, "lost".to_owned()),
+                let (now, why, end) = match exit.transferred {
+                    Some(how) => {
+                        let why = how.revised.unwrap_or(exit.why);
+                        (how.opcode, why, format!("hint {}", u8::from(how.more)))
+                    }
+                    None => (opcode, exit.why, "lost".to_owned()),
                 };
-                record.fate = Fate::Known(describe(opcode, now, flow, queue, &end));
+                let fate = describe(opcode, now, flow, queue, &end);
+                record.fate = Fate::Known(format!("{fate}: {why}"));
             }
         }
     }
@@ -165,7 +168,7 @@ impl Trace {
         self.record(frame, OUTBOUND, Fate::Known("sent".to_owned()));
     }
 
-    /// Brings everything that is known into the file.
+    /// Writes all frames that are complete to the file.
     pub(crate) fn flush(&mut self) {
         self.settle(since_epoch());
         if std::mem::take(&mut self.dirty) && !self.broken {
@@ -191,7 +194,7 @@ impl Trace {
         self.settle(time);
     }
 
-    /// Writes what is known, and what is held back for too long.
+    /// Writes frames that are complete, and those held back for too long.
     fn settle(&mut self, now: Duration) {
         while let Some(record) = self.held.front() {
             let waits = matches!(record.fate, Fate::Waits { .. });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the device does with time.
+//! A turn of work: what waits is transferred and sent, timers expire, interrupts are raised.
 
 use crate::chaos::Chaos;
 use crate::device::Device;
@@ -24,9 +24,9 @@ const ROUNDS: usize = 4;
 const AGE_TURN: usize = 256;
 
 impl Device {
-    /// Does what can be done now; true if more could be done at once.
+    /// Does the work that is possible now; true if more could be done at once.
     ///
-    /// To be called after a register was written, a frame came, the wire has room again, and at
+    /// Call it after a register write, after a frame arrived, when the wire has room again, and at
     /// [`Device::next_deadline`].
     pub fn pump(&mut self, host: &mut impl Host, now_ns: u64) -> bool {
         self.now = self.now.max(now_ns);
@@ -36,7 +36,7 @@ impl Device {
         }
     }
 
-    /// Does what can be done now; true if more could be done at once.
+    /// Does the work that is possible now; true if more could be done at once.
     pub(crate) fn work(&mut self, host: &mut impl Host) -> bool {
         let old = self.age();
         let commands = self.pump_commands(host);
@@ -62,7 +62,7 @@ impl Device {
         more || old || commands
     }
 
-    /// When the device wants to be pumped again although nothing happens, in the time of `now_ns`.
+    /// When the device must be pumped without another event, in the time of `now_ns`.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         let age = self
@@ -70,7 +70,7 @@ impl Device {
             .oldest_idle()
             .zip(self.age_ns())
             .map(|((_, since), age)| since.saturating_add(age));
-        // A queue whose window is full waits for the driver alone.
+        // A queue whose window is full waits for the driver, not for a time.
         let reclaim = |queue: &QueuePair| {
             let rx = queue.rx.as_ref().filter(|rx| !rx.is_window_full());
             rx.and_then(|rx| rx.reclaim_at)
@@ -85,7 +85,7 @@ impl Device {
             .min()
     }
 
-    /// Age at which an idle flow ends, `None` for never.
+    /// Age at which an idle flow ends; `None` for never.
     fn age_ns(&self) -> Option<u64> {
         if self.limits().cfg.reassembly() == 0 {
             return Some(0);
@@ -94,7 +94,7 @@ impl Device {
         (us != 0).then(|| u64::from(us) * 1000)
     }
 
-    /// Ends flows that were idle too long; true if there are more of them.
+    /// Ends flows that were idle too long; true if more of them are left.
     fn age(&mut self) -> bool {
         let Some(age) = self.age_ns() else {
             return false;
@@ -117,7 +117,7 @@ impl Device {
         self.fdb.remove(flow);
     }
 
-    /// Gives the page of a flow of which no packet waits back to its queue.
+    /// Releases the page of a flow of which no packet waits.
     pub(crate) fn give_page_back(&mut self, flow: u16, ends_flow: bool) {
         let queue = self.fdb.entry(flow).map(|entry| entry.queue);
         let place = match ends_flow {
@@ -134,7 +134,7 @@ impl Device {
     fn pump_rx(&mut self, queue: usize, host: &impl Host) -> bool {
         let limits = self.limits();
         let small_max = self.file.get(regs::SMALL_MAX) as usize;
-        // What waits in vain makes room when the memory fills.
+        // A full memory is emptied even if the host is not to be interrupted yet.
         let room = self.pm.level() <= self.pm.size() / 4;
         if room && self.queues[queue].irq.holds(self.now) {
             return false;
@@ -213,7 +213,7 @@ impl Device {
         }
     }
 
-    /// Tells a queue's alert how much there is that the host has not seen.
+    /// Updates the numbers that the moderation of a queue's interrupt depends on.
     fn note_news(&mut self, queue: usize) {
         let stuck = self.chaos.as_ref().is_some_and(|c| c.is_stuck(queue));
         let waiting = if stuck { 0 } else { self.pm.waiting(queue) };
@@ -239,14 +239,14 @@ impl Device {
         }
     }
 
-    /// A queue's receive half stops on an error; what waits for it is lost.
+    /// Stops the receive half of a queue on an error; its packets are lost.
     pub(crate) fn fail_rx(&mut self, queue: usize, error: QueueError) {
         self.queues[queue].fail_rx(error);
         self.event = self.event.with_queue_fault(1);
         self.drop_waiting(queue, Global::RxDmaErrors);
     }
 
-    /// Loses what waits for a queue, and forgets the flows whose pages it had.
+    /// Drops all packets of a queue, and removes its flows.
     pub(crate) fn drop_waiting(&mut self, queue: usize, why: Global) {
         while let Some(item) = self.pm.pop(queue) {
             if let Item::Packet(packet) = item {

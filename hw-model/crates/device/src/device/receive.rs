@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A frame's way from the wire into the packet memory.
+//! Receives a frame into the packet memory.
 
 use crate::arrive::headers::{Checked, Layers, Tcp};
 use crate::arrive::key::FlowKey;
@@ -24,7 +24,7 @@ const BAND_COUNTERS: [Global; RED_BANDS] = [
     Global::RxRed3,
 ];
 
-/// What became of a frame from the wire.
+/// The outcome of a frame from the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RxOutcome {
     /// It waits in the packet memory.
@@ -40,7 +40,7 @@ pub enum RxOutcome {
     Dropped(Global),
 }
 
-/// What is known about a frame when it enters the packet memory.
+/// A frame before it enters the packet memory.
 struct Arrival<'a> {
     frame: &'a [u8],
     /// Control information of a VLAN tag, and whether that is removed.
@@ -198,7 +198,7 @@ impl Device {
         Some(wanted)
     }
 
-    /// Asks the flow database manager.
+    /// Gets the decision of the flow database manager.
     fn classify(&mut self, arrival: &Arrival<'_>, queue: usize, header_limit: usize) -> Decision {
         let layers = arrival.checked.layers;
         if arrival.parsed.refused {
@@ -234,7 +234,7 @@ impl Device {
         decision
     }
 
-    /// A flow number has a new owner; what it had goes back where it came from.
+    /// A flow number was given to another flow: releases the page of the old one.
     pub(crate) fn succeed(&mut self, flow: u16, old_queue: usize) {
         if let Some(place) = self.reasm.forget(flow) {
             self.pm.push_release(old_queue, flow, place.buffer.id, true);
@@ -266,6 +266,7 @@ impl Device {
         let l3_ok = layers.is_some_and(|layers| layers.l3_ok);
         Control {
             opcode: decision.opcode,
+            why: decision.why,
             flow: decision.flow,
             ends_flow: decision.ends_flow,
             kind,

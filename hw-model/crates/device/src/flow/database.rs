@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The flow database: which flows the device knows, and what it expects of them.
+//! The flow database: the known flows, and the expected sequence number of each.
 //!
 //! The index of an entry is the flow number. An entry is *busy* while packets of it wait in the
 //! packet memory; only idle entries may be evicted or aged, and they are kept in the order in which
@@ -43,15 +43,15 @@ pub(crate) struct Entry {
     busy: bool,
     /// A host control block keeps it: it is in no order of idle entries.
     pinned: bool,
-    /// Made by a connection's set-up, of which no later packet came yet.
+    /// Made by a SYN, and no later packet of the connection has arrived.
     half_open: bool,
-    /// When its last packet came.
+    /// Arrival of its last packet.
     pub(crate) seen: u64,
-    /// It ended; the packet that says so waits in the packet memory.
+    /// It ended, and its last packet waits in the packet memory.
     pub(crate) ending: bool,
     /// Sequence number of the next packet with data.
     pub(crate) expected: u32,
-    /// The next packet with data tells what is expected: a control packet came in between.
+    /// After a control packet: the next data may have any sequence number.
     pub(crate) resync: bool,
     /// The queue of its packets.
     pub(crate) queue: usize,
@@ -69,7 +69,7 @@ const NIL: u16 = FLOW_NONE;
 pub(crate) struct Inserted {
     /// The flow number.
     pub(crate) flow: u16,
-    /// The queue of the idle flow that had this number until now.
+    /// The queue of the flow that was evicted for it.
     pub(crate) evicted_from: Option<usize>,
 }
 
@@ -131,7 +131,7 @@ impl FlowDb {
         self.index.get(key).copied()
     }
 
-    /// A flow's number, the sequence number that it expects, and whether packets of it wait.
+    /// A flow's number, its expected sequence number, and whether packets of it wait.
     pub(crate) fn position(&self, key: &FlowKey) -> Option<(u16, u32, bool)> {
         let flow = self.lookup(key)?;
         let entry = self.entries.get(usize::from(flow))?;
@@ -145,7 +145,12 @@ impl FlowDb {
             .filter(|entry| entry.live)
     }
 
-    /// Makes an idle entry; evicts the one that was idle longest if need be.
+    /// Whether an entry can be made: one is free or idle.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.free.is_empty() || self.first != NIL
+    }
+
+    /// Makes an idle entry; evicts the longest idle one if none is free.
     ///
     /// `None` if every entry is busy.
     pub(crate) fn insert(&mut self, key: FlowKey, queue: usize, now: u64) -> Option<Inserted> {
@@ -176,7 +181,7 @@ impl FlowDb {
         Some(Inserted { flow, evicted_from })
     }
 
-    /// Takes an entry out.
+    /// Removes an entry.
     pub(crate) fn remove(&mut self, flow: u16) {
         let Some(entry) = self.entry(flow) else {
             return;
@@ -191,8 +196,8 @@ impl FlowDb {
         self.free.push(flow);
     }
 
-    /// Takes out all entries whose packets go to a queue, but for those that are pinned, and calls
-    /// `gone` with each of both.
+    /// Removes the entries of a queue, except pinned ones, and calls
+    /// `gone` with each, pinned or not.
     pub(crate) fn remove_queue(&mut self, queue: usize, now: u64, mut gone: impl FnMut(u16)) {
         for flow in 0..self.entries.len() as u16 {
             if self.entry(flow).is_some_and(|entry| entry.queue == queue) {
@@ -216,11 +221,11 @@ impl FlowDb {
         }
     }
 
-    /// No packet of this flow waits any more.
+    /// No packet of this flow waits.
     pub(crate) fn set_idle(&mut self, flow: u16, now: u64) {
         if let Some(entry) = self.entry(flow).filter(|entry| entry.busy) {
             entry.busy = false;
-            // Nothing waits behind: the host was told to hand the aggregate up.
+            // The last completion had no hint, so the host has closed the aggregate.
             entry.aggregate.close();
             if !entry.pinned {
                 self.link_last(flow, now);
@@ -228,13 +233,13 @@ impl FlowDb {
         }
     }
 
-    /// Whether a host control block keeps an entry.
+    /// Whether a host control block pins an entry.
     pub(crate) fn is_pinned(&self, flow: u16) -> bool {
         let entry = self.entries.get(usize::from(flow));
         entry.is_some_and(|entry| entry.live && entry.pinned)
     }
 
-    /// A host control block keeps an entry from now on, although it may have ended.
+    /// A host control block pins an entry, even one that has ended.
     pub(crate) fn pin(&mut self, flow: u16) {
         self.established(flow);
         if let Some(entry) = self.entry(flow).filter(|entry| !entry.pinned) {
@@ -246,7 +251,7 @@ impl FlowDb {
         }
     }
 
-    /// The host control block of an entry is gone.
+    /// The host control block of an entry was removed.
     pub(crate) fn unpin(&mut self, flow: u16, now: u64) {
         if let Some(entry) = self.entry(flow).filter(|entry| entry.pinned) {
             entry.pinned = false;
@@ -256,14 +261,14 @@ impl FlowDb {
         }
     }
 
-    /// Whether the set-up of one more connection may make an entry.
+    /// Whether one more SYN may make an entry.
     ///
-    /// Set-ups without an end fill at most a quarter of the database.
+    /// Half-open connections have at most a quarter of the entries.
     pub(crate) fn takes_set_up(&self) -> bool {
         self.half_open < (self.entries.len() / 4).max(1)
     }
 
-    /// The connection of an entry is being set up.
+    /// An entry was made by a SYN.
     pub(crate) fn set_up(&mut self, flow: u16) {
         if let Some(entry) = self.entry(flow).filter(|entry| !entry.half_open) {
             entry.half_open = true;
@@ -271,13 +276,13 @@ impl FlowDb {
         }
     }
 
-    /// Whether the connection of an entry got beyond its set-up.
+    /// Whether an entry is in use and not half-open.
     pub(crate) fn is_established(&self, flow: u16) -> bool {
         let entry = self.entries.get(usize::from(flow));
         entry.is_some_and(|entry| entry.live && !entry.half_open)
     }
 
-    /// The connection of an entry goes on after its set-up, or is at its end.
+    /// An entry is no longer half-open.
     pub(crate) fn established(&mut self, flow: u16) {
         let entry = self.entries.get_mut(usize::from(flow));
         if let Some(entry) = entry.filter(|entry| entry.half_open) {
@@ -477,7 +482,22 @@ mod tests {
         assert!(db.is_consistent());
     }
 
-    /// Every disagreement is found.
+    #[test]
+    fn an_entry_is_established_once_it_is_beyond_its_set_up() {
+        let mut db = FlowDb::new(4);
+        assert!(!db.is_established(0));
+        db.insert(key(0), 0, 0).unwrap();
+        assert!(db.is_established(0));
+        db.set_up(0);
+        assert!(!db.is_established(0));
+        db.established(0);
+        assert!(db.is_established(0));
+        db.remove(0);
+        assert!(!db.is_established(0));
+        assert!(!db.is_established(FLOW_NONE));
+    }
+
+    /// Every inconsistency is found.
     #[test]
     fn the_test_of_consistency_fails_when_it_should() {
         let breakages: [fn(&mut FlowDb); 6] = [

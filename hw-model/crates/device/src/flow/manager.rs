@@ -1,42 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The flow database manager: gives each packet its operation code and flow number, and keeps the
-//! flow's entry.
+//! The flow database manager: gives each packet that arrives its flow number and operation code, and
+//! updates the entry of its flow.
+//!
+//! It collects the facts, [`decide`] makes the operation code of them, and the entry is updated
+//! according to the code.
 
 use crate::arrive::headers::{Checked, Tcp};
 use crate::arrive::key::FlowKey;
 use crate::arrive::mac::SHORT_FRAME;
 use crate::flow::database::FlowDb;
 use crate::flow::merge::{FixedIds, Segment, Verdict};
+use crate::flow::opcode::{decide, Facts, FlowState, Why};
 use crate::flow::tcb::{Mark, TcbTable};
-use crate::proto::{FIN, PSH, RST, SYN, URG};
+use crate::proto::{FIN, RST, SYN};
 use crate::stats::Counters;
 use reflow_hwdef::desc::FLOW_NONE;
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::FlowCfg;
 use reflow_hwdef::stats::Global;
 
-/// Switches and limits of the flow machinery.
+/// The configuration of merging.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Value of FLOW_CFG.
     pub(crate) cfg: FlowCfg,
     /// Longest aggregate, as the length of its IP packet.
     pub(crate) agg_max: usize,
-    /// Fewer bytes of data than this are not merged.
+    /// Packets with fewer bytes of data are not merged.
     pub(crate) data_thresh: usize,
     /// Packets up to so many bytes stay whole.
     pub(crate) split_thresh: usize,
 }
 
-/// What the manager decides about a packet.
+/// The manager's decision about a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Decision {
     /// Operation code.
     pub(crate) opcode: Opcode,
+    /// Why it has that code.
+    pub(crate) why: Why,
     /// Flow number, FLOW_NONE for none.
     pub(crate) flow: u16,
-    /// The queue of the idle flow that had this number until now.
+    /// The queue of the flow that was evicted for it.
     pub(crate) evicted_from: Option<usize>,
     /// The entry ends with this packet.
     pub(crate) ends_flow: bool,
@@ -44,25 +50,10 @@ pub(crate) struct Decision {
     pub(crate) seg_size: usize,
     /// Which IPv4 ids of the aggregate are constant.
     pub(crate) fixed_ids: FixedIds,
-    /// The packet begins an aggregate and is all of it.
+    /// The packet is a complete aggregate by itself.
     pub(crate) complete: bool,
-    /// What the flow's control block made of it.
+    /// The verdict of the flow's control block.
     pub(crate) tcb: Mark,
-}
-
-impl Decision {
-    fn of(opcode: Opcode, flow: u16) -> Self {
-        Self {
-            opcode,
-            flow,
-            evicted_from: None,
-            ends_flow: false,
-            seg_size: 0,
-            fixed_ids: FixedIds::default(),
-            complete: false,
-            tcb: Mark::default(),
-        }
-    }
 }
 
 /// The manager at work on one packet.
@@ -73,7 +64,7 @@ pub(crate) struct Manager<'a> {
     pub(crate) tcbs: &'a mut TcbTable,
     /// Counters.
     pub(crate) counters: &'a mut Counters,
-    /// Switches and limits.
+    /// Configuration.
     pub(crate) limits: Limits,
     /// The messages of the packet's connection are followed.
     pub(crate) session: bool,
@@ -97,174 +88,177 @@ impl Manager<'_> {
         header_limit: usize,
     ) -> Decision {
         let flow = key.and_then(|key| self.fdb.lookup(&key));
-        let (Some(key), Some(layers), Some(tcp)) = (key, &checked.layers, &checked.tcp) else {
-            return self.no_assist(flow);
+        let unassisted = self.unassisted(frame, checked, header_limit);
+        let mut decision = Decision {
+            opcode: Opcode::NoAssist,
+            why: Why::NotTcp,
+            flow: flow.unwrap_or(FLOW_NONE),
+            evicted_from: None,
+            ends_flow: false,
+            seg_size: 0,
+            fixed_ids: FixedIds::default(),
+            complete: false,
+            tcb: Mark::default(),
         };
-        if self.refused || !layers.l3_ok || checked.l4_ok != Some(true) {
-            return self.no_assist(flow);
-        }
-        let reassembly = self.limits.cfg.reassembly() != 0;
-        let trailer = layers.slack != 0 && frame.len() > SHORT_FRAME;
-        if !reassembly || !layers.plain || trailer || tcp.data > header_limit {
-            let mut decision = self.no_assist(flow);
-            // What a control block does not see, it cannot go on behind.
-            decision.tcb = flow.map_or(Mark::default(), |flow| self.tcbs.miss(flow));
+        let (Some(key), Some(layers), Some(tcp)) = (key, &checked.layers, &checked.tcp) else {
+            decision.why = unassisted.unwrap_or(Why::NotTcp);
+            self.touch(&mut decision, None, false);
             return decision;
-        }
+        };
         let seg = Segment { frame, layers, tcp };
-        let mut mark = Mark::default();
-        if let Some(flow) = flow {
+        if let (Some(flow), None) = (flow, unassisted) {
             self.counters.inc(Global::FdbHit);
             if tcp.flags & SYN == 0 {
                 self.fdb.established(flow);
             }
             let data = frame.get(tcp.data..tcp.data + tcp.len).unwrap_or(&[]);
-            mark = self.tcbs.judge(flow, data, tcp, header_limit - tcp.data);
+            decision.tcb = self.tcbs.judge(flow, data, tcp, header_limit - tcp.data);
         }
-        let mut decision = match flow {
-            Some(flow) if mark.placed => self.placed(flow, tcp),
-            _ => self.unplaced(key, flow, &seg),
+        let facts = self.facts(&seg, flow, unassisted, decision.tcb.placed);
+        let agg_max = self.limits.agg_max;
+        let entry = self.fdb.entry(decision.flow);
+        (decision.opcode, decision.why) = decide(&facts, || match entry {
+            Some(entry) => entry.aggregate.append(&seg, agg_max),
+            None => Verdict::Differs,
+        });
+        self.update(&mut decision, key, &seg, &facts);
+        decision
+    }
+
+    /// Why a packet gets no assist, if so.
+    fn unassisted(&self, frame: &[u8], checked: &Checked, header_limit: usize) -> Option<Why> {
+        if self.refused {
+            return Some(Why::Refused);
+        }
+        let (Some(layers), Some(tcp)) = (&checked.layers, &checked.tcp) else {
+            return Some(Why::NotTcp);
         };
-        decision.tcb = mark;
-        decision
-    }
-
-    /// The whole packet. If its key is that of a flow, it keeps its place in that: what is open
-    /// ends before it.
-    fn no_assist(&mut self, flow: Option<u16>) -> Decision {
-        let mut decision = Decision::of(Opcode::NoAssist, flow.unwrap_or(FLOW_NONE));
-        self.touch(&mut decision, None, false);
-        decision
-    }
-
-    /// Data that goes to the list of a control block.
-    fn placed(&mut self, flow: u16, tcp: &Tcp) -> Decision {
-        let mut decision = Decision::of(Opcode::Placed, flow);
-        let next = tcp.seq.wrapping_add(tcp.len as u32);
-        self.touch(&mut decision, Some(next), tcp.flags & FIN != 0);
-        decision
-    }
-
-    /// Whatever does not go to the list of a control block.
-    fn unplaced(&mut self, key: FlowKey, flow: Option<u16>, seg: &Segment<'_>) -> Decision {
-        let tcp = seg.tcp;
-        if tcp.flags & (SYN | RST | URG) != 0 || (tcp.len == 0 && tcp.flags & FIN != 0) {
-            self.control(key, flow, tcp)
-        } else if tcp.len == 0 {
-            self.no_data(flow)
+        let trailer = layers.slack != 0 && frame.len() > SHORT_FRAME;
+        if !layers.l3_ok || checked.l4_ok != Some(true) {
+            Some(Why::BadChecksum)
+        } else if self.limits.cfg.reassembly() == 0
+            || !layers.plain
+            || trailer
+            || tcp.data > header_limit
+        {
+            Some(Why::NotMergeable)
         } else {
-            self.data(key, flow, seg)
+            None
         }
     }
 
-    /// SYN, FIN without data, RST or URG: the flow begins, ends, or is not for us.
-    fn control(&mut self, key: FlowKey, flow: Option<u16>, tcp: &Tcp) -> Decision {
+    fn facts(
+        &mut self,
+        seg: &Segment<'_>,
+        flow: Option<u16>,
+        unassisted: Option<Why>,
+        placed: bool,
+    ) -> Facts {
+        let (tcp, layers) = (seg.tcp, seg.layers);
+        let room = self.fdb.has_room();
+        let entry = flow.and_then(|flow| self.fdb.entry(flow));
+        let batching = self.limits.cfg.batching() != 0;
+        Facts {
+            unassisted,
+            placed,
+            flags: tcp.flags,
+            len: tcp.len,
+            // A packet with a trailer stays whole.
+            tiny: tcp.len < self.limits.data_thresh
+                || self.stored_len <= self.limits.split_thresh
+                || layers.slack != 0,
+            session: self.session,
+            flow: match &entry {
+                None if room => FlowState::New,
+                None => FlowState::NoRoom,
+                Some(entry) if entry.ending => FlowState::Ending,
+                Some(entry) if entry.expected != tcp.seq && !entry.resync => FlowState::Gap,
+                Some(_) => FlowState::InOrder,
+            },
+            open: entry.is_some_and(|entry| entry.aggregate.is_open()),
+            batching,
+        }
+    }
+
+    /// Updates the entry of the packet's flow as its operation code says.
+    fn update(&mut self, decision: &mut Decision, key: FlowKey, seg: &Segment<'_>, facts: &Facts) {
+        let tcp = seg.tcp;
+        let fin = tcp.flags & FIN != 0;
+        let next = tcp.seq.wrapping_add(tcp.len as u32);
+        let is_data = !matches!(
+            decision.opcode,
+            Opcode::NoAssist | Opcode::Placed | Opcode::Control | Opcode::NoData
+        );
+        if is_data && facts.flow == FlowState::Gap {
+            self.counters.inc(Global::RxOutOfOrder);
+        }
+        match decision.opcode {
+            Opcode::NoAssist => {
+                if decision.why == Why::NotMergeable && decision.flow != FLOW_NONE {
+                    // The control block becomes stale: it missed the packet's data.
+                    decision.tcb = self.tcbs.miss(decision.flow);
+                }
+                self.touch(decision, None, false);
+            }
+            Opcode::NoData => self.touch(decision, None, false),
+            Opcode::Control => self.control(decision, key, tcp),
+            Opcode::Placed | Opcode::OutOfOrder => self.touch(decision, Some(next), fin),
+            Opcode::Small => match decision.why {
+                Why::NoEntry => self.counters.inc(Global::FdbFull),
+                _ => self.touch(decision, Some(next), fin),
+            },
+            Opcode::Start => {
+                match facts.flow {
+                    FlowState::New | FlowState::NoRoom => self.learn(decision, key),
+                    FlowState::Ending => self.revive(decision.flow),
+                    FlowState::Gap | FlowState::InOrder => {}
+                }
+                self.merge(decision, seg, facts);
+            }
+            Opcode::CloseStart | Opcode::Append | Opcode::AppendClose => {
+                self.merge(decision, seg, facts);
+            }
+        }
+    }
+
+    /// SYN, FIN without data, RST or URG: the flow begins, ends, or has urgent data.
+    fn control(&mut self, decision: &mut Decision, key: FlowKey, tcp: &Tcp) {
         let syn = tcp.flags & SYN != 0;
         let ends = tcp.flags & (FIN | RST) != 0;
-        let mut decision = Decision::of(Opcode::Control, flow.unwrap_or(FLOW_NONE));
+        let known = decision.flow != FLOW_NONE;
         if syn && !ends {
-            if flow.is_none() {
-                decision = self.set_up(key, decision);
-            } else {
+            if known {
                 self.revive(decision.flow);
+            } else {
+                self.set_up(decision, key);
             }
         }
         let next = tcp.seq.wrapping_add(tcp.len as u32 + u32::from(syn));
-        // What does not set a connection up does not tell how its data goes on either.
-        let resync = flow.is_some_and(|flow| self.fdb.is_established(flow));
-        self.touch(&mut decision, Some(next), ends);
+        // After a control packet of an established connection any data may follow.
+        let resync = known && self.fdb.is_established(decision.flow);
+        self.touch(decision, Some(next), ends);
         if let Some(entry) = self.fdb.entry(decision.flow) {
             entry.resync = resync;
         }
-        decision
     }
 
-    /// No payload: nothing is expected otherwise, but the aggregate ends.
-    fn no_data(&mut self, flow: Option<u16>) -> Decision {
-        let mut decision = Decision::of(Opcode::NoData, flow.unwrap_or(FLOW_NONE));
-        self.touch(&mut decision, None, false);
-        decision
-    }
-
-    /// Payload.
-    fn data(&mut self, key: FlowKey, flow: Option<u16>, seg: &Segment<'_>) -> Decision {
+    /// Payload that begins an aggregate or was appended to one.
+    fn merge(&mut self, decision: &mut Decision, seg: &Segment<'_>, facts: &Facts) {
         let tcp = seg.tcp;
-        let ends = tcp.flags & FIN != 0;
-        // What has a trailer stays whole.
-        let tiny = tcp.len < self.limits.data_thresh
-            || self.stored_len <= self.limits.split_thresh
-            || seg.layers.slack != 0;
-        let at_once = tcp.flags & (PSH | FIN) != 0 || tiny;
-        let next = Some(tcp.seq.wrapping_add(tcp.len as u32));
-        let mut decision = Decision::of(Opcode::Small, flow.unwrap_or(FLOW_NONE));
-        match flow.and_then(|flow| self.fdb.entry(flow)) {
-            Some(entry) if entry.ending && at_once => decision.flow = FLOW_NONE,
-            Some(entry) if entry.ending => {
-                self.revive(decision.flow);
-                self.merge(&mut decision, seg, false);
-            }
-            Some(entry) if entry.expected != tcp.seq && !entry.resync => {
-                self.counters.inc(Global::RxOutOfOrder);
-                if at_once || self.session {
-                    decision.opcode = Opcode::OutOfOrder;
-                    self.touch(&mut decision, next, ends);
-                } else {
-                    entry.aggregate.close();
-                    self.merge(&mut decision, seg, false);
-                }
-            }
-            Some(_) if tiny => self.touch(&mut decision, next, ends),
-            Some(_) => self.merge(&mut decision, seg, at_once),
-            // Released at once: an entry would serve no one.
-            None if at_once => {}
-            None => {
-                decision = self.learn(key, decision);
-                if decision.flow != FLOW_NONE {
-                    self.merge(&mut decision, seg, false);
-                }
-            }
-        }
-        decision
-    }
-
-    /// Payload that goes on with the open aggregate, or begins one.
-    fn merge(&mut self, decision: &mut Decision, seg: &Segment<'_>, at_once: bool) {
-        let tcp = seg.tcp;
-        let batching = self.limits.cfg.batching() != 0;
-        let agg_max = self.limits.agg_max;
+        // A packet that restarts the flow is never the last of its aggregate.
+        let at_once = facts.at_once() && facts.flow == FlowState::InOrder;
         let Some(entry) = self.fdb.entry(decision.flow) else {
             return;
-        };
-        let open = entry.aggregate.is_open();
-        let verdict = if open && batching {
-            entry.aggregate.append(seg, agg_max)
-        } else {
-            Verdict::Differs
-        };
-        decision.opcode = match verdict {
-            Verdict::Appended => Opcode::Append,
-            Verdict::Complete => Opcode::AppendClose,
-            // Alone: it ends what is open, and nothing may follow it.
-            // But data of a message belongs on its pages.
-            Verdict::Differs if at_once && !self.session => Opcode::Small,
-            Verdict::Differs if open => Opcode::CloseStart,
-            Verdict::Differs => Opcode::Start,
         };
         if matches!(decision.opcode, Opcode::Start | Opcode::CloseStart) {
             entry.aggregate.start(seg);
             decision.complete = at_once;
         }
-        if decision.opcode != Opcode::Small {
-            decision.seg_size = entry.aggregate.seg_size();
-            decision.fixed_ids = entry.aggregate.fixed_ids();
-        }
-        let goes_on = matches!(
-            decision.opcode,
-            Opcode::Start | Opcode::CloseStart | Opcode::Append
-        ) && !at_once;
+        decision.seg_size = entry.aggregate.seg_size();
+        decision.fixed_ids = entry.aggregate.fixed_ids();
         entry.expected = tcp.seq.wrapping_add(tcp.len as u32);
         entry.resync = false;
-        if !goes_on {
+        if at_once || decision.opcode == Opcode::AppendClose {
             entry.aggregate.close();
         }
         if tcp.flags & FIN != 0 {
@@ -278,7 +272,7 @@ impl Manager<'_> {
             return;
         };
         if entry.ending {
-            // The number ends with an earlier packet.
+            // An earlier packet releases the flow number.
             decision.flow = FLOW_NONE;
             return;
         }
@@ -304,7 +298,7 @@ impl Manager<'_> {
         }
     }
 
-    /// A flow that ended, but whose last packet still waits, begins anew under its number.
+    /// A flow that ended, but whose last packet still waits, begins again under its number.
     fn revive(&mut self, flow: u16) {
         if let Some(entry) = self.fdb.entry(flow).filter(|entry| entry.ending) {
             entry.ending = false;
@@ -312,33 +306,29 @@ impl Manager<'_> {
         }
     }
 
-    /// Makes an entry at a connection's set-up, unless too many others do not get beyond theirs.
+    /// Makes an entry for a SYN, unless too many entries are half-open.
     ///
     /// Claims: 30.
-    fn set_up(&mut self, key: FlowKey, decision: Decision) -> Decision {
+    fn set_up(&mut self, decision: &mut Decision, key: FlowKey) {
         if !self.fdb.takes_set_up() {
             self.counters.inc(Global::FdbHalfOpen);
-            return decision;
+            return;
         }
-        let decision = self.learn(key, decision);
+        self.learn(decision, key);
         self.fdb.set_up(decision.flow);
-        decision
     }
 
     /// Makes an entry that expects this packet.
-    fn learn(&mut self, key: FlowKey, decision: Decision) -> Decision {
+    fn learn(&mut self, decision: &mut Decision, key: FlowKey) {
         let Some(made) = self.fdb.insert(key, self.queue, self.now) else {
             self.counters.inc(Global::FdbFull);
-            return decision;
+            return;
         };
         self.counters.inc(Global::FdbInsert);
         if made.evicted_from.is_some() {
             self.counters.inc(Global::FdbEvict);
         }
-        Decision {
-            flow: made.flow,
-            evicted_from: made.evicted_from,
-            ..decision
-        }
+        decision.flow = made.flow;
+        decision.evicted_from = made.evicted_from;
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What completions say.
+//! The contents of completions.
 
 use crate::pm::Packet;
 use crate::rings::buffers::Piece;
@@ -34,7 +34,7 @@ pub(crate) fn release(flow: u16, rb_id: u16, ends_flow: bool) -> Completion {
     done
 }
 
-/// What all completions of a packet say.
+/// The part that all completions of a packet share.
 pub(super) fn describe(packet: &Packet, opcode: Opcode, cfg: FlowCfg) -> Completion {
     let c = &packet.control;
     let mut done = blank(c.flow);
@@ -67,7 +67,7 @@ pub(super) fn describe(packet: &Packet, opcode: Opcode, cfg: FlowCfg) -> Complet
     done.c4 = C4(0)
         .with_l3_off(c.l3_off as u64)
         .with_l4_off(c.l4_off as u64);
-    // A packet that became a start on its way is the first of its aggregate.
+    // A packet revised to a start is the first of its aggregate.
     let seg_size = match opcode {
         Opcode::Append | Opcode::AppendClose => c.seg_size,
         Opcode::Start | Opcode::CloseStart => c.data_len,
@@ -100,8 +100,8 @@ pub(super) fn with_pieces(mut done: Completion, pieces: &[Piece]) -> Completion 
     done
 }
 
-/// Puts the completion together with data that go on without a gap over any number of buffers, and
-/// those behind it that it needs to name them all.
+/// Completes a completion whose data are contiguous over any number of buffers, and appends
+/// the completions behind it that name the rest.
 pub(super) fn with_run(done: Completion, pieces: &[Piece], out: &mut Vec<Completion>) {
     let [first, between @ .., last] = pieces else {
         out.push(with_pieces(done, pieces));

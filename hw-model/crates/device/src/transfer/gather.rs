@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Packets of an aggregate that wait together leave together.
+//! Gathering: packets of an aggregate that wait together are transferred under one completion.
 //!
-//! What they share is told once: their data lie side by side in as many buffers as they fill, and
-//! one completion stands for all of them. The host works once for an aggregate, not once for a
-//! packet, and has one flow in hand at a time however many come by turns on the wire.
+//! Their data are contiguous in as many buffers as they fill, and
+//! one completion stands for all of them. The host processes one completion for an aggregate, not
+//! one for each packet, even if packets of many flows alternate on the wire.
 
 use super::describe::{describe, with_run};
 use super::plan::{Manner, Plan};
 use super::{placing, Scratch, Transfer};
 use crate::flow::framing::Walk;
+use crate::flow::opcode;
 use crate::host::{Host, MemError};
 use crate::pm::{Control, Packet};
 use crate::rings::buffers::{needed, Piece};
@@ -19,10 +20,10 @@ use reflow_hwdef::opcode::Opcode;
 
 /// Most packets that a completion can stand for.
 const MAX_SEGS: u64 = 127;
-/// Most bytes of data that a completion can tell of.
+/// Most bytes of data of a completion.
 const MAX_DATA: u64 = 0xffff;
 
-/// Whether nobody but the re-assembler has a say about where a packet's data goes.
+/// Whether the re-assembler alone decides where a packet's data goes.
 pub(super) fn is_plain(c: &Control, manner: Manner, walk: &Walk) -> bool {
     !c.tcb.placed
         && walk.starts.as_slice().is_empty()
@@ -31,14 +32,14 @@ pub(super) fn is_plain(c: &Control, manner: Manner, walk: &Walk) -> bool {
         && matches!(manner, Manner::Split { own: false, .. })
 }
 
-/// Whether a frame is nothing but header and data. What pads one is told by its length alone, which
-/// packets that leave together have no room for.
+/// Whether a frame is only header and data. Padding shows in the frame's length, which a
+/// completion of several packets does not have.
 fn is_bare(packet: &Packet) -> bool {
     packet.bytes.len() == packet.control.hdr_len + packet.control.data_len
 }
 
 impl Transfer<'_> {
-    /// Whether packets may leave together with one that is transferred like this.
+    /// Whether more packets may join one that is transferred by this plan.
     pub(super) fn may_gather(&self, plan: &Plan) -> bool {
         let begins = matches!(
             plan.opcode,
@@ -47,8 +48,8 @@ impl Transfer<'_> {
         plan.run && self.cfg.suppress() != 0 && begins && plan.more && !plan.ends_flow
     }
 
-    /// Transfers packets of the flow that go on with the aggregate of the one that was just
-    /// transferred, which the last completion of a packet is about.
+    /// Transfers packets of the flow that continue the aggregate of the one that was just
+    /// transferred, and joins them to its completion.
     pub(super) fn gather(
         &mut self,
         rx: &mut RxQueue,
@@ -68,7 +69,7 @@ impl Transfer<'_> {
         let Some(mut done) = completions.get(at).copied() else {
             return Ok(());
         };
-        // Whatever padding it had is in its completion.
+        // Its completion has its padding.
         if done.c1.pkt_len() != (first.hdr_len + first.data_len) as u64 {
             return Ok(());
         }
@@ -96,7 +97,7 @@ impl Transfer<'_> {
                 return Ok(());
             };
             let plan = self.plan(rx, packet);
-            // What is complete keeps its turn: of packets that end an aggregate, or belong to none,
+            // Complete aggregates stay in order: of packets that end an aggregate, or belong to none,
             // none overtakes another.
             let overtakes =
                 plan.opcode == Opcode::AppendClose && self.pm.ends_before(self.queue, place);
@@ -139,7 +140,7 @@ impl Transfer<'_> {
         let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
         let len = packet.control.data_len;
         let (fresh, _) = needed(plan.place, size, len, &[]);
-        // What is named by its id alone is full.
+        // A buffer named by its id alone is full.
         let gapless = match (plan.place, self.scratch.run.last()) {
             (Some(place), Some(last)) => place.buffer == last.buffer,
             (None, Some(last)) => last.off + last.len == size,
@@ -161,13 +162,13 @@ impl Transfer<'_> {
             return false;
         }
         match &mut rx.reasm {
-            // One that cannot be read is met again when its packet is the first.
+            // A fault is reported when the packet is the first of the queue.
             Some(ring) => ring.fetch(host, fresh).is_ok() && ring.available() >= fresh,
             None => false,
         }
     }
 
-    /// Puts the pieces of the packet at hand behind those of the packets before.
+    /// Appends the pieces of the packet to those of the packets before.
     fn extend_run(&mut self) {
         let Scratch { pieces, run, .. } = &mut *self.scratch;
         for piece in pieces.iter() {
@@ -185,14 +186,12 @@ impl Transfer<'_> {
     }
 }
 
-/// Makes `done` tell of the packet in `next`, too.
+/// Extends `done` by the packet of `next`.
 fn join(done: &mut Completion, next: &Completion, plan: &Plan) {
     let closes = plan.opcode == Opcode::AppendClose;
-    let opcode = if closes && done.c0.opcode() == Opcode::Append as u64 {
-        Opcode::AppendClose as u64
-    } else {
-        done.c0.opcode()
-    };
+    let raw = done.c0.opcode();
+    let first = Opcode::from_raw(raw as u8);
+    let opcode = first.map_or(raw, |first| opcode::join(first, plan.opcode) as u64);
     done.c0 = done
         .c0
         .with_opcode(opcode)

@@ -13,7 +13,7 @@ use reflow_hwdef::desc::Completion;
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::stats::Global;
 
-/// What the completion of a packet says of its flow's control block.
+/// The control block's verdict in the completion of a packet.
 pub(super) fn summary(c: &Control, opcode: Opcode) -> Summary {
     if c.tcb.placed && opcode != Opcode::Placed {
         Summary::NotApplied
@@ -23,19 +23,14 @@ pub(super) fn summary(c: &Control, opcode: Opcode) -> Summary {
 }
 
 impl Transfer<'_> {
-    /// The operation code of a packet now that it is to be transferred: a list that the host has
-    /// set anew or taken back since it came is no place any more.
-    pub(super) fn settle_placed(&self, rx: &RxQueue, c: &Control) -> Opcode {
+    /// Whether the list that a packet was to be placed in is gone: the host replaced or
+    /// removed it after the packet arrived.
+    pub(super) fn is_list_gone(&self, rx: &RxQueue, c: &Control) -> bool {
         let cell = rx.header_limit().unwrap_or(0);
-        let fits = c.hdr_len + c.tcb.inline <= cell;
-        if c.opcode == Opcode::Placed && !(fits && self.tcbs.is_current(c.flow, &c.tcb)) {
-            Opcode::Small
-        } else {
-            c.opcode
-        }
+        c.hdr_len + c.tcb.inline > cell || !self.tcbs.is_current(c.flow, &c.tcb)
     }
 
-    /// A packet was transferred: counts what its control block made of it.
+    /// A packet was transferred: counts the verdict of its control block.
     pub(super) fn summarised(&mut self, c: &Control, opcode: Opcode) {
         let summary = summary(c, opcode);
         match summary {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How a packet is transferred, and what that takes.
+//! The plan of a transfer: how, and with which buffers and completions.
 
 use super::gather::is_plain;
 use super::Transfer;
 use crate::arrive::mac::SHORT_FRAME;
 use crate::flow::framing::{Framing, Starts, Walk};
+use crate::flow::opcode::{revise, Why};
 use crate::host::{Host, MemError};
 use crate::pm::Packet;
 use crate::proto::SYN;
@@ -28,25 +29,27 @@ pub(super) enum Manner {
     Place,
 }
 
-/// How a packet will be transferred, and what that takes.
+/// The plan of a packet's transfer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) opcode: Opcode,
+    /// Why that is not the code on arrival, if so.
+    pub(super) revised: Option<Why>,
     pub(super) more: bool,
     /// The flow's entry ends with this packet.
     pub(super) ends_flow: bool,
     pub(super) manner: Manner,
-    /// Page that a completion of its own gives back first.
+    /// Page that is released first, by a completion of its own.
     pub(super) give_back: Option<Place>,
-    /// The page that the data ends in is given back with it.
+    /// The page that the data ends in is released with it.
     pub(super) close_page: bool,
-    /// The data has pages of its own, whatever its flow or the queue has.
+    /// The data has pages of its own, and those of flow and queue stay as they are.
     pub(super) apart: bool,
     /// One completion names all buffers of the data.
     pub(super) run: bool,
     /// Where the data starts.
     pub(super) place: Option<Place>,
-    /// What the data is to the messages of its connection.
+    /// The position of the data in the messages of its connection.
     pub(super) walk: Walk,
     pub(super) buffers: usize,
     pub(super) completions: usize,
@@ -59,7 +62,7 @@ impl Transfer<'_> {
         let follows = self.cfg.batching() != 0 && self.pm.holds_more_than(1, c.flow);
         let more = follows && !c.complete;
         let ends_flow = self.ends_flow(c);
-        let opcode = self.reasm.settle(c.flow, self.settle_placed(rx, c));
+        let (opcode, revised) = revise(c.opcode, self.reasm.open(c.flow), self.is_list_gone(rx, c));
         let manner = self.manner(rx, packet, opcode);
         let page = self.reasm.place(c.flow);
         let walk = self.walk(packet, matches!(manner, Manner::Split { own: false, .. }));
@@ -108,6 +111,7 @@ impl Transfer<'_> {
         };
         Plan {
             opcode,
+            revised,
             more,
             ends_flow,
             manner,
@@ -132,7 +136,7 @@ impl Transfer<'_> {
         let whole = if small { Manner::Small } else { Manner::Whole };
         let can_split = c.data_len > 0 && rx.header_limit().is_some_and(|limit| c.hdr_len <= limit);
         let split_all = self.cfg.split_all() != 0;
-        // What is behind the IP packet is in no header and no data.
+        // Bytes behind the IP packet belong to neither header nor data.
         let trailer = c.trailer && (len > SHORT_FRAME || !split_all);
         let stays_whole = len <= self.split_thresh
             || trailer
@@ -168,7 +172,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// What is missing for the plan; descriptors of what is there are read.
+    /// The resource that the plan lacks. Reads the descriptors of available buffers.
     pub(super) fn ready(
         &self,
         rx: &mut RxQueue,
@@ -218,7 +222,7 @@ impl Transfer<'_> {
         })
     }
 
-    /// Goes through the data of the packet to be transferred; `merged` says that it goes to its
+    /// Follows the messages in the data of a packet to be transferred; `merged`: it goes to its
     /// flow's pages.
     fn walk(&self, packet: &Packet, merged: bool) -> Walk {
         let c = &packet.control;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Taking partly filled pages back from flows.
+//! Reclaims partly filled pages from flows.
 //!
 //! Each flow may keep a page that its next data goes to. A driver has only so many pages, so a
-//! queue could wait for ever for one while other flows keep theirs. Once it has waited for a while,
+//! queue could wait for ever for one while other flows keep theirs. After it has waited for a while,
 //! pages go back to the driver: of idle flows first, and if there are none, of busy ones, whose
 //! next data then goes to a fresh page.
 
@@ -13,13 +13,13 @@ use crate::host::Host;
 use crate::rings::rx::RxQueue;
 use reflow_hwdef::regs::QueueError;
 
-/// How long a queue waits for a page until it takes others back, and again.
+/// How long a queue waits for a page before it reclaims others, and between two attempts.
 const PATIENCE_NS: u64 = 100_000;
-/// Pages taken back at a time.
+/// Pages reclaimed at a time.
 const PAGES: usize = 8;
 
 impl Transfer<'_> {
-    /// The first packet of the queue waits for a page: takes some back if it has waited long
+    /// The first packet of the queue waits for a page: reclaims some if it has waited long
     /// enough.
     pub(crate) fn reclaim(&mut self, rx: &mut RxQueue, host: &impl Host) -> Step {
         match rx.reclaim_at {
@@ -30,7 +30,7 @@ impl Transfer<'_> {
                 return Step::Idle;
             }
         }
-        // Nothing to take back, nothing to wait for: until the queue is looked at again.
+        // If nothing can be reclaimed, the next attempt is at the next event.
         rx.reclaim_at = None;
         let count = PAGES.min(rx.cq.free());
         for busy in [false, true] {

@@ -13,7 +13,7 @@ use reflow_hwdef::desc::Completion;
 use reflow_hwdef::stats::Global;
 
 impl Transfer<'_> {
-    /// Writes a packet's bytes and puts its completions together.
+    /// Writes a packet's bytes and prepares its completions.
     pub(super) fn packet(
         &mut self,
         rx: &mut RxQueue,
@@ -139,7 +139,7 @@ impl Transfer<'_> {
             }
         }
         if plan.apart {
-            // Nothing goes on behind it.
+            // Its last page is released: no data follows on it.
         } else if own {
             rx.own = place;
         } else {

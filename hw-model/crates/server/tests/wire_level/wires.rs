@@ -218,32 +218,32 @@ fn trace() {
     driver.next(0);
     let (_, dir) = nic.terminate();
     let flow = "flow 0, queue 0";
+    let other = "no_assist, no flow, queue 0";
+    let why = "the parser program refused it";
     let expected = [
         (plain(60, 1), 1, "dropped: hw_rx_disabled".to_owned()),
-        (
-            plain(70, 2),
-            1,
-            "no_assist, no flow, queue 0, hint 0".to_owned(),
-        ),
+        (plain(70, 2), 1, format!("{other}, hint 0: {why}")),
         (plain(80, 3), 2, "sent".to_owned()),
-        (segments[0].clone(), 1, format!("start, {flow}, hint 1")),
-        (segments[1].clone(), 1, format!("append, {flow}, hint 1")),
+        (
+            segments[0].clone(),
+            1,
+            format!("start, {flow}, hint 1: first data of a flow"),
+        ),
+        (
+            segments[1].clone(),
+            1,
+            format!("append, {flow}, hint 1: it is next in order and its headers are equal"),
+        ),
         (
             segments[2].clone(),
             1,
-            format!("append_close, {flow}, hint 0"),
+            format!(
+                "append_close, {flow}, hint 0: it is next in order and completes the aggregate"
+            ),
         ),
-        (
-            plain(90, 4),
-            1,
-            "no_assist, no flow, queue 0, lost".to_owned(),
-        ),
+        (plain(90, 4), 1, format!("{other}, lost: {why}")),
         (plain(100, 5), 2, "sent".to_owned()),
-        (
-            plain(110, 6),
-            1,
-            "no_assist, no flow, queue 0, hint 0".to_owned(),
-        ),
+        (plain(110, 6), 1, format!("{other}, hint 0: {why}")),
     ];
     assert_eq!(packets(&dir.path().join("trace")), expected);
 }
