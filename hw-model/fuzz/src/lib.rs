@@ -5,11 +5,11 @@
 
 #![forbid(unsafe_code)]
 
-#[path = "../../crates/device/tests/common/mod.rs"]
-pub mod common;
 pub mod input;
 pub mod packets;
 pub mod stream;
+
+pub use reflow_testkit as common;
 
 use reflow_device::{Device, Host};
 use reflow_hwdef::isa::INSTR_WORDS;

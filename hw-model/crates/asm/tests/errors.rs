@@ -233,7 +233,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "x.rfp:2: there is nothing to end",
         " Take it out; `end` closes `replace LABEL`.",
     ),
-    // What the verifier finds.
+    // Errors that the verifier finds.
     (
         "a: at 0 -> a",
         "x.rfp:1: a jump goes back without moving the cursor, so the program may not end",

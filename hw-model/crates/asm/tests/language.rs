@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What each line of a program's text means.
-
-#[path = "../../device/tests/parser/random.rs"]
-mod random;
+//! Assembler text: the instruction of each line.
 
 use proptest::prelude::*;
 use reflow_asm::{assemble, text, Assembly};
 use reflow_hwdef::isa::{Cmp, Instr, Out, NEXT_DONE, NEXT_REFUSE};
+use reflow_testkit::programs;
 use std::io;
 
 fn assembly(text: &str) -> Assembly {
@@ -176,7 +174,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_program_survives_disassembly(program in random::program()) {
+    fn any_program_survives_disassembly(program in programs::program()) {
         let words: Vec<u32> = program.iter().flat_map(|i| i.encode()).collect();
         let text = text::disassemble("random", &words);
         let again = assembly(&text);

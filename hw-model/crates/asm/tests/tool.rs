@@ -37,7 +37,7 @@ fn tool(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What the tool prints when all is well.
+/// Standard output of the tool, which must succeed.
 fn good(arguments: &[&str]) -> String {
     let output = tool(arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -45,7 +45,7 @@ fn good(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What the tool complains of.
+/// Standard error of the tool, which must fail.
 fn bad(arguments: &[&str]) -> String {
     let output = tool(arguments);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");

@@ -19,7 +19,7 @@ use std::time::Duration;
 const PAYLOADS: [usize; 2] = [64, 1448];
 const FLOWS: [u16; 3] = [1, 64, 1000];
 
-/// What a parser is for: the flow key, and where things are.
+/// The result of a parser: flow key and offsets.
 #[derive(PartialEq, Eq, Debug)]
 struct Found {
     key: [u8; KEY_MAX],
@@ -93,7 +93,7 @@ fn by_etherparse(frame: &[u8]) -> Option<Found> {
     })
 }
 
-/// What is measured of a batch, and its name.
+/// A figure of a batch, and its name.
 type Part = (&'static str, fn(Times) -> Duration);
 
 /// Arrival, transfer, and both.

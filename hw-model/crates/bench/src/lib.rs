@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A device under load: frames of many TCP connections, and a driver's double that does no more
-//! than to give buffers back.
+//! A device under load: frames of many TCP connections, and a driver that only gives buffers back.
 
 #![forbid(unsafe_code)]
 
 mod driver;
 mod traffic;
 
-pub use driver::{Driver, Ram};
+pub use driver::Driver;
 pub use traffic::Traffic;
 
 use reflow_device::{Config, Device, RxOutcome};
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::{Ctrl, FlowCfg, RxMode, CTRL, FLOW_CFG, MAX_FRAME, RX_MODE};
+use reflow_testkit::host::FakeHost;
 use rustix::time::{clock_gettime, ClockId};
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub struct Times {
 #[derive(Debug)]
 pub struct Rig {
     device: Device,
-    ram: Ram,
+    host: FakeHost,
     driver: Driver,
     traffic: Traffic,
     now: u64,
@@ -59,7 +59,7 @@ impl Rig {
             pm_bytes: 1 << 20,
             seed: 1,
         });
-        let mut ram = Ram::new();
+        let mut host = FakeHost::new(16 << 20);
         device.set_link(true);
         let flow_cfg = FlowCfg(0)
             .with_reassembly(1)
@@ -70,13 +70,13 @@ impl Rig {
             (RX_MODE, RxMode(0).with_broadcast(1).0),
             (MAX_FRAME, 1514),
         ] {
-            device.mmio_write(&mut ram, register, value);
+            device.mmio_write(&mut host, register, value);
         }
-        let driver = Driver::new(&mut device, &mut ram);
-        device.mmio_write(&mut ram, CTRL, Ctrl(0).with_rx(1).0);
+        let driver = Driver::new(&mut device, &mut host);
+        device.mmio_write(&mut host, CTRL, Ctrl(0).with_rx(1).0);
         Self {
             device,
-            ram,
+            host,
             driver,
             traffic: Traffic::new(flows, payload),
             now: 0,
@@ -98,9 +98,9 @@ impl Rig {
             queued += usize::from(matches!(outcome, RxOutcome::Queued { .. }));
         }
         let arrived = cpu_time();
-        while self.device.pump(&mut self.ram, self.now) {}
+        while self.device.pump(&mut self.host, self.now) {}
         let end = cpu_time();
-        self.driver.poll(&mut self.device, &mut self.ram);
+        self.driver.poll(&mut self.device, &mut self.host);
         assert_eq!(queued, BATCH, "frames were dropped");
         assert_eq!(self.device.pm_level(), 0, "frames wait for buffers");
         Times {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What `explain` tells about one packet.
+//! Output of `explain` for one packet.
 
 pub(crate) const STORY: &str = "\
 Program default, 39 instructions. The frame has 75 bytes, 75 of them in the header memory:

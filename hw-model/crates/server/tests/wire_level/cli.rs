@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What is wrong with a command line is said in one line.
+//! Errors in the command line are reported in one line.
 
 use std::fs;
 use std::os::unix::net::UnixListener;

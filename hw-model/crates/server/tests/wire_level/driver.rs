@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A driver of a few lines, in a "guest" that is one memory file.
+//! A driver in a "guest" that is one memory file.
 
 use std::fs::File;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use reflow_hwdef::desc::{
-    Completion,
-    B1,
-    BUF_DESC_SIZE,
-    COMPLETION_SIZE,
-    COMPLETION_WORDS,
-    T1,
-    TX_DESC_SIZE, //
-};
-use reflow_hwdef::index::Index;
+use reflow_hwdef::desc::{Completion, T1};
 use reflow_hwdef::programs::PROGRAMS;
 use reflow_hwdef::regs::{self, BufKind};
+use reflow_testkit::queue::{BufRing, Bus, Layout, Memory, Queue, Shape};
 use rustix::event::{eventfd, poll, EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::fs::{memfd_create, MemfdFlags};
 use vfio_user::Client;
@@ -61,14 +54,81 @@ const TX_SLOT: u64 = 0x800;
 const BUFFERS: u64 = 0x1_0000;
 const BUFFERS_SPACE: u64 = BUFS << LOG2_BUF_SIZE;
 
-/// The guest: memory, interrupts, and one place in each ring.
-pub(crate) struct Driver {
+/// The guest: the device as it sees it, and its memory.
+pub(crate) struct Guest {
     pub(crate) client: Client,
     pub(crate) ram: File,
+}
+
+impl Memory for Guest {
+    fn peek(&self, addr: u64, bytes: &mut [u8]) {
+        self.ram.read_exact_at(bytes, addr - BASE).unwrap();
+    }
+
+    fn poke(&self, addr: u64, bytes: &[u8]) {
+        self.ram.write_all_at(bytes, addr - BASE).unwrap();
+    }
+}
+
+impl Bus for Guest {
+    fn read(&mut self, offset: usize) -> u32 {
+        let mut word = [0; 4];
+        self.client
+            .region_read(BAR0, offset as u64, &mut word)
+            .unwrap();
+        u32::from_le_bytes(word)
+    }
+
+    fn write(&mut self, offset: usize, value: u32) {
+        self.client
+            .region_write(BAR0, offset as u64, &value.to_le_bytes())
+            .unwrap();
+    }
+}
+
+/// The guest, its interrupts, and its queues.
+pub(crate) struct Driver {
+    guest: Guest,
     irqs: Vec<File>,
-    consumed: Vec<Index>,
-    posted: Vec<[Index; BufKind::COUNT]>,
-    tx_tail: Vec<Index>,
+    queues: Vec<Queue>,
+}
+
+impl Deref for Driver {
+    type Target = Guest;
+
+    fn deref(&self) -> &Guest {
+        &self.guest
+    }
+}
+
+impl DerefMut for Driver {
+    fn deref_mut(&mut self) -> &mut Guest {
+        &mut self.guest
+    }
+}
+
+/// The rings of a queue in its part of memory.
+fn layout(number: usize) -> Layout {
+    let base = BASE + number as u64 * QUEUE_SPACE;
+    let ring = |kind: BufKind| BufRing {
+        base: base + BUF_RINGS + kind as u64 * BUF_RING_SPACE,
+        shape: Shape {
+            log2_entries: LOG2_BUFS,
+            log2_size: LOG2_BUF_SIZE,
+            log2_cell: LOG2_CELL,
+            posted: 0,
+        },
+    };
+    Layout {
+        number,
+        cq: base,
+        log2_cq: LOG2_CQ,
+        window: 0,
+        tx: base + TX_RING,
+        log2_tx: LOG2_TX,
+        tx_wb: base + TX_HEAD,
+        bufs: BufKind::ALL.map(ring),
+    }
 }
 
 impl Driver {
@@ -80,12 +140,9 @@ impl Driver {
         client.dma_map(0, BASE, RAM, ram.as_raw_fd()).unwrap();
         let count = client.get_irq_info(MSIX).unwrap().count as usize;
         let mut driver = Self {
-            client,
-            ram,
+            guest: Guest { client, ram },
             irqs: Vec::new(),
-            consumed: vec![Index::ZERO; count - 1],
-            posted: vec![[Index::ZERO; BufKind::COUNT]; count - 1],
-            tx_tail: vec![Index::ZERO; count - 1],
+            queues: (0..count - 1).map(layout).map(Queue::new).collect(),
         };
         driver.enable_function();
         driver.connect_vectors(count);
@@ -115,34 +172,19 @@ impl Driver {
     }
 
     pub(crate) fn read(&mut self, offset: usize) -> u32 {
-        let mut word = [0; 4];
-        self.client
-            .region_read(BAR0, offset as u64, &mut word)
-            .unwrap();
-        u32::from_le_bytes(word)
+        self.guest.read(offset)
     }
 
     pub(crate) fn write(&mut self, offset: usize, value: u32) {
-        self.client
-            .region_write(BAR0, offset as u64, &value.to_le_bytes())
-            .unwrap();
+        self.guest.write(offset, value);
     }
 
-    fn write_queue(&mut self, queue: usize, offset: usize, value: u32) {
-        self.write(
-            regs::QUEUE_BASE + queue * regs::QUEUE_STRIDE + offset,
-            value,
-        );
-    }
-
-    fn write_address(&mut self, queue: usize, offset: usize, addr: u64) {
-        self.write_queue(queue, offset, addr as u32);
-        self.write_queue(queue, offset + 4, (addr >> 32) as u32);
+    pub(crate) fn write_queue(&mut self, queue: usize, reg: usize, value: u32) {
+        self.queues[queue].write(&mut self.guest, reg, value);
     }
 
     pub(crate) fn queue_status(&mut self, queue: usize) -> regs::QueueStatus {
-        let at = regs::QUEUE_BASE + queue * regs::QUEUE_STRIDE + regs::Q_STATUS;
-        regs::QueueStatus(self.read(at))
+        self.queues[queue].status(&mut self.guest)
     }
 
     /// Loads the default parser program and switches merging on.
@@ -182,7 +224,7 @@ impl Driver {
     /// Switches everything off; when this returns the device does nothing more.
     pub(crate) fn quiesce(&mut self) {
         self.write(regs::CTRL, 0);
-        for queue in 0..self.consumed.len() {
+        for queue in 0..self.queues.len() {
             self.write_queue(queue, regs::Q_CTRL, 0);
         }
         self.write(regs::CMD_SIZE, 0);
@@ -192,56 +234,20 @@ impl Driver {
 
     /// Starts a queue without any buffers.
     pub(crate) fn start_queue(&mut self, queue: usize) {
-        let base = BASE + queue as u64 * QUEUE_SPACE;
-        // A ring that was in use holds completions whose generation would look right.
-        let clean = vec![0; COMPLETION_SIZE << LOG2_CQ];
-        self.poke(base, &clean);
-        self.poke(base + TX_HEAD, &[0; 4]);
-        self.write_address(queue, regs::CQ_LO, base);
-        self.write_queue(queue, regs::CQ_SIZE, LOG2_CQ);
-        self.write_queue(queue, regs::Q_VECTOR, queue as u32);
-        self.write_address(queue, regs::TX_LO, base + TX_RING);
-        self.write_queue(queue, regs::TX_SIZE, LOG2_TX);
-        self.write_address(queue, regs::TX_WB_LO, base + TX_HEAD);
-        for kind in BufKind::ALL {
-            let block = kind as usize * regs::BUF_STRIDE;
-            let ring = base + BUF_RINGS + kind as u64 * BUF_RING_SPACE;
-            self.write_address(queue, regs::BUF_LO + block, ring);
-            let shape = regs::BufCfg(0)
-                .with_log2_entries(LOG2_BUFS)
-                .with_log2_size(LOG2_BUF_SIZE)
-                .with_log2_cell(LOG2_CELL);
-            self.write_queue(queue, regs::BUF_CFG + block, shape.0);
-        }
-        self.write_queue(
-            queue,
-            regs::Q_CTRL,
-            regs::QueueCtrl(0).with_rx(1).with_tx(1).0,
-        );
-        self.consumed[queue] = Index::ZERO;
-        self.posted[queue] = [Index::ZERO; BufKind::COUNT];
-        self.tx_tail[queue] = Index::ZERO;
-        let status = self.queue_status(queue);
-        assert_eq!((status.rx(), status.tx(), status.error()), (1, 1, 0));
+        let rings = &mut self.queues[queue];
+        rings.write(&mut self.guest, regs::Q_VECTOR, queue as u32);
+        let on = regs::QueueCtrl(0).with_rx(1).with_tx(1);
+        rings.start(&mut self.guest, on);
     }
 
     /// Gives `count` buffers of a kind, ids in turn.
     pub(crate) fn post(&mut self, queue: usize, kind: BufKind, count: u16) {
-        let base = BASE + queue as u64 * QUEUE_SPACE;
-        let ring = base + BUF_RINGS + kind as u64 * BUF_RING_SPACE;
         for _ in 0..count {
-            let tail = self.posted[queue][kind as usize];
-            let slot = tail.slot(LOG2_BUFS) as u64;
-            let words = [self.buffer(queue, kind, slot), B1(0).with_id(slot).0];
-            self.poke_words(ring + slot * BUF_DESC_SIZE as u64, &words);
-            self.posted[queue][kind as usize] = tail.add(1);
+            let id = self.queues[queue].buf_slot(kind);
+            let addr = self.buffer(queue, kind, id as u64);
+            self.queues[queue].put_buffer(&self.guest, kind, id as u16, addr);
         }
-        let tail = self.posted[queue][kind as usize].raw();
-        self.write_queue(
-            queue,
-            regs::BUF_TAIL + kind as usize * regs::BUF_STRIDE,
-            tail,
-        );
+        self.queues[queue].kick_buffers(&mut self.guest, kind);
     }
 
     /// Bus address of a buffer.
@@ -252,37 +258,17 @@ impl Driver {
 
     /// Asks for one interrupt, and frees the completions that were taken.
     pub(crate) fn arm(&mut self, queue: usize) {
-        let doorbell = regs::QueueDoorbell(0)
-            .with_cq_cons(self.consumed[queue].raw())
-            .with_tx_seen(self.tx_head(queue))
-            .with_arm(1);
-        self.write_queue(queue, regs::Q_DB, doorbell.0);
+        self.queues[queue].doorbell(&mut self.guest, true);
     }
 
     /// The transmit write-back word.
     pub(crate) fn tx_head(&self, queue: usize) -> u32 {
-        let at = BASE + queue as u64 * QUEUE_SPACE + TX_HEAD;
-        u32::from_le_bytes(self.peek(at, 4).try_into().unwrap())
+        self.queues[queue].tx_head(&self.guest).raw()
     }
 
     /// Takes the next completion if it is there.
     pub(crate) fn poll(&mut self, queue: usize) -> Option<Completion> {
-        let index = self.consumed[queue];
-        let slot = index.slot(LOG2_CQ) * COMPLETION_SIZE;
-        let bytes = self.peek(
-            BASE + queue as u64 * QUEUE_SPACE + slot as u64,
-            COMPLETION_SIZE,
-        );
-        let mut words = [0; COMPLETION_WORDS];
-        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().unwrap());
-        }
-        let completion = Completion::from_words(words);
-        if (completion.c0.generation() == 1) != index.generation(LOG2_CQ) {
-            return None;
-        }
-        self.consumed[queue] = index.add(1);
-        Some(completion)
+        self.queues[queue].next_completion(&self.guest)
     }
 
     /// Waits for the next completion without an interrupt.
@@ -310,34 +296,20 @@ impl Driver {
 
     /// Sends a frame.
     pub(crate) fn transmit(&mut self, queue: usize, frame: &[u8]) {
-        let base = BASE + queue as u64 * QUEUE_SPACE;
-        let tail = self.tx_tail[queue];
-        let slot = tail.slot(LOG2_TX) as u64;
-        let data = base + TX_DATA + slot * TX_SLOT;
-        self.poke(data, frame);
+        let rings = &mut self.queues[queue];
+        let slot = rings.tx_tail.slot(LOG2_TX) as u64;
+        let data = BASE + queue as u64 * QUEUE_SPACE + TX_DATA + slot * TX_SLOT;
+        self.guest.poke(data, frame);
         let t1 = T1(0).with_len(frame.len() as u64).with_sop(1).with_eop(1);
-        self.poke_words(
-            base + TX_RING + slot * TX_DESC_SIZE as u64,
-            &[data, t1.0, 0, 0],
-        );
-        self.tx_tail[queue] = tail.add(1);
-        self.write_queue(queue, regs::TX_TAIL, tail.add(1).raw());
+        rings.put_tx(&self.guest, [data, t1.0, 0, 0]);
+        rings.kick_tx(&mut self.guest);
     }
 
     /// Bytes of guest memory.
     pub(crate) fn peek(&self, addr: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        self.ram.read_exact_at(&mut bytes, addr - BASE).unwrap();
+        self.guest.peek(addr, &mut bytes);
         bytes
-    }
-
-    fn poke(&self, addr: u64, bytes: &[u8]) {
-        self.ram.write_all_at(bytes, addr - BASE).unwrap();
-    }
-
-    fn poke_words(&self, addr: u64, words: &[u64]) {
-        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-        self.poke(addr, &bytes);
     }
 
     /// The bytes of a packet that is whole in packet buffers; takes its further completions.

@@ -59,7 +59,7 @@ fn broken_messages() {
     works(&nic);
 }
 
-/// What a client says that means well, message by message.
+/// The messages of a well-behaved client.
 fn good_session() -> Vec<Vec<u8>> {
     let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
     let whole = |command, body: &[u8]| message(command, 16 + body.len() as u32, body);

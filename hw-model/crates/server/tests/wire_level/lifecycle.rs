@@ -122,7 +122,7 @@ fn bus_mastering() {
     assert_eq!(driver.interrupt(0), Some(1));
     let completion = driver.next(0);
     assert_eq!(driver.whole_packet(0, completion), frame);
-    // What it was to send counts as well.
+    // Frames to be sent count as well.
     driver.client.region_write(CONFIG, 4, &[0x02, 0]).unwrap();
     let before = nic.status()["dma_without_bus_master"].as_u64();
     driver.transmit(0, &frame);
@@ -160,7 +160,7 @@ fn quiet_means_quiet() {
         crate::rig::until("the frames have come", || {
             (nic.counter("hw_rx_frames") == frames + 100).then_some(())
         });
-        // What the driver itself wrote is the frame that is not sent.
+        // The driver's own write holds the frame that is not sent.
         let now = driver.peek(BASE, RAM as usize);
         let changed = seen.iter().zip(&now).filter(|(a, b)| a != b).count();
         assert!(changed <= 132, "{changed} bytes changed");

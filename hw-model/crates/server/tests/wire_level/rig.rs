@@ -66,7 +66,7 @@ impl Nic {
         UnixStream::connect(self.path("nic")).unwrap()
     }
 
-    /// What the status socket says.
+    /// Answer of the status socket.
     pub(crate) fn status(&self) -> Value {
         let mut text = String::new();
         UnixStream::connect(self.path("status"))
@@ -76,7 +76,7 @@ impl Nic {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// What the control socket answers to a line.
+    /// Answer of the control socket to a line.
     pub(crate) fn control(&self, line: &str) -> String {
         let mut socket = UnixStream::connect(self.path("control")).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -91,7 +91,7 @@ impl Nic {
         self.status()["counters"][name].as_u64().unwrap()
     }
 
-    /// What it wrote to stderr so far.
+    /// Its stderr so far.
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(self.path("stderr")).unwrap()
     }
