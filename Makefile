@@ -53,7 +53,7 @@ KCSAN_RUST := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-, \
 
 MODEL_BINARIES := reflow-hw reflow-asm
 
-.PHONY: all module model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model lint clean help
+.PHONY: all module model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model mutants lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
@@ -121,6 +121,10 @@ bench-model: toolbox
 	$(Q)cd hw-model && ../$(TOOLBOX) run cargo bench --locked --quiet -p reflow-bench --bench pipeline \
 		-- --quiet
 
+# M=all, M=200 for a sample, or M=flow/database.rs for the mutants of a file.
+mutants: toolbox
+	$(Q)scripts/mutants $(if $(SEED),--seed $(SEED)) $(M)
+
 lint: toolbox
 	$(Q)scripts/lint
 
@@ -149,6 +153,8 @@ help:
 	@echo 'make fuzz       fuzz the device model, SECONDS=60 for each of its targets'
 	@echo 'make bench      instructions of the guest per packet received (BENCH="--dut igb" and more)'
 	@echo 'make bench-model  how fast the device model is, as a table'
+	@echo 'make mutants    which changes of the model no test notices: M=40 for a sample (SEED=1),'
+	@echo '                M=flow/database.rs for a file, M=all'
 	@echo 'make lint       clippy, rustfmt, checkpatch, shellcheck, licences, unsafe boundary'
 	@echo 'make toolbox    prepare the tools (the others do so by themselves)'
 	@echo 'make clean      remove what was built here; scripts/toolbox clean removes the tools'
