@@ -24,9 +24,9 @@ pub struct Error {
     pub origin: Origin,
     /// Byte range in the line that is wrong.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The error.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: String,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
-/// What is wrong with a part of a line, before it is known which line that is.
+/// An error in a part of a line whose number is not known yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Mistake {
     pub(crate) span: Range<usize>,

@@ -106,7 +106,7 @@ fn comparison(step: &Step<'_>, word: u16) -> String {
     out
 }
 
-/// What the output operation put out.
+/// The result of the output operation.
 fn result(step: &Step<'_>) -> String {
     let parsed = step.parsed;
     let at = |offset: Option<u16>| offset.map_or("nowhere".into(), |o| o.to_string());
@@ -187,7 +187,7 @@ fn address(bytes: &[u8]) -> String {
     }
 }
 
-/// What the parser found, all in all.
+/// The parser's result.
 fn summary(out: &mut String, p: &Parsed, frame: &[u8]) {
     let verdict = if p.refused {
         "refused: no assist for this packet"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the tool reads: programs as text or image, frames as hex digits or captures.
+//! Input of the tool: programs as text or image, frames as hex digits or captures.
 
 use crate::assemble::{assemble, Assembly};
 use reflow_hwdef::image;
@@ -32,7 +32,7 @@ pub fn assemble_file(path: &Path) -> Result<Assembly, String> {
 ///
 /// # Errors
 ///
-/// What is wrong with the file, as text.
+/// The error in the file, as text.
 pub fn load(path: &Path) -> Result<Loaded, String> {
     let file = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     if file.starts_with(&image::MAGIC) {

@@ -2,7 +2,7 @@
 
 //! Assembler of the header parser's programs.
 //!
-//! What the parser does with an instruction is told in [`reflow_hwdef::isa`]; this is how one is
+//! [`reflow_hwdef::isa`] describes the instructions; this is how one is
 //! written. A line is an instruction or one of a few others; a comment begins with `#`.
 //!
 //! ```text

@@ -73,7 +73,7 @@ pub(crate) struct Jumping {
     pub(crate) fail: Option<Name>,
 }
 
-/// What a line says.
+/// A line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Line {
     Blank,
@@ -145,7 +145,7 @@ impl Parser<'_> {
         Mistake::new(span.clone(), format!("{tok} is not expected here"), help)
     }
 
-    /// What could stand where a line that is complete goes on.
+    /// Words that could follow a complete line.
     fn hint(&self, line: &Line) -> String {
         match line {
             Line::Instr(_, j) if j.instr.out == Out::None && j.ok.is_none() => {

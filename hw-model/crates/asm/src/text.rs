@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// Labels by instruction number; an instruction that has none is called by its number.
 pub type Labels<'a> = &'a [Option<String>];
 
-/// What an instruction is called.
+/// The name of an instruction.
 #[must_use]
 pub fn label(at: usize, labels: Labels<'_>) -> String {
     match labels.get(at) {
@@ -18,7 +18,7 @@ pub fn label(at: usize, labels: Labels<'_>) -> String {
     }
 }
 
-/// What the target `next` of a jump from instruction `at` is called.
+/// The name of the target `next` of a jump from instruction `at`.
 #[must_use]
 pub fn target(next: u8, at: usize, labels: Labels<'_>) -> String {
     let to = usize::from(next);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Hostile mode: the device breaks its promises on purpose, to prove the driver.
+//! Hostile mode: the device breaks its promises on purpose, to test the driver.
 //!
-//! A [`Spec`] says which faults, how likely and for how long; [`GRAMMAR`] tells how it is written.
-//! Each fault has dice of its own, so that the same seed, spec and events bring the same injections
-//! whatever other faults there are. A device without faults has no trace of all this but a pointer
-//! that is null.
+//! A [`Spec`] has the faults with probability and duration; [`GRAMMAR`] is its syntax.
+//! Each fault has a random generator of its own, so that the same seed, spec and events give the same
+//! injections whatever other faults there are. A device without faults pays for a null pointer
+//! only.
 
 pub(crate) mod bus;
 mod completions;
@@ -17,22 +17,22 @@ pub(crate) use state::Chaos;
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
-/// How a fault goes on once it struck.
+/// How long a fault lasts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Lasts {
     /// It is over at once.
     Not,
-    /// For so many milliseconds, unless told otherwise; 0 is for ever. Then there is as long a
-    /// rest.
+    /// By default so many milliseconds, 0 for ever; then it pauses as
+    /// long.
     Ms(u32),
 }
 
-/// What is known about a fault.
+/// Description of a fault.
 #[derive(Clone, Copy, Debug)]
 struct Info {
     name: &'static str,
     doc: &'static str,
-    /// Probability unless told otherwise.
+    /// Default probability.
     chance: f64,
     lasts: Lasts,
 }
@@ -162,7 +162,7 @@ impl Spec {
         self.wishes.is_empty()
     }
 
-    /// What a spec can say, for people.
+    /// The help text: grammar and faults.
     #[must_use]
     pub fn help() -> String {
         let mut text = format!("{GRAMMAR}\n\nFaults, each with what its probability is one of:\n");
@@ -184,7 +184,7 @@ impl Spec {
     }
 }
 
-/// As it can be read again.
+/// In the syntax that it is parsed from.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, wish) in self.wishes.iter().enumerate() {
@@ -276,14 +276,14 @@ fn limit(wish: &mut Wish, name: &str, value: Option<&str>) -> Result<(), String>
     Ok(())
 }
 
-/// What a fault did so far.
+/// The tally of a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
     /// Times that it could have struck.
     pub chances: u64,
     /// Times that it struck.
     pub strikes: u64,
-    /// What was spoiled: completions, interrupts, writes, register reads; more than the strikes if
+    /// Completions, interrupts, writes and register reads that it changed; more than the strikes if
     /// the fault lasts.
     pub spoiled: u64,
 }

@@ -38,7 +38,7 @@ const MAX_FLOWS: usize = 1 << 15;
 /// How a device is built.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Station address from the factory.
+    /// Permanent station address.
     pub mac: [u8; 6],
     /// Queue pairs: 1 to [`regs::MAX_QUEUES`].
     pub queues: usize,
@@ -46,7 +46,7 @@ pub struct Config {
     pub flows: usize,
     /// Size of the packet memory in bytes.
     pub pm_bytes: usize,
-    /// Seed of whatever the device does at random.
+    /// Seed of all random choices.
     pub seed: u64,
 }
 
@@ -83,7 +83,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// A device in its reset state. Sizes out of range are cut to what the registers can say.
+    /// A device in its reset state. Sizes are limited to the range of the registers.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let config = Config {
@@ -121,7 +121,7 @@ impl Device {
         device
     }
 
-    /// Back to the reset state; the link stays as it is.
+    /// Resets all state but the link.
     pub fn reset(&mut self) {
         let (now, link) = (self.now, self.link);
         let (exits, chaos) = (self.empty_for_reset(), self.chaos.take());
@@ -132,7 +132,7 @@ impl Device {
         self.chaos = chaos;
     }
 
-    /// Values after a reset that depend on how the device was built.
+    /// Sets the reset values that depend on the configuration.
     fn load_reset_values(&mut self) {
         let config = &self.config;
         let caps = Caps(0)
@@ -182,7 +182,7 @@ impl Device {
         }
     }
 
-    /// Puts a program to work if the verifier accepts it. Claims: 3, 34.
+    /// Replaces the parser program if the verifier accepts the new one. Claims: 3, 34.
     pub(crate) fn commit_program(&mut self, words: &[u32]) {
         let outcome = match Program::load(words) {
             Ok(program) => {
@@ -247,7 +247,7 @@ impl Device {
         Status(0).with_link(link.into()).with_ready(ready.into())
     }
 
-    /// What the registers say about merging.
+    /// The registers that configure merging.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             cfg: FlowCfg(self.file.get(regs::FLOW_CFG)),

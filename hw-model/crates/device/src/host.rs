@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What surrounds the device: host memory, interrupts, and the wire.
+//! The surroundings of the device: host memory, interrupts, and the wire.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl fmt::Display for MemError {
 
 impl std::error::Error for MemError {}
 
-/// What the device needs from its surroundings.
+/// The surroundings of the device.
 ///
 /// Accesses to memory happen as a whole or not at all, and are never out of order with respect to a
 /// later `store_release_*`.
@@ -44,14 +44,14 @@ pub trait Host {
     /// Some byte of the range is not writable.
     fn write(&self, addr: u64, data: &[u8]) -> Result<(), MemError>;
 
-    /// Stores a little-endian word such that who sees it sees all earlier writes.
+    /// Stores a little-endian word with release ordering.
     ///
     /// # Errors
     ///
     /// The eight bytes are not writable, or not aligned.
     fn store_release_u64(&self, addr: u64, value: u64) -> Result<(), MemError>;
 
-    /// Stores a little-endian word such that who sees it sees all earlier writes.
+    /// Stores a little-endian word with release ordering.
     ///
     /// # Errors
     ///

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! When a queue alerts the host.
+//! When a queue interrupts the host.
 //!
-//! The driver asks for one interrupt at a time and says in the same write how far it has seen. News
-//! that came in between are still news, so no wake-up is lost.
+//! The driver arms one interrupt at a time and writes the completions it has seen with it. Those
+//! written in between are still unseen, so no interrupt is lost.
 //!
-//! While moderation puts an interrupt off, packets of the queue stay in the packet memory: the host
-//! would not look at them yet, and what comes until then may be merged with them.
+//! While moderation delays an interrupt, packets of the queue stay in the packet memory: the host
+//! would not look at them yet, and later packets may be merged with them.
 
 use reflow_hwdef::regs::QueueItr;
 
@@ -29,17 +29,17 @@ pub(crate) struct Irq {
 }
 
 impl Irq {
-    /// Asks for one interrupt, or for silence.
+    /// Arms or disarms one interrupt.
     pub(crate) fn arm(&mut self, on: bool) {
         self.armed = on;
     }
 
-    /// Whether what waits does so for the driver.
+    /// Sets whether the waiting packets wait for the driver.
     pub(crate) fn set_full(&mut self, full: bool) {
         self.full = full;
     }
 
-    /// There are so many completions that the driver has not seen, and so many packets wait.
+    /// Sets the number of unseen completions and of waiting packets.
     pub(crate) fn news(&mut self, unseen: u32, waiting: u32, now: u64) {
         let before = self.pending();
         self.unseen = unseen;
@@ -56,13 +56,13 @@ impl Irq {
         self.unseen.saturating_add(self.waiting)
     }
 
-    /// The driver told how far it has seen; so many news are left.
+    /// The driver has seen all but so many.
     pub(crate) fn seen(&mut self, unseen: u32) {
         self.unseen = unseen;
         self.since = self.latest;
     }
 
-    /// Whether an interrupt is due; it then is no longer asked for.
+    /// Whether an interrupt is due; disarms it then.
     pub(crate) fn fire(&mut self, now: u64) -> bool {
         let due = self.armed
             && self.unseen > 0
@@ -86,7 +86,7 @@ impl Irq {
         (packets != 0 && self.pending() >= packets) || now >= self.time()
     }
 
-    /// When an interrupt becomes due, or packets are to be transferred for it, without further news.
+    /// When an interrupt becomes due, or packets are to be transferred for it, without a new event.
     pub(crate) fn deadline(&self, now: u64) -> Option<u64> {
         (self.armed && (self.unseen > 0 || self.holds(now))).then(|| self.time())
     }

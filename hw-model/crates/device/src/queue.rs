@@ -80,12 +80,12 @@ impl QueuePair {
         self.error = error as u32;
     }
 
-    /// The reason that a half that was to go on did not.
+    /// Records why a half could not be switched on.
     pub(crate) fn refuse(&mut self, error: QueueError) {
         self.error = error as u32;
     }
 
-    /// News that the driver has not seen: completions, and transmit write-backs.
+    /// Completions and transmitted descriptors that the driver has not seen.
     pub(crate) fn unseen(&self) -> u32 {
         let rx = self.rx.as_ref().map_or(0, |rx| rx.cq.unseen());
         let tx = self.tx.as_ref().map_or(0, |tx| tx.written.since(tx.seen));
@@ -96,7 +96,7 @@ impl QueuePair {
     pub(crate) fn doorbell(&mut self, db: QueueDoorbell) -> Result<(), QueueError> {
         if let Some(tx) = &mut self.tx {
             let seen = Index::from_raw(db.tx_seen());
-            // Behind: another processor's write, which told of more, came first.
+            // An older value: a later write of another processor came first.
             if seen.since(tx.seen) <= tx.written.since(tx.seen) {
                 tx.seen = seen;
             }

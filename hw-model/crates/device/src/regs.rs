@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The register file: what was written, who may write, and values after a reset.
+//! The register file: values, access rights and reset values.
 
 use reflow_hwdef::layout::{Access, RegInfo};
 use reflow_hwdef::regs::{BAR_SIZE, GLOBAL_REGS, QUEUE_BASE, QUEUE_REGS, QUEUE_STRIDE};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Rings in host memory: those the device reads descriptors from, and the completion ring.
+//! Rings in host memory: descriptor rings, which the device reads, and completion rings.
 
 pub(crate) mod buffers;
 pub(crate) mod rx;
@@ -156,7 +156,7 @@ impl CompletionRing {
             self.consumed = index;
             Ok(())
         } else if usize::from(self.consumed.since(index)) <= self.entries() {
-            // Another processor's write, which told of more, came first.
+            // An older value: a later write of another processor came first.
             Ok(())
         } else {
             Err(QueueError::BadTail)
@@ -166,7 +166,7 @@ impl CompletionRing {
     /// Writes completions that belong together; there must be room for them.
     ///
     /// The last one is written first, so that the driver sees all when it sees the first. Their
-    /// generation bits are filled in; one that is set already comes out wrong.
+    /// generation bits are set here; a bit that chaos has set is inverted.
     pub(crate) fn publish(
         &mut self,
         host: &impl Host,

@@ -76,7 +76,7 @@ fn op_index(opcode: Opcode) -> usize {
     Global::OpNoAssist as usize + opcode as usize
 }
 
-/// Keeps the statistics block in host memory up to date.
+/// Updates the statistics block in host memory.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     addr: u64,
@@ -121,13 +121,13 @@ impl Block {
         }
         counters.changed = false;
         self.not_before = now.saturating_add(INTERVAL_NS);
-        // Memory that has gone is no reason to fail: the driver sees that STATS_CTRL reads 0.
+        // Unmapped memory stops the block only; the driver sees that STATS_CTRL reads 0.
         if host.write(self.addr, &self.scratch).is_err() {
             self.on = false;
         }
     }
 
-    /// When the block wants to be written.
+    /// When the block is due.
     pub(crate) fn deadline(&self, counters: &Counters) -> Option<u64> {
         (self.on && counters.changed).then_some(self.not_before)
     }

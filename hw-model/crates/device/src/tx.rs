@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The transmit unit: gathers frames from host memory, cuts long ones, fills in checksums and tags,
+//! The transmit unit: gathers frames from host memory, segments long ones, inserts checksums and tags,
 //! and sends.
 
 mod segment;
@@ -81,9 +81,9 @@ pub(crate) struct Transmit<'a> {
 }
 
 impl Transmit<'_> {
-    /// Sends up to `budget` frames and writes back how far it came.
+    /// Sends up to `budget` frames and writes back the index behind the last one.
     ///
-    /// Tells how many it did; fewer than the budget if no more are ready or the wire is busy.
+    /// Returns the number of frames: fewer than the budget if no more are ready or the wire is busy.
     pub(crate) fn run(
         &mut self,
         tx: &mut TxQueue,

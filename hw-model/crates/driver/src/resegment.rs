@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an aggregate's header becomes must be reversible: segmented again as the stack would, it
+//! The header of an aggregate must be reversible: segmented again as the stack would, it
 //! has to give the frames that were merged, byte for byte.
 
 use crate::headers::{self, Before, FixedIds, Layout, Tunnel};
@@ -187,7 +187,7 @@ impl Flow {
         }
     }
 
-    /// What is known before packet `cut`, with the bytes of data before it.
+    /// The state before packet `cut`, with the bytes of data before it.
     fn before(&self, cut: usize) -> Before {
         Before {
             at: self.layout(),
@@ -276,7 +276,7 @@ proptest! {
             Some(Level { v6: false, .. }) => Tunnel::Ip4,
             Some(Level { v6: true, .. }) => Tunnel::Ip6,
         }));
-        // What the stack checks of an IPv4 header, and what lengths have to say.
+        // The stack's checks of an IPv4 header, and the lengths.
         for (level, off) in flow.outer.iter().zip([flow.layout().outer])
             .chain([(&flow.inner, flow.layout().l3)])
         {

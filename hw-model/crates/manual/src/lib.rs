@@ -32,7 +32,7 @@ pub const HW: &str = "drivers/net/ethernet/reflow/hw";
 pub struct Page {
     /// Path from the project's root.
     pub path: &'static str,
-    /// What is to be in the file.
+    /// The expected content of the file.
     pub text: String,
 }
 

@@ -47,7 +47,7 @@ fn devices() -> [Device; 2] {
     ]
 }
 
-/// What a register reads after a reset.
+/// The value of a register after a reset.
 fn reset(devices: &mut [Device; 2], base: usize, reg: &RegInfo) -> String {
     if reg.access == Access::Wo {
         return "reads 0".into();

@@ -67,7 +67,7 @@ pub struct Const {
     pub doc: Vec<String>,
 }
 
-/// What a source file defines, each kind in the order of the source.
+/// The definitions in a source file, each kind in the order of the source.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Source {
     /// The file's own doc comment.

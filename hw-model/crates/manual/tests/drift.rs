@@ -22,7 +22,7 @@ fn pages_are_up_to_date() {
     );
 }
 
-/// What was read as text is what the compiler made of it.
+/// Values read from the source text equal those that the compiler computed.
 #[test]
 fn fields_read_from_text_are_the_compiled_ones() {
     let compiled: [(&str, &str, &[FieldInfo]); 6] = [

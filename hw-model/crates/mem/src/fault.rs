@@ -19,7 +19,7 @@ use std::sync::{Once, OnceLock};
 
 use vm_memory::{FileOffset, MmapRegion};
 
-/// What the handler knows of a mapping. Never freed: it may look at any time.
+/// A mapping, for the signal handler. Never freed: the handler may run at any time.
 struct Entry {
     /// Somebody's mapping is in here.
     taken: AtomicBool,
@@ -33,7 +33,7 @@ struct Entry {
 
 static FIRST: OnceLock<&'static Entry> = OnceLock::new();
 static INSTALLED: Once = Once::new();
-/// What was done about bus errors before.
+/// The previous handler of bus errors.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
 impl Entry {

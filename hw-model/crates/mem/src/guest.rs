@@ -77,7 +77,7 @@ pub struct UnmapError {
     pub len: u64,
 }
 
-/// What the device may do with a range.
+/// Accesses that the device may make to a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permissions {
     /// The device may read.

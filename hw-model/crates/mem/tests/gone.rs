@@ -43,8 +43,8 @@ fn a_file_that_is_emptied() {
     assert_eq!(file.metadata().unwrap().len(), 0);
 }
 
-/// What is left of the file is reached, before and after an access to what is not, and so is what
-/// comes back.
+/// The rest of a truncated file stays accessible, before and after an access beyond it; so is the
+/// file once it has grown again.
 #[test]
 fn a_file_that_is_cut_and_grows_again() {
     let (memory, file) = memory(4);

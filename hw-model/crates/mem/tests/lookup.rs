@@ -31,7 +31,7 @@ fn share(file: &File, offset: u64) -> Option<(File, u64)> {
 
 const RW: Permissions = Permissions::READ_WRITE;
 
-/// What the device writes is in the file, and what others put there is read.
+/// Writes of the device reach the file, and its reads see what others wrote there.
 #[test]
 fn memory_is_shared() {
     let file = zeroed(2);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One TCP connection to the guest, as simple as sending bulk data lets it be.
+//! One TCP connection to the guest, just enough to send bulk data.
 
 use crate::frame::{flags, option, Segment};
 use std::time::Duration;
@@ -91,7 +91,7 @@ impl Flow {
         .put(out);
     }
 
-    /// Sends what opens the connection, if that is due.
+    /// Sends a SYN if one is due.
     pub(crate) fn open(&mut self, now: Duration, out: &mut Vec<u8>) {
         if self.state != State::Opening
             || (self.progress != Duration::ZERO && now - self.progress < REOPEN)
@@ -173,7 +173,7 @@ impl Flow {
             return;
         }
         if from.flags & flags::SYN != 0 {
-            // What ended the handshake was lost.
+            // The last packet of the handshake was lost.
             let options = self.stamps();
             self.put(out, flags::ACK, &options, 0);
             return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Frames: how they are put together and taken apart.
+//! Frames: building and parsing.
 
 /// Station addresses of the guest's NIC and of ours.
 const GUEST_MAC: [u8; 6] = [2, 0, 0x5e, 0x10, 0, 1];
@@ -24,7 +24,7 @@ pub(crate) mod flags {
     pub(crate) const ACK: u8 = 16;
 }
 
-/// What all data consists of.
+/// The payload of all data packets.
 const FILL: u8 = 0x5a;
 
 /// Calls `take` for each whole frame in `bytes`; returns how many bytes those were.
@@ -136,7 +136,7 @@ pub(crate) fn put_udp(out: &mut Vec<u8>, port: u16, id: u16, word: u32, len: usi
     out[at + 6..at + 8].copy_from_slice(&csum.to_be_bytes());
 }
 
-/// What came from the guest.
+/// A frame from the guest.
 pub(crate) enum Received<'a> {
     /// A TCP segment.
     Tcp {
@@ -164,7 +164,7 @@ fn be32(bytes: &[u8]) -> u32 {
     u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// Takes a frame apart; `None` if it is not for us.
+/// Parses a frame; `None` if it is not for us.
 pub(crate) fn parse(frame: &[u8]) -> Option<Received<'_>> {
     let ip = frame.get(ETH..)?;
     if frame[..6] != OUR_MAC || be16(&frame[12..]) != 0x800 || ip.len() < IP || ip[0] != 0x45 {

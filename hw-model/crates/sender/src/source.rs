@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What is sent, and when.
+//! The frames to send, and their times.
 
 use crate::flow::{Answer, Flow, BURST, MSS};
 use crate::frame::{parse, put_udp, Received};
@@ -32,7 +32,7 @@ enum Work {
         /// Whole bursts, not one segment of each flow in turn.
         bursts: bool,
         go: bool,
-        /// Whose turn it is.
+        /// The connection whose turn it is.
         turn: usize,
     },
     Udp {
@@ -46,7 +46,7 @@ enum Work {
 pub(crate) struct Source {
     work: Work,
     now: Duration,
-    /// What is to be sent before anything else.
+    /// Frames to send first.
     answers: Vec<u8>,
     /// Rounds of connections, so that each has ports of its own.
     round: u16,
@@ -54,7 +54,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Takes a frame of the guest.
+    /// Handles a frame of the guest.
     pub(crate) fn receive(&mut self, frame: &[u8]) {
         match parse(frame) {
             Some(Received::Udp { to: ORDERS, data }) => self.order(data),
@@ -141,7 +141,7 @@ impl Source {
         };
     }
 
-    /// Appends what is to be sent now.
+    /// Appends the frames to send now.
     pub(crate) fn fill(&mut self, now: Duration, out: &mut Vec<u8>) {
         self.now = now;
         out.append(&mut self.answers);

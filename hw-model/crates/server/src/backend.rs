@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The vfio-user side: what the virtual machine sees of the function.
+//! The vfio-user side: the function as the virtual machine sees it.
 //!
-//! The protocol library bounds nothing and answers an error with a message that clients do not
+//! The protocol library checks no bounds and answers an error with a message that clients do not
 //! expect in reply to an access, so every access is checked here and always succeeds: one that is
 //! refused reads zero and writes nothing, as on a bus.
 
@@ -22,7 +22,7 @@ use crate::nic::Shared;
 /// Serves one client after the other.
 pub(crate) struct Backend {
     shared: Arc<Shared>,
-    /// Refusals that were logged: a guest that errs does so often.
+    /// Refusals that were logged, to limit their number.
     warned: BTreeSet<Refusal>,
 }
 
@@ -118,7 +118,7 @@ impl Backend {
         }
     }
 
-    /// Lets go of everything that the client gave.
+    /// Drops all that the client gave.
     pub(crate) fn disconnect(&mut self) {
         self.shared.lock().disconnect();
         self.shared.wake();
@@ -156,11 +156,11 @@ impl Backend {
                 return;
             }
             _ if !nic.memory_enabled() => {
-                // What a bus gives when nobody answers.
+                // A bus reads as all ones when no device answers.
                 data.fill(0xff);
                 Refusal::Disabled
             }
-            // Table and pending bits are the client's affair; what it lets through reads zero.
+            // The client emulates table and pending bits; accesses that it passes on read zero.
             Region::Msix => return,
             Region::Registers => match <&mut [u8; 4]>::try_from(&mut *data) {
                 Ok(word) if at % 4 == 0 => {

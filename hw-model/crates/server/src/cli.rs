@@ -21,18 +21,18 @@ pub(crate) enum Command {
 }
 
 /// Options of `serve`.
-// Brackets in a help text are no links.
+// Brackets in a help text are not links.
 #[allow(rustdoc::broken_intra_doc_links)]
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// vfio-user socket to listen on
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: PathBuf,
-    /// What the NIC is plugged into: stream:unix:PATH, listen:unix:PATH, tap:NAME, pcap:IN[,OUT]
+    /// The wire of the NIC: stream:unix:PATH, listen:unix:PATH, tap:NAME, pcap:IN[,OUT]
     /// or loop
     #[arg(long, value_name = "SPEC")]
     pub(crate) wire: WireSpec,
-    /// Station address from the factory
+    /// Permanent station address
     #[arg(long, value_name = "MAC", default_value = "02:00:00:72:66:6c")]
     pub(crate) mac: Mac,
     /// Queue pairs
@@ -42,7 +42,7 @@ pub(crate) struct Options {
     /// Entries of the flow database, a power of two
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = flows)]
     pub(crate) flows: usize,
-    /// Seed of everything random in the NIC
+    /// Seed of all random choices of the NIC
     #[arg(
         long,
         value_name = "N",
@@ -50,17 +50,17 @@ pub(crate) struct Options {
         allow_negative_numbers = true
     )]
     pub(crate) seed: u64,
-    /// Size of the packet memory, in KiB. The more packets wait, the more leave together
+    /// Size of the packet memory, in KiB. The more packets wait, the more are merged
     #[arg(long, value_name = "N", default_value_t = 8192,
           value_parser = clap::value_parser!(u32).range(MIN_PM_KIB..=MAX_PM_KIB))]
     pub(crate) pm_kib: u32,
     /// Keep reading the wire when the packet memory is nearly full, and lose frames
     #[arg(long)]
     pub(crate) no_pause: bool,
-    /// Break promises on purpose: faults as in lengths=0.01,irq-lost; 'help' lists them
+    /// Inject faults, as in lengths=0.01,irq-lost; 'help' lists them
     #[arg(long, value_name = "SPEC")]
     pub(crate) chaos: Option<chaos::Spec>,
-    /// Record what passes over the wire in this pcapng file
+    /// Record all frames in this pcapng file, with operation codes and reasons
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
     /// Answer each connection to this socket with the state of the NIC, as JSON
@@ -80,7 +80,7 @@ const MIN_FLOWS: usize = 16;
 /// The number of entries is told to the driver as a power of two in four bits.
 const MAX_FLOWS: usize = 1 << 15;
 
-/// What the NIC is plugged into.
+/// The wire that the NIC is connected to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum WireSpec {
     /// Connect to a Unix socket that speaks QEMU's `-netdev stream` framing.
@@ -91,7 +91,7 @@ pub(crate) enum WireSpec {
     Tap(String),
     /// Receive from a capture file, send to another.
     Pcap(PathBuf, Option<PathBuf>),
-    /// What is sent is received.
+    /// Each sent frame is received.
     Loop,
 }
 

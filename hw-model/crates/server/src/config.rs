@@ -4,8 +4,8 @@
 //! function-level reset and error reporting.
 //!
 //! The virtual machine keeps BARs, MSI-X state and parts of the express capability to itself, yet
-//! passes every write on. What is here is complete on its own, so that any vfio-user client finds a
-//! device that behaves.
+//! passes every write on. This space is complete on its own, so that any vfio-user client finds a
+//! working device.
 
 use reflow_hwdef::regs;
 
@@ -85,7 +85,7 @@ const ERRORS_CORRECTABLE: u32 = 0x31c1;
 /// The advisory ones are masked by default.
 const ERRORS_ADVISORY: u32 = 0x2000;
 
-/// What a write to configuration space asks for beyond the bits it changed.
+/// Effect of a write to configuration space, beyond the bits that it changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Effect {
     /// Nothing.
@@ -99,7 +99,7 @@ pub(crate) struct ConfigSpace {
     bytes: Box<[u8; SIZE]>,
     /// Bits that a write changes.
     writable: Box<[u8; SIZE]>,
-    /// What [`ConfigSpace::reset`] goes back to.
+    /// The state that [`ConfigSpace::reset`] restores.
     initial: Box<[u8; SIZE]>,
 }
 
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(space.bytes, initial);
     }
 
-    /// BARs tell their size to whoever writes all ones.
+    /// A BAR reads its size after a write of all ones.
     #[test]
     fn bars_are_sized() {
         let mut space = space();
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(u32_at(&space, BAR2 + 8), 0);
     }
 
-    /// The function is silent in D3hot, and the states it does not have cannot be entered.
+    /// The function does not answer in D3hot, and unsupported power states cannot be entered.
     #[test]
     fn power_states() {
         let mut space = space();

@@ -23,7 +23,7 @@ use crate::nic::Shared;
 /// Longest line.
 const MAX_LINE: u64 = 4096;
 
-/// What can be asked for.
+/// A request.
 #[derive(PartialEq, Debug)]
 enum Command {
     Chaos(Spec),
@@ -75,7 +75,7 @@ fn converse(mut connection: &UnixStream, shared: &Shared) -> std::io::Result<()>
         let outcome = match (&mut lines).take(MAX_LINE).read_line(&mut line) {
             Ok(0) => return Ok(()),
             Ok(_) if !line.ends_with('\n') && line.len() as u64 == MAX_LINE => {
-                // Where the next command begins is not known.
+                // The start of the next command is not known.
                 connection.write_all(b"error: the line is too long\n")?;
                 return Ok(());
             }
@@ -93,7 +93,7 @@ fn converse(mut connection: &UnixStream, shared: &Shared) -> std::io::Result<()>
     }
 }
 
-/// Does as told; it is in effect when this returns.
+/// Executes a request; it is in effect when this returns.
 fn obey(command: Command, shared: &Shared) {
     let mut nic = shared.lock();
     match command {
@@ -103,7 +103,7 @@ fn obey(command: Command, shared: &Shared) {
         }
         Command::Link(up) => nic.plug(up),
     }
-    // Both may ask for an event, and new faults have deadlines.
+    // Both may raise an event, and new faults have deadlines.
     nic.pump(shared.now_ns());
     drop(nic);
     shared.wake();

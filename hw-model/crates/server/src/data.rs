@@ -2,8 +2,8 @@
 
 //! The data thread: moves frames between the wire and the device.
 //!
-//! Everything the wire has is given to the device before the device is asked to transfer: whether
-//! another packet of a flow waits is what its batching hint is about.
+//! All frames of the wire go to the device before it is pumped, because the batching hint
+//! depends on the packets that wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::nic::{Nic, Shared};
 use crate::trace::Trace;
 use crate::wire::Wire;
 
-/// Rounds after which the descriptors are looked at, however much there is to do.
+/// Rounds after which the descriptors are polled, even if there is more work.
 const ROUNDS: usize = 16;
 
 /// The thread's own state.
@@ -30,7 +30,7 @@ pub(crate) struct DataPath {
     pause: bool,
     /// Whether it is nearly full.
     paused: bool,
-    /// When the device wants to be pumped again.
+    /// When to pump the device again.
     deadline: Option<u64>,
     /// Frames on their way from the device to the wire.
     outgoing: FrameBuffer,
@@ -135,7 +135,7 @@ impl DataPath {
         more || sent || (fed && self.wire.has_frame() && !self.paused)
     }
 
-    /// Gives the device what the wire holds. Whether it took any.
+    /// Passes frames from the wire to the device; returns whether there were any.
     fn feed(&mut self, nic: &mut Nic, now: u64) -> bool {
         let mut fed = false;
         while !(self.pause && is_nearly_full(nic)) {
@@ -143,7 +143,7 @@ impl DataPath {
                 break;
             };
             if !nic.link() {
-                // What comes over a wire that is not plugged in reaches nobody.
+                // Frames on an unplugged wire are lost.
                 fed = true;
                 continue;
             }
@@ -156,7 +156,7 @@ impl DataPath {
         fed
     }
 
-    /// Gives the wire what the device sent. Whether it took any.
+    /// Passes frames from the device to the wire; returns whether it took any.
     fn send(&mut self) -> bool {
         if self.outgoing.is_empty() {
             return false;

@@ -2,8 +2,8 @@
 
 //! Frames in one buffer, each behind its length in four big-endian bytes.
 //!
-//! That is the framing of QEMU's stream sockets: what is collected here goes out, and what comes in
-//! is taken apart here, without a copy or a system call for each frame.
+//! This is the framing of QEMU's stream sockets. Frames are collected for sending, and received bytes
+//! are split into frames, without a copy or a system call for each frame.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -22,7 +22,7 @@ const WRITE_BEHIND: usize = 256 * 1024;
 #[derive(Default)]
 pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
-    /// Where the first byte is that was not taken yet; at a frame's start unless
+    /// Position of the first byte that was not taken; at a frame's start unless
     /// [`FrameBuffer::consume`] is used.
     start: usize,
 }
@@ -40,7 +40,7 @@ impl FrameBuffer {
         self.bytes.extend_from_slice(frame);
     }
 
-    /// Whether so much waits that nothing should be added.
+    /// Whether the buffer is full.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() - self.start >= WRITE_BEHIND
     }
@@ -50,13 +50,13 @@ impl FrameBuffer {
         self.start == self.bytes.len()
     }
 
-    /// Forgets everything.
+    /// Drops all frames.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.start = 0;
     }
 
-    /// What waits, with its framing.
+    /// Frames that wait, with their framing.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
@@ -114,7 +114,7 @@ impl FrameReader {
         }
     }
 
-    /// Forgets everything.
+    /// Drops all frames.
     pub(crate) fn clear(&mut self) {
         self.held = 0..0;
     }
@@ -194,7 +194,7 @@ mod tests {
         assert!(out.is_empty());
     }
 
-    /// A length that cannot be is seen before anything is read on its behalf.
+    /// An invalid length is detected before the frame is read.
     #[test]
     fn impossible_lengths_are_noticed() {
         let mut reader = FrameReader::new();
@@ -203,7 +203,7 @@ mod tests {
         assert!(reader.pop().is_none());
     }
 
-    /// The buffer says when it is full, and that it is not once bytes were written.
+    /// The buffer reports that it is full, and that it is not after bytes were written.
     #[test]
     fn output_is_bounded() {
         let mut out = FrameBuffer::default();

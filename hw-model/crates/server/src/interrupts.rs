@@ -40,8 +40,8 @@ impl Interrupts {
         self.vectors.iter().filter(|v| v.eventfd.is_some()).count()
     }
 
-    /// Raises a vector. It stays pending while it cannot be delivered. A number that is not a
-    /// vector is what the driver wrote into a register, and goes nowhere.
+    /// Raises a vector. It stays pending while it cannot be delivered. A number of no
+    /// vector comes from a register that the driver wrote, and is ignored.
     pub(crate) fn raise(&mut self, vector: usize) {
         if let Some(v) = self.vectors.get_mut(vector) {
             v.pending = true;
@@ -68,7 +68,7 @@ impl Interrupts {
         self.vectors.iter_mut().for_each(|v| v.deliver(enabled));
     }
 
-    /// Forgets what is pending.
+    /// Clears all pending vectors.
     pub(crate) fn reset(&mut self) {
         self.vectors.iter_mut().for_each(|v| v.pending = false);
     }
@@ -106,7 +106,7 @@ mod tests {
             .map_or(0, |()| u64::from_ne_bytes(bytes))
     }
 
-    /// What is raised without an eventfd, or without bus mastering, is delivered once it can be.
+    /// An interrupt raised without an eventfd, or without bus mastering, is delivered later.
     #[test]
     fn pending_until_deliverable() {
         let (theirs, mut ours) = pair();
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(count(&mut ours), 1);
     }
 
-    /// A reset takes back what was pending.
+    /// A reset clears pending vectors.
     #[test]
     fn reset_forgets() {
         let (theirs, mut ours) = pair();
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(count(&mut ours), 0);
     }
 
-    /// Numbers that are no vectors do nothing.
+    /// Numbers of no vector are ignored.
     #[test]
     fn no_such_vector() {
         let mut irqs = Interrupts::new(1);

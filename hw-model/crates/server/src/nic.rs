@@ -2,7 +2,7 @@
 
 //! The device and all that it touches, under one lock.
 //!
-//! Guest memory is in there, too: whoever removes a mapping holds the lock, so no transfer is under
+//! Guest memory is under the same lock: a mapping is removed with the lock held, so no transfer is under
 //! way, and none can start before the mapping is gone.
 
 use std::cell::Cell;
@@ -25,11 +25,11 @@ use crate::interrupts::Interrupts;
 pub(crate) struct Nic {
     /// The device itself.
     pub(crate) device: Device,
-    /// What the guest shares with it.
+    /// Memory that the guest shares with it.
     pub(crate) memory: GuestMemory,
     /// Its MSI-X vectors.
     pub(crate) interrupts: Interrupts,
-    /// What it sent and the data thread has not fetched.
+    /// Frames sent that the data thread has not fetched.
     pub(crate) sent: FrameBuffer,
     config: ConfigSpace,
     /// Whether the wire is connected, and whether it is plugged in.
@@ -38,8 +38,8 @@ pub(crate) struct Nic {
     accesses: Accesses,
 }
 
-/// Accesses to guest memory that were attempted when there must be none. They are counted from the
-/// start of the server on: no reset or new client takes them back.
+/// Forbidden accesses to guest memory. They are counted from the
+/// start of the server on; no reset or new client clears them.
 #[derive(Default)]
 pub(crate) struct Accesses {
     /// Without bus mastering. These were refused, or put off until it is on.
@@ -48,20 +48,20 @@ pub(crate) struct Accesses {
     pub(crate) while_quiet: Cell<u64>,
 }
 
-/// The device's view of what is around it.
+/// The device's view of its host.
 struct Bus<'a> {
     memory: &'a GuestMemory,
     interrupts: &'a mut Interrupts,
     sent: &'a mut FrameBuffer,
     /// Whether the function may access memory.
     master: bool,
-    /// Whether the driver has switched off all that does.
+    /// Whether the driver has switched off all units that do.
     quiet: bool,
     accesses: &'a Accesses,
 }
 
 impl Nic {
-    /// The function around a device that was just made.
+    /// The function of a new device.
     pub(crate) fn new(device: Device, mac: [u8; 6]) -> Self {
         let vectors = device.vectors();
         Self {
@@ -79,7 +79,7 @@ impl Nic {
     /// Reads configuration space.
     pub(crate) fn config_read(&self, offset: usize, data: &mut [u8]) {
         if self.device.is_removed() {
-            // What a bus gives when nobody answers.
+            // A bus reads as all ones when no device answers.
             data.fill(0xff);
         } else {
             self.config.read(offset, data);
@@ -97,7 +97,7 @@ impl Nic {
         self.interrupts.enable(self.config.bus_master());
     }
 
-    /// Whether BARs answer, or nobody does.
+    /// Whether accesses to BARs are answered.
     pub(crate) fn memory_enabled(&self) -> bool {
         self.config.memory_enabled() || self.device.is_removed()
     }
@@ -108,11 +108,11 @@ impl Nic {
         device.mmio_write(&mut bus, offset, value);
     }
 
-    /// Lets the device work once; whether it wants to go on at once. Without bus mastering it
+    /// Pumps the device once; returns whether it has more work now. Without bus mastering it
     /// cannot reach its rings and waits.
     pub(crate) fn pump(&mut self, now_ns: u64) -> bool {
         let gone = self.device.is_removed();
-        // Time passes for a device that is gone, whatever it was allowed before.
+        // Time passes for a removed device even without bus mastering.
         if !self.config.bus_master() && !gone {
             if self.device.wants_memory(now_ns) && !self.device.defies() {
                 count(&self.accesses.without_master);
@@ -127,7 +127,7 @@ impl Nic {
         more
     }
 
-    /// When [`Nic::pump`] is wanted next, if nothing happens before.
+    /// When to call [`Nic::pump`] next if no event comes first.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.device
             .next_deadline()
@@ -151,7 +151,7 @@ impl Nic {
         self.config.bus_master()
     }
 
-    /// Accesses to guest memory that there must not be.
+    /// Forbidden accesses to guest memory.
     pub(crate) fn accesses(&self) -> &Accesses {
         &self.accesses
     }
@@ -161,7 +161,7 @@ impl Nic {
         self.wire && self.plugged
     }
 
-    /// Replaces the faults of the device; one that was gone is back as after a power cycle.
+    /// Replaces the faults of the device; a removed one comes back as after a power cycle.
     pub(crate) fn set_chaos(&mut self, spec: &Spec) {
         let gone = self.device.is_removed();
         self.device.set_chaos(spec);
@@ -171,7 +171,8 @@ impl Nic {
     }
 
     /// Resets the function: the device as by its register RESET, configuration space with bus
-    /// mastering and MSI-X as at the start, interrupts that are pending. Memory and eventfds belong to the virtual machine and stay.
+    /// mastering and MSI-X in their initial state, no interrupt pending. Memory and eventfds belong to
+    /// the virtual machine and stay.
     pub(crate) fn reset(&mut self) {
         self.device.reset();
         self.config.reset();
@@ -180,7 +181,7 @@ impl Nic {
         self.sent.clear();
     }
 
-    /// Resets the function and lets go of everything that the virtual machine gave it.
+    /// Resets the function and drops the memory and eventfds of the virtual machine.
     pub(crate) fn disconnect(&mut self) {
         self.reset();
         self.interrupts.disconnect();
@@ -259,12 +260,12 @@ impl Host for Bus<'_> {
     }
 }
 
-/// What the threads share.
+/// State that the threads share.
 pub(crate) struct Shared {
     nic: Mutex<Nic>,
-    /// Readable when the data thread has something to look at.
+    /// Readable when the data thread has work.
     wake: OwnedFd,
-    /// Whether [`Shared::wake`] was signalled since the data thread last looked: spares the system
+    /// Whether [`Shared::wake`] is signalled and not yet read: saves the system
     /// call for each further doorbell.
     woken: AtomicBool,
     stop: AtomicBool,
@@ -283,18 +284,18 @@ impl Shared {
         })
     }
 
-    /// The NIC, once nobody else has it. Who takes it often gives it back with `unlock_fair`.
+    /// Locks the NIC. Callers that lock often release it with `unlock_fair`.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Nic> {
         self.nic.lock()
     }
 
     /// The device's clock.
     pub(crate) fn now_ns(&self) -> u64 {
-        // The clock runs for 584 years before it would be cut.
+        // The cast truncates after 584 years.
         self.started.elapsed().as_nanos() as u64
     }
 
-    /// Makes the data thread look.
+    /// Wakes the data thread.
     pub(crate) fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
             // It fails only when the counter is at its limit: then the descriptor is readable.
@@ -302,12 +303,12 @@ impl Shared {
         }
     }
 
-    /// What the data thread waits for.
+    /// Descriptors that the data thread waits for.
     pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 
-    /// Called by the data thread before it looks: what comes later wakes it again.
+    /// Clears the wake-up. The data thread calls it before it looks for work.
     pub(crate) fn awake(&self, signalled: bool) {
         if signalled {
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);
@@ -345,7 +346,7 @@ mod tests {
         Nic::new(Device::new(config), [2, 0, 0, 0, 0, 1])
     }
 
-    /// One read of memory by the device; what is counted of it.
+    /// A read of guest memory by the device, with its accounting.
     fn access(nic: &mut Nic) -> (u64, u64) {
         let counts = |nic: &Nic| {
             let accesses = nic.accesses();
@@ -357,8 +358,8 @@ mod tests {
         (after.0 - before.0, after.1 - before.1)
     }
 
-    /// Each of what the driver switches on ends the quiet, and the last that it switches off brings
-    /// it back.
+    /// Each unit that the driver switches on ends the quiet state, and the last one that it switches off
+    /// restores it.
     #[test]
     fn accesses_while_quiet_are_counted() {
         let mut nic = nic();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Puts the parts together, and takes them apart at the end.
+//! Starts the parts of the server, and stops them at the end.
 
 use std::fs;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ use crate::nic::{Nic, Shared};
 use crate::trace::Trace;
 use crate::{control, status, wire};
 
-/// A socket file that goes when the server does.
+/// A socket file that is removed when the server ends.
 struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
@@ -106,7 +106,7 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
 }
 
 /// Serves one client after the other. The library serves one and returns, and a client that breaks
-/// the protocol may make it fail in whatever way: that ends the connection, not the NIC.
+/// the protocol may make it fail: that ends the connection, not the NIC.
 fn clients(server: &Server, mut backend: Backend) -> End {
     loop {
         let result = catch_unwind(AssertUnwindSafe(|| server.run(&mut backend)));
@@ -122,8 +122,8 @@ fn clients(server: &Server, mut backend: Backend) -> End {
     }
 }
 
-/// Keeps what the protocol library says about a broken message off stderr; panics of the model
-/// itself are reported as ever.
+/// Hides panics of the protocol library on broken messages; panics of the model
+/// itself are reported.
 fn tame_protocol_panics() {
     let report = take_hook();
     set_hook(Box::new(move |info| {
@@ -144,7 +144,7 @@ fn wait_for_signals(end: mpsc::Sender<End>) -> Result<()> {
     Ok(())
 }
 
-/// Starts a thread whose end, or panic, is the end of the server.
+/// Starts a thread whose end or panic ends the server.
 fn spawn(
     name: &'static str,
     end: mpsc::Sender<End>,

@@ -2,7 +2,7 @@
 
 //! The state of the NIC as one JSON document, for whoever connects to the status socket.
 //!
-//! Keys stay as they are; there may be more of them in time. Numbers are integers, times are in the
+//! Keys are stable; new ones may be added. Numbers are integers, times are in the
 //! unit that the key names, and what does not exist is `null`.
 //!
 //! | Key | Value |
@@ -70,7 +70,7 @@ use serde_json::{json, Map, Value};
 
 use crate::nic::{Nic, Shared};
 
-/// How long a reader that does not read is waited for.
+/// How long to wait for a slow reader.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Flows in a document.
 const MAX_ENTRIES: usize = 4096;
@@ -141,7 +141,7 @@ fn document(nic: &Nic, now_ns: u64) -> Value {
     })
 }
 
-/// A number that stands for a text.
+/// Digest of a text.
 fn digest(text: &str) -> String {
     let mut hasher = DefaultHasher::new();
     hasher.write(text.as_bytes());

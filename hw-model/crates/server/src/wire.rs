@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the NIC is plugged into.
+//! The wire that the NIC is connected to.
 
 mod capture;
 mod loopback;
@@ -16,19 +16,19 @@ use rustix::event::PollFlags;
 use crate::cli::WireSpec;
 use crate::frames::FrameBuffer;
 
-/// A wire: frames in, frames out, and whether anybody is at the other end.
+/// A wire: frames in, frames out, and the link state.
 ///
-/// Nothing here waits. The data thread polls [`Wire::interest`] and calls [`Wire::service`].
+/// No method blocks. The data thread polls [`Wire::interest`] and calls [`Wire::service`].
 pub(crate) trait Wire: Send {
-    /// What to wait for, if frames are wanted or not.
+    /// Events to wait for; `wanted` says whether frames are wanted.
     fn interest(&self, want_frames: bool) -> Option<(BorrowedFd<'_>, PollFlags)>;
 
-    /// When to call [`Wire::service`] at the latest, if nothing happens before.
+    /// When to call [`Wire::service`] at the latest.
     fn deadline(&self) -> Option<Instant> {
         None
     }
 
-    /// Does what `events` on the descriptor, or the passing of the deadline, make possible.
+    /// Handles `events` on the descriptor, or the deadline.
     fn service(&mut self, events: PollFlags);
 
     /// Whether the link is up.
@@ -42,10 +42,10 @@ pub(crate) trait Wire: Send {
     /// The next frame.
     fn receive(&mut self) -> Option<&[u8]>;
 
-    /// Takes as many of these frames as it can.
+    /// Sends as many of these frames as it can.
     fn send(&mut self, frames: &mut FrameBuffer);
 
-    /// The NIC receives now, or no longer.
+    /// The NIC starts or stops receiving.
     fn listening(&mut self, _on: bool) {}
 }
 

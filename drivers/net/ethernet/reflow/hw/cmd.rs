@@ -62,7 +62,7 @@ pub const CMD_WORDS: usize = 8;
 /// Bytes of an entry.
 pub const CMD_SIZE: usize = 64;
 
-/// What a command asks for.
+/// The kind of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Command {
@@ -169,14 +169,14 @@ bitfields! {
     7:0 status, with_status;
     /// The host's tag.
     31:16 tag, with_tag;
-    /// What the command gives back.
+    /// The value that the command returns.
     62:32 value, with_value;
     /// The command is done.
     63:63 done, with_done;
 }
 
 bitfields! {
-    /// What a self-test found to be broken; 0 is a device in order.
+    /// Failures that a self-test found; 0 for a device in order.
     pub struct TestFailures(u32);
     /// The parser reads a known frame wrongly.
     0:0 parser, with_parser;
@@ -303,7 +303,7 @@ pub const RSS_CONTEXTS: usize = 15;
 bitfields! {
     /// Word 0 of a hash context.
     pub struct X0(u64);
-    /// What is hashed, as RssCtrl says it; bit 0 of that is 0.
+    /// The hashed fields, as in RssCtrl; its bit 0 is 0.
     31:0 hashed, with_hashed;
 }
 

@@ -29,7 +29,7 @@ pub const TX_MAX_DESCS: usize = 20;
 /// Most payload bytes of one packet that is to be cut into segments.
 pub const TX_MAX_PAYLOAD: usize = 65536;
 
-/// What a completion is about.
+/// The kind of a completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum CompletionKind {

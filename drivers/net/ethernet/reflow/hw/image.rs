@@ -48,7 +48,7 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    /// One sentence for people.
+    /// The reason as a sentence.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Short => "the file is shorter than the header of a parser image",
@@ -128,7 +128,7 @@ fn is_name(name: &str) -> bool {
 ///
 /// # Errors
 ///
-/// What is wrong with the file; nothing of it is to be used then.
+/// An error in the file, which must not be used then.
 pub fn parse(file: &[u8]) -> Result<Image<'_>, ImageError> {
     let Some((header, code)) = file.split_at_checked(HEADER_SIZE) else {
         return Err(ImageError::Short);

@@ -62,7 +62,7 @@ impl Cmp {
     }
 }
 
-/// What a successful instruction outputs. `arg` and `shift` are fields of the instruction, W is the
+/// The output of a successful instruction. `arg` and `shift` are its fields, W is the
 /// loaded word before masking, "at x" means at cursor + x.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -120,7 +120,7 @@ impl Out {
 }
 
 bitfields! {
-    /// What the parser found; `Out::Kind` sets these bits.
+    /// Protocols that the parser found; `Out::Kind` sets these bits.
     pub struct Kind(u32);
     /// IPv4.
     0:0 ipv4, with_ipv4;
@@ -196,7 +196,7 @@ pub struct Instr {
     pub fail_adv: u8,
     /// Where to go on failure.
     pub fail_next: u8,
-    /// What to output on success.
+    /// The output on success.
     pub out: Out,
     /// Argument of the output.
     pub arg: u16,

@@ -11,9 +11,9 @@ pub const PCI_VENDOR: u16 = 0x1af4;
 pub const PCI_DEVICE: u16 = 0x10f5;
 /// Size of BAR 0, in bytes.
 pub const BAR_SIZE: usize = 0x1_0000;
-/// What [`MAGIC`] reads: "RFLW".
+/// Value of [`MAGIC`]: "RFLW".
 pub const MAGIC_VALUE: u32 = 0x5246_4c57;
-/// What [`VERSION`] reads; the driver refuses another major number (upper half).
+/// Value of [`VERSION`]; the driver refuses another major number (upper half).
 pub const VERSION_VALUE: u32 = 0x0001_0000;
 
 /// Most queue pairs a device may have.
@@ -44,7 +44,7 @@ registers! {
     RESET[1; 4] @ 0x0014 Rw = 0;
     /// Link and health, see Status.
     STATUS[1; 4] @ 0x0018 Ro = 0;
-    /// What happened since last acknowledged, see Event. Write ones to acknowledge.
+    /// Events since last acknowledged, see Event. Write ones to acknowledge.
     EVENT[1; 4] @ 0x001c W1c = 0;
     /// Events that raise the event vector. The vector fires once, then waits for a write here.
     EVENT_ARM[1; 4] @ 0x0020 Rw = 0;
@@ -58,13 +58,13 @@ registers! {
     MAC_LO[1; 4] @ 0x0038 Rw = 0;
     /// Station address that the filter accepts, bytes 4 and 5. Writing it makes both halves valid.
     MAC_HI[1; 4] @ 0x003c Rw = 0;
-    /// What the MAC filter lets in, see RxMode.
+    /// Frames that the MAC filter passes, see RxMode.
     RX_MODE[1; 4] @ 0x0040 Rw = 0;
     /// Longest frame accepted and sent, in bytes without FCS, VLAN tag not counted.
     MAX_FRAME[1; 4] @ 0x0044 Rw = 1514;
     /// How many entries of the multicast filter are in use.
     MC_COUNT[1; 4] @ 0x0048 Rw = 0;
-    /// What the flow machinery does, see FlowCfg.
+    /// Configuration of merging, see FlowCfg.
     FLOW_CFG[1; 4] @ 0x0050 Rw = 0;
     /// Flow database entries in use: a power of two. Only to be written while reception is off.
     FLOW_SIZE[1; 4] @ 0x0054 Rw = 0;

@@ -10,7 +10,7 @@
 pub struct CounterInfo {
     /// Name.
     pub name: &'static str,
-    /// What it counts.
+    /// Events that it counts.
     pub doc: &'static str,
 }
 

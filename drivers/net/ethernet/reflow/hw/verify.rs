@@ -26,7 +26,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// One sentence for people.
+    /// The reason as a sentence.
     pub const fn text(self) -> &'static str {
         match self {
             Self::TooLong => "the program is longer than the program RAM or not whole",
@@ -42,7 +42,7 @@ impl Reason {
 /// A refusal: what is wrong, and with which instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// What is wrong.
+    /// The error.
     pub reason: Reason,
     /// Number of the instruction.
     pub at: u8,

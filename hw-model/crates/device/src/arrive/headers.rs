@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The flow manager's own look at a frame's headers.
+//! The check of a frame's headers, independent of the parser program.
 //!
-//! A parser program is data from outside, so nothing it says is trusted: before a packet is merged
-//! or its checksum is called right, the chain of headers is walked again and must lead to the same
-//! places. A program may know more protocols than this walk; such packets get no assist.
+//! A parser program comes from outside, so its results are not trusted: before a packet is merged
+//! or its checksum is reported as right, the headers are walked again and must lead to the same
+//! offsets. A program may know more protocols than this walk; such packets get no assist.
 
 use crate::arrive::mac::PADDED;
 use crate::arrive::parser::Parsed;
@@ -20,7 +20,7 @@ const OPTION_PAD1: u8 = 0;
 const OPTION_HOME_ADDRESS: u8 = 201;
 const MAX_EXTENSIONS: usize = 8;
 
-/// Most IP headers in a frame that are looked through.
+/// Most IP headers in a frame.
 pub(crate) const MAX_LEVELS: usize = 2;
 
 /// The headers of a frame down to the innermost IP header that the program parsed.
@@ -29,7 +29,7 @@ pub(crate) struct Layers {
     levels: [Level; MAX_LEVELS],
     count: usize,
     /// Protocol behind the innermost IP header and its extensions, and where it starts; `None` for
-    /// fragments and what the walk does not know.
+    /// fragments and protocols that the walk does not know.
     pub(crate) l4: Option<(u8, usize)>,
     /// Where the IP packet ends in the frame.
     pub(crate) end: usize,
@@ -39,15 +39,15 @@ pub(crate) struct Layers {
     pub(crate) plain: bool,
     /// The innermost packet is a fragment.
     pub(crate) fragment: bool,
-    /// The innermost packet tells its sender's address in an option: the checksum of its payload
-    /// covers that one (RFC 6275, 11.3.1) and is not verified here.
+    /// The innermost packet has a Home Address option: the checksum of its payload
+    /// covers that address (RFC 6275, 11.3.1) and is not verified here.
     pub(crate) home_address: bool,
-    /// Bytes of the frame behind the outermost IP packet that whoever sends it again would not put
-    /// there: anything but the zeros that bring it to the length of the shortest frame.
+    /// Bytes behind the outermost IP packet that a sender would not add again
+    /// as padding: anything but zeros up to the length of the shortest frame.
     pub(crate) slack: usize,
 }
 
-/// What one step of the walk found.
+/// Result of one step of the walk.
 struct Step {
     next: u8,
     next_off: usize,
@@ -57,7 +57,7 @@ struct Step {
 impl Layers {
     /// Walks from the Ethernet header to the IP header at `l3_off`.
     ///
-    /// `None` if the walk does not come by there, or a header is broken.
+    /// `None` if the walk does not reach it, or a header is broken.
     fn walk(frame: &[u8], l3_off: usize) -> Option<Self> {
         let mut layers = Self {
             levels: [Level::default(); MAX_LEVELS],
@@ -85,7 +85,7 @@ impl Layers {
             let Some(step) = step else {
                 return layers.without_last();
             };
-            // A nested packet that does not fill its outer one leaves bytes that no one owns.
+            // A nested packet that does not fill its outer one leaves bytes behind it.
             layers.plain &= layers.count == 1 || step.end == layers.end;
             if layers.count == 1 {
                 layers.slack = slack(frame, step.end);
@@ -105,7 +105,7 @@ impl Layers {
         }
     }
 
-    /// What is left if the last header is broken: the one around it, as if nothing were inside.
+    /// If the last header is broken: the one around it, as if it had no packet inside.
     fn without_last(mut self) -> Option<Self> {
         self.count = self.count.checked_sub(1).filter(|&count| count != 0)?;
         self.plain = false;
@@ -236,21 +236,21 @@ pub(crate) struct Tcp {
     pub(crate) flags: u8,
 }
 
-/// What program and walk agree upon.
+/// The headers that program and walk agree on.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Checked {
     /// The IP headers.
     pub(crate) layers: Option<Layers>,
     /// Start of the TCP or UDP header, and which of them it is.
     pub(crate) l4: Option<(u8, usize)>,
-    /// The TCP header, if all that the program said of it is so.
+    /// The TCP header, if the program's results are right.
     pub(crate) tcp: Option<Tcp>,
     /// Outcome of the TCP or UDP checksum, if there is one to verify.
     pub(crate) l4_ok: Option<bool>,
 }
 
 impl Checked {
-    /// Compares what the program said with the frame.
+    /// Compares the program's results with the frame.
     pub(crate) fn new(frame: &[u8], parsed: &Parsed) -> Self {
         let Some(layers) = parsed
             .l3_off

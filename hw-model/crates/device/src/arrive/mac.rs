@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The MAC: what it lets in from the wire.
+//! The MAC filter.
 
 use crate::proto::{be16, ETH_LEN, ETH_MAC_CONTROL, ETH_VLAN, VLAN_LEN};
 use reflow_hwdef::regs::{RxMode, MC_ENTRIES};
@@ -10,7 +10,7 @@ use reflow_hwdef::stats::{Global, Length, FCS_LEN, LENGTHS};
 pub(crate) const FRAME_LIMIT: usize = 65_531;
 /// Bytes that a frame is padded to.
 pub(crate) const PADDED: usize = 60;
-/// Bytes that others may pad a frame to, with a tag.
+/// Length of the shortest frame with a VLAN tag.
 pub(crate) const SHORT_FRAME: usize = 64;
 
 /// The address of an accepted frame.
@@ -40,7 +40,7 @@ impl Cast {
 pub(crate) struct Mac {
     /// Station address.
     pub(crate) addr: [u8; 6],
-    /// What is let in.
+    /// The frames that pass.
     pub(crate) mode: RxMode,
     /// Longest frame as the driver set it.
     pub(crate) max_frame: usize,
@@ -51,7 +51,7 @@ pub(crate) struct Mac {
 }
 
 impl Mac {
-    /// The filter after a reset: it lets nothing in but the station's own frames.
+    /// The filter after a reset: it passes frames for the station address only.
     pub(crate) fn new(addr: [u8; 6]) -> Self {
         Self {
             addr,
@@ -72,7 +72,7 @@ impl Mac {
         frame.len() > self.max_frame.min(FRAME_LIMIT) + tag
     }
 
-    /// Lets a frame in, or says by which counter it is lost.
+    /// Passes a frame, or names the counter of its loss.
     pub(crate) fn filter(&self, frame: &[u8]) -> Result<Cast, Global> {
         if frame.len() < ETH_LEN {
             return Err(Global::RxRunts);
@@ -102,7 +102,7 @@ impl Mac {
     }
 }
 
-/// Whether a frame is for the MAC at the other end and nobody behind it.
+/// Whether a frame is a MAC control frame.
 pub(crate) fn is_mac_control(frame: &[u8]) -> bool {
     be16(frame, 12) == Some(ETH_MAC_CONTROL)
 }

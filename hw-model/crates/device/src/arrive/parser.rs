@@ -2,7 +2,7 @@
 
 //! The header parser: runs a verified microprogram over the first bytes of a frame.
 //!
-//! The instruction set, and when the parser gives up, are told in [`reflow_hwdef::isa`].
+//! [`reflow_hwdef::isa`] has the instruction set, and says when the parser gives up.
 
 mod run;
 #[cfg(test)]
@@ -17,13 +17,13 @@ pub const KEY_MAX: usize = toeplitz::KEY_MAX;
 
 /// A session header that the program recognised by its connection.
 ///
-/// It stands at the start of each message, wherever in the byte stream that is: the parser tells
-/// how to read it, the flow manager where the next one begins.
+/// It is at the start of each message, anywhere in the byte stream: the parser says
+/// how to read it, session framing where the next one begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Session {
     /// Bytes of the session header.
     pub header_len: u8,
-    /// Where in it the length field stands.
+    /// Offset of the length field in it.
     pub len_at: u8,
     /// Bytes of the length field, 1 to 4, most significant first.
     pub len_bytes: u8,
@@ -43,7 +43,7 @@ impl Session {
     }
 }
 
-/// What the parser found in a frame. Offsets count from the frame's first byte.
+/// The parser's result for a frame. Offsets count from the frame's first byte.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Parsed {
     /// The flow key, zero behind [`Parsed::key_len`].
@@ -116,7 +116,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// What the verifier found.
+    /// The error that the verifier found.
     pub fn load(words: &[u32]) -> Result<Self, verify::Refusal> {
         verify::verify(words)?;
         let instrs = words
@@ -169,7 +169,7 @@ impl Program {
     /// Runs the program over a frame.
     ///
     /// `header` is the header memory, the first `min(HEADER_MEMORY, frame_len)` bytes of the frame;
-    /// bytes beyond that are not looked at.
+    /// bytes beyond that are ignored.
     #[must_use]
     pub fn run(&self, header: &[u8], frame_len: usize) -> Parsed {
         self.run_traced(header, frame_len, &mut |_| ())

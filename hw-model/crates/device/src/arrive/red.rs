@@ -3,8 +3,8 @@
 //! Random early discard: packets are lost by chance before the packet memory is full, so that the
 //! senders slow down one by one instead of all at once.
 //!
-//! The chance comes from a generator that starts with the device's seed: the same frames meet the
-//! same fate in every run.
+//! The random numbers start from the device's seed: the same frames have the
+//! same outcome in every run.
 
 use reflow_hwdef::regs::{RedLevels, RED_BANDS};
 
@@ -25,7 +25,7 @@ impl Red {
         Self { state: seed }
     }
 
-    /// Casts the lot of a packet that comes at a level of the memory: the band that discards it.
+    /// Decides about a packet that arrives at a level of the memory: the band that discards it.
     ///
     /// `levels` and `probs` are the registers of the bands.
     pub(crate) fn discard(&mut self, level: usize, levels: &[u32], probs: &[u32]) -> Option<usize> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Steering rules: where packets go whose key, as far as a mask says, is that of a rule.
+//! Steering rules: the queue of packets whose key equals that of a rule under its mask.
 
 use crate::arrive::key::key_bytes;
 use reflow_hwdef::cmd::{CmdStatus, R0, RULE_KEY, RULE_MASK, RULE_MAX, RULE_WORDS};
@@ -11,7 +11,7 @@ const R0_RESERVED: u64 = !0xffff_ffff_001f;
 /// Bytes of a key in a block.
 const KEY_BYTES: usize = 40;
 
-/// What a rule does with a packet.
+/// The action of a rule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
     /// Drops it.
@@ -114,7 +114,7 @@ impl RuleTable {
         self.rules.get(index).is_some_and(Option::is_some)
     }
 
-    /// What the first rule that matches says.
+    /// The action of the first rule that matches.
     pub(crate) fn find(&self, key: &[u8], kind: Kind) -> Option<Action> {
         self.rules[..self.end]
             .iter()

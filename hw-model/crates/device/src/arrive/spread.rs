@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The load distributor: which queue, and so which processor of the host, a flow goes to.
+//! The load distributor (RSS): chooses the queue of a flow, and so a processor of the host.
 //!
-//! A control block's word comes before all of this: see [`crate::flow::tcb`].
+//! The queue of a control block has precedence: see [`crate::flow::tcb`].
 
 use crate::arrive::key::FlowKey;
 use crate::arrive::parser::{Parsed, KEY_MAX};
@@ -22,7 +22,7 @@ pub(crate) struct Hash {
     pub(crate) ports: bool,
 }
 
-/// What rules and hash say of a packet.
+/// The result of rules and hash for a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Steering {
     /// Its hash, if it has a key.
@@ -64,7 +64,7 @@ impl Spread {
         }
     }
 
-    /// The queue of a packet, as far as rules and hash say; one without a key goes to the first.
+    /// The queue of a packet by rules and hash; packets without a key go to queue 0.
     /// `label` is the flow label of an IPv6 packet.
     ///
     /// Claims: 38, 45, 54, 61.
@@ -168,7 +168,7 @@ impl Spread {
     }
 }
 
-/// What is hashed of a packet, if its key has addresses, and ports behind them or not.
+/// The fields of a packet that are hashed; `ports` says whether its key has ports.
 fn fields(ctrl: RssCtrl, parsed: &Parsed, ports: bool) -> HashFields {
     let kind = parsed.kind;
     let (tcp, udp, other) = match kind.ipv6() {

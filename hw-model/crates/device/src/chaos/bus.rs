@@ -14,7 +14,7 @@ const INDICES: u64 = 1 << 15;
 /// Most entries of a ring.
 const RING_MAX: u64 = 1 << 13;
 
-/// The host as a hostile device treats it.
+/// The host behind faults.
 pub(crate) struct Hostile<'a, H> {
     host: &'a mut H,
     chaos: Chaos,

@@ -44,7 +44,7 @@ fn is_packet(done: &Completion) -> bool {
     done.c0.kind() == CompletionKind::Packet as u64
 }
 
-/// What completions told so far, for those that tell it again.
+/// Buffers and flows of earlier completions, for faults that repeat them.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Told {
     /// Buffers of each kind that were given back last.
@@ -146,7 +146,7 @@ fn used(candidates: &[(u64, Field)]) -> Vec<Field> {
     used.map(|&(_, field)| field).collect()
 }
 
-/// Gives one of the fields another value: as often a near one, which may be believable, as any.
+/// Gives one of the fields another value: half the time a near one, which is harder to detect.
 fn spoil(done: &mut Completion, fields: &[Field], dice: &mut Dice) {
     let Some((get, set)) = fields.get(dice.below(fields.len() as u64) as usize) else {
         return;

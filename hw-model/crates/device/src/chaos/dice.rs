@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Dice, and when a fault strikes.
+//! Random numbers, and when a fault strikes.
 
 use super::{Lasts, Tally, Wish};
 
@@ -41,7 +41,7 @@ impl Dice {
     }
 }
 
-/// A fault that may strike, and its dice.
+/// A fault of a spec, and its random numbers.
 #[derive(Debug)]
 pub(super) struct Injector {
     wish: Wish,

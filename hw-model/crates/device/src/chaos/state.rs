@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The faults of a device, shared by the places where they strike.
+//! The state of a device's faults, shared by all places that inject them.
 
 use super::completions::Told;
 use super::dice::Injector;
@@ -24,11 +24,11 @@ pub(super) struct State {
     not_ready: bool,
     /// The queue that transfers nothing.
     stuck: Option<usize>,
-    /// What completions told so far.
+    /// Buffers and flows of earlier completions.
     pub(super) told: Told,
 }
 
-/// What changed with time.
+/// Changes since the last turn.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Change {
     /// The link seems to have gone or come.
@@ -42,7 +42,7 @@ pub(crate) struct Change {
 }
 
 impl State {
-    /// An injector if the fault is wished for.
+    /// The injector of a fault of the spec.
     pub(super) fn get(&mut self, fault: Fault) -> Option<&mut Injector> {
         self.injectors.iter_mut().find(|i| i.fault() == fault)
     }
@@ -77,7 +77,7 @@ impl State {
         }
     }
 
-    /// Time goes on, and a turn of work begins. A device that is gone does nothing else.
+    /// A turn of work begins. A removed device does nothing else.
     pub(super) fn turn(&mut self, now: u64, vectors: u64) -> Change {
         self.now = self.now.max(now);
         let mut change = Change::default();
@@ -140,7 +140,7 @@ impl Chaos {
         self.state().turn(now, vectors)
     }
 
-    /// The faults as they were asked for.
+    /// The spec.
     pub(crate) fn spec(&self) -> Spec {
         let wishes = self.state().injectors.iter().map(Injector::wish).collect();
         Spec { wishes }
@@ -172,24 +172,24 @@ impl Chaos {
         hidden
     }
 
-    /// RESET is written: whether the device does nothing about it.
+    /// RESET is written: whether the device ignores it.
     pub(crate) fn ignores_reset(&self) -> bool {
         self.state().lasting(Fault::ResetStuck)
     }
 
-    /// Whether a reset seems to be under way.
+    /// Whether RESET reads 1.
     pub(crate) fn is_resetting(&self) -> bool {
         let mut state = self.state();
         let now = state.now;
         state.get(Fault::ResetStuck).is_some_and(|i| i.is_on(now))
     }
 
-    /// Something is switched off: whether the device goes on with it.
+    /// A bit of CTRL or Q_CTRL is cleared: whether the device ignores it.
     pub(crate) fn is_deaf(&self) -> bool {
         self.state().lasting(Fault::Deaf)
     }
 
-    /// Whether a command is to go unanswered.
+    /// Whether a command stays without an answer.
     pub(crate) fn is_silent(&self) -> bool {
         self.state().lasting(Fault::CmdSilent)
     }
@@ -214,7 +214,7 @@ impl Chaos {
         on && state.stuck == Some(queue)
     }
 
-    /// When the device wants to be pumped on behalf of its faults.
+    /// When the device must be pumped for its faults.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let state = self.state();
         let storm = state.storm.then(|| state.now.saturating_add(STORM_NS));
@@ -222,7 +222,7 @@ impl Chaos {
         ends.chain([storm]).flatten().min()
     }
 
-    /// What each fault did so far.
+    /// The tally of each fault.
     pub(crate) fn tallies(&self) -> Vec<(Fault, Tally)> {
         let state = self.state();
         let injectors = state.injectors.iter();

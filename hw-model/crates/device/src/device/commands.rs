@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The command ring: carries out what the control plane asks for, in order, with a status for every
-//! command. What each does is told in [`reflow_hwdef::cmd`].
+//! The command ring: executes commands of the driver in order and writes a status for every
+//! command. [`reflow_hwdef::cmd`] describes them.
 
 use crate::arrive::key::FlowKey;
 use crate::chaos::Chaos;
@@ -17,7 +17,7 @@ use reflow_hwdef::index::Index;
 use reflow_hwdef::regs;
 use reflow_hwdef::stats::Global;
 
-/// Commands that one pump carries out.
+/// Commands that one pump executes.
 const TURN: usize = 16;
 
 /// A ring that runs.
@@ -42,7 +42,7 @@ impl CommandRing {
         Some(ring.base + (ring.head.slot(ring.log2) * CMD_SIZE) as u64)
     }
 
-    /// Whether there is a command to carry out.
+    /// Whether a command waits.
     pub(crate) fn is_waiting(&self) -> bool {
         self.next().is_some()
     }
@@ -145,7 +145,7 @@ impl Device {
         self.event = self.event.with_command(1);
     }
 
-    /// Carries out commands that wait; true if more of them do.
+    /// Executes commands that wait; true if more of them are left.
     pub(crate) fn pump_commands(&mut self, host: &impl Host) -> bool {
         for _ in 0..TURN {
             let Some(addr) = self.commands.next() else {
@@ -163,7 +163,7 @@ impl Device {
         self.commands.next().is_some()
     }
 
-    /// Carries out one command and writes its status; false if it goes unanswered.
+    /// Executes one command and writes its status; false if chaos withholds the answer.
     fn command(&mut self, addr: u64, host: &impl Host) -> Result<bool, MemError> {
         let mut words = [0; CMD_WORDS];
         read_words(host, addr, &mut words)?;
@@ -193,7 +193,7 @@ impl Device {
         Ok(true)
     }
 
-    /// What a command gives back, or why it is refused.
+    /// The value that a command returns, or why it is refused.
     fn carry_out(&mut self, raw: u8, args: Args, host: &impl Host) -> Result<u32, CmdStatus> {
         let queues = self.queues.len();
         match Command::from_raw(raw).ok_or(CmdStatus::Unknown)? {
@@ -227,7 +227,7 @@ impl Device {
         Ok(0)
     }
 
-    /// Takes a control block, and an entry for its flow. Claims: 24, 25.
+    /// Sets a control block, and makes an entry for its flow if there is none. Claims: 24, 25.
     fn set_tcb(&mut self, args: Args, host: &impl Host) -> Result<u32, CmdStatus> {
         let block = args.read::<TCB_WORDS>(host)?;
         let read_list = |addr, count| {
@@ -254,13 +254,13 @@ impl Device {
         Ok(flow.into())
     }
 
-    /// Where the device has come to in a flow, if it knows it.
+    /// The expected sequence number of a flow and its place in a PDU, if the flow is known.
     fn joint(&self, key: &FlowKey, framed: bool) -> Result<Option<Joint>, CmdStatus> {
         let Some((flow, expected, busy)) = self.fdb.position(key) else {
             return Ok(None);
         };
         let inside = if framed {
-            // The messages are followed as far as packets were transferred.
+            // Messages are followed only up to the last packet that was transferred.
             if busy {
                 return Err(CmdStatus::Busy);
             }

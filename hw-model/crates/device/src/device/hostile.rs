@@ -18,11 +18,11 @@ impl Device {
         device
     }
 
-    /// Replaces the faults. Those so far end at once, also where they last, and are forgotten; the
-    /// new ones start with dice of the seed, no packet passed and no strike.
+    /// Replaces the faults. The old ones end at once, lasting ones too; the
+    /// new ones start from the seed, with all counts at 0.
     ///
-    /// The device goes on from what its registers hold; one that was gone is back as after a power
-    /// cycle, in its reset state. To be followed by [`Device::pump`].
+    /// The device keeps its registers; one that was removed comes back as after a power
+    /// cycle, in its reset state. Call [`Device::pump`] afterwards.
     pub fn set_chaos(&mut self, spec: &Spec) {
         let old = self.chaos.take();
         self.chaos = Chaos::new(spec, self.config.seed, self.now);
@@ -40,14 +40,14 @@ impl Device {
         self.chaos.as_ref().map(Chaos::spec).unwrap_or_default()
     }
 
-    /// Whether the device is gone, as if it had been unplugged: configuration space, too, reads all
-    /// ones then.
+    /// Whether the device is removed, as if unplugged: configuration space, too, then reads all
+    /// ones.
     #[must_use]
     pub fn is_removed(&self) -> bool {
         self.chaos.as_ref().is_some_and(Chaos::is_removed)
     }
 
-    /// What each of its faults did so far, by name.
+    /// The tally of each fault, by name.
     #[must_use]
     pub fn injections(&self) -> Vec<(&'static str, Tally)> {
         let tallies = self.chaos.as_ref().map(Chaos::tallies).unwrap_or_default();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The device from outside, for those who watch it: nothing here has an effect on it, or is seen by
-//! a driver.
+//! Views of the device for status and tests: none changes it, none is visible to
+//! the driver.
 
 use crate::arrive::parser::Program;
 use crate::device::Device;
@@ -17,7 +17,7 @@ use reflow_hwdef::regs::{self, BufKind, Ctrl};
 pub struct RingState {
     /// Its size.
     pub entries: usize,
-    /// What the device may still take.
+    /// Buffers that the device may still take.
     pub available: usize,
 }
 
@@ -84,13 +84,13 @@ impl Device {
         (0..RULE_MAX).filter(|&index| self.spread.has_rule(index))
     }
 
-    /// All that decides which queue packets go to, in words, to be compared.
+    /// The steering configuration as text, for comparison.
     #[must_use]
     pub fn steering(&self) -> String {
         format!("{:?}", self.spread)
     }
 
-    /// What the driver can configure and has no part in the traffic of the moment: names and values
+    /// The configuration, without the state of current traffic: names and values
     /// of the registers that it writes, but for doorbells, bus addresses and the program RAM.
     pub fn configuration(&self) -> impl Iterator<Item = (String, u32)> + '_ {
         const PASSING: [usize; 8] = [
@@ -125,13 +125,13 @@ impl Device {
             })
     }
 
-    /// The parser program that is at work.
+    /// The parser program in use.
     #[must_use]
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// What a register holds, be the device gone or not.
+    /// The value of a register, even if the device is gone.
     #[must_use]
     pub fn register(&self, offset: usize) -> u32 {
         self.read_register(offset)
@@ -203,17 +203,17 @@ impl Device {
 }
 
 impl Device {
-    /// Keeps a log from now on, over resets, too; to be emptied by [`Device::exits`].
+    /// Starts the log of exits, which survives resets. [`Device::exits`] empties it.
     pub fn log_exits(&mut self) {
         self.pm.exits.start();
     }
 
-    /// Takes what was logged.
+    /// Empties the log.
     pub fn exits(&mut self) -> impl Iterator<Item = Exit> + '_ {
         self.pm.exits.drain()
     }
 
-    /// Loses all that waits, and hands the log on to a device after its reset.
+    /// Drops all packets, and takes the log for the device after its reset.
     pub(crate) fn empty_for_reset(&mut self) -> ExitLog {
         if self.pm.exits.is_wanted() {
             for queue in 0..self.queues.len() {

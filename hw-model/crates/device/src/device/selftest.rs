@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the device tests when the host asks it to.
+//! The self-test.
 
 use crate::arrive::parser::Program;
 use crate::device::Device;

@@ -3,9 +3,9 @@
 //! Session framing: follows the messages of a connection through its byte stream.
 //!
 //! A message (PDU) is a header with a length field, and data. The parser program tells how to read
-//! the header, the connection's set-up where the first one begins, and each length where the next
-//! one does. The data of a long PDU starts on a page of its own, so that the host finds it
-//! contiguous from a page's start, whatever the segments' sizes. The rules are told in
+//! the header; the SYN gives the place of the first one, and each length that of the next
+//! one. The data of a long PDU starts on a page of its own, so that the host finds it
+//! contiguous from a page's start, whatever the segments' sizes. The rules are in
 //! [`FlowCfg`](reflow_hwdef::regs::FlowCfg).
 
 use crate::arrive::parser::Session;
@@ -37,46 +37,46 @@ impl Starts {
     }
 }
 
-/// No place in a PDU's data.
+/// The position is not inside a PDU's data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Unknown;
 
-/// Where a connection is in its messages.
+/// Position of a connection in its messages.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Framing {
-    /// It is known where the next header is.
+    /// The position of the next header is known.
     synced: bool,
     /// Sequence number of the next byte of a header.
     at: u32,
-    /// Bytes of that header that have come.
+    /// Bytes of that header received so far.
     have: u8,
-    /// Its length field, as far as it has come.
+    /// Its length field, as far as received.
     len: u64,
     /// Sequence number of the first byte of data of the PDU before it.
     start: u32,
-    /// Where the data of a long PDU starts that has not come yet.
+    /// Start of the data of a long PDU whose page is not begun yet.
     due: Option<u32>,
-    /// How far the data of a long PDU has been placed on pages of its own, and where it ends.
+    /// End of the data of a long PDU that is on its own pages so far, and end of all of it.
     placed: Option<(u32, u32)>,
 }
 
-/// What a packet's data is to the messages of its connection.
+/// The position of a packet's data in the messages of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Walk {
-    /// Where the connection is after the packet.
+    /// The position after the packet.
     pub(crate) framing: Framing,
     /// Places where a fresh page is due.
     pub(crate) starts: Starts,
-    /// The data goes on behind what is on the pages of a long PDU.
+    /// The data continues a long PDU on its pages.
     pub(crate) inside: bool,
-    /// So does the data behind it.
+    /// The data of the next packet does, too.
     pub(crate) goes_on: bool,
-    /// Headers whose length is beyond measure.
+    /// Headers whose length is above PDU_MAX.
     pub(crate) insane: u64,
 }
 
 impl Framing {
-    /// A connection is set up: the first header is at this sequence number.
+    /// After a SYN: the first header is at this sequence number.
     pub(crate) fn begin(at: u32) -> Self {
         Self {
             synced: true,
@@ -85,11 +85,11 @@ impl Framing {
         }
     }
 
-    /// Where in a PDU's data the byte behind all that came is; `None` if messages are not followed.
+    /// Position in a PDU of the next byte of data; `None` if messages are not followed.
     ///
     /// # Errors
     ///
-    /// It is inside of a PDU's header, or one is missing.
+    /// It is inside a PDU's header, or a header was missed.
     pub(crate) fn inside(&self, seq: u32) -> Result<Option<Inside>, Unknown> {
         let left = self.at.wrapping_sub(seq);
         if !self.synced {
@@ -104,7 +104,7 @@ impl Framing {
         }
     }
 
-    /// Goes through the data of a packet. `merged` says that it goes to its flow's pages.
+    /// Follows the messages in the data of a packet. `merged`: it goes to its flow's pages.
     pub(crate) fn walk(mut self, session: Session, seq: u32, data: &[u8], merged: bool) -> Walk {
         let mut walk = Walk {
             inside: merged
@@ -150,7 +150,7 @@ impl Framing {
         let start = self.at;
         self.start = start;
         match u32::try_from(len) {
-            // Beyond half of all sequence numbers, ahead and behind are one.
+            // From 2^31 on, ahead and behind cannot be told apart.
             Ok(len) if len < 1 << 31 => self.at = start.wrapping_add(len),
             _ => self.synced = false,
         }
@@ -172,7 +172,7 @@ impl Framing {
             self.placed = Some((start, self.at));
             self.due = None;
         } else if off >= 1 << 31 {
-            // It was passed by.
+            // The stream has passed it.
             self.due = None;
         }
     }
@@ -201,8 +201,8 @@ mod tests {
     }
 
     proptest! {
-        /// However a stream is cut into packets, each long PDU's data starts a page once, and just
-        /// there.
+        /// However a stream is cut into packets, each long PDU's data starts a page exactly
+        /// once.
         ///
         /// Claims: 29, 41.
         #[test]
@@ -234,7 +234,7 @@ mod tests {
             prop_assert_eq!(got, want);
         }
 
-        /// Nothing that comes makes it panic.
+        /// No input makes it panic.
         #[test]
         fn any_stream_in_any_order(
             packets in proptest::collection::vec(
@@ -278,7 +278,7 @@ mod tests {
         assert!(!walk.goes_on && !walk.inside);
         let walk = walk.framing.walk(NETBIOS, 7500, &stream[7500..8500], true);
         assert_eq!(walk.starts.as_slice(), [508]);
-        // What comes again changes nothing.
+        // A retransmission changes nothing.
         let again = walk.framing.walk(NETBIOS, 0, &stream[..1000], false);
         assert_eq!(again.starts.count, 0);
     }

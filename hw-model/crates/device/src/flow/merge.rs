@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What may be merged: an aggregate, cut into segments again, must give back the original frames
+//! The rules of merging: an aggregate, segmented again, must give the original frames
 //! byte for byte.
 //!
 //! So every header byte must be as in the first packet of the aggregate, except for those that
-//! follow from the position in it: lengths, checksums, the sequence number, an IPv4 id that counts
+//! follow from the position in it: lengths, checksums, the sequence number, an IPv4 id that increments
 //! (or does not), and PSH and FIN, which may only be on the last packet.
 
 use crate::arrive::headers::{Layers, Tcp, MAX_LEVELS};
 use crate::proto::{be16, FIN, PSH};
 use reflow_hwdef::isa::HEADER_MEMORY;
 
-/// How the IPv4 ids of one header go on from packet to packet.
+/// How the IPv4 ids of one header change from packet to packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Ids {
     /// One packet so far: not known.
@@ -31,7 +31,7 @@ pub(crate) struct FixedIds {
     pub(crate) outer: bool,
 }
 
-/// A TCP packet with data, about to be merged or not.
+/// A TCP packet with data that may be merged.
 pub(crate) struct Segment<'a> {
     /// The whole frame as it came.
     pub(crate) frame: &'a [u8],
@@ -41,7 +41,7 @@ pub(crate) struct Segment<'a> {
     pub(crate) tcp: &'a Tcp,
 }
 
-/// What appending a packet does to its aggregate.
+/// The outcome of appending a packet to its aggregate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     /// A header field differs, the data is longer than the first's, or the aggregate would be too
@@ -85,7 +85,7 @@ impl Aggregate {
         self.count != 0
     }
 
-    /// It is complete, or its flow's order is broken.
+    /// Closes it.
     pub(crate) fn close(&mut self) {
         self.count = 0;
     }
@@ -122,7 +122,7 @@ impl Aggregate {
         self.ip_len = seg.layers.ip_len(seg.layers.end);
     }
 
-    /// Appends a packet whose sequence number is the next one, if that is allowed.
+    /// Appends a packet with the expected sequence number if the rules allow it.
     pub(crate) fn append(&mut self, seg: &Segment<'_>, max_ip_len: usize) -> Verdict {
         let ip_len = self.ip_len + seg.tcp.len;
         if seg.tcp.len > self.seg_size || ip_len > max_ip_len || self.count == u16::MAX {
@@ -142,7 +142,7 @@ impl Aggregate {
         }
     }
 
-    /// Compares headers; the outcome is how ids go on, `None` for a difference.
+    /// Compares headers; returns how the ids change, `None` for a difference.
     fn equal_but_for_position(&self, seg: &Segment<'_>) -> Option<[Ids; MAX_LEVELS]> {
         let layers = self.layers?;
         if layers.levels() != seg.layers.levels() || layers.l4 != seg.layers.l4 {
@@ -185,7 +185,7 @@ fn ids(seg: &Segment<'_>) -> [u16; MAX_LEVELS] {
     ids
 }
 
-/// Copies the headers and blanks what may differ; `None` if they do not fit the header memory.
+/// Copies the headers without the fields that may differ; `None` if they exceed the header memory.
 fn constant_part<'a>(
     seg: &Segment<'_>,
     scratch: &'a mut [u8; HEADER_MEMORY],

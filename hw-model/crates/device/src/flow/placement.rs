@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Where in a list of host pages the data of a connection belongs, PDU by PDU if it has any.
+//! The place of a connection's data in a list of host pages, PDU by PDU if it has any.
 
 use crate::arrive::parser::Session;
 use reflow_hwdef::cmd::{CmdStatus, LIST_MAX, T0};
@@ -26,16 +26,16 @@ pub(crate) struct Run {
     pub(crate) first: bool,
 }
 
-/// How far the data of a connection has come.
+/// Progress of a connection's data in a list.
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
-    /// Where in the list the next data goes.
+    /// Position of the next data in the list.
     at: u64,
-    /// Data of the PDU that is still to come.
+    /// Data of the PDU that is missing.
     left: u64,
-    /// Nothing of that data has come yet.
+    /// None of that data has arrived.
     fresh: bool,
-    /// The PDU's header, and how much of it has come.
+    /// The PDU's header, and the bytes of it received so far.
     header: [u8; HEADER_MAX],
     have: usize,
 }
@@ -99,7 +99,7 @@ impl Placement {
 
     /// Begins in the middle of a PDU; `None` if the rest of that does not fit.
     ///
-    /// Without framing there are no PDUs to be in the middle of.
+    /// Without framing there is nothing to do.
     pub(crate) fn go_on(&mut self, inside: Inside) -> Option<()> {
         if self.framing.is_none() || inside.left == 0 {
             return Some(());
@@ -120,8 +120,8 @@ impl Placement {
 
     /// Finds the places of the next data, and appends its runs to `runs`.
     ///
-    /// Tells how many runs there are and how many bytes of PDU headers, of which there may be
-    /// `room`. `None`, and nothing changes, if the list cannot take all of it.
+    /// Returns the number of runs and the bytes of PDU headers, at most
+    /// `room`. `None` without a change if the list has no room for all of it.
     pub(crate) fn lay_out(
         &mut self,
         data: &[u8],
@@ -144,7 +144,7 @@ impl Placement {
         self.pages.len() as u64 * PAGE
     }
 
-    /// Puts data behind what is there, page by page; `skip` bytes of headers stand in front of it.
+    /// Appends data page by page; `skip` bytes of headers precede it.
     fn fill(&mut self, mut len: usize, mut skip: usize, runs: &mut VecDeque<Run>) -> Option<()> {
         if self.cursor.at + len as u64 > self.capacity() {
             return None;
@@ -166,7 +166,7 @@ impl Placement {
         Some(())
     }
 
-    /// Cuts data into PDUs; tells how many bytes of their headers there are.
+    /// Cuts data into PDUs; returns the bytes of their headers.
     fn frame(
         &mut self,
         framing: Session,
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!((runs[0].skip, runs[0].page, runs[0].len), (8, 0, 1));
         assert_eq!(list.lay_out(&[8], 0, &mut runs), Some((1, 0)));
         assert_eq!((runs[1].skip, runs[1].page, runs[1].len), (0, 1, 1));
-        // No page is left, and the length of this one is beyond all measure.
+        // No page is left, and the length of this one exceeds any list.
         assert_eq!(list.lay_out(&[0, 0xff, 0xff, 0xff], 4, &mut runs), None);
     }
 

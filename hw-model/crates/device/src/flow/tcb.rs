@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Host control blocks: connections that the host has taken a hand in.
+//! Host control blocks: settings of the host for single connections.
 //!
-//! A block says what the host expects of a connection, which queue its packets go to, and in which
-//! pages its data belongs. Each packet of the flow is compared with it on arrival, and its
-//! completion says whether the block applied. The rules are told in [`reflow_hwdef::cmd`].
+//! A block has the expected sequence number of a connection, the queue of its packets, and the
+//! pages for its data. Each packet of the flow is compared with it on arrival, and its
+//! completion says whether the block applied. [`reflow_hwdef::cmd`] has the rules.
 
 use crate::arrive::headers::Tcp;
 use crate::arrive::key::{key_bytes, FlowKey};
@@ -33,7 +33,7 @@ pub(crate) enum Summary {
     NotApplied = 2,
 }
 
-/// What a block made of a packet: part of the packet's entry in the control memory.
+/// The verdict of a control block on a packet: part of the packet's entry in the control memory.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Mark {
     /// Whether it applied.
@@ -57,7 +57,7 @@ impl Mark {
     };
 }
 
-/// Where the device has come to in a flow.
+/// Progress of the device in a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Joint {
     /// Sequence number of the next data.
@@ -80,7 +80,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Checks a block; `join` tells where the device has come to in a flow that it knows, and
+    /// Checks a block; `join` returns the progress in a known flow, and
     /// `read_list` reads the page list.
     ///
     /// Claims: 25.
@@ -139,7 +139,7 @@ impl Setting {
     }
 }
 
-/// A block at work.
+/// An active block.
 #[derive(Debug)]
 struct Tcb {
     setting: Setting,
@@ -154,7 +154,7 @@ struct Tcb {
 }
 
 impl Tcb {
-    /// Compares a packet with the block; `room` is what a header cell has left behind the headers.
+    /// Compares a packet with the block; `room` are the bytes of a header cell behind the headers.
     fn judge(&mut self, data: &[u8], tcp: &Tcp, room: usize) -> Mark {
         let fin = tcp.flags & FIN != 0;
         if self.stale || tcp.flags & (SYN | RST | URG) != 0 || (fin && tcp.len == 0) {
@@ -285,7 +285,7 @@ impl TcbTable {
             .map_or(Mark::default(), |tcb| tcb.judge(data, tcp, room))
     }
 
-    /// A packet of a flow passes its block by.
+    /// A packet of a flow was not compared with its block, which becomes stale.
     pub(crate) fn miss(&mut self, flow: u16) -> Mark {
         self.get_mut(flow).map_or(Mark::default(), |tcb| {
             tcb.stale = true;
@@ -293,7 +293,7 @@ impl TcbTable {
         })
     }
 
-    /// Whether the list that a packet is to be placed in is still the device's.
+    /// Whether the list that a packet is to be placed in is still set.
     pub(crate) fn is_current(&self, flow: u16, mark: &Mark) -> bool {
         self.get(flow).is_some_and(|tcb| tcb.epoch == mark.epoch)
     }
@@ -319,7 +319,7 @@ impl TcbTable {
         }
     }
 
-    /// A packet was lost: what it was to bring is missing in the list.
+    /// A packet was lost: its data is missing in the list.
     pub(crate) fn lost(&mut self, flow: u16, mark: &Mark) {
         let current = self.is_current(flow, mark);
         if let Some(tcb) = self.get_mut(flow).filter(|_| mark.summary != Summary::None) {

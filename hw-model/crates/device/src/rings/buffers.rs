@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Buffers that the driver posted: whole ones, cells of them, and places in them that fill up.
+//! Buffers that the driver posted: whole ones, cells of them, and partly filled ones.
 
 use crate::host::{Host, MemError};
 use crate::rings::{check_ring, DescRing};
@@ -62,7 +62,7 @@ impl BufferRing {
         self.ring.set_tail(raw)
     }
 
-    /// Makes sure that `count` available buffers can be taken without reading memory.
+    /// Reads descriptors until `count` buffers, or all available ones, can be taken.
     pub(crate) fn fetch(&mut self, host: &impl Host, count: usize) -> Result<(), MemError> {
         self.ring.fetch(host, count)
     }
@@ -119,12 +119,12 @@ impl CellRing {
         self.cell
     }
 
-    /// Whether a cell can be had, once a buffer was fetched.
+    /// Whether a cell can be taken after a fetch.
     pub(crate) fn has_cell(&self) -> bool {
         self.current.is_some() || self.ring.available() > 0
     }
 
-    /// Makes sure that a cell can be taken without reading memory.
+    /// Reads a descriptor if a cell needs it.
     pub(crate) fn fetch(&mut self, host: &impl Host) -> Result<(), MemError> {
         if self.current.is_none() {
             self.ring.fetch(host, 1)?;
@@ -174,7 +174,7 @@ pub(crate) struct Piece {
     pub(crate) last: bool,
 }
 
-/// How many fresh buffers and how many pieces data takes, given what is partly filled.
+/// The number of fresh buffers and of pieces that data takes, behind a partly filled buffer.
 ///
 /// At the offsets in `starts`, which are in order, it goes on in a fresh buffer.
 pub(crate) fn needed(
@@ -204,8 +204,8 @@ pub(crate) fn needed(
     (fresh, pieces)
 }
 
-/// Lays out data behind what is there, without gaps but for `starts`; the buffers were made sure of
-/// before.
+/// Lays out data behind a partly filled buffer, without gaps except at `starts`; the buffers were
+/// fetched before.
 pub(crate) fn lay_out(
     place: &mut Option<Place>,
     ring: &mut BufferRing,

@@ -10,7 +10,7 @@ use reflow_hwdef::regs::{
     CQ_WINDOW,
 };
 
-/// What the transfer of a queue waits for.
+/// The resource that the transfer of a queue waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wait {
     /// A buffer.
@@ -24,7 +24,7 @@ pub(crate) enum Wait {
 pub(crate) struct RxQueue {
     /// Completion ring.
     pub(crate) cq: CompletionRing,
-    /// With so many completions that the driver has not taken, packets wait.
+    /// Packets wait while so many completions are unconsumed.
     window: u32,
     /// Header buffers.
     pub(crate) header: Option<CellRing>,
@@ -36,9 +36,9 @@ pub(crate) struct RxQueue {
     pub(crate) small: Option<CellRing>,
     /// Re-assembly buffer for data that belongs to no flow's aggregate.
     pub(crate) own: Option<Place>,
-    /// What the first packet waits for.
+    /// The resource that the first packet waits for.
     pub(crate) wait: Option<Wait>,
-    /// When pages of other flows are taken back, if it still waits for one then.
+    /// When to take pages of other flows back if the queue still waits for one.
     pub(crate) reclaim_at: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ impl RxQueue {
             window,
             header: cells(BufKind::Header)?,
             reasm: buffers(BufKind::Reasm)?,
-            // The one kind that every packet fits into.
+            // Every packet fits into this kind, so it is mandatory.
             packet: buffers(BufKind::Packet)?.ok_or(QueueError::BadConfig)?,
             small: cells(BufKind::Small)?,
             own: None,
@@ -80,12 +80,12 @@ impl RxQueue {
         })
     }
 
-    /// Whether the driver has enough to do for now.
+    /// Whether CQ_WINDOW completions are unconsumed.
     pub(crate) fn is_window_full(&self) -> bool {
         u32::from(self.cq.unseen()) >= self.window
     }
 
-    /// Whether what waits in the packet memory does so for the driver.
+    /// Whether waiting packets wait for the driver.
     pub(crate) fn waits_for_driver(&self) -> bool {
         self.is_window_full() || self.wait.is_some()
     }

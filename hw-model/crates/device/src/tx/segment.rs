@@ -2,9 +2,9 @@
 
 //! Segmentation: cuts a TCP or UDP packet that is longer than the wire takes into frames.
 //!
-//! Each frame has the packet's headers, edited for its place in the row, and the next bytes of the
-//! payload. A packet is read from host memory once and kept here until its last frame is out, so a
-//! wire that is busy in between neither loses a frame nor repeats one.
+//! Each frame has the packet's headers, edited for its position, and the next bytes of the
+//! payload. A packet is read from host memory once and kept until its last frame is sent, so a
+//! busy wire neither loses a frame nor repeats one.
 
 use crate::csum;
 use crate::proto::{
@@ -32,7 +32,7 @@ pub(crate) struct Shape {
 impl Shape {
     /// The shape that a descriptor asks for; `None` if the packet is not to be cut.
     ///
-    /// The rules are told in [`T2`].
+    /// [`T2`] has the rules.
     pub(crate) fn new(t1: T1, t2: T2, len: usize) -> Result<Option<Self>, QueueError> {
         if t1.tso() | t1.uso() == 0 {
             return Ok(None);
@@ -142,7 +142,7 @@ impl Cut {
         true
     }
 
-    /// The packet is out, or given up; tells how many descriptors it had.
+    /// The packet is sent or given up; returns the number of its descriptors.
     pub(crate) fn close(&mut self) -> usize {
         std::mem::take(&mut self.descs)
     }

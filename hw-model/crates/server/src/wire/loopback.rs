@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A plug that gives back what is sent.
+//! A loop: sent frames are received again.
 
 use std::os::fd::BorrowedFd;
 
@@ -9,7 +9,7 @@ use rustix::event::PollFlags;
 use super::Wire;
 use crate::frames::FrameBuffer;
 
-/// What was sent and not received yet.
+/// Frames sent and not received yet.
 #[derive(Default)]
 pub(crate) struct Loopback {
     frames: FrameBuffer,

@@ -88,7 +88,7 @@ impl Stream {
         self.peer = Some(peer);
     }
 
-    /// Lets go of the peer. Frames that are held whole can still be received.
+    /// Drops the peer. Complete frames can still be received.
     fn detach(&mut self, why: &dyn std::fmt::Display) {
         log::info!("wire {}: disconnected: {why}", self.path.display());
         self.peer = None;
@@ -161,7 +161,7 @@ impl Wire for Stream {
             if events.contains(PollFlags::IN) {
                 self.read();
             } else if events.intersects(PollFlags::HUP | PollFlags::ERR) {
-                // Reading is paused; who pulls the cable loses what is in it.
+                // Reading is paused; frames in the socket are lost.
                 self.detach(&"the peer closed");
             }
         } else if !events.is_empty() {
@@ -185,7 +185,7 @@ impl Wire for Stream {
 
     fn send(&mut self, frames: &mut FrameBuffer) {
         if self.peer.is_none() {
-            // Nobody is at the other end, and the sender must not wait for one.
+            // There is no peer, and the sender must not wait for one.
             frames.clear();
             return;
         }

@@ -15,7 +15,7 @@ use crate::frames::{FrameBuffer, MAX_FRAME};
 /// Frames read at once, so that the transmit side is not kept waiting.
 const BATCH: usize = 256;
 
-/// The device, and what came from it.
+/// The device, and frames read from it.
 pub(crate) struct Tap {
     file: File,
     name: String,
@@ -23,7 +23,7 @@ pub(crate) struct Tap {
     frame: Vec<u8>,
     /// Whether the last write found the device's queue full.
     blocked: bool,
-    /// Whether the interface was deleted: nothing comes of it any more.
+    /// Whether the interface was deleted.
     gone: bool,
 }
 
@@ -96,7 +96,7 @@ impl Wire for Tap {
                     self.blocked = true;
                     return;
                 }
-                // Nobody is there to hear it: the interface is down or gone.
+                // The frame is lost: the interface is down or gone.
                 Err(error) => log::debug!("{}: frame not sent: {error}", self.name),
                 Ok(_) => {}
             }

@@ -10,7 +10,7 @@ use reflow_hwdef::isa::{self, Cmp, Instr, Out};
 pub enum GaveUp {
     /// The word to load is not inside.
     Word,
-    /// What the output is about is not inside.
+    /// The bytes of the output are not inside.
     Output,
     /// The flow key is full.
     KeyFull,
@@ -21,7 +21,7 @@ pub enum GaveUp {
 }
 
 impl GaveUp {
-    /// One sentence for people.
+    /// The reason as a sentence.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ pub struct Step<'a> {
     pub r_after: u32,
     /// Where it goes on; `NEXT_REFUSE` if the parser gave up.
     pub next: u8,
-    /// All that was put out until now.
+    /// All outputs so far.
     pub parsed: &'a Parsed,
 }
 
