@@ -9,6 +9,7 @@ from guest.net import SYS_NET
 
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 LOCKDEP = "/proc/lockdep_stats"
+DMA_OFF = "/sys/kernel/debug/dma-api/disabled"
 # kmemleak tells of no object that is younger, in s.
 YOUNGEST = 5
 
@@ -20,13 +21,21 @@ def _restore(rig):
 
 
 @case(limit=10, last=True)
-def locks_watched(rig):
+def locks_watched(_rig):
     """The lock checker, which goes silent with its first report, is still at work."""
     with open(LOCKDEP, encoding="ascii") as text:
         words = dict(line.rsplit(":", 1) for line in text if ":" in line)
     state = {name.strip(): value.strip() for name, value in words.items()}
     check(state.get("debug_locks") == "1",
           "lockdep went silent with the first report of this run; nothing behind that was checked")
+
+
+@case(limit=10, last=True)
+def dma_watched(_rig):
+    """The checks of the DMA API, which end when they lack memory, are still at work."""
+    with open(DMA_OFF, encoding="ascii") as text:
+        check(text.read().strip() == "N",
+              "the checks of the DMA API ended in this run; nothing behind that was checked")
 
 
 @case(limit=60, last=True)
