@@ -37,6 +37,8 @@ TROUBLE = re.compile(
 ALARM = re.compile(r"reflow\d: .*(; restarting it|; resetting it|; polling in its place|"
                    r"could not be mended|has stopped counting|is detached)")
 FAULTY = ("hostile", "recovery", "lifecycle", "sleep")
+# Where memory is refused the kernel shows who asked for it; what is wrong has a line of its own.
+SHORT, ASKED = ("nomemory",), "Call Trace"
 
 # Data races that are none of ours, or do no harm, each with its reason.
 ARGUED = os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -187,9 +189,10 @@ class KernelLog:
                 if TROUBLE.search(line) and not any(each.search(line) for each in self.argued)
                 or not faulty and ALARM.search(line)]
 
-    def complaint(self, faulty=False):
+    def complaint(self, subject=""):
         """Return a sentence of such lines, or nothing."""
-        found = self.trouble(faulty)
+        found = [line for line in self.trouble(subject in FAULTY)
+                 if subject not in SHORT or ASKED not in line]
         return f"kernel log: {' | '.join(found[:3])}" if found else ""
 
 
@@ -243,7 +246,7 @@ def run_case(entry, rig, log):
     if result == "fail":
         rig.describe(entry.name, reason)
     undone = _undo(rig)
-    complaints = list(filter(None, [log.complaint(entry.subject in FAULTY), undone]))
+    complaints = list(filter(None, [log.complaint(entry.subject), undone]))
     if complaints:
         result = "fail"
         reason = "; ".join(filter(None, [reason, *complaints]))
