@@ -37,7 +37,7 @@ pub fn explain(program: &Program, loaded: &Loaded, frame: &[u8]) -> String {
             "{:>3}  {label:width$}  {instruction}",
             step.parsed.steps
         );
-        let _ = writeln!(out, "     {:width$}    {}", "", what_happened(step, labels));
+        let _ = writeln!(out, "     {:width$}    {}", "", sentence(step, labels));
     });
     out.push('\n');
     summary(&mut out, &parsed, frame);
@@ -57,7 +57,7 @@ fn dump(out: &mut String, bytes: &[u8]) {
 }
 
 /// One sentence about a step.
-fn what_happened(step: &Step<'_>, labels: Labels<'_>) -> String {
+fn sentence(step: &Step<'_>, labels: Labels<'_>) -> String {
     let mut parts = Vec::new();
     if let Some(word) = step.word {
         parts.push(comparison(step, word));

@@ -162,7 +162,7 @@ fn included_instructions_can_be_replaced_in_place() {
 }
 
 #[test]
-fn what_text_cannot_say_is_raw() {
+fn raw_words_are_the_last_resort() {
     // A mask that plays no part.
     let odd = Instr { mask: 7, ..PLAIN };
     let text = text::disassemble("odd", &odd.encode());

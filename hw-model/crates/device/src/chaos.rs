@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_one_line() {
+    fn errors_are_one_line_each() {
         for (text, mentioned) in [
             ("", "no fault ''"),
             ("lenghts", "no fault 'lenghts'"),

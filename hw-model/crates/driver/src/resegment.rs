@@ -308,7 +308,7 @@ proptest! {
 
     /// A delivered header is taken as that of the next packet if it is that, byte by byte.
     #[test]
-    fn what_follows_an_aggregate_is_what_segmentation_would_make(
+    fn followers_are_those_that_segmentation_makes(
         flow in flows(), cut in 1_usize..43, at in any::<prop::sample::Index>(), bit in 0_u8..8,
     ) {
         let cut = cut.min(flow.sizes.len() - 1);

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_does_not_know_is_an_error() {
+    fn an_unknown_counter_is_an_error() {
         assert!(groups("counters! {\n    Rx:\n    one = 1\n}\n").is_err());
         assert!(groups("").is_err());
     }

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_image_has_no_header() {
+    fn a_program_that_makes_no_image_has_no_header() {
         assert!(header("", &[]).is_none());
         assert!(header("a b", &[]).is_none());
         assert!(header("x", &[0; 3]).is_none());

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_test_of_the_parser_fails_when_it_should() {
+    fn the_parser_check_finds_faults() {
         assert!(parser_works(PROGRAMS[0].words));
         assert!(!parser_works(&[]));
         // Any single instruction that is left out is missed, as far as the frame meets it.

@@ -499,7 +499,7 @@ mod tests {
 
     /// Every inconsistency is found.
     #[test]
-    fn the_test_of_consistency_fails_when_it_should() {
+    fn the_consistency_check_finds_faults() {
         let breakages: [fn(&mut FlowDb); 6] = [
             |db| db.entries[0].live = false,
             |db| db.entries[1].busy = true,

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_measure_is_counted_and_placed_as_ever() {
+    fn a_length_above_the_limit_is_counted() {
         let framing = Framing::begin(100);
         let walk = framing.walk(NETBIOS, 100, &[0, 0xff, 0xff, 0xff, 1, 2], true);
         assert_eq!((walk.insane, walk.starts.count), (1, 0));

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_data_for_an_aggregate() {
+    fn packets_that_are_not_merged() {
         let all = Facts {
             unassisted: Some(Why::NotTcp),
             placed: true,

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_changes_nothing() {
+    fn data_that_does_not_fit_changes_nothing() {
         let mut list = list(T0(0), 1, 4000);
         let mut runs = VecDeque::new();
         assert_eq!(list.lay_out(&[0; 97], 0, &mut runs), None);

@@ -131,7 +131,7 @@ fn tags_and_directions_are_other_flows() {
 ///
 /// Claims: 24.
 #[test]
-fn what_makes_a_block_stale() {
+fn packets_that_make_a_block_stale() {
     let data = |seq, len| Tcp::data(1, seq, len);
     // A packet, its summary, and whether the block is stale after it.
     let cases = [

@@ -363,7 +363,7 @@ fn pdus_start_on_fresh_pages() {
 ///
 /// Claims: 29, 41.
 #[test]
-fn a_mad_length_takes_the_normal_path() {
+fn a_length_above_the_limit_takes_the_normal_path() {
     let (mut rig, mut commands) = rig();
     let list = List::new(&rig.host, 2);
     let mut pdus = Pdus::new(&[1000, 500]);

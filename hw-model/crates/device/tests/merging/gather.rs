@@ -118,7 +118,7 @@ fn flows_that_take_turns_are_put_together() {
 ///
 /// Claims: 20, 21, 37.
 #[test]
-fn what_is_complete_keeps_its_turn() {
+fn complete_aggregates_stay_in_order() {
     let mut rig = gathering();
     let data = |conn, seq, flags| Tcp::data(conn, seq, 100).flags(flags).build();
     for (conn, seq, flags) in [
@@ -206,7 +206,7 @@ fn more_pages_than_a_completion_can_name() {
 
 /// Rather than lose packets, the device gives the host more than it wants at a time.
 #[test]
-fn a_full_packet_memory_waits_for_nobody() {
+fn a_full_packet_memory_does_not_wait() {
     let mut setup = Setup {
         pm_bytes: 16 << 10,
         ..Setup::default()
@@ -244,7 +244,7 @@ fn a_complete_aggregate_is_told_as_one() {
 
 /// Packets that are not appended, and those of other flows, keep their completions.
 #[test]
-fn what_is_not_appended_stays_alone() {
+fn a_packet_that_is_not_appended_stays_single() {
     let mut rig = gathering();
     rig.arrive(&Tcp::data(1, 1, 100).build());
     rig.arrive(&Tcp::data(2, 1, 100).build());

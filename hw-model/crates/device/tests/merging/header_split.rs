@@ -93,7 +93,7 @@ fn split_without_merging() {
 ///
 /// Claims: 13, 19.
 #[test]
-fn what_is_never_split() {
+fn packets_that_are_never_split() {
     let mut rig = rig(split_all());
     let mut bad = Tcp::data(1, 1, 300).build();
     *bad.last_mut().unwrap() ^= 1;

@@ -95,7 +95,7 @@ fn hint_zero_ends_the_aggregate_in_the_device() {
 ///
 /// Claims: 20, 21, 23, 27, 37, 40, 56, 62.
 #[test]
-fn what_waits_for_the_interrupt_is_merged() {
+fn packets_that_wait_for_the_interrupt_are_merged() {
     for (usecs, hints) in [(50, vec![true, true, false]), (0, vec![false; 3])] {
         let mut rig = Rig::usual();
         rig.write(QUEUE_BASE + Q_ITR, QueueItr(0).with_usecs(usecs).0);

@@ -35,7 +35,7 @@ fn no_assist_goes_whole_to_packet_buffers() {
 ///
 /// Claims: 1, 14.
 #[test]
-fn what_cannot_be_trusted_gets_no_assist() {
+fn packets_that_fail_the_checks_get_no_assist() {
     let mut rig = Rig::usual();
     let mut bad_tcp = Tcp::data(1, 1, 100).build();
     *bad_tcp.last_mut().unwrap() ^= 1;

@@ -141,7 +141,7 @@ fn long_packets_are_chains() {
 /// A packet that takes more completions than the ring has is lost and counted; the flow goes on
 /// with an aggregate that the driver can tell from the broken one.
 #[test]
-fn what_can_never_fit_is_lost_and_nothing_is_stuck() {
+fn a_packet_that_can_never_fit_is_dropped() {
     let mut queue = QueueSetup {
         log2_cq: 3,
         ..QueueSetup::default()

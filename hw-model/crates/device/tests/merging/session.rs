@@ -207,7 +207,7 @@ fn a_header_cut_in_pieces() {
 ///
 /// Claims: 29, 41.
 #[test]
-fn a_length_beyond_measure() {
+fn a_length_above_the_limit() {
     let mut rig = rig(usual());
     set_up(&mut rig);
     let mut stream = vec![0, 0xff, 0xff, 0xff];

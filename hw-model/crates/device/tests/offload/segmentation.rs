@@ -261,7 +261,7 @@ fn every_segment_is_tagged() {
 
 /// Tags, IPv4 options and extension headers in front are repeated as they are.
 #[test]
-fn whatever_is_in_front_is_repeated() {
+fn headers_in_front_are_repeated() {
     let t = Tcp {
         vlan: Some(5),
         ..Tcp::data(1, 1, 2500)
