@@ -14,6 +14,7 @@ pub mod control;
 pub mod driver;
 pub mod frames;
 pub mod host;
+#[cfg(feature = "programs")]
 pub mod programs;
 pub mod queue;
 pub mod stack;
