@@ -74,6 +74,8 @@ pub struct Device {
     pub(crate) queues: Vec<QueuePair>,
     pub(crate) counters: Counters,
     pub(crate) block: Block,
+    /// Times that it was reset.
+    pub(crate) resets: u64,
     /// Something that was switched off since the last reset goes on.
     pub(crate) defies: bool,
     /// Faults, in hostile mode.
@@ -111,6 +113,7 @@ impl Device {
             queues: (0..config.queues).map(|_| QueuePair::default()).collect(),
             counters: Counters::new(config.queues),
             block: Block::default(),
+            resets: 0,
             defies: false,
             chaos: None,
             scratch: Scratch::default(),
@@ -124,8 +127,10 @@ impl Device {
     /// Resets all state but the link.
     pub fn reset(&mut self) {
         let (now, link) = (self.now, self.link);
+        let resets = self.resets + 1;
         let (exits, chaos) = (self.empty_for_reset(), self.chaos.take());
         *self = Self::new(self.config.clone());
+        self.resets = resets;
         self.now = now;
         self.link = link;
         self.pm.exits = exits;

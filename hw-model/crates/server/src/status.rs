@@ -16,6 +16,7 @@
 //! | `vectors_connected` | MSI-X vectors with an eventfd |
 //! | `bus_master` | whether the function may access memory |
 //! | `quiet` | whether CTRL, each Q_CTRL, CMD_SIZE and STATS_CTRL are 0 |
+//! | `resets` | how often the device was reset |
 //! | `dma_without_bus_master` | accesses to guest memory attempted without bus mastering; these
 //! | | wait or are refused |
 //! | `dma_while_quiet` | accesses to guest memory while it is quiet |
@@ -120,6 +121,7 @@ fn document(nic: &Nic, now_ns: u64) -> Value {
         "vectors_connected": nic.interrupts.connected(),
         "bus_master": nic.bus_master(),
         "quiet": device.is_quiet(),
+        "resets": device.resets(),
         "dma_without_bus_master": nic.accesses().without_master.get(),
         "dma_while_quiet": nic.accesses().while_quiet.get(),
         "packet_memory": {

@@ -149,6 +149,12 @@ impl Device {
             .all(|offset| self.read_register(offset) == 0)
     }
 
+    /// How often it was reset, in whatever way.
+    #[must_use]
+    pub fn resets(&self) -> u64 {
+        self.resets
+    }
+
     /// Whether it goes on, since the last reset, with what the driver has switched off.
     #[must_use]
     pub fn defies(&self) -> bool {

@@ -454,7 +454,9 @@ fn the_device_is_deaf() {
     assert_eq!(rig.read(queue), before);
     assert_ne!(rig.read(CTRL), 0);
     assert_eq!(completions_of(&mut rig, 4).len(), 4);
+    let resets = rig.dev.resets();
     rig.write(RESET, 1);
+    assert_eq!(rig.dev.resets(), resets + 1);
     assert_eq!((rig.read(queue), rig.read(CTRL)), (0, 0));
     rig.write(CTRL, 3);
     assert_eq!(rig.read(CTRL), 3);
