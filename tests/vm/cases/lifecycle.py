@@ -148,14 +148,16 @@ def queues_that_go_on(rig):
 
 @case(limit=60)
 def a_queue_that_goes_on(rig):
-    """The same while other queues run: one pair after the other is made anew."""
+    """The same while other queues run: a pair that is stuck is to be made anew."""
     need_reflow(rig)
     rig.defer(rig.bring_up)
     rig.defer(control, rig, "chaos off")
-    control(rig, "chaos deaf=1,ms=0")
-    devlink(rig, "health", "recover", "DEVICE", "reporter", "rx", may_fail=True)
+    resets = status(rig)["resets"]
+    stream = InBackground(bulk, rig, PEER, 4, flows=8, size=1 << 20, limit=50)
+    control(rig, "chaos deaf=1,ms=0,cq-stuck=1,ms=0")
+    until("the device to be reset", lambda: status(rig)["resets"] > resets, 15)
     control(rig, "chaos off")
-    until("all to be as it was", lambda: rig.carrier(DUT) and status(rig)["bus_master"], 10)
+    stream.finish(50)
     bulk(rig, PEER, 4, flows=8, size=1 << 19)
 
 
