@@ -109,6 +109,8 @@ struct Ring<'bound> {
     ended: Instant<Monotonic>,
     /// Why the last command failed and when, if the device did not answer it.
     verdict: Option<(Error, Instant<Monotonic>)>,
+    /// [`Commands::answers_again`] asked in vain since the last reset.
+    mute: bool,
     silent: Arc<Atomic<bool>>,
 }
 
@@ -288,6 +290,7 @@ impl<'bound> Commands<'bound> {
             waited: 0,
             ended: Instant::now(),
             verdict: None,
+            mute: false,
             silent: silent.clone(),
         };
         Ok(Self {
@@ -301,8 +304,10 @@ impl<'bound> Commands<'bound> {
         self.silent.load(Relaxed)
     }
 
-    /// Whether the device answers now, though it did not before. May sleep, for some milliseconds:
-    /// who is late once is asked again at the next look.
+    /// Whether the device answers now, though it did not when this was asked before, since its last
+    /// reset. May sleep, for some milliseconds: who is late once is asked again at the next look.
+    ///
+    /// One that always answers this, and not the command that matters, is no better than before.
     pub(crate) fn answers_again(&self) -> bool {
         let mut ring = self.ring.lock();
         if ring.held || !ring.present {
@@ -310,7 +315,9 @@ impl<'bound> Commands<'bound> {
         }
         let started = if ring.running { Ok(()) } else { ring.start() };
         let answer = started.and_then(|()| ring.ask(Command::Nop, 0, 0, LEAST));
-        ring.judge(answer).is_ok()
+        let answers = ring.judge(answer).is_ok();
+        let mute = core::mem::replace(&mut ring.mute, !answers);
+        answers && mute
     }
 
     /// Takes note that the device was reset: it is asked again, from the beginning of the ring.
@@ -319,6 +326,7 @@ impl<'bound> Commands<'bound> {
         ring.stop();
         ring.held = false;
         ring.verdict = None;
+        ring.mute = false;
         ring.waited = 0;
         self.silent.store(false, Relaxed);
     }
