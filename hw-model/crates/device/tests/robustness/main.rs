@@ -6,3 +6,4 @@ mod accounting;
 mod chaos;
 mod hostile;
 mod registers;
+mod spec;
