@@ -217,7 +217,7 @@ impl Chaos {
     /// When the device must be pumped for its faults.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let state = self.state();
-        let storm = state.storm.then(|| state.now.saturating_add(STORM_NS));
+        let storm = (state.storm && !state.removed).then(|| state.now.saturating_add(STORM_NS));
         let ends = state.injectors.iter().map(|i| i.deadline(state.now));
         ends.chain([storm]).flatten().min()
     }

@@ -65,24 +65,44 @@ impl Device {
     /// When the device must be pumped without another event, in the time of `now_ns`.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
+        let faults = self.chaos.as_ref().and_then(Chaos::deadline);
+        if self.chaos.as_ref().is_some_and(Chaos::is_removed) {
+            return faults;
+        }
         let age = self
             .fdb
             .oldest_idle()
             .zip(self.age_ns())
             .map(|((_, since), age)| since.saturating_add(age));
-        // A queue whose window is full waits for the driver, not for a time.
-        let reclaim = |queue: &QueuePair| {
-            let rx = queue.rx.as_ref().filter(|rx| !rx.is_window_full());
+        // A queue that does not look at its packets waits for no time to take pages back.
+        let looks = |number, rx: &&RxQueue| {
+            !rx.is_window_full() && !self.is_moderated(number) && !self.is_stuck(number)
+        };
+        let reclaim = |(number, queue): (usize, &QueuePair)| {
+            let rx = queue.rx.as_ref().filter(|rx| looks(number, rx));
             rx.and_then(|rx| rx.reclaim_at)
         };
         self.queues
             .iter()
-            .flat_map(|queue| [queue.irq.deadline(self.now), reclaim(queue)])
+            .enumerate()
+            .flat_map(|at| [at.1.irq.deadline(self.now), reclaim(at)])
             .flatten()
             .chain(age)
             .chain(self.block.deadline(&self.counters))
-            .chain(self.chaos.as_ref().and_then(Chaos::deadline))
+            .chain(faults)
             .min()
+    }
+
+    /// Whether packets of a queue are left where they are until its interrupt is due.
+    fn is_moderated(&self, queue: usize) -> bool {
+        // A full memory is emptied even if the host is not to be interrupted yet.
+        let room = self.pm.level() <= self.pm.size() / 4;
+        room && self.queues[queue].irq.holds(self.now)
+    }
+
+    /// Whether a fault keeps a queue from transferring anything.
+    fn is_stuck(&self, queue: usize) -> bool {
+        self.chaos.as_ref().is_some_and(|c| c.is_stuck(queue))
     }
 
     /// Age at which an idle flow ends; `None` for never.
@@ -134,9 +154,7 @@ impl Device {
     fn pump_rx(&mut self, queue: usize, host: &impl Host) -> bool {
         let limits = self.limits();
         let small_max = self.file.get(regs::SMALL_MAX) as usize;
-        // A full memory is emptied even if the host is not to be interrupted yet.
-        let room = self.pm.level() <= self.pm.size() / 4;
-        if room && self.queues[queue].irq.holds(self.now) {
+        if self.is_moderated(queue) {
             return false;
         }
         let Some(rx) = self.queues[queue].rx.as_mut() else {
@@ -215,7 +233,7 @@ impl Device {
 
     /// Updates the numbers that the moderation of a queue's interrupt depends on.
     fn note_news(&mut self, queue: usize) {
-        let stuck = self.chaos.as_ref().is_some_and(|c| c.is_stuck(queue));
+        let stuck = self.is_stuck(queue);
         let waiting = if stuck { 0 } else { self.pm.waiting(queue) };
         let q = &mut self.queues[queue];
         let unseen = q.unseen();
