@@ -60,6 +60,7 @@ fn setup(input: &Input<'_>, strip: bool) -> Setup {
         pm_bytes: 1 << (14 + input.below(4)),
         queue: QueueSetup {
             log2_cq: 4 + input.below(3) as u32,
+            window: input.pick(&[0, 0, 1, 2, 8]),
             log2_tx: 3,
             shapes: [shape(11, 8), shape(12, 0), shape(11, 0), shape(11, 8)],
             recycle: true,
