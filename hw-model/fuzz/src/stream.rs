@@ -104,7 +104,7 @@ impl StreamHost<'_> {
         if words.len() == TCB_WORDS {
             self.control_block(&mut words);
         } else if words.len() == RULE_WORDS {
-            let bits = u32::from(self.input.u16()) | u32::from(self.input.u8() % 3) << 16;
+            let bits = u32::from(self.input.u16()) | (u32::from(self.input.u8() % 3) << 16);
             let offset = u64::from(self.input.u8() % 5);
             words[0] = R0(bits.into()).with_offset(offset & 3).0;
             words[RULE_KEY..].fill_with(|| self.input.pick(&[0, 0xa, u64::MAX]));

@@ -188,7 +188,7 @@ impl<'a> World<'a> {
 /// A frame without what follows its IP packet.
 fn trimmed(frame: &[u8]) -> &[u8] {
     let word = |at: usize| match frame.get(at..at + 2) {
-        Some(bytes) => usize::from(bytes[0]) << 8 | usize::from(bytes[1]),
+        Some(bytes) => (usize::from(bytes[0]) << 8) | usize::from(bytes[1]),
         None => 0,
     };
     let l3 = if word(12) == 0x8100 { 18 } else { 14 };
