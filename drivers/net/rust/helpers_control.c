@@ -110,7 +110,7 @@ __rnet_helper bool rnet_helper_arfs_may_expire(struct net_device *dev,
 					       u16 filter)
 {
 #ifdef CONFIG_RFS_ACCEL
-	if (queue < dev->real_num_rx_queues)
+	if (queue < READ_ONCE(dev->real_num_rx_queues))
 		return rps_may_expire_flow(dev, queue, flow_id, filter);
 #endif
 	return true;
