@@ -7,13 +7,18 @@
 
 use super::{
     bindings,
+    callback::{
+        callbacks,
+        Handle, //
+    },
     device::{
         self,
         Device, //
     }, //
 };
+use core::marker::PhantomData;
 use kernel::{
-    error::from_result,
+    error::to_result,
     prelude::*, //
 };
 
@@ -85,24 +90,27 @@ impl Device {
 /// `dev` is alive and not registered yet.
 pub(super) unsafe fn prepare(dev: *mut bindings::net_device, queues: u32) -> Result {
     // SAFETY: By the safety requirement.
-    kernel::error::to_result(unsafe { bindings::netif_enable_cpu_rmap(dev, queues) })
+    to_result(unsafe { bindings::netif_enable_cpu_rmap(dev, queues) })
 }
 
-/// # Safety
-///
-/// `ndo_rx_flow_steer` of a device made for this `T`: softirqs off, the packet alive.
-pub(super) unsafe extern "C" fn rx_flow_steer<T: device::Operations>(
-    dev: *mut bindings::net_device,
-    skb: *const bindings::sk_buff,
-    queue: u16,
-    flow_id: u32,
-) -> i32 {
-    let mut flow = Flow::default();
-    // SAFETY: The core passes a packet that was received just now.
-    if !unsafe { bindings::flow_of_skb(skb, &mut flow) } {
-        return EPROTONOSUPPORT.to_errno();
+/// The callback for a driver.
+pub(super) struct Adapter<T>(PhantomData<T>);
+
+impl<T: device::Operations + Operations> Adapter<T> {
+    callbacks! {
+        /// `ndo_rx_flow_steer`: softirqs off.
+        pub(super) fn rx_flow_steer(
+            handle: Handle<'_, T>,
+            skb: *const bindings::sk_buff,
+            queue: u16,
+            flow_id: u32,
+        ) -> Result<i32> {
+            let mut flow = Flow::default();
+            // SAFETY: The core passes a packet that was received just now.
+            if !unsafe { bindings::flow_of_skb(skb, &mut flow) } {
+                return Err(EPROTONOSUPPORT);
+            }
+            handle.ops().steer(&flow, Wanted { queue, flow_id }).map(i32::from)
+        }
     }
-    // SAFETY: The core passes a device of ours, alive for the call.
-    let ops = unsafe { device::ops_of::<T>(dev) };
-    from_result(|| ops.steer(&flow, Wanted { queue, flow_id }).map(i32::from))
 }

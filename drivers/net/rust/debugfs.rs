@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables and switches in debugfs, in a folder of the device's own: `reflow/<bus address>`.
+//! Tables and switches in debugfs, in a folder of the device's own: `<driver>/<bus address>`.
 //!
 //! Operations run in process context without any lock, and may sleep. A table may be asked for
 //! several times until it fits; what does not succeed leaves no more than a file out, as debugfs
@@ -8,6 +8,10 @@
 
 use super::{
     bindings,
+    callback::{
+        callbacks,
+        Handle, //
+    },
     device, //
 };
 use core::{
@@ -15,7 +19,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    error::from_result,
     fmt::{
         self,
         Write, //
@@ -59,18 +62,17 @@ impl Write for Table<'_> {
     }
 }
 
-/// The folder of a device of a driver `T`.
+/// The folder of a device.
 ///
 /// # Invariants
 ///
 /// `folder` was made by `debugfs_folder_add`; its files point to elements of `tables`.
-pub(super) struct Folder<T> {
+pub(super) struct Folder {
     folder: *mut bindings::dentry,
     _tables: KVec<bindings::rnet_table>,
-    _driver: PhantomData<fn() -> T>,
 }
 
-impl<T: device::Operations> Folder<T> {
+impl Folder {
     /// Makes the folder and its files. May sleep.
     ///
     /// # Errors
@@ -80,11 +82,13 @@ impl<T: device::Operations> Folder<T> {
     /// # Safety
     ///
     /// `dev` is a registered device of a driver `T`, and stays so as long as the object lives.
-    pub(super) unsafe fn new(dev: NonNull<bindings::net_device>) -> Result<Self> {
+    pub(super) unsafe fn new<T: device::Operations + Operations>(
+        dev: NonNull<bindings::net_device>,
+    ) -> Result<Self> {
         let mut tables = KVec::with_capacity(T::TABLES.len(), GFP_KERNEL)?;
         for index in 0..T::TABLES.len() {
             let table = bindings::rnet_table {
-                show: Some(Self::show),
+                show: Some(Adapter::<T>::show),
                 dev: dev.as_ptr(),
                 index: index.try_into()?,
             };
@@ -100,7 +104,7 @@ impl<T: device::Operations> Folder<T> {
             folder
         };
         // SAFETY: A device of a driver `T`, whose part lives as long as the folder.
-        let ops: &T = unsafe { device::ops_of(dev.as_ptr()) };
+        let ops = unsafe { Handle::<T>::new(dev.as_ptr()) }.ops();
         for (i, name) in T::SWITCHES.iter().enumerate() {
             if let Some(switch) = ops.switch(i) {
                 // SAFETY: The switch is part of the driver's, so it lives as long as the file. It
@@ -115,29 +119,27 @@ impl<T: device::Operations> Folder<T> {
         Ok(Self {
             folder,
             _tables: tables,
-            _driver: PhantomData,
         })
-    }
-
-    /// # Safety
-    ///
-    /// `rnet_table.show`: the file is being read, so the device is registered.
-    unsafe extern "C" fn show(
-        seq: *mut bindings::seq_file,
-        dev: *mut bindings::net_device,
-        index: u32,
-    ) -> i32 {
-        // SAFETY: The device is one of ours, alive for the call.
-        let ops: &T = unsafe { device::ops_of(dev) };
-        let mut table = Table {
-            seq,
-            _open: PhantomData,
-        };
-        from_result(|| ops.table(index as usize, &mut table).map(|()| 0))
     }
 }
 
-impl<T> Drop for Folder<T> {
+/// The callback for a driver.
+struct Adapter<T>(PhantomData<T>);
+
+impl<T: device::Operations + Operations> Adapter<T> {
+    callbacks! {
+        /// `rnet_table.show`.
+        fn show(seq: *mut bindings::seq_file, handle: Handle<'_, T>, index: u32) -> Result {
+            let mut table = Table {
+                seq,
+                _open: PhantomData,
+            };
+            handle.ops().table(index as usize, &mut table)
+        }
+    }
+}
+
+impl Drop for Folder {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. This waits for whoever is reading.
         unsafe { bindings::debugfs_folder_remove(self.folder) };

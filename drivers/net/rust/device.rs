@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Network devices.
+//! Network devices: wraps `struct net_device` and `struct net_device_ops`.
 //!
 //! A driver implements [`Operations`]. What exists only while the interface is up, the queues, is
 //! made by [`Operations::open_queue`] and owned here, so that the data path cannot see it before it
@@ -12,54 +12,57 @@
 //!   -> `stop_queue` of each -> queues dropped.
 //!
 //! How queues are made, how many there are and how large, is a value of [`Operations::Setup`]. The
-//! user's wishes become a new value, and [`queues::reconfigure`] goes from the old to the new: all
-//! memory is allocated before the first running queue is stopped.
+//! user's wishes become a new value, and the layer goes from the old to the new: all memory is
+//! allocated before the first running queue is stopped.
 //!
-//! While the interface is up the core looks after the device ([`watch`]): faults that the driver
-//! finds are mended by restarting a queue pair or by resetting the device, from which
-//! [`Operations::restore`] brings it back to all that is configured.
+//! While the interface is up the layer looks after the device ([`watch`]): faults are mended by
+//! restarting a queue pair or by resetting the device, from which [`Operations::restore`] brings it
+//! back to all that is configured.
 //!
 //! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the
 //! device's instance lock held, and may sleep; `event` without the lock.
+//!
+//! What else a driver can do is composed of parts, each with a trait of its own. It names those that
+//! it has; of the others there is nothing in its tables of callbacks.
+//!
+//! ```ignore
+//! #[vtable]
+//! impl Operations for Nic {
+//!     const PARTS: Parts<Self> = Parts::new().rings().channels().stats();
+//!     type Setup = Setup;
+//!     ..
+//! }
+//! ```
 
-pub(super) mod private;
+pub(in crate::net) mod handle;
+mod ndo;
+mod parts;
+mod private;
 pub(super) mod queues;
 mod registration;
 mod senders;
 pub(crate) mod watch;
 
 use super::{
-    arfs,
     bindings,
-    debugfs,
-    devlink,
-    ethtool,
     log::netdev_info,
-    napi::{
-        NapiRef,
-        Poll, //
-    },
+    napi::Poll,
     page_pool::PAGE_SIZE,
-    service,
     skbuff::{
         TxInfo,
         TxSkb, //
-    },
-    stats,
-    sysfs,
-    tx_cell::SharesTx,
-    xdp, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
+    error::VTABLE_DEFAULT_ERROR,
     fmt,
     prelude::*,
     types::Opaque, //
 };
-pub(super) use private::{
-    ops_of,
-    reporters_of, //
-};
+
+pub(crate) use handle::Unlocked;
+pub(crate) use parts::Parts;
 pub(crate) use registration::Registration;
 
 /// A MAC address.
@@ -121,42 +124,39 @@ pub(crate) struct QueuePair<T: Operations> {
 }
 
 /// How the queues of a device are made: what the user's settings decide.
-pub(crate) trait Setup: ethtool::Plan + xdp::Plan + Clone + Send {
+pub(crate) trait Setup: Clone + Send {
     /// Queue pairs.
     fn queues(&self) -> u32;
 }
 
-/// A driver of network devices.
-pub(crate) trait Operations:
-    arfs::Operations
-    + debugfs::Operations
-    + devlink::Operations
-    + devlink::health::Operations
-    + ethtool::Operations
-    + ethtool::rxfh::Operations
-    + ethtool::rxnfc::Operations
-    + ethtool::selftest::Operations
-    + ethtool::split::Operations
-    + ethtool::standard::Operations
-    + service::Operations
-    + stats::Queues
-    + sysfs::Operations
-    + xdp::Operations
-    + Send
-    + Sync
-    + Sized
-{
+/// A driver of network devices: what each has to do, and what it may leave alone.
+///
+/// What a driver can do besides is in traits of their own, see [`Parts`].
+#[vtable]
+pub(crate) trait Operations: Send + Sync + Sized {
+    /// What the driver can do besides sending and receiving.
+    const PARTS: Parts<Self> = Parts::new();
+
     /// How queues are made.
     type Setup: Setup;
     /// Transmit side of a queue.
-    type Tx: xdp::Transmit + Send;
+    type Tx: Send;
     /// What NAPI cleans up for a queue.
-    type Poll: Poll + SharesTx<Self::Tx>;
-    /// The receive memory of a queue: rings, buffers and their pools.
-    type Rx: Send;
+    type Poll: Poll;
 
-    /// Allocates queue pair `queue`, to run on the interrupt vector of its number. The device does
-    /// not hear of it: the same pair may be running with other memory.
+    /// Interrupt vector of a queue pair, of those that the device was registered with. By default
+    /// that of its number.
+    fn queue_vector(&self, queue: usize) -> usize {
+        queue
+    }
+
+    /// Interrupt vector of events, if the device has one that no queue pair uses.
+    fn event_vector(&self) -> Option<usize> {
+        None
+    }
+
+    /// Allocates queue pair `queue`. The device does not hear of it: the same pair may be running
+    /// with other memory.
     ///
     /// # Errors
     ///
@@ -178,27 +178,20 @@ pub(crate) trait Operations:
     fn restore(&self, dev: &Device, setup: &Self::Setup, reset: bool) -> Result;
 
     /// Has the device access no memory and raise no interrupt until [`Self::restore`]. No queue
-    /// runs.
-    fn quiesce(&self);
+    /// runs. By default nothing is left to be done.
+    fn quiesce(&self) {}
 
     /// Whether the device answers.
-    fn is_present(&self) -> bool;
+    fn is_present(&self) -> bool {
+        true
+    }
 
     /// Whether the wire is connected. The driver asks for the event vector to fire at the next
-    /// change, before it looks.
-    fn link(&self) -> bool;
-
-    /// Looks for what is wrong with the device as a whole, once a second while queues run.
-    fn watch(&self, dev: &Device) -> Option<watch::Finding>;
-
-    /// Looks for what is wrong with a queue pair that runs.
-    fn watch_queue(
-        &self,
-        dev: &Device,
-        queue: usize,
-        shared: &<Self::Poll as Poll>::Shared,
-        watched: watch::Watched,
-    ) -> Option<watch::Finding>;
+    /// change, before it looks. Without such a vector this is asked once a second while the
+    /// interface is up.
+    fn link(&self) -> bool {
+        true
+    }
 
     /// Tells the device of a queue pair and switches it on. Nothing moves before `start`.
     ///
@@ -212,49 +205,23 @@ pub(crate) trait Operations:
     fn stop_queue(&self, queue: usize, poll: &mut Self::Poll);
 
     /// Puts the device to work on the queues that were started.
-    fn start(&self, dev: &Device, setup: &Self::Setup);
+    fn start(&self, _dev: &Device, _setup: &Self::Setup) {}
 
     /// Stops the device; the queues are switched off after this.
-    fn stop(&self, dev: &Device);
+    fn stop(&self, _dev: &Device) {}
 
     /// The interface is up from now on, whether or not queues run, or it is down, as at first:
     /// nobody misses then what the device does not take.
-    fn running(&self, up: bool);
-
-    /// Largest page that payload can be received into, in bytes.
-    const RX_PAGE_MAX: u32;
-
-    /// Allocates receive memory for one queue, which may be running with other memory.
-    ///
-    /// # Errors
-    ///
-    /// As for `open_queue`.
-    fn rx_alloc(&self, dev: &Device, setup: &Self::Setup, queue: usize) -> Result<Self::Rx>;
-
-    /// Has a queue whose receive side is off receive into `rx`. NAPI is held off.
-    ///
-    /// # Errors
-    ///
-    /// Any; the receive side is off then.
-    fn rx_install(
-        &self,
-        queue: usize,
-        poll: &mut Self::Poll,
-        rx: Self::Rx,
-        napi: NapiRef<'_>,
-    ) -> Result;
-
-    /// Switches the receive side of a queue off and takes its memory. NAPI is held off; transmit
-    /// goes on.
-    fn rx_remove(&self, queue: usize, poll: &mut Self::Poll, napi: NapiRef<'_>)
-        -> Option<Self::Rx>;
+    fn running(&self, _up: bool) {}
 
     /// Sends a packet. Softirqs off, transmit queue locked.
     fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb);
 
-    /// Whether the device can cut this packet into segments; the stack does it otherwise. Softirqs
-    /// off.
-    fn can_segment(packet: &TxInfo) -> bool;
+    /// Whether the device can cut this packet into segments; the stack does it otherwise. By
+    /// default it can cut all that its features say. Softirqs off.
+    fn can_segment(_packet: &TxInfo) -> bool {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Fills in totals. In an RCU read section; must not sleep.
     fn stats64(&self, stats: &mut Stats64);
@@ -264,27 +231,37 @@ pub(crate) trait Operations:
     /// # Errors
     ///
     /// Any; the core tries again later.
-    fn set_rx_mode(&self, dev: &Device, mode: &RxMode<'_>) -> Result;
+    fn set_rx_mode(&self, _dev: &Device, _mode: &RxMode<'_>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// Sets the station address.
-    fn set_mac(&self, addr: &MacAddr);
+    /// Sets the station address. By default it cannot be set.
+    fn set_mac(&self, _addr: &MacAddr) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Sets the largest payload of a frame.
-    fn set_mtu(&self, mtu: u32);
+    fn set_mtu(&self, _mtu: u32) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The event vector fired: acknowledges what happened. The core asks for the state of the link
     /// and looks at the device right after. In the interrupt's thread, without the instance lock.
-    fn event(&self);
+    fn event(&self) {}
 
     /// Takes out of the features that the user wishes what cannot be now.
-    fn fix_features(&self, features: u64) -> u64;
+    fn fix_features(&self, _features: u64) -> u64 {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Applies a change of features.
     ///
     /// # Errors
     ///
     /// Any; the features stay as they were.
-    fn set_features(&self, dev: &Device, features: u64) -> Result;
+    fn set_features(&self, _dev: &Device, _features: u64) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// CPUs that can share the work, at this moment.
@@ -356,6 +333,12 @@ impl Device {
         unsafe { bindings::netdev_mtu(self.as_raw()) }
     }
 
+    /// Sets the largest MTU that can be set. rtnl is held.
+    pub(super) fn set_max_mtu(&self, max: u32) {
+        // SAFETY: A word of a valid device, which the core reads under rtnl.
+        unsafe { (&raw mut (*self.as_raw()).max_mtu).write_volatile(max) };
+    }
+
     /// Transmit queues that the device was made with.
     pub(super) fn tx_queues(&self) -> u32 {
         // SAFETY: The device is valid.
@@ -389,6 +372,35 @@ impl Device {
         unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
     }
 
+    /// Flags of the interface, of `enum net_device_flags`. The instance lock is held.
+    pub(super) fn flags(&self) -> u32 {
+        // SAFETY: A word of a valid device, which the core writes under the lock.
+        unsafe { (&raw const (*self.as_raw()).flags).read_volatile() }
+    }
+
+    /// Whether the interface is up, as the user sees it. The instance lock is held.
+    pub(super) fn is_running(&self) -> bool {
+        self.flags() & bindings::net_device_flags_IFF_UP != 0
+    }
+
+    /// The station address. rtnl is held.
+    pub(super) fn mac(&self) -> MacAddr {
+        let mut mac = MacAddr::default();
+        // SAFETY: The address of an Ethernet device has six bytes, in memory that lives as long.
+        unsafe {
+            (*self.as_raw())
+                .dev_addr
+                .copy_to_nonoverlapping(mac.as_mut_ptr(), mac.len())
+        };
+        mac
+    }
+
+    /// Sets the largest payload of a frame. rtnl is held.
+    pub(super) fn store_mtu(&self, mtu: u32) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netdev_store_mtu(self.as_raw(), mtu) };
+    }
+
     /// Says whether the wire is connected, and logs a change.
     pub(super) fn set_carrier(&self, on: bool) {
         if on == self.carrier() {
@@ -409,37 +421,6 @@ impl Device {
     fn carrier(&self) -> bool {
         // SAFETY: The device is valid.
         unsafe { bindings::netif_carrier_ok(self.as_raw()) }
-    }
-}
-
-/// A device whose instance lock the caller does not hold, so that it may be taken.
-pub(crate) struct Unlocked<'a>(&'a Device);
-
-impl<'a> Unlocked<'a> {
-    /// # Safety
-    ///
-    /// The caller holds neither the instance lock of `dev` nor any that is taken under it, and
-    /// hands the object to nobody who does.
-    pub(super) unsafe fn new(dev: &'a Device) -> Self {
-        Self(dev)
-    }
-
-    /// Does what must not be done while the interface is up, with the instance lock held. May
-    /// sleep. As the object is borrowed meanwhile, `change` cannot take the lock once more.
-    ///
-    /// # Errors
-    ///
-    /// [`EBUSY`] if it is up, or what `change` says.
-    pub(crate) fn while_down(&mut self, change: impl FnOnce() -> Result) -> Result {
-        let dev = self.0.as_raw();
-        // SAFETY: The device is valid, and its lock is not held; it is given back below.
-        unsafe { bindings::netdev_lock(dev) };
-        // SAFETY: A plain word of a valid device, which the lock keeps as it is.
-        let up = unsafe { (*dev).flags } & bindings::net_device_flags_IFF_UP != 0;
-        let done = if up { Err(EBUSY) } else { change() };
-        // SAFETY: Locked above.
-        unsafe { bindings::netdev_unlock(dev) };
-        done
     }
 }
 

@@ -11,10 +11,14 @@ pub(crate) mod health;
 
 use super::{
     bindings,
+    callback::{
+        callbacks,
+        Arg,
+        Handle, //
+    },
     device::{
         self,
         watch,
-        Device,
         Unlocked, //
     },
     extack::Extack, //
@@ -25,8 +29,8 @@ use core::{
 };
 use kernel::{
     error::{
-        from_result,
-        to_result, //
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
     },
     fmt,
     fmt::Write,
@@ -35,6 +39,10 @@ use kernel::{
 
 /// The first number that is not one of the parameters that all drivers share.
 const FIRST_ID: u32 = bindings::devlink_param_generic_id_DEVLINK_PARAM_GENERIC_ID_MAX + 1;
+
+/// What a reload does: it puts firmware to work.
+const RELOAD_ACTIONS: usize =
+    1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_FW_ACTIVATE;
 
 /// A text of at most `N - 1` bytes, with a zero at its end.
 #[derive(Clone, Copy)]
@@ -165,9 +173,11 @@ impl Info<'_> {
 }
 
 /// The part of a driver that devlink asks.
-pub(crate) trait Operations {
-    /// The parameters; operations name them by their place here.
-    const PARAMS: &'static [Param];
+#[vtable]
+pub(crate) trait Operations: device::Operations {
+    /// The parameters; operations name them by their place here. Without any, `param` and
+    /// `set_param` are not called.
+    const PARAMS: &'static [Param] = &[];
 
     /// Shows what the device is and runs.
     ///
@@ -181,14 +191,18 @@ pub(crate) trait Operations {
     /// # Errors
     ///
     /// Any, with the reason said; what worked before works on.
-    fn flash(&self, file: &[u8], ack: &mut Extack<'_>) -> Result;
+    fn flash(&self, _file: &[u8], _ack: &mut Extack<'_>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The value of a parameter, of its kind.
     ///
     /// # Errors
     ///
     /// Any; [`EOPNOTSUPP`] hides the parameter.
-    fn param(&self, index: usize) -> Result<Value>;
+    fn param(&self, _index: usize) -> Result<Value> {
+        Err(EOPNOTSUPP)
+    }
 
     /// Sets a parameter to a value of its kind.
     ///
@@ -197,11 +211,13 @@ pub(crate) trait Operations {
     /// Any, with the reason said; the parameter keeps its value.
     fn set_param(
         &self,
-        dev: &mut Unlocked<'_>,
-        index: usize,
-        value: Value,
-        ack: &mut Extack<'_>,
-    ) -> Result;
+        _dev: &mut Unlocked<'_, Self>,
+        _index: usize,
+        _value: Value,
+        _ack: &mut Extack<'_>,
+    ) -> Result {
+        Err(EOPNOTSUPP)
+    }
 }
 
 /// What lies behind a devlink instance; zeroes at first.
@@ -216,26 +232,15 @@ struct Private {
 /// # Invariants
 ///
 /// `devlink` is ours, with a [`Private`] behind it whose port is registered. If `published`, it is
-/// registered with `params`, and its network device has a `T`.
-pub(super) struct Devlink<T> {
+/// registered with `params`, and its network device is of the driver that it was made for.
+pub(super) struct Devlink {
     devlink: NonNull<bindings::devlink>,
     params: KVec<bindings::devlink_param>,
     published: bool,
-    _driver: PhantomData<fn() -> T>,
 }
 
-impl<T: device::Operations> Devlink<T> {
-    const OPS: bindings::devlink_ops = bindings::devlink_ops {
-        info_get: Some(Self::info_get),
-        flash_update: Some(Self::flash_update),
-        // Not "driver_reinit": for that the port, and so the interface, would have to go.
-        reload_actions: 1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_FW_ACTIVATE,
-        reload_down: Some(Self::reload_down),
-        reload_up: Some(Self::reload_up),
-        ..pin_init::zeroed()
-    };
-
-    /// Makes an instance that nobody sees yet. May sleep.
+impl Devlink {
+    /// Makes an instance for a driver `T` that nobody sees yet. May sleep.
     ///
     /// # Errors
     ///
@@ -244,7 +249,9 @@ impl<T: device::Operations> Devlink<T> {
     /// # Safety
     ///
     /// `parent` is bound to the driver, and outlives the object.
-    pub(super) unsafe fn new(parent: *mut bindings::device) -> Result<Self> {
+    pub(super) unsafe fn new<T: device::Operations + Operations>(
+        parent: *mut bindings::device,
+    ) -> Result<Self> {
         let mut params = KVec::with_capacity(T::PARAMS.len(), GFP_KERNEL)?;
         for (id, param) in (FIRST_ID..).zip(T::PARAMS) {
             let entry = bindings::devlink_param {
@@ -252,15 +259,16 @@ impl<T: device::Operations> Devlink<T> {
                 name: param.name.as_char_ptr(),
                 type_: param.kind.to_raw(),
                 supported_cmodes: 1 << bindings::devlink_param_cmode_DEVLINK_PARAM_CMODE_RUNTIME,
-                get: Some(Self::param_get),
-                set: Some(Self::param_set),
+                get: Some(Adapter::<T>::param_get),
+                set: Some(Adapter::<T>::param_set),
                 ..pin_init::zeroed()
             };
             params.push(entry, GFP_KERNEL)?;
         }
         // SAFETY: The table is a constant that lives for ever; the device is bound.
-        let devlink =
-            unsafe { bindings::devlink_alloc(&Self::OPS, core::mem::size_of::<Private>(), parent) };
+        let devlink = unsafe {
+            bindings::devlink_alloc(Adapter::<T>::OPS, core::mem::size_of::<Private>(), parent)
+        };
         let devlink = NonNull::new(devlink).ok_or(ENOMEM)?;
         let mut attrs: bindings::devlink_port_attrs = pin_init::zeroed();
         attrs.flavour = bindings::devlink_port_flavour_DEVLINK_PORT_FLAVOUR_PHYSICAL;
@@ -288,7 +296,6 @@ impl<T: device::Operations> Devlink<T> {
             devlink,
             params,
             published: false,
-            _driver: PhantomData,
         })
     }
 
@@ -317,7 +324,8 @@ impl<T: device::Operations> Devlink<T> {
     ///
     /// # Safety
     ///
-    /// `dev` is a registered device of a driver `T`, and stays so until [`Self::withdraw`].
+    /// `dev` is a registered device of the driver that the object was made for, and stays so until
+    /// [`Self::withdraw`].
     pub(super) unsafe fn publish(&mut self, dev: NonNull<bindings::net_device>) -> Result {
         let devlink = self.devlink.as_ptr();
         // SAFETY: By the type invariant; nobody calls in before `devl_register`. The parameters
@@ -358,153 +366,9 @@ impl<T: device::Operations> Devlink<T> {
             bindings::devl_unlock(devlink);
         }
     }
-
-    /// # Safety
-    ///
-    /// `devlink` is a published instance of this `T`, and so for `'a`.
-    unsafe fn device<'a>(devlink: *mut bindings::devlink) -> (&'a T, &'a Device)
-    where
-        T: 'a,
-    {
-        // SAFETY: By the safety requirement; `dev` was set by `publish`.
-        unsafe {
-            let dev = (*bindings::devlink_priv(devlink).cast::<Private>()).dev;
-            (device::ops_of(dev), Device::from_raw(dev))
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `devlink_ops.info_get`: instance lock held, so published.
-    unsafe extern "C" fn info_get(
-        devlink: *mut bindings::devlink,
-        req: *mut bindings::devlink_info_req,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes an instance of ours.
-        let (ops, _) = unsafe { Self::device(devlink) };
-        let mut info = Info {
-            req,
-            _request: PhantomData,
-        };
-        from_result(|| ops.info(&mut info).map(|()| 0))
-    }
-
-    /// # Safety
-    ///
-    /// `devlink_ops.flash_update`: instance lock held, so published.
-    unsafe extern "C" fn flash_update(
-        devlink: *mut bindings::devlink,
-        params: *mut bindings::devlink_flash_update_params,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes an instance of ours, a file that it loaded and keeps for the
-        // call, and a place for words or none.
-        let (ops, file, mut ack) = unsafe {
-            let fw = &*(*params).fw;
-            (
-                Self::device(devlink).0,
-                core::slice::from_raw_parts(fw.data, fw.size),
-                Extack::from_raw(ack),
-            )
-        };
-        from_result(|| ops.flash(file, &mut ack).map(|()| 0))
-    }
-
-    /// # Safety
-    ///
-    /// `devlink_ops.reload_down`: instance lock held, so published.
-    unsafe extern "C" fn reload_down(
-        devlink: *mut bindings::devlink,
-        netns_change: bool,
-        _action: bindings::devlink_reload_action,
-        _limit: bindings::devlink_reload_limit,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        if netns_change {
-            // SAFETY: The core passes a place for words or none.
-            unsafe { Extack::from_raw(ack) }.say(c"the interface stays in its network namespace");
-            return EOPNOTSUPP.to_errno();
-        }
-        // SAFETY: The core passes an instance of ours; the device's own lock is not held.
-        unsafe { watch::quiesce::<T>((*bindings::devlink_priv(devlink).cast::<Private>()).dev) };
-        0
-    }
-
-    /// # Safety
-    ///
-    /// `devlink_ops.reload_up`: instance lock held, so published; after `reload_down`.
-    unsafe extern "C" fn reload_up(
-        devlink: *mut bindings::devlink,
-        _action: bindings::devlink_reload_action,
-        _limit: bindings::devlink_reload_limit,
-        performed: *mut u32,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes an instance of ours and a place for what was done; neither the
-        // device's own lock is held nor rtnl, which is taken after that of devlink.
-        from_result(|| unsafe {
-            *performed = Self::OPS.reload_actions as u32;
-            watch::resume::<T>((*bindings::devlink_priv(devlink).cast::<Private>()).dev).map(|()| 0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// `devlink_param.get`: instance lock held, so published.
-    unsafe extern "C" fn param_get(
-        devlink: *mut bindings::devlink,
-        id: u32,
-        ctx: *mut bindings::devlink_param_gset_ctx,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes an instance of ours and a place for the value.
-        let (ops, out) = unsafe { (Self::device(devlink).0, &mut (*ctx).val) };
-        from_result(|| {
-            match ops.param((id - FIRST_ID) as usize)? {
-                Value::Bool(on) => out.vbool = on,
-                Value::Number(n) => out.vu32 = n,
-                Value::Text(text) => out.vstr = text.0,
-            }
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// `devlink_param.set`: instance lock held, so published.
-    unsafe extern "C" fn param_set(
-        devlink: *mut bindings::devlink,
-        id: u32,
-        ctx: *mut bindings::devlink_param_gset_ctx,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        let index = (id - FIRST_ID) as usize;
-        let Some(param) = T::PARAMS.get(index) else {
-            return EINVAL.to_errno();
-        };
-        // SAFETY: The core passes an instance of ours, a place for words or none, and a value
-        // whose kind is that of the parameter.
-        let ((ops, device), value, mut ack) = unsafe {
-            let val = &(*ctx).val;
-            let value = match param.kind {
-                Kind::Bool => Value::Bool(val.vbool),
-                Kind::Number => Value::Number(val.vu32),
-                Kind::Text => Value::Text(Chars(val.vstr)),
-            };
-            (Self::device(devlink), value, Extack::from_raw(ack))
-        };
-        // SAFETY: Of locks that matter here devlink holds its own, which comes before that of the
-        // network device.
-        let mut device = unsafe { Unlocked::new(device) };
-        from_result(|| {
-            ops.set_param(&mut device, index, value, &mut ack)
-                .map(|()| 0)
-        })
-    }
 }
 
-impl<T> Drop for Devlink<T> {
+impl Drop for Devlink {
     fn drop(&mut self) {
         let devlink = self.devlink.as_ptr();
         // SAFETY: By the type invariant; whoever published has withdrawn before the network device
@@ -513,6 +377,138 @@ impl<T> Drop for Devlink<T> {
             let private = bindings::devlink_priv(devlink).cast::<Private>();
             bindings::devlink_port_unregister(&raw mut (*private).port);
             bindings::devlink_free(devlink);
+        }
+    }
+}
+
+/// A published instance, in a callback; devlink's instance lock is held, the device's own is not.
+struct Published<'a, T: device::Operations>(Handle<'a, T>);
+
+// SAFETY: A table made for `T` is that of instances of its devices. They are published as long as
+// the core calls, and withdrawn before the network device goes.
+unsafe impl<T: device::Operations> Arg for Published<'_, T> {
+    type Raw = *mut bindings::devlink;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: By the safety requirement; `dev` was set by `publish`.
+        Self(unsafe { Handle::new((*bindings::devlink_priv(raw).cast::<Private>()).dev) })
+    }
+}
+
+impl<'a, T: device::Operations + 'a> Published<'a, T> {
+    /// The network device, whose lock may be taken.
+    fn unlocked(&mut self) -> Unlocked<'_, T> {
+        // SAFETY: Of locks that matter here devlink holds its own, which comes before that of the
+        // network device.
+        unsafe { Unlocked::new(self.0) }
+    }
+}
+
+/// The callbacks for a driver.
+struct Adapter<T>(PhantomData<T>);
+
+impl<T: device::Operations + Operations> Adapter<T> {
+    const OPS: &'static bindings::devlink_ops = &bindings::devlink_ops {
+        info_get: Some(Self::info_get),
+        flash_update: if T::HAS_FLASH {
+            Some(Self::flash_update)
+        } else {
+            None
+        },
+        // Not "driver_reinit": for that the port, and so the interface, would have to go.
+        reload_actions: RELOAD_ACTIONS,
+        reload_down: Some(Self::reload_down),
+        reload_up: Some(Self::reload_up),
+        ..pin_init::zeroed()
+    };
+
+    callbacks! {
+        /// `devlink_ops.info_get`.
+        fn info_get(
+            devlink: Published<'_, T>,
+            req: *mut bindings::devlink_info_req,
+            _ack: Extack<'_>,
+        ) -> Result {
+            let mut info = Info {
+                req,
+                _request: PhantomData,
+            };
+            devlink.0.ops().info(&mut info)
+        }
+
+        /// `devlink_ops.flash_update`.
+        fn flash_update(
+            devlink: Published<'_, T>,
+            params: &mut bindings::devlink_flash_update_params,
+            ack: Extack<'_>,
+        ) -> Result {
+            // SAFETY: The core has loaded a file, which it keeps for the call.
+            let file = unsafe { core::slice::from_raw_parts((*params.fw).data, (*params.fw).size) };
+            devlink.0.ops().flash(file, &mut ack)
+        }
+
+        /// `devlink_ops.reload_down`.
+        fn reload_down(
+            devlink: Published<'_, T>,
+            netns_change: bool,
+            _action: bindings::devlink_reload_action,
+            _limit: bindings::devlink_reload_limit,
+            ack: Extack<'_>,
+        ) -> Result {
+            if netns_change {
+                ack.say(c"the interface stays in its network namespace");
+                return Err(EOPNOTSUPP);
+            }
+            watch::quiesce(&mut devlink.unlocked());
+            Ok(())
+        }
+
+        /// `devlink_ops.reload_up`: after `reload_down`.
+        fn reload_up(
+            devlink: Published<'_, T>,
+            _action: bindings::devlink_reload_action,
+            _limit: bindings::devlink_reload_limit,
+            performed: &mut u32,
+            _ack: Extack<'_>,
+        ) -> Result {
+            *performed = RELOAD_ACTIONS as u32;
+            watch::resume(&mut devlink.unlocked())
+        }
+
+        /// `devlink_param.get`.
+        fn param_get(
+            devlink: Published<'_, T>,
+            id: u32,
+            ctx: &mut bindings::devlink_param_gset_ctx,
+            _ack: Extack<'_>,
+        ) -> Result {
+            match devlink.0.ops().param((id - FIRST_ID) as usize)? {
+                Value::Bool(on) => ctx.val.vbool = on,
+                Value::Number(n) => ctx.val.vu32 = n,
+                Value::Text(text) => ctx.val.vstr = text.0,
+            }
+            Ok(())
+        }
+
+        /// `devlink_param.set`.
+        fn param_set(
+            devlink: Published<'_, T>,
+            id: u32,
+            ctx: &mut bindings::devlink_param_gset_ctx,
+            ack: Extack<'_>,
+        ) -> Result {
+            let index = (id - FIRST_ID) as usize;
+            let kind = T::PARAMS.get(index).ok_or(EINVAL)?.kind;
+            // SAFETY: The core passes a value whose kind is that of the parameter.
+            let value = unsafe {
+                match kind {
+                    Kind::Bool => Value::Bool(ctx.val.vbool),
+                    Kind::Number => Value::Number(ctx.val.vu32),
+                    Kind::Text => Value::Text(Chars(ctx.val.vstr)),
+                }
+            };
+            let ops = devlink.0.ops();
+            ops.set_param(&mut devlink.unlocked(), index, value, &mut ack)
         }
     }
 }

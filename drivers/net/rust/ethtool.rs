@@ -1,8 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `ethtool` asks and sets.
+//! What `ethtool` asks and sets: wraps `struct ethtool_ops`.
+//!
+//! Each trait here and in the modules below is a part of its own, which a driver implements and
+//! names among its [`Parts`](super::device::Parts), or leaves alone.
 //!
 //! All operations run in process context with the instance lock held, and may sleep.
+//!
+//! ```ignore
+//! impl ethtool::Stats for Nic {
+//!     fn visit_stats(&self, visitor: &mut dyn StatVisitor) {
+//!         visitor.stat(fmt!("rx_missed"), self.missed.read());
+//!     }
+//! }
+//!
+//! const PARTS: Parts<Self> = Parts::new().stats();
+//! ```
 
 mod reset;
 pub(crate) mod rxfh;
@@ -13,10 +26,13 @@ pub(crate) mod standard;
 
 use super::{
     bindings,
+    callback::{
+        callbacks,
+        Handle,
+        Held, //
+    },
     device::{
         self,
-        private,
-        queues,
         Setup, //
     },
     extack::{
@@ -26,7 +42,6 @@ use super::{
 };
 use core::marker::PhantomData;
 use kernel::{
-    error::from_result,
     fmt::{
         self,
         Write, //
@@ -55,21 +70,39 @@ pub(crate) struct Rings {
     pub(crate) tx: u32,
 }
 
-/// Interrupt moderation of receive.
-#[derive(Clone, Copy, Default)]
+/// Interrupt moderation: how long an interrupt waits for company, and for how many.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Coalesce {
-    /// Microseconds that an interrupt waits at most.
+    /// Microseconds after a packet was received.
     pub(crate) rx_usecs: u32,
-    /// Packets after which it comes at once.
+    /// Packets received after which it comes at once.
     pub(crate) rx_frames: u32,
-    /// It comes at once when the device has nothing more for the queue.
+    /// Microseconds after a packet was sent.
+    pub(crate) tx_usecs: u32,
+    /// Packets sent after which it comes at once.
+    pub(crate) tx_frames: u32,
+    /// The device chooses what is best for receive.
     pub(crate) adaptive: bool,
 }
 
-/// What a setup of queues says of sizes and numbers, and how the user's wishes change it.
-///
-/// Pure: a plan is carried out by [`queues::reconfigure`].
-pub(crate) trait Plan: Sized {
+/// Values of [`SetCoalesce::PARAMS`].
+pub(crate) mod coalesce {
+    use super::bindings;
+
+    /// [`super::Coalesce::rx_usecs`].
+    pub(crate) const RX_USECS: u32 = bindings::ETHTOOL_COALESCE_RX_USECS;
+    /// [`super::Coalesce::rx_frames`].
+    pub(crate) const RX_FRAMES: u32 = bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES;
+    /// [`super::Coalesce::tx_usecs`].
+    pub(crate) const TX_USECS: u32 = bindings::ETHTOOL_COALESCE_TX_USECS;
+    /// [`super::Coalesce::tx_frames`].
+    pub(crate) const TX_FRAMES: u32 = bindings::ETHTOOL_COALESCE_TX_MAX_FRAMES;
+    /// [`super::Coalesce::adaptive`].
+    pub(crate) const ADAPTIVE_RX: u32 = bindings::ETHTOOL_COALESCE_USE_ADAPTIVE_RX;
+}
+
+/// What a setup of queues says of the sizes of rings, and how the user's wishes change it.
+pub(crate) trait PlanRings: Sized {
     /// Sizes of rings.
     fn rings(&self) -> Rings;
 
@@ -83,7 +116,10 @@ pub(crate) trait Plan: Sized {
     ///
     /// A refusal if a size makes no sense.
     fn with_rings(&self, rings: &Rings) -> Result<Self, Refused>;
+}
 
+/// What a setup of queues says of their number, and how the user's wishes change it.
+pub(crate) trait PlanChannels: Sized {
     /// Most queue pairs.
     fn max_channels(&self) -> u32;
 
@@ -95,18 +131,27 @@ pub(crate) trait Plan: Sized {
     fn with_channels(&self, queues: u32) -> Result<Self, Refused>;
 }
 
-/// The part of a driver that answers `ethtool`.
-pub(crate) trait Operations {
+/// A driver of a device with firmware.
+pub(crate) trait FwVersion {
     /// Writes the firmware's version.
     ///
     /// # Errors
     ///
     /// What formatting says.
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result;
+}
 
+/// A driver with statistics of its own.
+pub(crate) trait Stats {
     /// Shows the visitor each statistic, always the same ones in the same order. Were there more
     /// than the first time, the last ones would not be seen.
     fn visit_stats(&self, visitor: &mut dyn StatVisitor);
+}
+
+/// A driver of a device that moderates its interrupts.
+pub(crate) trait SetCoalesce {
+    /// What there is of [`Coalesce`], by the bits of [`coalesce`]. The rest is 0.
+    const PARAMS: u32;
 
     /// Interrupt moderation in force.
     fn coalesce(&self) -> Coalesce;
@@ -160,283 +205,249 @@ fn write_terminated(out: &mut [u8], write: impl FnOnce(&mut Formatter<'_>) -> fm
     }
 }
 
-/// The table of callbacks for a driver.
-pub(super) struct Adapter<T>(PhantomData<T>);
+/// Statistics of a device, counted the first time that somebody asks.
+fn count<T: device::Operations>(handle: &Handle<'_, T>) -> usize {
+    let Some(visit) = T::PARTS.visit_stats else {
+        return 0;
+    };
+    let known = handle.stat_count();
+    let mut count = Count(known.load(Relaxed));
+    if count.0 == usize::MAX {
+        count.0 = 0;
+        visit(handle.ops(), &mut count);
+        known.store(count.0, Relaxed);
+    }
+    count.0
+}
 
-impl<T: device::Operations> Adapter<T> {
+/// The callbacks that all drivers have.
+pub(super) struct Core<T>(PhantomData<T>);
+
+impl<T: device::Operations> Core<T> {
+    /// The table of a driver without parts.
     pub(super) const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
-        supported_coalesce_params: bindings::ETHTOOL_COALESCE_RX_USECS
-            | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES
-            | bindings::ETHTOOL_COALESCE_USE_ADAPTIVE_RX,
-        supported_ring_params: split::RING_PARAMS,
         // The instance lock is held for all, rtnl besides where the core's functions want it.
         op_needs_rtnl: bindings::ETHTOOL_OP_NEEDS_RTNL_SCHANNELS
             | bindings::ETHTOOL_OP_NEEDS_RTNL_SRINGPARAM
             | bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK,
-        get_drvinfo: Some(Self::get_drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
         get_ts_info: Some(bindings::ethtool_op_get_ts_info),
-        get_sset_count: Some(Self::get_sset_count),
-        get_strings: Some(Self::get_strings),
-        get_ethtool_stats: Some(Self::get_ethtool_stats),
-        get_channels: Some(Self::get_channels),
-        set_channels: Some(Self::set_channels),
-        get_ringparam: Some(Self::get_ringparam),
-        set_ringparam: Some(Self::set_ringparam),
-        get_coalesce: Some(Self::get_coalesce),
-        set_coalesce: Some(Self::set_coalesce),
-        _bitfield_1: bindings::__BindgenBitfieldUnit::new(rxfh::FLAGS),
-        rxfh_max_num_contexts: T::CONTEXTS + 1,
-        get_rx_ring_count: Some(rxfh::Adapter::<T>::get_rx_ring_count),
-        get_rxfh_key_size: Some(rxfh::Adapter::<T>::get_rxfh_key_size),
-        get_rxfh_indir_size: Some(rxfh::Adapter::<T>::get_rxfh_indir_size),
-        get_rxfh: Some(rxfh::Adapter::<T>::get_rxfh),
-        set_rxfh: Some(rxfh::Adapter::<T>::set_rxfh),
-        create_rxfh_context: Some(rxfh::Adapter::<T>::create_rxfh_context),
-        modify_rxfh_context: Some(rxfh::Adapter::<T>::modify_rxfh_context),
-        remove_rxfh_context: Some(rxfh::Adapter::<T>::remove_rxfh_context),
-        get_rxfh_fields: Some(rxfh::Adapter::<T>::get_rxfh_fields),
-        set_rxfh_fields: Some(rxfh::Adapter::<T>::set_rxfh_fields),
         reset: Some(reset::Adapter::<T>::reset),
-        self_test: Some(selftest::Adapter::<T>::self_test),
-        get_rxnfc: Some(rxnfc::Adapter::<T>::get_rxnfc),
-        set_rxnfc: Some(rxnfc::Adapter::<T>::set_rxnfc),
-        get_tunable: Some(split::Adapter::<T>::get_tunable),
-        set_tunable: Some(split::Adapter::<T>::set_tunable),
-        get_eth_mac_stats: Some(standard::Adapter::<T>::get_eth_mac_stats),
-        get_eth_ctrl_stats: Some(standard::Adapter::<T>::get_eth_ctrl_stats),
-        get_rmon_stats: Some(standard::Adapter::<T>::get_rmon_stats),
         ..pin_init::zeroed()
     };
 
-    /// # Safety
-    ///
-    /// `dev` is a device of a driver `T`, alive for the call, and so is `'a`.
-    unsafe fn ops<'a>(dev: *mut bindings::net_device) -> &'a T
-    where
-        T: 'a,
-    {
-        // SAFETY: By the safety requirement.
-        unsafe { device::ops_of(dev) }
-    }
-
-    /// # Safety
-    ///
-    /// As for `ops`; the instance lock is held, and nothing is reconfigured during `'a`.
-    unsafe fn setup<'a>(dev: *mut bindings::net_device) -> &'a T::Setup
-    where
-        T: 'a,
-    {
-        // SAFETY: By the safety requirement.
-        unsafe { private::setup_of::<T>(dev) }
-    }
-
-    /// Statistics of a device, counted the first time that somebody asks.
-    ///
-    /// # Safety
-    ///
-    /// As for `ops`.
-    unsafe fn count(dev: *mut bindings::net_device) -> usize {
-        // SAFETY: By the safety requirement.
-        let (ops, known) = unsafe { (Self::ops(dev), private::stat_count_of::<T>(dev)) };
-        let mut count = Count(known.load(Relaxed));
-        if count.0 == usize::MAX {
-            count.0 = 0;
-            ops.visit_stats(&mut count);
-            known.store(count.0, Relaxed);
+    callbacks! {
+        /// `ethtool_ops.get_sset_count`.
+        pub(super) fn get_sset_count(handle: Handle<'_, T>, set: i32) -> Result<i32> {
+            let count = match set as u32 {
+                bindings::ethtool_stringset_ETH_SS_STATS => count(&handle),
+                bindings::ethtool_stringset_ETH_SS_TEST => T::PARTS.tests.len(),
+                _ => return Err(EOPNOTSUPP),
+            };
+            Ok(count.try_into()?)
         }
-        count.0
-    }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_drvinfo`.
-    unsafe extern "C" fn get_drvinfo(
-        dev: *mut bindings::net_device,
-        info: *mut bindings::ethtool_drvinfo,
-    ) {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (ops, info) = unsafe { (Self::ops(dev), &mut *info) };
-        write_terminated(&mut info.fw_version, |f| ops.fw_version(f));
-    }
-
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_sset_count`.
-    unsafe extern "C" fn get_sset_count(dev: *mut bindings::net_device, set: i32) -> i32 {
-        let count = match set as u32 {
-            // SAFETY: The core passes a device of ours.
-            bindings::ethtool_stringset_ETH_SS_STATS => unsafe { Self::count(dev) },
-            bindings::ethtool_stringset_ETH_SS_TEST => T::TESTS.len(),
-            _ => return EOPNOTSUPP.to_errno(),
-        };
-        count.try_into().unwrap_or(EOVERFLOW.to_errno())
-    }
-
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_strings`: `data` has room for as many names as `get_sset_count` said.
-    unsafe extern "C" fn get_strings(dev: *mut bindings::net_device, set: u32, data: *mut u8) {
-        if set == bindings::ethtool_stringset_ETH_SS_TEST {
-            // SAFETY: By the safety requirement.
-            let out = unsafe { core::slice::from_raw_parts_mut(data, T::TESTS.len() * NAME_LEN) };
-            for (name, out) in T::TESTS.iter().zip(out.chunks_exact_mut(NAME_LEN)) {
-                write_terminated(out, |f| f.write_str(name));
+        /// `ethtool_ops.get_strings`.
+        pub(super) fn get_strings(handle: Handle<'_, T>, set: u32, data: *mut u8) {
+            let (tests, stats) = (T::PARTS.tests, T::PARTS.visit_stats);
+            let names = match set {
+                bindings::ethtool_stringset_ETH_SS_TEST => tests.len(),
+                bindings::ethtool_stringset_ETH_SS_STATS => count(&handle),
+                _ => return,
+            };
+            // SAFETY: The core made room for as many names as `get_sset_count` told, and a number
+            // that was told never changes.
+            let out = unsafe { core::slice::from_raw_parts_mut(data, names * NAME_LEN) };
+            let mut names = Names(out.chunks_exact_mut(NAME_LEN));
+            if set == bindings::ethtool_stringset_ETH_SS_TEST {
+                for name in tests {
+                    names.stat(fmt!("{name}"), 0);
+                }
+            } else if let Some(visit) = stats {
+                visit(handle.ops(), &mut names);
             }
-            return;
         }
-        if set != bindings::ethtool_stringset_ETH_SS_STATS {
-            return;
+    }
+}
+
+/// The callbacks of [`Stats`].
+impl<T: device::Operations + Stats> Core<T> {
+    callbacks! {
+        /// `ethtool_ops.get_ethtool_stats`.
+        pub(super) fn get_ethtool_stats(
+            handle: Handle<'_, T>,
+            _stats: *mut bindings::ethtool_stats,
+            data: *mut u64,
+        ) {
+            // SAFETY: The core made room for as many values as `get_sset_count` told, and a number
+            // that was told never changes.
+            let out = unsafe { core::slice::from_raw_parts_mut(data, count(&handle)) };
+            handle.ops().visit_stats(&mut Values(out.iter_mut()));
         }
-        // SAFETY: The core passes a device of ours.
-        let (ops, count) = unsafe { (Self::ops(dev), Self::count(dev)) };
-        // SAFETY: By the safety requirement; a count that was told never changes.
-        let out = unsafe { core::slice::from_raw_parts_mut(data, count * NAME_LEN) };
-        ops.visit_stats(&mut Names(out.chunks_exact_mut(NAME_LEN)));
     }
+}
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_ethtool_stats`: `data` has room for as many values as `get_sset_count`
-    /// said.
-    unsafe extern "C" fn get_ethtool_stats(
-        dev: *mut bindings::net_device,
-        _stats: *mut bindings::ethtool_stats,
-        data: *mut u64,
-    ) {
-        // SAFETY: The core passes a device of ours.
-        let (ops, count) = unsafe { (Self::ops(dev), Self::count(dev)) };
-        // SAFETY: By the safety requirement; a count that was told never changes.
-        let out = unsafe { core::slice::from_raw_parts_mut(data, count) };
-        ops.visit_stats(&mut Values(out.iter_mut()));
+/// The callbacks of [`FwVersion`].
+impl<T: device::Operations + FwVersion> Core<T> {
+    callbacks! {
+        /// `ethtool_ops.get_drvinfo`.
+        pub(super) fn get_drvinfo(handle: Handle<'_, T>, info: &mut bindings::ethtool_drvinfo) {
+            write_terminated(&mut info.fw_version, |f| handle.ops().fw_version(f));
+        }
     }
+}
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_channels`.
-    unsafe extern "C" fn get_channels(
-        dev: *mut bindings::net_device,
-        channels: *mut bindings::ethtool_channels,
-    ) {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (setup, channels) = unsafe { (Self::setup(dev), &mut *channels) };
-        channels.max_combined = setup.max_channels();
-        channels.combined_count = setup.queues();
-    }
+/// The callbacks of [`PlanChannels`].
+impl<T: device::Operations<Setup: PlanChannels>> Core<T> {
+    callbacks! {
+        /// `ethtool_ops.get_channels`.
+        pub(super) fn get_channels(held: Held<'_, T>, channels: &mut bindings::ethtool_channels) {
+            channels.max_combined = held.setup().max_channels();
+            channels.combined_count = held.setup().queues();
+        }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.set_channels`: rtnl held, too.
-    unsafe extern "C" fn set_channels(
-        dev: *mut bindings::net_device,
-        channels: *mut bindings::ethtool_channels,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a filled-in structure.
-        let (setup, channels) = unsafe { (Self::setup(dev), &*channels) };
-        from_result(|| {
-            let new = setup.with_channels(channels.combined_count);
+        /// `ethtool_ops.set_channels`: rtnl held, too.
+        pub(super) fn set_channels(
+            held: Held<'_, T>,
+            channels: &mut bindings::ethtool_channels,
+        ) -> Result {
             // The core refuses what is out of range itself, and says so.
-            // SAFETY: There is nowhere to put a sentence.
-            let mut nowhere = unsafe { Extack::from_raw(core::ptr::null_mut()) };
-            let new = new.map_err(|no| no.tell(&mut nowhere))?;
-            // SAFETY: The core passes a device of ours, with both locks held.
-            unsafe { queues::reconfigure::<T>(dev, new).map(|()| 0) }
-        })
+            let new = held.setup().with_channels(channels.combined_count);
+            let new = new.map_err(|no| no.tell(&mut Extack::nowhere()))?;
+            // SAFETY: rtnl is held, as `op_needs_rtnl` says.
+            unsafe { held.instance().reconfigure_queues(new) }
+        }
     }
+}
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_ringparam`.
-    unsafe extern "C" fn get_ringparam(
-        dev: *mut bindings::net_device,
-        ring: *mut bindings::ethtool_ringparam,
-        kernel: *mut bindings::kernel_ethtool_ringparam,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) {
-        // SAFETY: The core passes a device of ours and structures to fill in.
-        let (ops, setup, ring, kernel) =
-            unsafe { (Self::ops(dev), Self::setup(dev), &mut *ring, &mut *kernel) };
-        split::Adapter::<T>::show(ops, kernel);
-        let (now, max) = (setup.rings(), setup.max_rings());
-        ring.rx_pending = now.rx;
-        ring.rx_mini_pending = now.rx_mini;
-        ring.rx_jumbo_pending = now.rx_jumbo;
-        ring.tx_pending = now.tx;
-        ring.rx_max_pending = max.rx;
-        ring.rx_mini_max_pending = max.rx_mini;
-        ring.rx_jumbo_max_pending = max.rx_jumbo;
-        ring.tx_max_pending = max.tx;
-    }
+/// The callbacks of [`PlanRings`].
+impl<T: device::Operations<Setup: PlanRings>> Core<T> {
+    callbacks! {
+        /// `ethtool_ops.get_ringparam`.
+        pub(super) fn get_ringparam(
+            held: Held<'_, T>,
+            ring: &mut bindings::ethtool_ringparam,
+            kernel: &mut bindings::kernel_ethtool_ringparam,
+            _ack: Extack<'_>,
+        ) {
+            if let Some(split) = &T::PARTS.split {
+                (split.show)(held.ops(), kernel);
+            }
+            let (now, max) = (held.setup().rings(), held.setup().max_rings());
+            ring.rx_pending = now.rx;
+            ring.rx_mini_pending = now.rx_mini;
+            ring.rx_jumbo_pending = now.rx_jumbo;
+            ring.tx_pending = now.tx;
+            ring.rx_max_pending = max.rx;
+            ring.rx_mini_max_pending = max.rx_mini;
+            ring.rx_jumbo_max_pending = max.rx_jumbo;
+            ring.tx_max_pending = max.tx;
+        }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.set_ringparam`: rtnl held, too.
-    unsafe extern "C" fn set_ringparam(
-        dev: *mut bindings::net_device,
-        ring: *mut bindings::ethtool_ringparam,
-        kernel: *mut bindings::kernel_ethtool_ringparam,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and filled-in structures.
-        let (setup, ring, kernel, mut ack) =
-            unsafe { (Self::setup(dev), &*ring, &*kernel, Extack::from_raw(ack)) };
-        from_result(|| {
+        /// `ethtool_ops.set_ringparam`: rtnl held, too.
+        pub(super) fn set_ringparam(
+            held: Held<'_, T>,
+            ring: &mut bindings::ethtool_ringparam,
+            kernel: &mut bindings::kernel_ethtool_ringparam,
+            ack: Extack<'_>,
+        ) -> Result {
             let rings = Rings {
                 rx: ring.rx_pending,
                 rx_mini: ring.rx_mini_pending,
                 rx_jumbo: ring.rx_jumbo_pending,
                 tx: ring.tx_pending,
             };
-            if rings != setup.rings() {
-                let new = setup.with_rings(&rings).map_err(|no| no.tell(&mut ack))?;
-                // SAFETY: The core passes a device of ours, with the instance lock held; the
-                // number of queues stays.
-                unsafe { queues::reconfigure::<T>(dev, new)? };
+            if rings != held.setup().rings() {
+                let new = held.setup().with_rings(&rings);
+                let new = new.map_err(|no| no.tell(&mut ack))?;
+                held.instance().reconfigure(new)?;
             }
-            // SAFETY: The core passes a device of ours, with both locks held.
-            unsafe { split::Adapter::<T>::apply(dev, kernel, &mut ack) };
-            Ok(0)
-        })
+            if let Some(split) = &T::PARTS.split {
+                (split.apply)(held.ops(), kernel, &mut ack);
+                held.update_features();
+            }
+            Ok(())
+        }
     }
+}
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_coalesce`.
-    unsafe extern "C" fn get_coalesce(
-        dev: *mut bindings::net_device,
-        coalesce: *mut bindings::ethtool_coalesce,
-        _kernel: *mut bindings::kernel_ethtool_coalesce,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (ops, coalesce) = unsafe { (Self::ops(dev), &mut *coalesce) };
-        let now = ops.coalesce();
-        coalesce.rx_coalesce_usecs = now.rx_usecs;
-        coalesce.rx_max_coalesced_frames = now.rx_frames;
-        coalesce.use_adaptive_rx_coalesce = now.adaptive.into();
-        0
-    }
+/// The callbacks of [`SetCoalesce`].
+impl<T: device::Operations + SetCoalesce> Core<T> {
+    callbacks! {
+        /// `ethtool_ops.get_coalesce`.
+        pub(super) fn get_coalesce(
+            handle: Handle<'_, T>,
+            coalesce: &mut bindings::ethtool_coalesce,
+            _kernel: *mut bindings::kernel_ethtool_coalesce,
+            _ack: Extack<'_>,
+        ) -> Result {
+            let now = handle.ops().coalesce();
+            coalesce.rx_coalesce_usecs = now.rx_usecs;
+            coalesce.rx_max_coalesced_frames = now.rx_frames;
+            coalesce.tx_coalesce_usecs = now.tx_usecs;
+            coalesce.tx_max_coalesced_frames = now.tx_frames;
+            coalesce.use_adaptive_rx_coalesce = now.adaptive.into();
+            Ok(())
+        }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.set_coalesce`.
-    unsafe extern "C" fn set_coalesce(
-        dev: *mut bindings::net_device,
-        coalesce: *mut bindings::ethtool_coalesce,
-        _kernel: *mut bindings::kernel_ethtool_coalesce,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours, a filled-in structure, and a place for a
-        // sentence or none.
-        let (ops, coalesce, mut ack) =
-            unsafe { (Self::ops(dev), &*coalesce, Extack::from_raw(ack)) };
-        from_result(|| {
-            let set = ops.set_coalesce(Coalesce {
+        /// `ethtool_ops.set_coalesce`.
+        pub(super) fn set_coalesce(
+            handle: Handle<'_, T>,
+            coalesce: &mut bindings::ethtool_coalesce,
+            _kernel: *mut bindings::kernel_ethtool_coalesce,
+            ack: Extack<'_>,
+        ) -> Result {
+            let set = handle.ops().set_coalesce(Coalesce {
                 rx_usecs: coalesce.rx_coalesce_usecs,
                 rx_frames: coalesce.rx_max_coalesced_frames,
+                tx_usecs: coalesce.tx_coalesce_usecs,
+                tx_frames: coalesce.tx_max_coalesced_frames,
                 adaptive: coalesce.use_adaptive_rx_coalesce != 0,
             });
-            set.map(|()| 0).map_err(|no| no.tell(&mut ack))
-        })
+            set.map_err(|no| no.tell(&mut ack))
+        }
+    }
+}
+
+/// What a link is, as its driver knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct LinkSettings {
+    /// Mbit/s; `None` while it is unknown.
+    pub(crate) speed: Option<u32>,
+    /// Both ways at once.
+    pub(crate) full_duplex: bool,
+    /// Both ends agree on it by themselves.
+    pub(crate) autoneg: bool,
+}
+
+/// A driver that knows the speed of its link.
+pub(crate) trait Link {
+    /// The link as it is now.
+    fn link_settings(&self) -> LinkSettings;
+}
+
+/// The callbacks of [`Link`].
+impl<T: device::Operations + Link> Core<T> {
+    callbacks! {
+        /// `ethtool_ops.get_link_ksettings`.
+        pub(super) fn get_link_ksettings(
+            handle: Handle<'_, T>,
+            settings: &mut bindings::ethtool_link_ksettings,
+        ) -> Result {
+            let now = handle.ops().link_settings();
+            let base = &mut settings.base;
+            base.speed = now.speed.unwrap_or(bindings::SPEED_UNKNOWN as u32);
+            base.duplex = match (now.speed, now.full_duplex) {
+                (None, _) => bindings::DUPLEX_UNKNOWN,
+                (_, true) => bindings::DUPLEX_FULL,
+                (_, false) => bindings::DUPLEX_HALF,
+            } as u8;
+            base.autoneg = match now.autoneg {
+                true => bindings::AUTONEG_ENABLE,
+                false => bindings::AUTONEG_DISABLE,
+            } as u8;
+            base.port = bindings::PORT_OTHER as u8;
+            Ok(())
+        }
     }
 }

@@ -34,6 +34,15 @@ impl Extack<'_> {
         }
     }
 
+    /// There is nobody to tell.
+    pub(super) fn nowhere() -> Self {
+        // INVARIANT: Null.
+        Self {
+            ack: core::ptr::null_mut(),
+            _request: PhantomData,
+        }
+    }
+
     /// Says why the request is refused: one sentence, which the request's tool shows.
     pub(crate) fn say(&mut self, text: &'static CStr) {
         if !self.ack.is_null() {

@@ -19,8 +19,12 @@
 //! to set. The module must be called `net` and stand in the crate root: macros name it by
 //! `crate::net`. Parts that a driver leaves alone are left out of its object.
 
+// A driver uses what it needs of the layer.
+#![allow(dead_code)]
+
 pub(crate) mod arfs;
 mod bindings;
+mod callback;
 pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod devlink;
@@ -31,7 +35,7 @@ pub(crate) mod log;
 pub(crate) mod napi;
 pub(crate) mod page_pool;
 pub(crate) mod pci;
-mod queue_mgmt;
+pub(crate) mod queue_mgmt;
 pub(crate) mod service;
 pub(crate) mod skbuff;
 pub(crate) mod spsc;

@@ -10,6 +10,7 @@
 
 use super::{
     bindings,
+    callback::Handle,
     device::{
         self,
         Device, //
@@ -140,18 +141,25 @@ impl Drop for Attached {
 /// # Safety
 ///
 /// `dev` was made for this `T` and stays alive until what this returns is dropped.
-pub(super) unsafe fn start<T: device::Operations>(dev: *mut bindings::net_device) -> Attached {
+pub(super) unsafe fn start<T: device::Operations + Operations>(
+    dev: *mut bindings::net_device,
+) -> Attached {
     // SAFETY: By the safety requirement.
-    unsafe { device::ops_of::<T>(dev).service().attach(dev, serve::<T>) }
+    unsafe {
+        Handle::<T>::new(dev)
+            .ops()
+            .service()
+            .attach(dev, serve::<T>)
+    }
 }
 
 /// # Safety
 ///
 /// `dev` was made for this `T`, and is alive.
-unsafe fn serve<T: device::Operations>(dev: *mut bindings::net_device) {
+unsafe fn serve<T: device::Operations + Operations>(dev: *mut bindings::net_device) {
     // SAFETY: By the safety requirement.
-    let (ops, dev) = unsafe { (device::ops_of::<T>(dev), Device::from_raw(dev)) };
-    ops.serve(dev);
+    let dev = unsafe { Handle::<T>::new(dev) };
+    dev.ops().serve(dev.device());
 }
 
 /// # Safety

@@ -4,6 +4,10 @@
 
 use super::{
     bindings,
+    callback::{
+        callbacks,
+        Handle, //
+    },
     device, //
 };
 use core::{
@@ -44,8 +48,12 @@ impl Counter {
     }
 }
 
-/// What the core asks of a receive queue. All counts are of wire packets but for aggregates.
-#[derive(Clone, Copy, Default)]
+/// A count that the driver does not keep: it is not told.
+const NOT_COUNTED: u64 = u64::MAX;
+
+/// What the core asks of a receive queue. All counts are of wire packets but for aggregates. By
+/// default none is told.
+#[derive(Clone, Copy)]
 pub(crate) struct RxQueue {
     /// Packets.
     pub(crate) packets: u64,
@@ -65,8 +73,8 @@ pub(crate) struct RxQueue {
     pub(crate) hw_gro_wire_packets: u64,
 }
 
-/// What the core asks of a transmit queue.
-#[derive(Clone, Copy, Default)]
+/// What the core asks of a transmit queue. By default nothing is told.
+#[derive(Clone, Copy)]
 pub(crate) struct TxQueue {
     /// Packets.
     pub(crate) packets: u64,
@@ -93,7 +101,41 @@ pub(crate) trait Queues {
     fn tx_queue(&self, queue: usize) -> TxQueue;
 }
 
+impl Default for RxQueue {
+    fn default() -> Self {
+        Self {
+            packets: NOT_COUNTED,
+            bytes: NOT_COUNTED,
+            alloc_fail: NOT_COUNTED,
+            hw_drops: NOT_COUNTED,
+            hw_drop_overruns: NOT_COUNTED,
+            csum_bad: NOT_COUNTED,
+            hw_gro_packets: NOT_COUNTED,
+            hw_gro_wire_packets: NOT_COUNTED,
+        }
+    }
+}
+
 impl RxQueue {
+    /// 0 for each count that is kept.
+    fn zeroed(mut self) -> Self {
+        for count in [
+            &mut self.packets,
+            &mut self.bytes,
+            &mut self.alloc_fail,
+            &mut self.hw_drops,
+            &mut self.hw_drop_overruns,
+            &mut self.csum_bad,
+            &mut self.hw_gro_packets,
+            &mut self.hw_gro_wire_packets,
+        ] {
+            if *count != NOT_COUNTED {
+                *count = 0;
+            }
+        }
+        self
+    }
+
     fn fill(&self, to: &mut bindings::netdev_queue_stats_rx) {
         to.packets = self.packets;
         to.bytes = self.bytes;
@@ -106,7 +148,37 @@ impl RxQueue {
     }
 }
 
+impl Default for TxQueue {
+    fn default() -> Self {
+        Self {
+            packets: NOT_COUNTED,
+            bytes: NOT_COUNTED,
+            hw_gso_packets: NOT_COUNTED,
+            hw_gso_wire_packets: NOT_COUNTED,
+            stop: NOT_COUNTED,
+            wake: NOT_COUNTED,
+        }
+    }
+}
+
 impl TxQueue {
+    /// 0 for each count that is kept.
+    fn zeroed(mut self) -> Self {
+        for count in [
+            &mut self.packets,
+            &mut self.bytes,
+            &mut self.hw_gso_packets,
+            &mut self.hw_gso_wire_packets,
+            &mut self.stop,
+            &mut self.wake,
+        ] {
+            if *count != NOT_COUNTED {
+                *count = 0;
+            }
+        }
+        self
+    }
+
     fn fill(&self, to: &mut bindings::netdev_queue_stats_tx) {
         to.packets = self.packets;
         to.bytes = self.bytes;
@@ -120,71 +192,53 @@ impl TxQueue {
 /// The table of callbacks for a driver.
 pub(super) struct Adapter<T>(PhantomData<T>);
 
-impl<T: device::Operations> Adapter<T> {
-    pub(super) const OPS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
+impl<T: device::Operations + Queues> Adapter<T> {
+    pub(super) const OPS: &'static bindings::netdev_stat_ops = &bindings::netdev_stat_ops {
         get_queue_stats_rx: Some(Self::rx),
         get_queue_stats_tx: Some(Self::tx),
         get_base_stats: Some(Self::base),
     };
 
-    /// # Safety
-    ///
-    /// `netdev_stat_ops.get_queue_stats_rx`.
-    unsafe extern "C" fn rx(
-        dev: *mut bindings::net_device,
-        queue: i32,
-        to: *mut bindings::netdev_queue_stats_rx,
-    ) {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (ops, to) = unsafe { (device::ops_of::<T>(dev), &mut *to) };
-        if let Ok(queue) = queue.try_into() {
-            ops.rx_queue(queue).fill(to);
+    callbacks! {
+        /// `netdev_stat_ops.get_queue_stats_rx`.
+        fn rx(handle: Handle<'_, T>, queue: i32, to: &mut bindings::netdev_queue_stats_rx) {
+            if let Ok(queue) = queue.try_into() {
+                handle.ops().rx_queue(queue).fill(to);
+            }
         }
-    }
 
-    /// # Safety
-    ///
-    /// `netdev_stat_ops.get_queue_stats_tx`.
-    unsafe extern "C" fn tx(
-        dev: *mut bindings::net_device,
-        queue: i32,
-        to: *mut bindings::netdev_queue_stats_tx,
-    ) {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (ops, to) = unsafe { (device::ops_of::<T>(dev), &mut *to) };
-        if let Ok(queue) = queue.try_into() {
-            ops.tx_queue(queue).fill(to);
+        /// `netdev_stat_ops.get_queue_stats_tx`.
+        fn tx(handle: Handle<'_, T>, queue: i32, to: &mut bindings::netdev_queue_stats_tx) {
+            if let Ok(queue) = queue.try_into() {
+                handle.ops().tx_queue(queue).fill(to);
+            }
         }
-    }
 
-    /// # Safety
-    ///
-    /// `netdev_stat_ops.get_base_stats`.
-    unsafe extern "C" fn base(
-        dev: *mut bindings::net_device,
-        rx: *mut bindings::netdev_queue_stats_rx,
-        tx: *mut bindings::netdev_queue_stats_tx,
-    ) {
-        // SAFETY: The core passes structures to fill in.
-        unsafe {
-            RxQueue::default().fill(&mut *rx);
-            TxQueue::default().fill(&mut *tx);
-        }
-        // The counters of a queue go on when it is made anew, and stay when it is taken away: what
-        // the core does not ask for is those that are not in use.
-        // SAFETY: The core passes a valid device whose instance lock it holds, so the numbers of
-        // queues do not change, and structures that are filled in. `rx` and `tx` above answer for
-        // any number.
-        unsafe {
-            bindings::netdev_stat_queue_sum(
-                dev,
-                (*dev).real_num_rx_queues as i32,
-                (*dev).num_rx_queues as i32,
-                rx,
-                (*dev).real_num_tx_queues as i32,
-                (*dev).num_tx_queues as i32,
-                tx,
-            );
+        /// `netdev_stat_ops.get_base_stats`.
+        fn base(
+            handle: Handle<'_, T>,
+            rx: &mut bindings::netdev_queue_stats_rx,
+            tx: &mut bindings::netdev_queue_stats_tx,
+        ) {
+            handle.ops().rx_queue(0).zeroed().fill(rx);
+            handle.ops().tx_queue(0).zeroed().fill(tx);
+            let dev = handle.device().as_raw();
+            // The counters of a queue go on when it is made anew, and stay when it is taken away:
+            // what the core does not ask for is those that are not in use.
+            // SAFETY: The core holds the instance lock of a valid device, so the numbers of queues
+            // do not change, and the structures are filled in. `rx` and `tx` above answer for any
+            // number.
+            unsafe {
+                bindings::netdev_stat_queue_sum(
+                    dev,
+                    (*dev).real_num_rx_queues as i32,
+                    (*dev).num_rx_queues as i32,
+                    rx,
+                    (*dev).real_num_tx_queues as i32,
+                    (*dev).num_tx_queues as i32,
+                    tx,
+                );
+            }
         }
     }
 }

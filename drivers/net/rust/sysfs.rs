@@ -8,12 +8,16 @@
 
 use super::{
     bindings,
+    callback::{
+        callbacks,
+        Arg,
+        Handle, //
+    },
     device, //
 };
 use core::marker::PhantomData;
 use kernel::{
     container_of,
-    error::from_result,
     ffi::c_char,
     fmt::{
         self,
@@ -89,31 +93,30 @@ struct Entry {
     index: usize,
 }
 
-/// The files of a device of a driver `T`. Must outlive the device's registration.
-pub(super) struct Group<T> {
+/// The files of a device. Must outlive the device's registration.
+pub(super) struct Group {
     group: KBox<bindings::attribute_group>,
     /// What `group` points to, and what that points to: neither moves any more.
     _attrs: KVec<*mut bindings::attribute>,
     _entries: KVec<Entry>,
-    _driver: PhantomData<fn() -> T>,
 }
 
-impl<T: device::Operations> Group<T> {
-    /// Makes the files' descriptions. May sleep.
+impl Group {
+    /// Makes the descriptions of the files of a driver `T`. May sleep.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`].
-    pub(super) fn new() -> Result<Self> {
+    pub(super) fn new<T: device::Operations + Operations>() -> Result<Self> {
         let mut entries = KVec::with_capacity(T::ATTRIBUTES.len(), GFP_KERNEL)?;
         for (index, file) in T::ATTRIBUTES.iter().enumerate() {
             let mut attr: bindings::device_attribute = pin_init::zeroed();
             attr.attr.name = file.name.as_char_ptr();
             attr_init(&mut attr.attr);
             attr.attr.mode = if file.writable { 0o644 } else { 0o444 };
-            attr.__bindgen_anon_1.show = Some(Self::show);
+            attr.__bindgen_anon_1.show = Some(Adapter::<T>::show);
             if file.writable {
-                attr.__bindgen_anon_2.store = Some(Self::store);
+                attr.__bindgen_anon_2.store = Some(Adapter::<T>::store);
             }
             entries.push(Entry { attr, index }, GFP_KERNEL)?;
         }
@@ -129,7 +132,6 @@ impl<T: device::Operations> Group<T> {
             group: KBox::new(group, GFP_KERNEL)?,
             _attrs: attrs,
             _entries: entries,
-            _driver: PhantomData,
         })
     }
 
@@ -137,64 +139,62 @@ impl<T: device::Operations> Group<T> {
     pub(super) fn as_raw(&self) -> *const bindings::attribute_group {
         &raw const *self.group
     }
+}
 
-    /// # Safety
-    ///
-    /// `dev` is that of a network device of a driver `T`, and `attr` one of its files, both for
-    /// `'a`.
-    unsafe fn file<'a>(
-        dev: *mut bindings::device,
-        attr: *mut bindings::device_attribute,
-    ) -> (&'a T, usize)
-    where
-        T: 'a,
-    {
-        // SAFETY: By the safety requirement, both are fields of these.
-        unsafe {
-            let netdev = container_of!(dev, bindings::net_device, dev);
-            (device::ops_of(netdev), (*attr.cast::<Entry>()).index)
-        }
+/// The network device that a file belongs to.
+struct Owner<'a, T: device::Operations>(Handle<'a, T>);
+
+// SAFETY: The core passes the device that the files were registered with, which is part of a
+// network device made for this type.
+unsafe impl<T: device::Operations> Arg for Owner<'_, T> {
+    type Raw = *mut bindings::device;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: By the safety requirement, and the files go before the network device.
+        Self(unsafe { Handle::new(container_of!(raw, bindings::net_device, dev)) })
     }
+}
 
-    /// # Safety
-    ///
-    /// `device_attribute.show` of an [`Entry`].
-    unsafe extern "C" fn show(
-        dev: *mut bindings::device,
-        attr: *mut bindings::device_attribute,
-        buf: *mut c_char,
-    ) -> isize {
-        // SAFETY: The core passes a device of ours, a file of ours, and a page to fill.
-        let ((ops, index), text) = unsafe {
-            let text = core::slice::from_raw_parts_mut(buf.cast(), PAGE_SIZE);
-            (Self::file(dev, attr), text)
-        };
-        from_result(|| {
+/// A file of [`Group`].
+struct Index(usize);
+
+// SAFETY: The core passes what the files were registered with, the beginning of an `Entry`.
+unsafe impl Arg for Index {
+    type Raw = *mut bindings::device_attribute;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: By the safety requirement.
+        Self(unsafe { (*raw.cast::<Entry>()).index })
+    }
+}
+
+/// The callbacks for a driver.
+struct Adapter<T>(PhantomData<T>);
+
+impl<T: device::Operations + Operations> Adapter<T> {
+    callbacks! {
+        /// `device_attribute.show` of an [`Entry`].
+        fn show(owner: Owner<'_, T>, index: Index, buf: *mut c_char) -> Result<isize> {
+            // SAFETY: The core passes a page to fill.
+            let text = unsafe { core::slice::from_raw_parts_mut(buf.cast(), PAGE_SIZE) };
             let mut page = Page { text, used: 0 };
-            ops.show(index, &mut page)?;
+            owner.0.ops().show(index.0, &mut page)?;
             page.write_str("\n")?;
             Ok(isize::try_from(page.used)?)
-        })
-    }
+        }
 
-    /// # Safety
-    ///
-    /// `device_attribute.store` of an [`Entry`].
-    unsafe extern "C" fn store(
-        dev: *mut bindings::device,
-        attr: *mut bindings::device_attribute,
-        buf: *const c_char,
-        count: usize,
-    ) -> isize {
-        // SAFETY: The core passes a device of ours, a file of ours, and what was written.
-        let ((ops, index), text) = unsafe {
-            let text = core::slice::from_raw_parts(buf.cast(), count);
-            (Self::file(dev, attr), text)
-        };
-        from_result(|| {
+        /// `device_attribute.store` of an [`Entry`].
+        fn store(
+            owner: Owner<'_, T>,
+            index: Index,
+            buf: *const c_char,
+            count: usize,
+        ) -> Result<isize> {
+            // SAFETY: The core passes the text that was written, and its length.
+            let text = unsafe { core::slice::from_raw_parts(buf.cast(), count) };
             let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
-            ops.store(index, text.trim_end())?;
+            owner.0.ops().store(index.0, text.trim_end())?;
             Ok(isize::try_from(count)?)
-        })
+        }
     }
 }

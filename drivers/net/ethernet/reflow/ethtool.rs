@@ -18,6 +18,7 @@ use crate::{
     },
     net::{
         ethtool::{
+            coalesce,
             standard::{
                 self,
                 Lengths,
@@ -25,8 +26,10 @@ use crate::{
                 Way, //
             },
             Coalesce,
-            Operations,
-            StatVisitor, //
+            FwVersion,
+            SetCoalesce,
+            StatVisitor,
+            Stats, //
         },
         extack::Refused, //
     },
@@ -49,7 +52,7 @@ const MAX_FRAMES: u32 = 0xff;
 // What `set_coalesce` tells the user.
 const _: () = assert!(MAX_USECS == 65535 && MAX_FRAMES == 255);
 
-impl Operations for Nic<'_> {
+impl FwVersion for Nic<'_> {
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let version = self.mmio().read(regs::VERSION);
         let parser = ParserStatus(self.mmio().read(regs::PARSER_STATUS));
@@ -63,7 +66,9 @@ impl Operations for Nic<'_> {
             parser.len()
         )
     }
+}
 
+impl Stats for Nic<'_> {
     fn visit_stats(&self, v: &mut dyn StatVisitor) {
         for (q, c) in self.counters.iter().enumerate() {
             c.rx.visit(|name, value| v.stat(fmt!("rx{q}_{name}"), value));
@@ -84,6 +89,10 @@ impl Operations for Nic<'_> {
             v.stat(fmt!("{}", info.name), self.hw.global_at(i));
         }
     }
+}
+
+impl SetCoalesce for Nic<'_> {
+    const PARAMS: u32 = coalesce::RX_USECS | coalesce::RX_FRAMES | coalesce::ADAPTIVE_RX;
 
     fn coalesce(&self) -> Coalesce {
         self.moderation()

@@ -27,11 +27,13 @@ use crate::{
             self as netdev,
             features,
             watch::{
+                self,
                 Finding,
                 Watched, //
             },
             Device,
             MacAddr,
+            Parts,
             QueuePair,
             Stats64,
             Unlocked,
@@ -41,6 +43,7 @@ use crate::{
         ethtool::Coalesce,
         extack::Extack,
         napi::NapiRef,
+        queue_mgmt,
         skbuff::{
             TxInfo,
             TxSkb, //
@@ -101,6 +104,8 @@ pub(crate) const VLAN_FEATURES: u64 =
 const COALESCE: Coalesce = Coalesce {
     rx_usecs: 8,
     rx_frames: 32,
+    tx_usecs: 0,
+    tx_frames: 0,
     adaptive: false,
 };
 
@@ -265,7 +270,7 @@ impl<'bound> Nic<'bound> {
     /// with the reason said.
     pub(crate) fn set_flows(
         &self,
-        dev: &mut Unlocked<'_>,
+        dev: &mut Unlocked<'_, Self>,
         to: u32,
         ack: &mut Extack<'_>,
     ) -> Result {
@@ -312,6 +317,7 @@ impl<'bound> Nic<'bound> {
             rx_usecs: usecs.load(Relaxed),
             rx_frames: frames.load(Relaxed),
             adaptive: adaptive.load(Relaxed) != 0,
+            ..Coalesce::default()
         }
     }
 
@@ -403,11 +409,82 @@ impl xdp::Operations for Nic<'_> {
     }
 }
 
+impl<'bound> watch::Operations for Nic<'bound> {
+    fn watch(&self, dev: &Device) -> Option<Finding> {
+        self.watch_device(dev)
+    }
+
+    fn watch_queue(
+        &self,
+        _dev: &Device,
+        queue: usize,
+        shared: &Doorbell<'bound>,
+        watched: Watched,
+    ) -> Option<Finding> {
+        self.watch_pair(queue, shared, watched)
+    }
+}
+
+impl<'bound> queue_mgmt::Operations for Nic<'bound> {
+    type Rx = rx::Side<'bound>;
+    const RX_PAGE_MAX: u32 = 1 << regs::LOG2_BUF_MAX;
+
+    fn rx_alloc(&self, dev: &Device, setup: &Setup, queue: usize) -> Result<Self::Rx> {
+        self.receiver(dev, setup, queue)
+    }
+
+    fn rx_install(
+        &self,
+        _queue: usize,
+        poll: &mut Queue<'bound>,
+        rx: Self::Rx,
+        napi: NapiRef<'_>,
+    ) -> Result {
+        poll.rx_install(rx, napi)
+    }
+
+    fn rx_remove(
+        &self,
+        _queue: usize,
+        poll: &mut Queue<'bound>,
+        napi: NapiRef<'_>,
+    ) -> Option<Self::Rx> {
+        poll.rx_remove(napi)
+    }
+}
+
+#[vtable]
 impl<'bound> netdev::Operations for Nic<'bound> {
+    const PARTS: Parts<Self> = Parts::new()
+        .arfs()
+        .channels()
+        .coalesce()
+        .copybreak()
+        .debugfs()
+        .devlink()
+        .fw_version()
+        .health()
+        .queue_mgmt()
+        .queue_stats()
+        .rings()
+        .rxfh()
+        .rxnfc()
+        .selftest()
+        .service()
+        .split()
+        .standard_stats()
+        .stats()
+        .sysfs()
+        .watch()
+        .xdp();
+
     type Setup = Setup;
     type Tx = tx::Ring<'bound>;
     type Poll = Queue<'bound>;
-    type Rx = rx::Side<'bound>;
+
+    fn event_vector(&self) -> Option<usize> {
+        Some(self.counters.len())
+    }
 
     fn open_queue(&self, dev: &Device, setup: &Setup, i: usize) -> Result<QueuePair<Self>> {
         let counters = self.counters.get(i).ok_or(EINVAL)?;
@@ -448,20 +525,6 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         status != GONE && Status(status).link() != 0
     }
 
-    fn watch(&self, dev: &Device) -> Option<Finding> {
-        self.watch_device(dev)
-    }
-
-    fn watch_queue(
-        &self,
-        _dev: &Device,
-        queue: usize,
-        shared: &Doorbell<'bound>,
-        watched: Watched,
-    ) -> Option<Finding> {
-        self.watch_pair(queue, shared, watched)
-    }
-
     fn start_queue(&self, queue: usize, tx: &mut Self::Tx, poll: &mut Self::Poll) -> Result {
         queue::set_coalesce(&self.mmio, queue, self.moderation());
         poll.start(tx)
@@ -491,26 +554,6 @@ impl<'bound> netdev::Operations for Nic<'bound> {
 
     fn running(&self, up: bool) {
         self.missed.running(up, self.hw.global(Global::RxDisabled));
-    }
-
-    const RX_PAGE_MAX: u32 = 1 << regs::LOG2_BUF_MAX;
-
-    fn rx_alloc(&self, dev: &Device, setup: &Setup, queue: usize) -> Result<Self::Rx> {
-        self.receiver(dev, setup, queue)
-    }
-
-    fn rx_install(
-        &self,
-        _queue: usize,
-        poll: &mut Self::Poll,
-        rx: Self::Rx,
-        napi: NapiRef<'_>,
-    ) -> Result {
-        poll.rx_install(rx, napi)
-    }
-
-    fn rx_remove(&self, _: usize, poll: &mut Self::Poll, napi: NapiRef<'_>) -> Option<Self::Rx> {
-        poll.rx_remove(napi)
     }
 
     fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb) {

@@ -84,6 +84,7 @@ impl Nic<'_> {
     }
 }
 
+#[vtable]
 impl Operations for Nic<'_> {
     const PARAMS: &'static [Param] = NAMES;
 
@@ -119,7 +120,7 @@ impl Operations for Nic<'_> {
 
     fn set_param(
         &self,
-        dev: &mut Unlocked<'_>,
+        dev: &mut Unlocked<'_, Self>,
         index: usize,
         value: Value,
         ack: &mut Extack<'_>,

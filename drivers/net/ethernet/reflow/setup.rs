@@ -10,7 +10,8 @@ use crate::{
     net::{
         device,
         ethtool::{
-            Plan,
+            PlanChannels,
+            PlanRings,
             Rings, //
         },
         extack::Refused,
@@ -103,7 +104,7 @@ fn log2_of(entries: u32, min: u32) -> u32 {
         .clamp(min, LOG2_RING_MAX)
 }
 
-impl Plan for Setup {
+impl PlanRings for Setup {
     fn rings(&self) -> Rings {
         Rings {
             rx: 1 << self.rings.completions,
@@ -146,7 +147,9 @@ impl Plan for Setup {
             ..self.clone()
         })
     }
+}
 
+impl PlanChannels for Setup {
     fn max_channels(&self) -> u32 {
         self.max_queues
     }

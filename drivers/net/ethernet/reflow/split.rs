@@ -6,6 +6,7 @@
 
 use crate::{
     net::ethtool::split::{
+        Copybreak,
         Operations,
         Split, //
     },
@@ -23,7 +24,6 @@ use kernel::prelude::*;
 
 impl Operations for Nic<'_> {
     const THRESHOLD_MAX: u32 = MAX_FRAME;
-    const COPYBREAK_MAX: u32 = CELL_SIZE;
 
     fn splits_unasked(&self) -> bool {
         self.tuning.is(Switch::Merge)
@@ -38,6 +38,10 @@ impl Operations for Nic<'_> {
             c"rx-gro-hw is off while tcp-data-split is: it needs headers apart from data",
         )
     }
+}
+
+impl Copybreak for Nic<'_> {
+    const COPYBREAK_MAX: u32 = CELL_SIZE;
 
     fn copybreak(&self) -> u32 {
         self.tuning.number(Number::SmallMax)

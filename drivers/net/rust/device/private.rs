@@ -10,8 +10,7 @@ use crate::net::{
     bindings,
     devlink::health::Reporters,
     napi::Vectors,
-    service::Service,
-    tx_cell::TxCell, //
+    service::Service, //
 };
 use core::cell::UnsafeCell;
 use kernel::{
@@ -121,67 +120,4 @@ pub(super) unsafe fn private_of<'a, T: Operations>(
 ) -> *mut Private<'a, T> {
     // SAFETY: The private area holds the pointer, by the invariant of `Registration`.
     unsafe { *bindings::netdev_priv(dev).cast::<*mut Private<'a, T>>() }
-}
-
-/// The driver's part of a device.
-///
-/// # Safety
-///
-/// As for [`private_of`], for all of `'a`.
-pub(in crate::net) unsafe fn ops_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-) -> &'a T {
-    // SAFETY: By the safety requirement; `ops` is never borrowed mutably.
-    unsafe { &(*private_of::<T>(dev)).ops }
-}
-
-/// The health reporters.
-///
-/// # Safety
-///
-/// As for [`private_of`], from the watch.
-pub(in crate::net) unsafe fn reporters_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-) -> Option<&'a Reporters> {
-    // SAFETY: By the safety requirement; they are not exchanged while the watch runs.
-    unsafe { (*(*private_of::<T>(dev)).reporters.get()).as_ref() }
-}
-
-/// How many statistics the driver shows, once somebody has counted them.
-///
-/// # Safety
-///
-/// As for [`private_of`], for all of `'a`.
-pub(in crate::net) unsafe fn stat_count_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-) -> &'a Atomic<usize> {
-    // SAFETY: By the safety requirement; the word is never borrowed mutably.
-    unsafe { &(*private_of::<T>(dev)).stat_count }
-}
-
-/// The setup in force.
-///
-/// # Safety
-///
-/// As for [`private_of`]; the instance lock is held, and no [`super::queues::Instance`] is used
-/// during `'a`.
-pub(in crate::net) unsafe fn setup_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-) -> &'a T::Setup {
-    // SAFETY: By the safety requirement.
-    unsafe { &(*(*private_of::<T>(dev)).state.get()).setup }
-}
-
-/// The transmit side of a queue, `None` if there is no such queue now.
-///
-/// # Safety
-///
-/// As for [`private_of`]; softirqs are off for all of `'a`.
-pub(in crate::net) unsafe fn tx_of<'a, T: Operations + 'a>(
-    dev: *mut bindings::net_device,
-    queue: u32,
-) -> Option<&'a TxCell<T::Tx>> {
-    // SAFETY: By the safety requirement.
-    let cells = unsafe { (*private_of::<T>(dev)).senders.get()? };
-    cells.get(queue as usize).map(|tx| &**tx)
 }

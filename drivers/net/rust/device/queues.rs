@@ -8,8 +8,8 @@
 //! find nothing, and the watch keeps trying.
 
 use super::{
+    handle::Handle,
     private::{
-        private_of,
         Private,
         State, //
     },
@@ -27,10 +27,7 @@ use crate::net::{
         Vector,
         Vectors, //
     },
-    tx_cell::{
-        SharesTx as _,
-        TxCell, //
-    }, //
+    tx_cell::TxCell, //
 };
 use kernel::{
     error::to_result,
@@ -66,19 +63,16 @@ pub(in crate::net) struct Instance<'a, T: Operations> {
 impl<'a, T: Operations> Instance<'a, T> {
     /// # Safety
     ///
-    /// `dev` was made for this `T` and is alive for `'a`, during which the instance lock is held
-    /// and no other `Instance` of the device is used.
-    pub(in crate::net) unsafe fn new(dev: *mut bindings::net_device) -> Self {
-        // SAFETY: By the safety requirement; the state is reached through objects of this kind
-        // only, of which this is the only one.
-        // INVARIANT: Likewise.
-        unsafe {
-            let this = &*private_of::<T>(dev);
-            Self {
-                dev: Device::from_raw(dev),
-                this,
-                state: &mut *this.state.get(),
-            }
+    /// The instance lock is held for `'a`, during which no other `Instance` of the device is used.
+    pub(in crate::net) unsafe fn new(handle: Handle<'a, T>) -> Self {
+        let this = handle.private();
+        // INVARIANT: By the safety requirement.
+        Self {
+            dev: handle.device(),
+            this,
+            // SAFETY: The state is reached through objects of this kind only, of which this is the
+            // only one by the safety requirement.
+            state: unsafe { &mut *this.state.get() },
         }
     }
 
@@ -160,7 +154,9 @@ impl<'a, T: Operations> Instance<'a, T> {
         // SAFETY: Queues are published one set at a time, and reached otherwise than through the
         // cell only while they are published or the transmit queue is stopped.
         let cell = Arc::new(unsafe { TxCell::new(self.dev, queue, tx) }, GFP_KERNEL)?;
-        poll.share_tx(&cell);
+        if let Some(share_tx) = T::PARTS.share_tx {
+            share_tx(&mut poll, &cell);
+        }
         // SAFETY: The lock is held by the type invariant, here and when the queues are used and
         // dropped; the queue exists.
         let vector = unsafe { Vector::new(self.dev, queue, poll, shared)? };
@@ -186,7 +182,7 @@ impl<'a, T: Operations> Instance<'a, T> {
 
     /// Starts one queue pair; its transmit queue of the core stays stopped.
     fn launch_pair(&self, i: usize, vector: &mut Vector<T::Poll>, cell: &TxCell<T::Tx>) -> Result {
-        let irq: IrqRequest<'_> = self.this.irqs.index(i)?.into();
+        let irq: IrqRequest<'_> = self.this.irqs.index(self.ops().queue_vector(i))?.into();
         // SAFETY: The core's transmit queue is stopped, and whoever found it started has been
         // waited for; the poll that shares the cell does not run yet.
         let tx = unsafe { &mut *cell.get() };
@@ -295,8 +291,8 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
     }
 
-    /// Goes over to another setup: at once if the interface is up and its device there, else when
-    /// they are. May sleep.
+    /// Goes over to another setup with as many queues: at once if the interface is up and its
+    /// device there, else when they are. May sleep.
     ///
     /// New queues are allocated before old ones are stopped. If the new ones cannot be started,
     /// queues of the old setup are made again.
@@ -305,7 +301,25 @@ impl<'a, T: Operations> Instance<'a, T> {
     ///
     /// [`ENOMEM`] and the like: nothing has changed. If not even the old setup can be started, the
     /// interface is without queues, and the watch tries again.
-    fn reconfigure(&mut self, setup: T::Setup) -> Result {
+    /// [`EINVAL`] for another number of queues.
+    pub(in crate::net) fn reconfigure(&mut self, setup: T::Setup) -> Result {
+        if setup.queues() != self.state.setup.queues() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The number stays.
+        unsafe { self.reconfigure_queues(setup) }
+    }
+
+    /// As [`Self::reconfigure`], also with another number of queues.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Safety
+    ///
+    /// rtnl is held if the number changes.
+    pub(in crate::net) unsafe fn reconfigure_queues(&mut self, setup: T::Setup) -> Result {
         if !self.state.up || self.state.held || self.state.gone {
             self.set_queues(setup.queues())?;
             self.state.setup = setup;
@@ -516,7 +530,7 @@ impl<'a, T: Operations> Instance<'a, T> {
     /// # Errors
     ///
     /// [`ENETDOWN`] if the queue does not run, or what `f` says.
-    fn paused<R>(
+    pub(in crate::net) fn paused<R>(
         &mut self,
         queue: usize,
         f: impl FnOnce(&T, &mut T::Poll, NapiRef<'_>) -> Result<R>,
@@ -534,45 +548,10 @@ type PreparedPair<T> = (
     Arc<TxCell<<T as Operations>::Tx>>,
 );
 
-/// As [`Instance::reconfigure`].
-///
-/// # Errors
-///
-/// As there.
-///
-/// # Safety
-///
-/// As for [`Instance::new`]; rtnl is held, too, if the number of queues changes.
-pub(in crate::net) unsafe fn reconfigure<T: Operations>(
-    dev: *mut bindings::net_device,
-    setup: T::Setup,
-) -> Result {
-    // SAFETY: By the safety requirement.
-    unsafe { Instance::<T>::new(dev) }.reconfigure(setup)
-}
-
 /// # Safety
 ///
 /// `dev` is valid; if it is registered, the instance lock is held, and rtnl if the number changes.
 pub(super) unsafe fn set_queues(dev: *mut bindings::net_device, queues: u32) -> Result {
     // SAFETY: By the safety requirement.
     to_result(unsafe { bindings::netif_set_real_num_queues(dev, queues, queues) })
-}
-
-/// As [`Instance::paused`].
-///
-/// # Errors
-///
-/// As there.
-///
-/// # Safety
-///
-/// As for [`Instance::new`].
-pub(in crate::net) unsafe fn paused<T: Operations, R>(
-    dev: *mut bindings::net_device,
-    queue: usize,
-    f: impl FnOnce(&T, &mut T::Poll, NapiRef<'_>) -> Result<R>,
-) -> Result<R> {
-    // SAFETY: By the safety requirement.
-    unsafe { Instance::<T>::new(dev) }.paused(queue, f)
 }

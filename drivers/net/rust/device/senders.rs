@@ -20,7 +20,7 @@ use kernel::{
 };
 
 /// The transmit sides of a device's queues, by number.
-pub(super) type Cells<Tx> = KVec<Arc<TxCell<Tx>>>;
+pub(in crate::net) type Cells<Tx> = KVec<Arc<TxCell<Tx>>>;
 
 /// Where senders find the transmit sides.
 ///

@@ -3,26 +3,25 @@
 //! The watch over a device that is up: once a second the driver says what is wrong, and what is
 //! done about it is decided here.
 //!
-//! The driver looks ([`super::Operations::watch`], [`super::Operations::watch_queue`]) and tells
-//! a [`Finding`]. A poll is made up for at once. All else goes through the device's devlink health
+//! A driver that implements [`Operations`] looks and tells a [`Finding`]. A poll is made up for at once. All else goes through the device's devlink health
 //! reporters, so that users see it, can have it left alone, and are told when it is mended.
 //!
 //! A service runs the watch while the interface is up. It is not deferrable: on a host that has
 //! nothing to do but wait for an interrupt that was lost, nothing else would wake it.
 
 use super::{
-    private::private_of,
+    handle::{
+        Handle,
+        Unlocked, //
+    },
     queues::Instance,
-    Device,
-    Operations, //
+    Device, //
 };
 use crate::net::{
     bindings,
-    devlink::{
-        health,
-        Sentence, //
-    },
-    log::netdev_warn_ratelimited, //
+    devlink::Sentence,
+    log::netdev_warn_ratelimited,
+    napi::Poll, //
 };
 use kernel::{
     prelude::*,
@@ -55,7 +54,7 @@ pub(crate) enum Remedy {
 
 /// Something that is wrong with the device.
 pub(crate) struct Finding {
-    /// Place among the driver's [`health::Operations::REPORTERS`].
+    /// Place among the driver's [`REPORTERS`](crate::net::devlink::health::Operations::REPORTERS).
     pub(crate) reporter: usize,
     /// What helps.
     pub(crate) remedy: Remedy,
@@ -80,9 +79,55 @@ pub(crate) struct Watched {
     pub(crate) counts: bool,
 }
 
+/// A driver that looks for faults.
+pub(crate) trait Operations: super::Operations {
+    /// Looks for what is wrong with the device as a whole, once a second while queues run.
+    fn watch(&self, dev: &Device) -> Option<Finding>;
+
+    /// Looks for what is wrong with a queue pair that runs.
+    fn watch_queue(
+        &self,
+        dev: &Device,
+        queue: usize,
+        shared: &Shared<Self>,
+        watched: Watched,
+    ) -> Option<Finding>;
+}
+
+/// What a queue's polls share with whoever looks after it.
+type Shared<T> = <<T as super::Operations>::Poll as Poll>::Shared;
+
+/// What the watch calls of a driver that looks for faults.
+pub(super) struct Hooks<T: super::Operations> {
+    watch: fn(&T, &Device) -> Option<Finding>,
+    watch_queue: fn(&T, &Device, usize, &Shared<T>, Watched) -> Option<Finding>,
+}
+
+impl<T: Operations> Hooks<T> {
+    pub(super) const NEW: Self = Self {
+        watch: T::watch,
+        watch_queue: T::watch_queue,
+    };
+}
+
+/// Of a driver that does not look itself: a transmit queue that the core found stuck has the device
+/// reset.
+fn stuck(queue: usize, watched: Watched) -> Option<Finding> {
+    watched.timed_out.then(|| Finding {
+        reporter: 0,
+        remedy: Remedy::RestartDevice,
+        text: Sentence::new(fmt!(
+            "transmit queue {queue} is stuck; resetting the device"
+        )),
+    })
+}
+
 /// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns
 /// in how many milliseconds to look again, if at all.
-fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>) -> Option<u32> {
+fn look<T: super::Operations>(
+    held: &mut Instance<'_, T>,
+    findings: &mut KVec<Finding>,
+) -> Option<u32> {
     if !held.is_up() || held.is_held() {
         return None;
     }
@@ -94,7 +139,7 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
     if held.is_gone() {
         if ops.is_present() {
             add(Finding {
-                reporter: T::DEVICE_REPORTER,
+                reporter: T::PARTS.device_reporter,
                 remedy: Remedy::RestartDevice,
                 text: Sentence::new(fmt!("the device answers again; resetting it")),
             });
@@ -103,13 +148,20 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
     }
     if !held.has_queues() {
         add(Finding {
-            reporter: T::DEVICE_REPORTER,
+            reporter: T::PARTS.device_reporter,
             remedy: Remedy::RestartDevice,
             text: Sentence::new(fmt!("up without queues; resetting the device")),
         });
         return Some(PERIOD_MS);
     }
-    if let Some(finding) = ops.watch(dev) {
+    if ops.event_vector().is_none() {
+        held.sync_carrier();
+    }
+    let finding = match &T::PARTS.watch {
+        Some(hooks) => (hooks.watch)(ops, dev),
+        None => None,
+    };
+    if let Some(finding) = finding {
         let departed = finding.remedy == Remedy::Detach;
         add(finding);
         if departed {
@@ -125,7 +177,11 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
             waits: vector.waits_for_device(),
             counts,
         };
-        let Some(finding) = ops.watch_queue(dev, queue, vector.shared(), watched) else {
+        let finding = match &T::PARTS.watch {
+            Some(hooks) => (hooks.watch_queue)(ops, dev, queue, vector.shared(), watched),
+            None => stuck(queue, watched),
+        };
+        let Some(finding) = finding else {
             return;
         };
         match finding.remedy {
@@ -140,49 +196,34 @@ fn look<T: Operations>(held: &mut Instance<'_, T>, findings: &mut KVec<Finding>)
     Some(next)
 }
 
-/// Runs `f` with the instance lock held. May sleep.
-///
-/// # Safety
-///
-/// `dev` was made for this `T` and is alive; its instance lock is not held by the caller.
-unsafe fn locked<T: Operations, R>(
-    dev: *mut bindings::net_device,
-    f: impl FnOnce(&mut Instance<'_, T>) -> R,
-) -> R {
-    // SAFETY: By the safety requirement; the lock is given back below.
-    unsafe { bindings::netdev_lock(dev) };
-    // SAFETY: As above, with the lock held for the life of the object.
-    let done = f(&mut unsafe { Instance::new(dev) });
-    // SAFETY: Locked above.
-    unsafe { bindings::netdev_unlock(dev) };
-    done
-}
-
 /// Runs the watch once.
 ///
 /// # Safety
 ///
-/// `dev` was made for this `T` and is registered; its instance lock is not held. Process context.
-pub(super) unsafe fn tick<T: Operations>(dev: *mut bindings::net_device) {
-    let mut findings = KVec::new();
+/// `dev` was made for this `T` and is registered; neither rtnl nor its instance lock is held.
+/// Process context.
+pub(super) unsafe fn tick<T: super::Operations>(dev: *mut bindings::net_device) {
     // SAFETY: By the safety requirement.
-    let mut again = unsafe { locked::<T, _>(dev, |held| look(held, &mut findings)) };
+    let mut dev = unsafe { Unlocked::<T>::new(Handle::new(dev)) };
+    let mut findings = KVec::new();
+    let mut again = dev.locked(|held| look(held, &mut findings));
     for finding in &findings {
-        // SAFETY: By the safety requirement, and the lock is not held.
-        unsafe {
-            warn(Device::from_raw(dev), finding);
-            if !health::report::<T>(dev, finding) {
-                again = again.map(|ms| ms.min(SOON_MS));
-            }
+        warn(dev.handle().device(), finding);
+        // SAFETY: This is the watch.
+        let reporters = unsafe { dev.handle().reporters() };
+        let done = match reporters {
+            Some(reporters) => reporters.report(finding),
+            None => remedy(&mut dev, finding.remedy).is_ok(),
+        };
+        if !done {
+            again = again.map(|ms| ms.min(SOON_MS));
         }
     }
     if findings.iter().any(|f| f.remedy == Remedy::Detach) {
-        // SAFETY: By the safety requirement.
-        unsafe { announce_carrier(dev) };
+        dev.announce_carrier();
     }
     if let Some(ms) = again {
-        // SAFETY: By the safety requirement.
-        unsafe { &*private_of::<T>(dev) }.watch().later(ms);
+        dev.handle().private().watch().later(ms);
     }
 }
 
@@ -191,37 +232,24 @@ pub(super) unsafe fn tick<T: Operations>(dev: *mut bindings::net_device) {
 /// # Errors
 ///
 /// What making queues anew or resetting the device says. The watch tries again.
-///
-/// # Safety
-///
-/// As for [`tick`].
-pub(in crate::net) unsafe fn remedy<T: Operations>(
-    dev: *mut bindings::net_device,
+pub(in crate::net) fn remedy<T: super::Operations>(
+    dev: &mut Unlocked<'_, T>,
     remedy: Remedy,
 ) -> Result {
-    // SAFETY: By the safety requirement.
-    let (done, departed) = unsafe {
-        locked::<T, _>(dev, |held| {
-            let was_gone = held.is_gone();
-            let done = apply(held, remedy);
-            (done, held.is_gone() && !was_gone)
-        })
-    };
+    let (done, departed) = dev.locked(|held| {
+        let was_gone = held.is_gone();
+        let done = apply(held, remedy);
+        (done, held.is_gone() && !was_gone)
+    });
     if departed {
-        // SAFETY: By the safety requirement, and the lock is not held.
-        unsafe { announce_carrier(dev) };
+        dev.announce_carrier();
     }
     done
 }
 
 /// Lets go of the device, see [`Instance::quiesce`]. May sleep.
-///
-/// # Safety
-///
-/// As for [`locked`].
-pub(in crate::net) unsafe fn quiesce<T: Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: By the safety requirement.
-    unsafe { locked::<T, _>(dev, |held| held.quiesce()) }
+pub(in crate::net) fn quiesce<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
+    dev.locked(|held| held.quiesce());
 }
 
 /// Takes the device back, see [`Instance::resume`]. May sleep; takes rtnl if it fails.
@@ -229,68 +257,29 @@ pub(in crate::net) unsafe fn quiesce<T: Operations>(dev: *mut bindings::net_devi
 /// # Errors
 ///
 /// As there.
-///
-/// # Safety
-///
-/// As for [`locked`], with rtnl not held either.
-pub(in crate::net) unsafe fn resume<T: Operations>(dev: *mut bindings::net_device) -> Result {
-    // SAFETY: By the safety requirement.
-    let done = unsafe { locked::<T, _>(dev, |held| held.resume()) };
+pub(in crate::net) fn resume<T: super::Operations>(dev: &mut Unlocked<'_, T>) -> Result {
+    let done = dev.locked(|held| held.resume());
     if done.is_err() {
-        // SAFETY: By the safety requirement, and the lock is not held.
-        unsafe { announce_carrier(dev) };
+        dev.announce_carrier();
     }
     done
 }
 
 /// The device does not answer any more, see [`Instance::depart`]. May sleep.
-///
-/// # Safety
-///
-/// As for [`locked`].
-pub(super) unsafe fn depart<T: Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: By the safety requirement.
-    unsafe {
-        locked::<T, _>(dev, |held| held.depart());
-        announce_carrier(dev);
-    }
-}
-
-/// Has the core act on the carrier of a device that was detached: tell bridges, routes and users.
-/// By itself it does so some time after a change, and leaves out a device that is not present. May
-/// sleep; takes rtnl and the instance lock.
-///
-/// # Safety
-///
-/// `dev` is registered; the caller holds neither of the locks.
-unsafe fn announce_carrier(dev: *mut bindings::net_device) {
-    // SAFETY: By the safety requirement; the locks are taken in the order of the core and given
-    // back. Asking for the link brings the core's view of it up to date.
-    unsafe {
-        bindings::rtnl_lock();
-        bindings::netdev_lock(dev);
-        bindings::ethtool_op_get_link(dev);
-        bindings::netdev_unlock(dev);
-        bindings::rtnl_unlock();
-    }
+pub(super) fn depart<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
+    dev.locked(|held| held.depart());
+    dev.announce_carrier();
 }
 
 /// Something happened to the device or its wire. May sleep.
-///
-/// # Safety
-///
-/// As for [`locked`].
-pub(super) unsafe fn event<T: Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: By the safety requirement.
-    unsafe {
-        locked::<T, _>(dev, |held| {
-            held.sync_carrier();
-            held.look_soon();
-        })
-    }
+pub(super) fn event<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
+    dev.locked(|held| {
+        held.sync_carrier();
+        held.look_soon();
+    });
 }
 
-fn apply<T: Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
+fn apply<T: super::Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
     if held.is_held() {
         // It may be asleep: not even to be looked at.
         return Err(EBUSY);
@@ -317,7 +306,7 @@ fn apply<T: Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
 
 /// Makes a pair anew, or all if the device does not go along. One that runs no more, as the
 /// interface was taken down meanwhile, has nothing to be mended.
-fn restart_pair<T: Operations>(held: &mut Instance<'_, T>, queue: usize) -> Result {
+fn restart_pair<T: super::Operations>(held: &mut Instance<'_, T>, queue: usize) -> Result {
     match held.restart_pair(queue) {
         Err(ENETDOWN) => Ok(()),
         Err(e) if e != ENOMEM => held.restart(),
@@ -327,7 +316,7 @@ fn restart_pair<T: Operations>(held: &mut Instance<'_, T>, queue: usize) -> Resu
 
 /// Makes all pairs anew, one after the other, or at once if the device does not go along: it is
 /// reset once at most.
-fn restart_pairs<T: Operations>(held: &mut Instance<'_, T>) -> Result {
+fn restart_pairs<T: super::Operations>(held: &mut Instance<'_, T>) -> Result {
     for queue in 0..held.count() {
         match held.restart_pair(queue) {
             Err(ENETDOWN) => return Ok(()),

@@ -5,8 +5,14 @@
 //! Callbacks run in process context with the devlink instance lock held and without the device's
 //! own; they may sleep.
 
-use super::super::{
+use super::Sentence;
+use crate::net::{
     bindings,
+    callback::{
+        callbacks,
+        Arg,
+        Handle, //
+    },
     device::{
         self,
         watch::{
@@ -14,17 +20,16 @@ use super::super::{
             Finding,
             Remedy, //
         },
-        Device, //
+        Unlocked, //
     },
+    extack::Extack,
     log::netdev_err_ratelimited, //
 };
-use super::Sentence;
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
 };
 use kernel::{
-    error::from_result,
     fmt,
     prelude::*,
     sync::atomic::{
@@ -52,7 +57,7 @@ impl Reporter {
 }
 
 /// The part of a driver that tells of its health.
-pub(crate) trait Operations {
+pub(crate) trait Operations: device::Operations {
     /// The reporters; operations name them by their place here.
     const REPORTERS: &'static [Reporter];
     /// Place of the one that the device as a whole is reported by.
@@ -76,6 +81,10 @@ pub(crate) trait Operations {
 /// Takes pairs of names and values, lists and objects.
 ///
 /// An error of the core sticks to the message and is reported when it is sent.
+///
+/// # Invariants
+///
+/// The message is valid for `'a`.
 pub(crate) struct Message<'a> {
     raw: *mut bindings::devlink_fmsg,
     _call: PhantomData<&'a mut ()>,
@@ -170,7 +179,7 @@ impl Reporters {
     ///
     /// `dev` was made for this `T`, is alive as long as the object, and its port is registered; the
     /// devlink instance lock is not held.
-    pub(in crate::net) unsafe fn new<T: device::Operations>(
+    pub(in crate::net) unsafe fn new<T: device::Operations + Operations>(
         devlink: NonNull<bindings::devlink>,
         dev: *mut bindings::net_device,
     ) -> Result<Self> {
@@ -224,144 +233,133 @@ impl Drop for Reporters {
     }
 }
 
-/// Reports a finding, which has it mended unless the user wants it left alone. Returns false if one
-/// of this reporter was mended just now: this one has to wait, and to be found again.
-///
-/// # Safety
-///
-/// `dev` was made for this `T` and is registered; neither its instance lock nor that of devlink is
-/// held. Process context.
-pub(in crate::net) unsafe fn report<T: device::Operations>(
-    dev: *mut bindings::net_device,
-    finding: &Finding,
-) -> bool {
-    // SAFETY: By the safety requirement.
-    let reporters = unsafe { device::reporters_of::<T>(dev) };
-    let entry = reporters.and_then(|r| r.entries.get(finding.reporter));
-    let Some(entry) = entry else {
-        return true;
-    };
-    let raw = entry.raw.load(Relaxed);
-    if entry.failed.load(Relaxed) {
-        // The core recovers nothing from the state of an error that was not mended, for ever: one
-        // whose recovery failed, or that came in the grace period. The device may well come back.
-        //
-        // SAFETY: A reporter by the type invariant; the devlink instance lock is not held.
-        unsafe {
-            bindings::devlink_health_reporter_state_update(
-                raw,
-                bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_HEALTHY,
-            )
+impl Reporters {
+    /// Reports a finding, which has it mended unless the user wants it left alone. Returns false if
+    /// one of this reporter was mended just now: this one has to wait, and to be found again. May
+    /// sleep; takes the devlink instance lock.
+    pub(in crate::net) fn report(&self, finding: &Finding) -> bool {
+        let Some(entry) = self.entries.get(finding.reporter) else {
+            return true;
         };
+        let raw = entry.raw.load(Relaxed);
+        if entry.failed.load(Relaxed) {
+            // The core recovers nothing from the state of an error that was not mended, for ever:
+            // one whose recovery failed, or that came in the grace period. The device may well come
+            // back.
+            //
+            // SAFETY: A reporter by the type invariant.
+            unsafe {
+                bindings::devlink_health_reporter_state_update(
+                    raw,
+                    bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_HEALTHY,
+                )
+            };
+        }
+        let context = core::ptr::from_ref(finding).cast_mut().cast();
+        // SAFETY: A reporter by the type invariant; the text is terminated, and the context is for
+        // the call. An error was reported by the reporter itself.
+        let ret = unsafe {
+            bindings::devlink_health_report(raw, finding.text.as_c_str().as_char_ptr(), context)
+        };
+        entry.failed.store(ret != 0, Relaxed);
+        ret != ECANCELED.to_errno()
     }
-    let context = core::ptr::from_ref(finding).cast_mut().cast();
-    // SAFETY: A reporter by the type invariant; the text is terminated, and the context is for the
-    // call. An error was reported by the reporter itself.
-    let ret = unsafe {
-        bindings::devlink_health_report(raw, finding.text.as_c_str().as_char_ptr(), context)
-    };
-    entry.failed.store(ret != 0, Relaxed);
-    ret != ECANCELED.to_errno()
+}
+
+/// A reporter, in a callback: devlink's instance lock is held, the device's own is not.
+struct Of<'a, T: device::Operations> {
+    entry: &'a Entry,
+    dev: Handle<'a, T>,
+}
+
+// SAFETY: A table made for `T` is that of reporters of its devices, whose private pointer is their
+// entry. They go before the entry and the network device.
+unsafe impl<T: device::Operations> Arg for Of<'_, T> {
+    type Raw = *mut bindings::devlink_health_reporter;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: By the safety requirement.
+        unsafe {
+            let entry = &*bindings::devlink_health_reporter_priv(raw).cast::<Entry>();
+            Self {
+                entry,
+                dev: Handle::new(entry.dev),
+            }
+        }
+    }
+}
+
+/// What [`report`] passed on to a callback, if it was the cause.
+struct Context<'a>(Option<&'a Finding>);
+
+// SAFETY: The core passes null or what `report` gave, which is there as long as it runs.
+unsafe impl Arg for Context<'_> {
+    type Raw = *mut c_void;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: By the safety requirement.
+        Self(unsafe { raw.cast::<Finding>().as_ref() })
+    }
+}
+
+// SAFETY: The core passes a message that is valid for the call.
+unsafe impl Arg for Message<'_> {
+    type Raw = *mut bindings::devlink_fmsg;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            raw,
+            _call: PhantomData,
+        }
+    }
 }
 
 struct Callbacks<T>(PhantomData<T>);
 
-impl<T: device::Operations> Callbacks<T> {
-    /// # Safety
-    ///
-    /// `reporter` is one of ours for a device of a driver `T`, and so for `'a`.
-    unsafe fn entry<'a>(reporter: *mut bindings::devlink_health_reporter) -> &'a Entry {
-        // SAFETY: The private pointer of a reporter is its entry.
-        unsafe { &*bindings::devlink_health_reporter_priv(reporter).cast::<Entry>() }
-    }
-
-    /// # Safety
-    ///
-    /// `context` is null or a [`Finding`] that [`report`] passes.
-    unsafe fn finding<'a>(context: *mut c_void) -> Option<&'a Finding> {
-        // SAFETY: By the safety requirement.
-        unsafe { context.cast::<Finding>().as_ref() }
-    }
-
-    /// # Safety
-    ///
-    /// `devlink_health_reporter_ops.recover`: the devlink instance lock is held, no other.
-    unsafe extern "C" fn recover(
-        reporter: *mut bindings::devlink_health_reporter,
-        context: *mut c_void,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        from_result(|| {
-            // SAFETY: The core passes a reporter of ours and what `report` gave, or null.
-            let (entry, finding) = unsafe { (Self::entry(reporter), Self::finding(context)) };
-            let by_hand = T::REPORTERS.get(entry.index).ok_or(EINVAL)?.remedy;
-            let remedy = finding.map_or(by_hand, |finding| finding.remedy);
-            // SAFETY: The device is registered as long as it has reporters, and made for this `T`.
-            let done = unsafe { watch::remedy::<T>(entry.dev, remedy) };
-            // Busy is who has it for something else: it is made anew after that anyway.
-            if let Some(e) = done.as_ref().err().filter(|&&e| e != EBUSY) {
-                // SAFETY: The device is alive, as above.
-                let dev = unsafe { Device::from_raw(entry.dev) };
+impl<T: device::Operations + Operations> Callbacks<T> {
+    callbacks! {
+        /// `devlink_health_reporter_ops.recover`.
+        fn recover(of: Of<'_, T>, context: Context<'_>, _ack: Extack<'_>) -> Result {
+            let reporter = T::REPORTERS.get(of.entry.index).ok_or(EINVAL)?;
+            let remedy = context.0.map_or(reporter.remedy, |finding| finding.remedy);
+            // SAFETY: Of locks that matter here devlink holds its own, which comes before that of
+            // the network device.
+            let mut dev = unsafe { Unlocked::new(of.dev) };
+            watch::remedy(&mut dev, remedy).inspect_err(|&e| {
+                // Busy is who has it for something else: it is made anew after that anyway.
+                if e == EBUSY {
+                    return;
+                }
                 netdev_err_ratelimited!(
-                    dev,
+                    of.dev.device(),
                     "{} could not be mended ({}); trying again\n",
-                    T::REPORTERS
-                        .get(entry.index)
-                        .map_or("device", Reporter::name),
+                    reporter.name(),
                     e.to_errno()
                 );
-            }
-            done.map(|()| 0)
-        })
-    }
+            })
+        }
 
-    /// # Safety
-    ///
-    /// `devlink_health_reporter_ops.dump`.
-    unsafe extern "C" fn dump(
-        reporter: *mut bindings::devlink_health_reporter,
-        fmsg: *mut bindings::devlink_fmsg,
-        context: *mut c_void,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        from_result(|| {
-            // SAFETY: The core passes a reporter of ours and what `report` gave, or null.
-            let (entry, finding) = unsafe { (Self::entry(reporter), Self::finding(context)) };
-            let queue = match finding.map(|finding| finding.remedy) {
+        /// `devlink_health_reporter_ops.dump`.
+        fn dump(
+            of: Of<'_, T>,
+            out: Message<'_>,
+            context: Context<'_>,
+            _ack: Extack<'_>,
+        ) -> Result {
+            let queue = match context.0.map(|finding| finding.remedy) {
                 Some(Remedy::RestartQueue(queue)) => Some(queue),
                 _ => None,
             };
-            let mut out = Message {
-                raw: fmsg,
-                _call: PhantomData,
-            };
-            if let Some(finding) = finding {
+            if let Some(finding) = context.0 {
                 out.text(c"finding", fmt!("{}", finding.text.as_str()));
             }
-            // SAFETY: The device is alive as long as it has reporters, and made for this `T`.
-            let ops = unsafe { device::ops_of::<T>(entry.dev) };
-            ops.dump(entry.index, queue, &mut out).map(|()| 0)
-        })
-    }
+            of.dev.ops().dump(of.entry.index, queue, &mut out)
+        }
 
-    /// # Safety
-    ///
-    /// `devlink_health_reporter_ops.diagnose`.
-    unsafe extern "C" fn diagnose(
-        reporter: *mut bindings::devlink_health_reporter,
-        fmsg: *mut bindings::devlink_fmsg,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        from_result(|| {
-            // SAFETY: The core passes a reporter of ours.
-            let entry = unsafe { Self::entry(reporter) };
-            let mut out = Message {
-                raw: fmsg,
-                _call: PhantomData,
-            };
-            // SAFETY: The device is alive as long as it has reporters, and made for this `T`.
-            let ops = unsafe { device::ops_of::<T>(entry.dev) };
-            ops.diagnose(entry.index, &mut out).map(|()| 0)
-        })
+        /// `devlink_health_reporter_ops.diagnose`.
+        fn diagnose(of: Of<'_, T>, out: Message<'_>, _ack: Extack<'_>) -> Result {
+            of.dev.ops().diagnose(of.entry.index, &mut out)
+        }
     }
 }

@@ -2,18 +2,16 @@
 
 //! `ethtool --reset`: the device is reset and brought back to all that is configured.
 
-use super::super::{
+use crate::net::{
     bindings,
-    device::{
-        self,
-        queues::Instance, //
-    }, //
+    callback::{
+        callbacks,
+        Held, //
+    },
+    device, //
 };
 use core::marker::PhantomData;
-use kernel::{
-    error::from_result,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// The callbacks for a driver.
 pub(super) struct Adapter<T>(PhantomData<T>);
@@ -27,21 +25,16 @@ const WHOLE: u32 = bindings::ethtool_reset_flags_ETH_RESET_IRQ
     | bindings::ethtool_reset_flags_ETH_RESET_RAM;
 
 impl<T: device::Operations> Adapter<T> {
-    /// # Safety
-    ///
-    /// `ethtool_ops.reset`: process context, rtnl and instance lock held.
-    pub(super) unsafe extern "C" fn reset(dev: *mut bindings::net_device, flags: *mut u32) -> i32 {
-        // SAFETY: The core passes a word to be read and written.
-        let flags = unsafe { &mut *flags };
-        from_result(|| {
+    callbacks! {
+        /// `ethtool_ops.reset`.
+        pub(super) fn reset(held: Held<'_, T>, flags: &mut u32) -> Result {
             // The parts do not come one by one.
             if *flags & WHOLE != WHOLE {
                 return Err(EOPNOTSUPP);
             }
-            // SAFETY: The core passes a device of ours, alive for the call, with the lock held.
-            unsafe { Instance::<T>::new(dev) }.restart()?;
+            held.instance().restart()?;
             *flags &= !WHOLE;
-            Ok(0)
-        })
+            Ok(())
+        }
     }
 }

@@ -6,17 +6,21 @@
 //! Context 0 is what all packets go by, further contexts are for those that rules send there. All
 //! operations run in process context with the instance lock held, and may sleep.
 
-use super::super::{
+use crate::net::{
     bindings,
+    callback::{
+        callbacks,
+        Handle, //
+    },
     device::{
-        ops_of,
+        self,
         Device, //
     },
     extack::Extack, //
 };
 use core::marker::PhantomData;
 use kernel::{
-    error::from_result,
+    error::VTABLE_DEFAULT_ERROR,
     prelude::*, //
 };
 
@@ -116,13 +120,17 @@ pub(crate) struct View<'a> {
 }
 
 /// The part of a driver that spreads flows, with the hash of Toeplitz.
+#[vtable]
 pub(crate) trait Operations {
     /// Entries of the indirection table of each context.
     const TABLE_LEN: usize;
     /// Bytes of the secret key.
     const KEY_LEN: usize;
-    /// Contexts besides context 0; they have numbers from 1 on.
-    const CONTEXTS: u32;
+    /// Contexts besides context 0; they have numbers from 1 on. Without any, `add_context` and
+    /// `remove_context` are not called.
+    const CONTEXTS: u32 = 0;
+    /// The hash can be symmetric.
+    const SYMMETRIC: bool = false;
 
     /// Shows a context; returns whether its hash is symmetric.
     ///
@@ -150,14 +158,18 @@ pub(crate) trait Operations {
     /// # Errors
     ///
     /// What the device says.
-    fn add_context(&self, dev: &Device, context: u32, to: &Change<'_>) -> Result;
+    fn add_context(&self, _dev: &Device, _context: u32, _to: &Change<'_>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Removes a context that no rule names.
     ///
     /// # Errors
     ///
     /// [`ENOENT`] if there is no such context, or what the device says.
-    fn remove_context(&self, context: u32) -> Result;
+    fn remove_context(&self, _context: u32) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// What is hashed of a kind of packets.
     ///
@@ -173,46 +185,71 @@ pub(crate) trait Operations {
     /// [`ENOENT`] if there is no such context, [`EOPNOTSUPP`] if the device cannot.
     fn set_hash_fields(
         &self,
-        dev: &Device,
-        context: u32,
-        kind: Kind,
-        to: Fields,
-        ack: &mut Extack<'_>,
-    ) -> Result;
+        _dev: &Device,
+        _context: u32,
+        _kind: Kind,
+        _to: Fields,
+        _ack: &mut Extack<'_>,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
-/// Values of the bit fields at the beginning of `struct ethtool_ops`: input transformations, then
-/// fields per context, key per context, rules that add to a context's queue.
-pub(super) const FLAGS: [u8; 2] = [bindings::RXH_XFRM_SYM_XOR as u8, 1 << 1 | 1 << 2 | 1 << 3];
-
 /// The callbacks for a driver.
-pub(super) struct Adapter<T>(PhantomData<T>);
+pub(in crate::net) struct Adapter<T>(PhantomData<T>);
 
-impl<T: super::super::device::Operations> Adapter<T> {
-    /// # Safety
-    ///
-    /// As for [`ops_of`]; the device is alive, too.
-    unsafe fn parts<'a>(dev: *mut bindings::net_device) -> (&'a T, &'a Device)
-    where
-        T: 'a,
-    {
-        // SAFETY: By the safety requirement.
-        unsafe { (ops_of(dev), Device::from_raw(dev)) }
+impl<T: device::Operations + Operations> Adapter<T> {
+    /// Adds the callbacks to a table.
+    pub(in crate::net) const fn fill(mut ops: bindings::ethtool_ops) -> bindings::ethtool_ops {
+        let contexts = T::CONTEXTS != 0;
+        // Input transformations, then fields per context, key per context, rules that add to a
+        // context's queue.
+        ops._bitfield_1 = bindings::__BindgenBitfieldUnit::new([
+            if T::SYMMETRIC {
+                bindings::RXH_XFRM_SYM_XOR as u8
+            } else {
+                0
+            },
+            if contexts {
+                1 << 1 | 1 << 2 | 1 << 3
+            } else {
+                0
+            },
+        ]);
+        ops.get_rx_ring_count = Some(Self::get_rx_ring_count);
+        ops.get_rxfh_key_size = Some(Self::get_rxfh_key_size);
+        ops.get_rxfh_indir_size = Some(Self::get_rxfh_indir_size);
+        ops.get_rxfh = Some(Self::get_rxfh);
+        ops.set_rxfh = Some(Self::set_rxfh);
+        ops.get_rxfh_fields = Some(Self::get_rxfh_fields);
+        if T::HAS_SET_HASH_FIELDS {
+            ops.set_rxfh_fields = Some(Self::set_rxfh_fields);
+        }
+        if contexts {
+            ops.rxfh_max_num_contexts = T::CONTEXTS + 1;
+            ops.create_rxfh_context = Some(Self::create_rxfh_context);
+            ops.modify_rxfh_context = Some(Self::modify_rxfh_context);
+            ops.remove_rxfh_context = Some(Self::remove_rxfh_context);
+        }
+        ops
     }
 
-    /// What the core wants to change.
+    /// Has `f` carry out what the user wants changed of a context.
     ///
     /// # Errors
     ///
-    /// [`EOPNOTSUPP`] for another function or transformation than those there are.
+    /// [`EOPNOTSUPP`] for another function or transformation than those there are, or what `f`
+    /// says.
     ///
     /// # Safety
     ///
-    /// `param` is valid for `'a`; its table and key are null or of the sizes that the driver told.
-    unsafe fn change<'a>(
+    /// Table and key are missing or of the sizes that the driver told.
+    unsafe fn apply(
+        handle: &Handle<'_, T>,
         param: &bindings::ethtool_rxfh_param,
         ack: &mut Extack<'_>,
-    ) -> Result<Change<'a>> {
+        f: impl FnOnce(&T, &Device, u32, &Change<'_>, &mut Extack<'_>) -> Result,
+    ) -> Result {
         let hfunc = u32::from(param.hfunc);
         if hfunc != bindings::ETH_RSS_HASH_NO_CHANGE && hfunc != HASH_TOP {
             ack.say(c"the hash function is that of Toeplitz and no other");
@@ -221,217 +258,151 @@ impl<T: super::super::device::Operations> Adapter<T> {
         let symmetric = match u32::from(param.input_xfrm) {
             bindings::RXH_XFRM_NO_CHANGE => None,
             0 => Some(false),
-            bindings::RXH_XFRM_SYM_XOR => Some(true),
+            bindings::RXH_XFRM_SYM_XOR if T::SYMMETRIC => Some(true),
             _ => {
                 ack.say(c"of the input transformations there is symmetric-xor only");
                 return Err(EOPNOTSUPP);
             }
         };
-        // SAFETY: By the safety requirement.
+        // SAFETY: By the safety requirement; the core keeps both as they are for the call.
         let (table, key) = unsafe {
             (
-                slice(param.indir, T::TABLE_LEN),
-                slice(param.key, T::KEY_LEN),
+                slice(param.indir, T::TABLE_LEN).map(|table| &*table),
+                slice(param.key, T::KEY_LEN).map(|key| &*key),
             )
         };
-        Ok(Change {
+        let change = Change {
             table,
             key,
             symmetric,
-        })
-    }
-
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_rx_ring_count`.
-    pub(super) unsafe extern "C" fn get_rx_ring_count(dev: *mut bindings::net_device) -> u32 {
-        // SAFETY: The core passes a valid device.
-        unsafe { Device::from_raw(dev) }.rx_queues()
-    }
-
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_rxfh_key_size`.
-    pub(super) unsafe extern "C" fn get_rxfh_key_size(_dev: *mut bindings::net_device) -> u32 {
-        T::KEY_LEN as u32
-    }
-
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_rxfh_indir_size`.
-    pub(super) unsafe extern "C" fn get_rxfh_indir_size(_dev: *mut bindings::net_device) -> u32 {
-        T::TABLE_LEN as u32
-    }
-
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_rxfh`.
-    pub(super) unsafe extern "C" fn get_rxfh(
-        dev: *mut bindings::net_device,
-        param: *mut bindings::ethtool_rxfh_param,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let ((ops, device), param) = unsafe { (Self::parts(dev), &mut *param) };
-        // SAFETY: The core's buffers are missing or of the sizes that the driver told.
-        let view = unsafe {
-            View {
-                table: slice_mut(param.indir, T::TABLE_LEN),
-                key: slice_mut(param.key, T::KEY_LEN),
-            }
         };
-        from_result(|| {
-            let symmetric = ops.show_context(device, 0, view)?;
+        f(
+            handle.ops(),
+            handle.device(),
+            param.rss_context,
+            &change,
+            ack,
+        )
+    }
+
+    callbacks! {
+        /// `ethtool_ops.get_rx_ring_count`.
+        fn get_rx_ring_count(handle: Handle<'_, T>) -> u32 {
+            handle.device().rx_queues()
+        }
+
+        /// `ethtool_ops.get_rxfh_key_size`.
+        fn get_rxfh_key_size(_handle: Handle<'_, T>) -> u32 {
+            T::KEY_LEN as u32
+        }
+
+        /// `ethtool_ops.get_rxfh_indir_size`.
+        fn get_rxfh_indir_size(_handle: Handle<'_, T>) -> u32 {
+            T::TABLE_LEN as u32
+        }
+
+        /// `ethtool_ops.get_rxfh`.
+        fn get_rxfh(
+            handle: Handle<'_, T>,
+            param: &mut bindings::ethtool_rxfh_param,
+        ) -> Result {
+            // SAFETY: The core's buffers are missing or of the sizes that the driver told.
+            let view = unsafe {
+                View {
+                    table: slice(param.indir, T::TABLE_LEN),
+                    key: slice(param.key, T::KEY_LEN),
+                }
+            };
+            let symmetric = handle.ops().show_context(handle.device(), 0, view)?;
             param.hfunc = HASH_TOP as u8;
             param.input_xfrm = xfrm(symmetric);
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// `ethtool_ops.set_rxfh`.
-    pub(super) unsafe extern "C" fn set_rxfh(
-        dev: *mut bindings::net_device,
-        param: *mut bindings::ethtool_rxfh_param,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: By the safety requirement.
-        unsafe {
-            Self::apply(dev, param, ack, |ops, device, _, change, ack| {
-                ops.change_context(device, 0, change, ack)
-            })
+            Ok(())
         }
-    }
 
-    /// Has `f` carry out what the user wants changed of a context.
-    ///
-    /// # Safety
-    ///
-    /// A callback of `ethtool_ops`: a device of ours, a filled-in structure whose table and key are
-    /// missing or of the sizes that the driver told.
-    unsafe fn apply(
-        dev: *mut bindings::net_device,
-        param: *const bindings::ethtool_rxfh_param,
-        ack: *mut bindings::netlink_ext_ack,
-        f: impl FnOnce(&T, &Device, u32, &Change<'_>, &mut Extack<'_>) -> Result,
-    ) -> i32 {
-        // SAFETY: By the safety requirement.
-        let ((ops, device), param, mut ack) =
-            unsafe { (Self::parts(dev), &*param, Extack::from_raw(ack)) };
-        from_result(|| {
-            // SAFETY: By the safety requirement.
-            let change = unsafe { Self::change(param, &mut ack)? };
-            f(ops, device, param.rss_context, &change, &mut ack).map(|()| 0)
-        })
-    }
+        /// `ethtool_ops.set_rxfh`.
+        fn set_rxfh(
+            handle: Handle<'_, T>,
+            param: &mut bindings::ethtool_rxfh_param,
+            ack: Extack<'_>,
+        ) -> Result {
+            // SAFETY: The core's buffers are missing or of the sizes that the driver told.
+            unsafe {
+                Self::apply(&handle, param, &mut ack, |ops, device, _, change, ack| {
+                    ops.change_context(device, 0, change, ack)
+                })
+            }
+        }
 
-    /// Copies the whole state of a context to where the core keeps it.
-    ///
-    /// # Safety
-    ///
-    /// `ctx` is a context of the core's, of the sizes that the driver told, not in use elsewhere.
-    unsafe fn store(
-        ops: &T,
-        device: &Device,
-        context: u32,
-        ctx: *mut bindings::ethtool_rxfh_context,
-    ) -> Result {
-        // SAFETY: By the safety requirement.
-        let (view, ctx) = unsafe {
-            let view = View {
-                table: slice_mut(bindings::ethtool_rxfh_context_indir(ctx), T::TABLE_LEN),
-                key: slice_mut(bindings::ethtool_rxfh_context_key(ctx), T::KEY_LEN),
+        /// `ethtool_ops.create_rxfh_context`.
+        fn create_rxfh_context(
+            handle: Handle<'_, T>,
+            ctx: &mut bindings::ethtool_rxfh_context,
+            param: &bindings::ethtool_rxfh_param,
+            ack: Extack<'_>,
+        ) -> Result {
+            // SAFETY: The core's buffers are missing or of the sizes that the driver told.
+            unsafe {
+                Self::apply(&handle, param, &mut ack, |ops, device, context, change, _| {
+                    ops.add_context(device, context, change)
+                })?;
+            }
+            // The whole state goes to where the core keeps it.
+            // SAFETY: The core made the context with room as the driver told, behind its fields.
+            let view = unsafe {
+                View {
+                    table: slice(bindings::ethtool_rxfh_context_indir(ctx), T::TABLE_LEN),
+                    key: slice(bindings::ethtool_rxfh_context_key(ctx), T::KEY_LEN),
+                }
             };
-            (view, &raw mut *ctx)
-        };
-        let symmetric = ops.show_context(device, context, view)?;
-        // SAFETY: By the safety requirement; these words are beside table and key.
-        unsafe {
-            (*ctx).hfunc = HASH_TOP as u8;
-            (*ctx).input_xfrm = xfrm(symmetric);
+            let (ops, device) = (handle.ops(), handle.device());
+            let symmetric = ops.show_context(device, param.rss_context, view)?;
+            ctx.hfunc = HASH_TOP as u8;
+            ctx.input_xfrm = xfrm(symmetric);
+            Ok(())
         }
-        Ok(())
-    }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.create_rxfh_context`.
-    pub(super) unsafe extern "C" fn create_rxfh_context(
-        dev: *mut bindings::net_device,
-        ctx: *mut bindings::ethtool_rxfh_context,
-        param: *const bindings::ethtool_rxfh_param,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: By the safety requirement; the core made the context for this call, with room as
-        // the driver told.
-        unsafe {
-            Self::apply(dev, param, ack, |ops, device, context, change, _| {
-                ops.add_context(device, context, change)?;
-                Self::store(ops, device, context, ctx)
-            })
+        /// `ethtool_ops.modify_rxfh_context`. The core keeps what changed by itself.
+        fn modify_rxfh_context(
+            handle: Handle<'_, T>,
+            _ctx: *mut bindings::ethtool_rxfh_context,
+            param: &bindings::ethtool_rxfh_param,
+            ack: Extack<'_>,
+        ) -> Result {
+            // SAFETY: The core's buffers are missing or of the sizes that the driver told.
+            unsafe { Self::apply(&handle, param, &mut ack, T::change_context) }
         }
-    }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.modify_rxfh_context`. The core keeps what changed by itself.
-    pub(super) unsafe extern "C" fn modify_rxfh_context(
-        dev: *mut bindings::net_device,
-        _ctx: *mut bindings::ethtool_rxfh_context,
-        param: *const bindings::ethtool_rxfh_param,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: By the safety requirement.
-        unsafe { Self::apply(dev, param, ack, T::change_context) }
-    }
+        /// `ethtool_ops.remove_rxfh_context`.
+        fn remove_rxfh_context(
+            handle: Handle<'_, T>,
+            _ctx: *mut bindings::ethtool_rxfh_context,
+            context: u32,
+            _ack: Extack<'_>,
+        ) -> Result {
+            handle.ops().remove_context(context)
+        }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.remove_rxfh_context`.
-    pub(super) unsafe extern "C" fn remove_rxfh_context(
-        dev: *mut bindings::net_device,
-        _ctx: *mut bindings::ethtool_rxfh_context,
-        context: u32,
-        _ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours.
-        let (ops, _) = unsafe { Self::parts(dev) };
-        from_result(|| ops.remove_context(context).map(|()| 0))
-    }
-
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_rxfh_fields`.
-    pub(super) unsafe extern "C" fn get_rxfh_fields(
-        dev: *mut bindings::net_device,
-        fields: *mut bindings::ethtool_rxfh_fields,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let ((ops, _), fields) = unsafe { (Self::parts(dev), &mut *fields) };
-        from_result(|| {
+        /// `ethtool_ops.get_rxfh_fields`.
+        fn get_rxfh_fields(
+            handle: Handle<'_, T>,
+            fields: &mut bindings::ethtool_rxfh_fields,
+        ) -> Result {
             let kind = Kind::of(fields.flow_type)?;
-            fields.data = ops.hash_fields(fields.rss_context, kind)?.0;
-            Ok(0)
-        })
-    }
+            fields.data = handle.ops().hash_fields(fields.rss_context, kind)?.0;
+            Ok(())
+        }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.set_rxfh_fields`.
-    pub(super) unsafe extern "C" fn set_rxfh_fields(
-        dev: *mut bindings::net_device,
-        fields: *const bindings::ethtool_rxfh_fields,
-        ack: *mut bindings::netlink_ext_ack,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a filled-in structure.
-        let ((ops, device), fields, mut ack) =
-            unsafe { (Self::parts(dev), &*fields, Extack::from_raw(ack)) };
-        from_result(|| {
+        /// `ethtool_ops.set_rxfh_fields`.
+        fn set_rxfh_fields(
+            handle: Handle<'_, T>,
+            fields: &bindings::ethtool_rxfh_fields,
+            ack: Extack<'_>,
+        ) -> Result {
             let kind = Kind::of(fields.flow_type)?;
+            let (ops, device) = (handle.ops(), handle.device());
             let to = Fields(fields.data);
             ops.set_hash_fields(device, fields.rss_context, kind, to, &mut ack)
-                .map(|()| 0)
-        })
+        }
     }
 }
 
@@ -449,19 +420,8 @@ fn xfrm(symmetric: bool) -> u8 {
 
 /// # Safety
 ///
-/// `ptr` is null or valid for `len` elements during `'a`.
-unsafe fn slice<'a, E>(ptr: *const E, len: usize) -> Option<&'a [E]> {
-    if ptr.is_null() {
-        return None;
-    }
-    // SAFETY: By the safety requirement.
-    Some(unsafe { core::slice::from_raw_parts(ptr, len) })
-}
-
-/// # Safety
-///
-/// `ptr` is null or valid for `len` elements during `'a`, which nobody else uses.
-unsafe fn slice_mut<'a, E>(ptr: *mut E, len: usize) -> Option<&'a mut [E]> {
+/// `ptr` is null or valid for `len` elements during `'a`, which nobody else writes.
+unsafe fn slice<'a, E>(ptr: *mut E, len: usize) -> Option<&'a mut [E]> {
     if ptr.is_null() {
         return None;
     }

@@ -4,19 +4,20 @@
 //!
 //! All operations run in process context with the instance lock held, and may sleep.
 
-use super::super::{
+use crate::net::{
     arfs::Flow,
     bindings,
+    callback::{
+        callbacks,
+        Handle, //
+    },
     device::{
-        ops_of,
+        self,
         Device, //
     }, //
 };
 use core::marker::PhantomData;
-use kernel::{
-    error::from_result,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Most bytes of addresses and ports together.
 pub(crate) const KEY_MAX: usize = 36;
@@ -214,74 +215,36 @@ pub(crate) trait Operations {
     fn remove_rule(&self, location: u32) -> Result;
 }
 
-/// The callbacks for a driver.
-pub(super) struct Adapter<T>(PhantomData<T>);
+/// Takes locations of rules, as far as there is room.
+struct Locations {
+    /// Null for none.
+    to: *mut u32,
+    room: u32,
+    count: u32,
+}
 
-impl<T: super::super::device::Operations> Adapter<T> {
-    /// Lists the locations of all rules.
-    ///
+impl Locations {
     /// # Safety
     ///
-    /// `locs` is valid for `info.rule_cnt` elements, of which the core has set the number.
-    unsafe fn list(ops: &T, info: &mut bindings::ethtool_rxnfc, locs: *mut u32) -> Result<i32> {
-        // SAFETY: The core sets this member of the union.
-        let room = unsafe { info.__bindgen_anon_1.rule_cnt };
-        let mut count = 0;
-        ops.rule_locations(&mut |location| {
-            if count < room {
-                // SAFETY: By the safety requirement there is room.
-                unsafe { locs.add(count as usize).write(location) };
-            }
-            count += 1;
-        });
-        if count > room {
-            return Err(EMSGSIZE);
+    /// `to` has room for `room` of them.
+    unsafe fn new(to: *mut u32, room: u32) -> Self {
+        Self { to, room, count: 0 }
+    }
+
+    fn push(&mut self, location: u32) {
+        if self.count < self.room {
+            // SAFETY: There is room, by the safety requirement of `new`.
+            unsafe { self.to.add(self.count as usize).write(location) };
         }
-        info.data = T::RULES.into();
-        info.__bindgen_anon_1.rule_cnt = count;
-        Ok(0)
+        self.count += 1;
     }
+}
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_rxnfc`.
-    pub(super) unsafe extern "C" fn get_rxnfc(
-        dev: *mut bindings::net_device,
-        info: *mut bindings::ethtool_rxnfc,
-        locs: *mut u32,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a structure to fill in.
-        let (ops, info) = unsafe { (ops_of::<T>(dev), &mut *info) };
-        from_result(|| match info.cmd {
-            bindings::ETHTOOL_GRXCLSRLCNT => {
-                let mut count = 0;
-                ops.rule_locations(&mut |_| count += 1);
-                info.__bindgen_anon_1.rule_cnt = count;
-                info.data = (T::RULES | bindings::RX_CLS_LOC_SPECIAL).into();
-                Ok(0)
-            }
-            bindings::ETHTOOL_GRXCLSRULE => {
-                let location = info.fs.location;
-                let spec = ops.rule(location).ok_or(ENOENT)?;
-                info.data = T::RULES.into();
-                info.fs = spec.raw;
-                info.fs.location = location;
-                if info.fs.flow_type & bindings::FLOW_RSS != 0 {
-                    info.__bindgen_anon_1.rss_context = spec.context;
-                }
-                // Where this is set the core looks the context up, and knows none for context 0.
-                if spec.context != 0 {
-                    info.flow_type = bindings::FLOW_RSS;
-                }
-                Ok(0)
-            }
-            // SAFETY: The core made room for as many locations as the structure says.
-            bindings::ETHTOOL_GRXCLSRLALL => unsafe { Self::list(ops, info, locs) },
-            _ => Err(EOPNOTSUPP),
-        })
-    }
+/// The callbacks for a driver.
+pub(in crate::net) struct Adapter<T>(PhantomData<T>);
 
-    fn insert(ops: &T, dev: &Device, info: &mut bindings::ethtool_rxnfc) -> Result<i32> {
+impl<T: device::Operations + Operations> Adapter<T> {
+    fn insert(handle: &Handle<'_, T>, info: &mut bindings::ethtool_rxnfc) -> Result {
         let spec = Spec {
             raw: info.fs,
             context: if info.fs.flow_type & bindings::FLOW_RSS != 0 {
@@ -298,23 +261,67 @@ impl<T: super::super::device::Operations> Adapter<T> {
             location if location < T::RULES => Place::At(location),
             _ => return Err(EINVAL),
         };
+        let (ops, dev) = (handle.ops(), handle.device());
         info.fs.location = ops.set_rule(dev, place, &spec.rule()?, &spec)?;
-        Ok(0)
+        Ok(())
     }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.set_rxnfc`.
-    pub(super) unsafe extern "C" fn set_rxnfc(
-        dev: *mut bindings::net_device,
-        info: *mut bindings::ethtool_rxnfc,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a filled-in structure, which it takes back.
-        let (ops, device, info) = unsafe { (ops_of::<T>(dev), Device::from_raw(dev), &mut *info) };
-        from_result(|| match info.cmd {
-            bindings::ETHTOOL_SRXCLSRLINS => Self::insert(ops, device, info),
-            bindings::ETHTOOL_SRXCLSRLDEL => ops.remove_rule(info.fs.location).map(|()| 0),
-            _ => Err(EOPNOTSUPP),
-        })
+    callbacks! {
+        /// `ethtool_ops.get_rxnfc`.
+        pub(in crate::net) fn get_rxnfc(
+            handle: Handle<'_, T>,
+            info: &mut bindings::ethtool_rxnfc,
+            locs: *mut u32,
+        ) -> Result {
+            let ops = handle.ops();
+            match info.cmd {
+                bindings::ETHTOOL_GRXCLSRLCNT => {
+                    let mut count = 0;
+                    ops.rule_locations(&mut |_| count += 1);
+                    info.__bindgen_anon_1.rule_cnt = count;
+                    info.data = (T::RULES | bindings::RX_CLS_LOC_SPECIAL).into();
+                }
+                bindings::ETHTOOL_GRXCLSRULE => {
+                    let location = info.fs.location;
+                    let spec = ops.rule(location).ok_or(ENOENT)?;
+                    info.data = T::RULES.into();
+                    info.fs = spec.raw;
+                    info.fs.location = location;
+                    if info.fs.flow_type & bindings::FLOW_RSS != 0 {
+                        info.__bindgen_anon_1.rss_context = spec.context;
+                    }
+                    // Where this is set the core looks the context up, and knows none for
+                    // context 0.
+                    if spec.context != 0 {
+                        info.flow_type = bindings::FLOW_RSS;
+                    }
+                }
+                bindings::ETHTOOL_GRXCLSRLALL => {
+                    // SAFETY: The core sets this member of the union for this command, and made
+                    // room for as many locations.
+                    let mut to = unsafe { Locations::new(locs, info.__bindgen_anon_1.rule_cnt) };
+                    ops.rule_locations(&mut |location| to.push(location));
+                    if to.count > to.room {
+                        return Err(EMSGSIZE);
+                    }
+                    info.data = T::RULES.into();
+                    info.__bindgen_anon_1.rule_cnt = to.count;
+                }
+                _ => return Err(EOPNOTSUPP),
+            }
+            Ok(())
+        }
+
+        /// `ethtool_ops.set_rxnfc`.
+        pub(in crate::net) fn set_rxnfc(
+            handle: Handle<'_, T>,
+            info: &mut bindings::ethtool_rxnfc,
+        ) -> Result {
+            match info.cmd {
+                bindings::ETHTOOL_SRXCLSRLINS => Self::insert(&handle, info),
+                bindings::ETHTOOL_SRXCLSRLDEL => handle.ops().remove_rule(info.fs.location),
+                _ => Err(EOPNOTSUPP),
+            }
+        }
     }
 }

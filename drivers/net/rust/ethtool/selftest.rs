@@ -2,9 +2,13 @@
 
 //! The device's test of itself, `ethtool -t`.
 
-use super::super::{
+use crate::net::{
     bindings,
-    device::ops_of, //
+    callback::{
+        callbacks,
+        Handle, //
+    },
+    device, //
 };
 use core::marker::PhantomData;
 
@@ -19,30 +23,24 @@ pub(crate) trait Operations {
 }
 
 /// The callback for a driver.
-pub(super) struct Adapter<T>(PhantomData<T>);
+pub(in crate::net) struct Adapter<T>(PhantomData<T>);
 
-impl<T: super::super::device::Operations> Adapter<T> {
-    /// # Safety
-    ///
-    /// `ethtool_ops.self_test`: `data` has room for as many results as there are tests.
-    pub(super) unsafe extern "C" fn self_test(
-        dev: *mut bindings::net_device,
-        test: *mut bindings::ethtool_test,
-        data: *mut u64,
-    ) {
-        // SAFETY: The core passes a device of ours, a structure to complete, and as much room as
-        // it was told of tests.
-        let (ops, test, results) = unsafe {
-            (
-                ops_of::<T>(dev),
-                &mut *test,
-                core::slice::from_raw_parts_mut(data, T::TESTS.len()),
-            )
-        };
-        results.fill(0);
-        ops.self_test(results);
-        if results.iter().any(|&result| result != 0) {
-            test.flags |= bindings::ethtool_test_flags_ETH_TEST_FL_FAILED;
+impl<T: device::Operations + Operations> Adapter<T> {
+    callbacks! {
+        /// `ethtool_ops.self_test`.
+        pub(in crate::net) fn self_test(
+            handle: Handle<'_, T>,
+            test: &mut bindings::ethtool_test,
+            data: *mut u64,
+        ) {
+            // SAFETY: The core made room for as many results as it was told of tests, which is a
+            // constant.
+            let results = unsafe { core::slice::from_raw_parts_mut(data, T::TESTS.len()) };
+            results.fill(0);
+            handle.ops().self_test(results);
+            if results.iter().any(|&result| result != 0) {
+                test.flags |= bindings::ethtool_test_flags_ETH_TEST_FL_FAILED;
+            }
         }
     }
 }

@@ -5,16 +5,17 @@
 //! The core keeps what the user said of header split, hands it over with the sizes of rings and
 //! checks it against XDP programs and memory providers.
 
-use super::Extack;
 use crate::net::{
     bindings,
-    device, //
+    callback::{
+        callbacks,
+        Handle, //
+    },
+    device,
+    extack::Extack, //
 };
 use core::marker::PhantomData;
-use kernel::{
-    error::from_result,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// What the user says of header split.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,8 +32,6 @@ pub(crate) enum Split {
 pub(crate) trait Operations {
     /// Largest threshold.
     const THRESHOLD_MAX: u32;
-    /// Longest packet that can be copied.
-    const COPYBREAK_MAX: u32;
 
     /// Whether headers are split when the user says nothing, as things are now.
     fn splits_unasked(&self) -> bool;
@@ -42,6 +41,12 @@ pub(crate) trait Operations {
     /// Returns what the user ought to hear, if anything. What cannot be together with it is taken
     /// out of the features right after this.
     fn set_split(&self, split: Split, threshold: u32) -> Option<&'static CStr>;
+}
+
+/// The part of a driver that copies short packets.
+pub(crate) trait Copybreak {
+    /// Longest packet that can be copied.
+    const COPYBREAK_MAX: u32;
 
     /// Whole packets up to so many bytes are copied.
     fn copybreak(&self) -> u32;
@@ -51,7 +56,7 @@ pub(crate) trait Operations {
 }
 
 /// Parameters of rings that the core may hand over.
-pub(super) const RING_PARAMS: u32 =
+pub(in crate::net) const RING_PARAMS: u32 =
     bindings::ethtool_supported_ring_param_ETHTOOL_RING_USE_TCP_DATA_SPLIT
         | bindings::ethtool_supported_ring_param_ETHTOOL_RING_USE_HDS_THRS;
 
@@ -59,75 +64,68 @@ const UNKNOWN: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_UNKN
 const DISABLED: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_DISABLED as u8;
 const ENABLED: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_ENABLED as u8;
 
-/// The callbacks, for a driver.
-pub(super) struct Adapter<T>(PhantomData<T>);
-
-impl<T: device::Operations> Adapter<T> {
+/// What the callbacks for rings call if headers can be split.
+pub(in crate::net) struct Hooks<T> {
     /// Completes what the core has filled in with the user's wishes.
-    pub(super) fn show(ops: &T, ring: &mut bindings::kernel_ethtool_ringparam) {
-        if ring.tcp_data_split == UNKNOWN {
-            ring.tcp_data_split = if ops.splits_unasked() {
-                ENABLED
-            } else {
-                DISABLED
-            };
-        }
-        ring.hds_thresh_max = T::THRESHOLD_MAX;
-    }
-
+    pub(super) show: fn(&T, &mut bindings::kernel_ethtool_ringparam),
     /// Applies the user's wishes.
-    ///
-    /// # Safety
-    ///
-    /// `dev` is a device of a driver `T`; rtnl and the instance lock are held.
-    pub(super) unsafe fn apply(
-        dev: *mut bindings::net_device,
-        ring: &bindings::kernel_ethtool_ringparam,
-        ack: &mut Extack<'_>,
-    ) {
-        let split = match ring.tcp_data_split {
-            ENABLED => Split::On,
-            DISABLED => Split::Off,
-            _ => Split::Auto,
+    pub(super) apply: fn(&T, &bindings::kernel_ethtool_ringparam, &mut Extack<'_>),
+}
+
+impl<T: Operations> Hooks<T> {
+    pub(in crate::net) const NEW: Self = Self {
+        show: show::<T>,
+        apply: apply::<T>,
+    };
+}
+
+fn show<T: Operations>(ops: &T, ring: &mut bindings::kernel_ethtool_ringparam) {
+    if ring.tcp_data_split == UNKNOWN {
+        ring.tcp_data_split = if ops.splits_unasked() {
+            ENABLED
+        } else {
+            DISABLED
         };
-        // SAFETY: By the safety requirement.
-        let ops = unsafe { device::ops_of::<T>(dev) };
-        if let Some(remark) = ops.set_split(split, ring.hds_thresh) {
-            ack.say(remark);
-        }
-        // SAFETY: By the safety requirement.
-        unsafe { bindings::netdev_update_features(dev) };
     }
+    ring.hds_thresh_max = T::THRESHOLD_MAX;
+}
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_tunable`: `data` has room for a value of the tunable's type.
-    pub(super) unsafe extern "C" fn get_tunable(
-        dev: *mut bindings::net_device,
-        which: *const bindings::ethtool_tunable,
-        data: *mut c_void,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a valid description.
-        let (ops, which) = unsafe { (device::ops_of::<T>(dev), &*which) };
-        if which.id != bindings::tunable_id_ETHTOOL_RX_COPYBREAK {
-            return EOPNOTSUPP.to_errno();
-        }
-        // SAFETY: The core has checked that the value is 32 bits wide.
-        unsafe { data.cast::<u32>().write_unaligned(ops.copybreak()) };
-        0
+fn apply<T: Operations>(ops: &T, ring: &bindings::kernel_ethtool_ringparam, ack: &mut Extack<'_>) {
+    let split = match ring.tcp_data_split {
+        ENABLED => Split::On,
+        DISABLED => Split::Off,
+        _ => Split::Auto,
+    };
+    if let Some(remark) = ops.set_split(split, ring.hds_thresh) {
+        ack.say(remark);
     }
+}
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.set_tunable`: `data` is a value of the tunable's type.
-    pub(super) unsafe extern "C" fn set_tunable(
-        dev: *mut bindings::net_device,
-        which: *const bindings::ethtool_tunable,
-        data: *const c_void,
-    ) -> i32 {
-        // SAFETY: The core passes a device of ours and a valid description.
-        let (ops, which) = unsafe { (device::ops_of::<T>(dev), &*which) };
-        from_result(|| {
+/// The callbacks of [`Copybreak`].
+pub(in crate::net) struct Adapter<T>(PhantomData<T>);
+
+impl<T: device::Operations + Copybreak> Adapter<T> {
+    callbacks! {
+        /// `ethtool_ops.get_tunable`.
+        pub(in crate::net) fn get_tunable(
+            handle: Handle<'_, T>,
+            which: &bindings::ethtool_tunable,
+            data: *mut c_void,
+        ) -> Result {
+            if which.id != bindings::tunable_id_ETHTOOL_RX_COPYBREAK {
+                return Err(EOPNOTSUPP);
+            }
+            // SAFETY: The core has checked that the value is 32 bits wide.
+            unsafe { data.cast::<u32>().write_unaligned(handle.ops().copybreak()) };
+            Ok(())
+        }
+
+        /// `ethtool_ops.set_tunable`.
+        pub(in crate::net) fn set_tunable(
+            handle: Handle<'_, T>,
+            which: &bindings::ethtool_tunable,
+            data: *const c_void,
+        ) -> Result {
             if which.id != bindings::tunable_id_ETHTOOL_RX_COPYBREAK {
                 return Err(EOPNOTSUPP);
             }
@@ -136,8 +134,8 @@ impl<T: device::Operations> Adapter<T> {
             if to > T::COPYBREAK_MAX {
                 return Err(EINVAL);
             }
-            ops.set_copybreak(to);
-            Ok(0)
-        })
+            handle.ops().set_copybreak(to);
+            Ok(())
+        }
     }
 }

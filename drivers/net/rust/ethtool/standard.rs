@@ -4,9 +4,13 @@
 //!
 //! What is not counted is not told.
 
-use super::super::{
+use crate::net::{
     bindings,
-    device::ops_of, //
+    callback::{
+        callbacks,
+        Handle, //
+    },
+    device, //
 };
 use core::marker::PhantomData;
 
@@ -77,79 +81,58 @@ const fn ranges(classes: &[u16]) -> [bindings::ethtool_rmon_hist_range; CLASSES_
 }
 
 /// The callbacks for a driver.
-pub(super) struct Adapter<T>(PhantomData<T>);
+pub(in crate::net) struct Adapter<T>(PhantomData<T>);
 
-impl<T: super::super::device::Operations> Adapter<T> {
+impl<T: device::Operations + Operations> Adapter<T> {
     const RANGES: &'static [bindings::ethtool_rmon_hist_range; CLASSES_MAX + 1] =
         &ranges(T::CLASSES);
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_eth_mac_stats`.
-    pub(super) unsafe extern "C" fn get_eth_mac_stats(
-        dev: *mut bindings::net_device,
-        stats: *mut bindings::ethtool_eth_mac_stats,
-    ) {
-        // SAFETY: The core passes a device of ours and a structure to fill in, which it has set up.
-        let (ops, to) = unsafe {
-            (
-                ops_of::<T>(dev),
-                &mut (*stats).__bindgen_anon_1.__bindgen_anon_1,
-            )
-        };
-        let Mac { rx, tx, too_long } = ops.mac();
-        to.FramesReceivedOK = rx.frames;
-        to.OctetsReceivedOK = rx.bytes;
-        to.MulticastFramesReceivedOK = rx.multicast;
-        to.BroadcastFramesReceivedOK = rx.broadcast;
-        to.FramesTransmittedOK = tx.frames;
-        to.OctetsTransmittedOK = tx.bytes;
-        to.MulticastFramesXmittedOK = tx.multicast;
-        to.BroadcastFramesXmittedOK = tx.broadcast;
-        to.FrameTooLongErrors = too_long;
-    }
+    callbacks! {
+        /// `ethtool_ops.get_eth_mac_stats`.
+        pub(in crate::net) fn get_eth_mac_stats(
+            handle: Handle<'_, T>,
+            stats: &mut bindings::ethtool_eth_mac_stats,
+        ) {
+            let Mac { rx, tx, too_long } = handle.ops().mac();
+            // SAFETY: The union has this one member, a struct of plain words.
+            let to = unsafe { &mut stats.__bindgen_anon_1.__bindgen_anon_1 };
+            to.FramesReceivedOK = rx.frames;
+            to.OctetsReceivedOK = rx.bytes;
+            to.MulticastFramesReceivedOK = rx.multicast;
+            to.BroadcastFramesReceivedOK = rx.broadcast;
+            to.FramesTransmittedOK = tx.frames;
+            to.OctetsTransmittedOK = tx.bytes;
+            to.MulticastFramesXmittedOK = tx.multicast;
+            to.BroadcastFramesXmittedOK = tx.broadcast;
+            to.FrameTooLongErrors = too_long;
+        }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_eth_ctrl_stats`.
-    pub(super) unsafe extern "C" fn get_eth_ctrl_stats(
-        dev: *mut bindings::net_device,
-        stats: *mut bindings::ethtool_eth_ctrl_stats,
-    ) {
-        // SAFETY: The core passes a device of ours and a structure to fill in, which it has set up.
-        let (ops, to) = unsafe {
-            (
-                ops_of::<T>(dev),
-                &mut (*stats).__bindgen_anon_1.__bindgen_anon_1,
-            )
-        };
-        let mac = ops.mac();
-        to.MACControlFramesReceived = mac.rx.control;
-        to.MACControlFramesTransmitted = mac.tx.control;
-    }
+        /// `ethtool_ops.get_eth_ctrl_stats`.
+        pub(in crate::net) fn get_eth_ctrl_stats(
+            handle: Handle<'_, T>,
+            stats: &mut bindings::ethtool_eth_ctrl_stats,
+        ) {
+            let mac = handle.ops().mac();
+            // SAFETY: The union has this one member, a struct of plain words.
+            let to = unsafe { &mut stats.__bindgen_anon_1.__bindgen_anon_1 };
+            to.MACControlFramesReceived = mac.rx.control;
+            to.MACControlFramesTransmitted = mac.tx.control;
+        }
 
-    /// # Safety
-    ///
-    /// `ethtool_ops.get_rmon_stats`.
-    pub(super) unsafe extern "C" fn get_rmon_stats(
-        dev: *mut bindings::net_device,
-        stats: *mut bindings::ethtool_rmon_stats,
-        ranges: *mut *const bindings::ethtool_rmon_hist_range,
-    ) {
-        // SAFETY: The core passes a device of ours, a structure to fill in, which it has set up,
-        // and a pointer to set.
-        let (ops, to, ranges) = unsafe {
-            (
-                ops_of::<T>(dev),
-                &mut (*stats).__bindgen_anon_1.__bindgen_anon_1,
-                &mut *ranges,
-            )
-        };
-        *ranges = Self::RANGES.as_ptr();
-        to.oversize_pkts = ops.mac().too_long;
-        let count = T::CLASSES.len();
-        if let (Some(rx), Some(tx)) = (to.hist.get_mut(..count), to.hist_tx.get_mut(..count)) {
-            ops.lengths(Lengths { rx, tx });
+        /// `ethtool_ops.get_rmon_stats`.
+        pub(in crate::net) fn get_rmon_stats(
+            handle: Handle<'_, T>,
+            stats: &mut bindings::ethtool_rmon_stats,
+            ranges: &mut *const bindings::ethtool_rmon_hist_range,
+        ) {
+            *ranges = Self::RANGES.as_ptr();
+            // SAFETY: The union has this one member, a struct of plain words.
+            let to = unsafe { &mut stats.__bindgen_anon_1.__bindgen_anon_1 };
+            to.oversize_pkts = handle.ops().mac().too_long;
+            let count = T::CLASSES.len();
+            if let (Some(rx), Some(tx)) = (to.hist.get_mut(..count), to.hist_tx.get_mut(..count)) {
+                handle.ops().lengths(Lengths { rx, tx });
+            }
         }
     }
 }

@@ -3,33 +3,31 @@
 //! How programs get to a device, what they may ask of it, and how others send through it.
 
 use super::{
-    super::{
-        bindings,
-        device::{
-            self,
-            private,
-            queues,
-            Device, //
-        },
-        extack::{
-            Extack,
-            Refused, //
-        },
-        tx_cell::Locked, //
-    },
     Frame,
     Holder,
     Owned, //
+};
+use crate::net::{
+    bindings,
+    callback::{
+        callbacks,
+        Arg,
+        Handle,
+        Held, //
+    },
+    device,
+    extack::{
+        Extack,
+        Refused, //
+    },
+    tx_cell::Locked, //
 };
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
-use kernel::{
-    error::from_result,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Queues that can be made for packets that a program sees first.
 pub(crate) trait Plan: Sized {
@@ -79,215 +77,171 @@ pub(in crate::net) static METADATA_OPS: bindings::xdp_metadata_ops = bindings::x
     xmo_rx_vlan_tag: Some(rx_vlan_tag),
 };
 
-/// # Safety
-///
-/// `md` is what `bpf_prog_run_xdp` was given, the packet of a [`super::Buff`].
-unsafe fn hints<'a>(md: *const bindings::xdp_md) -> &'a bindings::rnet_xdp_hints {
-    // CAST: The packet as programs see it is the first field of the packet as we see it.
-    // SAFETY: By the safety requirement.
-    unsafe { &(*md.cast::<bindings::rnet_xdp_buff>()).hints }
+/// What is known of the packet that a program asks about.
+struct Asked<'a>(&'a bindings::rnet_xdp_hints);
+
+// SAFETY: Programs call with the packet that they were given, which is that of a `Buff`: the packet
+// as programs see it is the first field of the packet as we see it.
+unsafe impl Arg for Asked<'_> {
+    type Raw = *const bindings::xdp_md;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: By the safety requirement.
+        Self(unsafe { &(*raw.cast::<bindings::rnet_xdp_buff>()).hints })
+    }
 }
 
-/// # Safety
-///
-/// Called by a program for the packet that it was given.
-unsafe extern "C" fn rx_timestamp(md: *const bindings::xdp_md, time: *mut u64) -> i32 {
-    // SAFETY: By the safety requirement, and the core's promise that `time` can be written.
-    unsafe {
-        *time = hints(md).time;
+callbacks! {
+    /// `xmo_rx_timestamp`.
+    fn rx_timestamp(asked: Asked<'_>, time: &mut u64) -> Result {
+        *time = asked.0.time;
         if *time == 0 {
-            return ENODATA.to_errno();
+            return Err(ENODATA);
         }
+        Ok(())
     }
-    0
-}
 
-/// # Safety
-///
-/// Called by a program for the packet that it was given.
-unsafe extern "C" fn rx_hash(
-    md: *const bindings::xdp_md,
-    hash: *mut u32,
-    rss_type: *mut bindings::xdp_rss_hash_type,
-) -> i32 {
-    // SAFETY: As above.
-    unsafe {
-        let hints = hints(md);
-        if hints.rss_type == 0 {
-            return ENODATA.to_errno();
+    /// `xmo_rx_hash`.
+    fn rx_hash(
+        asked: Asked<'_>,
+        hash: &mut u32,
+        rss_type: &mut bindings::xdp_rss_hash_type,
+    ) -> Result {
+        if asked.0.rss_type == 0 {
+            return Err(ENODATA);
         }
-        *hash = hints.hash;
-        *rss_type = hints.rss_type;
+        *hash = asked.0.hash;
+        *rss_type = asked.0.rss_type;
+        Ok(())
     }
-    0
-}
 
-/// # Safety
-///
-/// Called by a program for the packet that it was given.
-unsafe extern "C" fn rx_vlan_tag(
-    md: *const bindings::xdp_md,
-    proto: *mut bindings::__be16,
-    tci: *mut u16,
-) -> i32 {
-    // SAFETY: As above.
-    unsafe {
-        let hints = hints(md);
-        if hints.vlan == 0 {
-            return ENODATA.to_errno();
+    /// `xmo_rx_vlan_tag`.
+    fn rx_vlan_tag(
+        asked: Asked<'_>,
+        proto: &mut bindings::__be16,
+        tci: &mut u16,
+    ) -> Result {
+        if asked.0.vlan == 0 {
+            return Err(ENODATA);
         }
         *proto = (bindings::ETH_P_8021Q as u16).to_be();
-        *tci = hints.vlan_tci;
+        *tci = asked.0.vlan_tci;
+        Ok(())
     }
-    0
 }
 
 /// The callbacks for a driver.
 pub(in crate::net) struct Adapter<T>(PhantomData<T>);
 
-impl<T: device::Operations> Adapter<T> {
-    /// # Safety
-    ///
-    /// `ndo_bpf`: process context, rtnl and instance lock held.
-    pub(in crate::net) unsafe extern "C" fn bpf(
-        dev: *mut bindings::net_device,
-        bpf: *mut bindings::netdev_bpf,
-    ) -> i32 {
-        // SAFETY: The core passes a valid request.
-        let bpf = unsafe { &mut *bpf };
-        if bpf.command != bindings::bpf_netdev_command_XDP_SETUP_PROG {
-            return EOPNOTSUPP.to_errno();
-        }
-        // SAFETY: The command says which member of the union is valid. The core gives up a
-        // reference to the program if this succeeds, and keeps it otherwise.
-        let (prog, mut extack) = unsafe {
-            let request = bpf.__bindgen_anon_1.__bindgen_anon_1;
-            (NonNull::new(request.prog), Extack::from_raw(request.extack))
-        };
-        let prog = prog.map(|p| ManuallyDrop::new(Owned(p)));
-        // SAFETY: By the safety requirement.
-        let done = unsafe { Self::set(dev, prog.as_deref(), &mut extack) };
-        from_result(|| {
-            done?;
-            let program = prog.map(ManuallyDrop::into_inner);
-            // SAFETY: By the safety requirement.
-            unsafe { Self::settle(dev, program) };
-            Ok(0)
-        })
-    }
-
+impl<T> Adapter<T>
+where
+    T: device::Operations<Setup: Plan, Tx: Transmit> + Operations,
+{
     /// Makes the queues fit for `prog`.
-    ///
-    /// # Safety
-    ///
-    /// As for `bpf`.
-    unsafe fn set(
-        dev: *mut bindings::net_device,
-        prog: Option<&Owned>,
-        extack: &mut Extack<'_>,
-    ) -> Result {
-        // SAFETY: A device of ours, alive for the call.
-        let (ops, device) = unsafe { (private::ops_of::<T>(dev), Device::from_raw(dev)) };
-        let holder = ops.xdp_program();
+    fn set<'a>(held: &mut Held<'a, T>, prog: Option<&Owned>, extack: &mut Extack<'_>) -> Result
+    where
+        T: 'a,
+    {
         let Some(prog) = prog else {
             return Ok(());
         };
-        if !prog.has_frags() && device.mtu() > T::SINGLE_MTU {
+        if !prog.has_frags() && held.device().mtu() > T::SINGLE_MTU {
             extack.say_fmt(fmt!(
                 "the MTU must be {} at most for a program without fragments (xdp.frags)",
                 T::SINGLE_MTU
             ));
             return Err(EINVAL);
         }
-        if holder.is_set() {
+        if held.ops().xdp_program().is_set() {
             return Ok(());
         }
-        // SAFETY: The locks are held.
-        unsafe {
-            let setup = private::setup_of::<T>(dev).with_xdp(true);
-            queues::reconfigure::<T>(dev, setup.map_err(|e| e.tell(extack))?)
-        }
+        let setup = held.setup().with_xdp(true).map_err(|e| e.tell(extack))?;
+        held.instance().reconfigure(setup)
     }
 
     /// Puts the program in its place, or takes it from there.
-    ///
-    /// # Safety
-    ///
-    /// As for `bpf`; `set` was successful.
-    unsafe fn settle(dev: *mut bindings::net_device, prog: Option<Owned>) {
-        // SAFETY: A device of ours, alive for the call.
-        let ops = unsafe { private::ops_of::<T>(dev) };
+    fn settle<'a>(held: &mut Held<'a, T>, prog: Option<Owned>)
+    where
+        T: 'a,
+    {
         let on = prog.is_some();
         let max_mtu = match &prog {
             Some(prog) if !prog.has_frags() => T::SINGLE_MTU,
             _ => T::MAX_MTU,
         };
-        ops.xdp_program().replace(prog);
-        // SAFETY: The locks are held; the core reads the limit under rtnl.
-        unsafe {
-            (*dev).max_mtu = max_mtu;
-            if !on {
-                Self::back(dev);
-            }
-            bindings::netdev_update_features(dev);
+        held.ops().xdp_program().replace(prog);
+        held.device().set_max_mtu(max_mtu);
+        if !on {
+            Self::back(held);
         }
+        held.update_features();
     }
 
     /// Makes queues that know of no programs. Without memory for that, those that are there go on,
     /// and pass everything to the stack: taking a program away cannot fail.
-    ///
-    /// # Safety
-    ///
-    /// As for `bpf`.
-    unsafe fn back(dev: *mut bindings::net_device) {
-        // SAFETY: The locks are held.
-        unsafe {
-            if let Ok(setup) = private::setup_of::<T>(dev).with_xdp(false) {
-                let _ = queues::reconfigure::<T>(dev, setup);
-            }
+    fn back<'a>(held: &mut Held<'a, T>)
+    where
+        T: 'a,
+    {
+        if let Ok(setup) = held.setup().with_xdp(false) {
+            let _ = held.instance().reconfigure(setup);
         }
     }
 
-    /// # Safety
-    ///
-    /// `ndo_xdp_xmit`: softirqs off, in an RCU read section; `frames` has `n` frames. Those from
-    /// the index returned on stay the caller's, all of them on an error.
-    pub(in crate::net) unsafe extern "C" fn xmit(
-        dev: *mut bindings::net_device,
-        n: i32,
-        frames: *mut *mut bindings::xdp_frame,
-        flags: u32,
-    ) -> i32 {
-        if flags & !bindings::XDP_XMIT_FLAGS_MASK != 0 {
-            return EINVAL.to_errno();
-        }
-        // SAFETY: The core passes a device of ours, alive for the call.
-        let Some(locked) = (unsafe { Locked::any(dev) }) else {
-            return ENOSPC.to_errno();
-        };
-        // SAFETY: The queue is started and locked until `locked` goes.
-        let Some(tx) = (unsafe { private::tx_of::<T>(dev, locked.number()) }) else {
-            return ENETDOWN.to_errno();
-        };
-        // SAFETY: As above.
-        let tx = unsafe { &mut *tx.get() };
-        let mut sent = 0;
-        while sent < n {
-            // SAFETY: The array has so many frames, which the core gives up one by one.
-            let frame = unsafe { frames.add(sent as usize).read() };
-            let Some(frame) = NonNull::new(frame) else {
-                break;
-            };
-            // SAFETY: As above.
-            if let Err(frame) = tx.xmit_frame(unsafe { Frame::from_raw(frame) }) {
-                let _ = frame.into_raw();
-                break;
+    callbacks! {
+        /// `ndo_bpf`: rtnl held, too.
+        pub(in crate::net) fn bpf(held: Held<'_, T>, bpf: &mut bindings::netdev_bpf) -> Result {
+            if bpf.command != bindings::bpf_netdev_command_XDP_SETUP_PROG {
+                return Err(EOPNOTSUPP);
             }
-            sent += 1;
+            // SAFETY: The command says which member of the union is valid. The core gives up a
+            // reference to the program if this succeeds, and keeps it otherwise.
+            let (prog, mut extack) = unsafe {
+                let request = bpf.__bindgen_anon_1.__bindgen_anon_1;
+                (NonNull::new(request.prog), Extack::from_raw(request.extack))
+            };
+            let prog = prog.map(|p| ManuallyDrop::new(Owned(p)));
+            Self::set(&mut held, prog.as_deref(), &mut extack)?;
+            Self::settle(&mut held, prog.map(ManuallyDrop::into_inner));
+            Ok(())
         }
-        // Rung for without XDP_XMIT_FLUSH, too: the call that brings the flag does not come if a
-        // program of the device map drops all that is left.
-        tx.flush_frames();
-        sent
+
+        /// `ndo_xdp_xmit`: softirqs off, in an RCU read section. Frames from the index returned on
+        /// stay the caller's, all of them on an error.
+        pub(in crate::net) fn xmit(
+            handle: Handle<'_, T>,
+            n: i32,
+            frames: *mut *mut bindings::xdp_frame,
+            flags: u32,
+        ) -> Result<i32> {
+            if flags & !bindings::XDP_XMIT_FLAGS_MASK != 0 {
+                return Err(EINVAL);
+            }
+            // SAFETY: The device is alive for the call, and softirqs are off.
+            let locked = unsafe { Locked::any(handle.device().as_raw()) }.ok_or(ENOSPC)?;
+            // SAFETY: Softirqs are off.
+            let cells = unsafe { handle.senders() }.ok_or(ENETDOWN)?;
+            let tx = cells.get(locked.number() as usize).ok_or(ENETDOWN)?;
+            // SAFETY: The queue is started and locked until `locked` goes.
+            let tx = unsafe { &mut *tx.get() };
+            let mut sent = 0;
+            while sent < n {
+                // SAFETY: The array has so many frames, which the core gives up one by one.
+                let frame = unsafe { frames.add(sent as usize).read() };
+                let Some(frame) = NonNull::new(frame) else {
+                    break;
+                };
+                // SAFETY: The frame is the one that the core gave up just now.
+                if let Err(frame) = tx.xmit_frame(unsafe { Frame::from_raw(frame) }) {
+                    let _ = frame.into_raw();
+                    break;
+                }
+                sent += 1;
+            }
+            // Rung for without XDP_XMIT_FLUSH, too: the call that brings the flag does not come if
+            // a program of the device map drops all that is left.
+            tx.flush_frames();
+            Ok(sent)
+        }
     }
 }

@@ -261,10 +261,12 @@ impl Nic<'_> {
     }
 }
 
+#[vtable]
 impl Operations for Nic<'_> {
     const TABLE_LEN: usize = RSS_ENTRIES;
     const KEY_LEN: usize = SECRET_LEN;
     const CONTEXTS: u32 = RSS_CONTEXTS as u32;
+    const SYMMETRIC: bool = true;
 
     fn show_context(&self, dev: &Device, context: u32, view: View<'_>) -> Result<bool> {
         let mut state = self.steering.state.lock();
