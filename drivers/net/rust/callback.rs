@@ -2,10 +2,10 @@
 
 //! Callbacks: functions that the core finds in a table of a driver and calls.
 //!
-//! [`callbacks!`] writes the C side of each. Its parameters have the types that the body works with,
-//! each of which says by [`Arg`] how the core passes it; its result is turned into that of C by
-//! [`Answer`]. So the argument why a callback may touch what it was given stands in one place: it is
-//! a contract of the core that holds for all tables of this layer.
+//! [`callbacks!`] writes the C side of each. Its parameters have the types that the body works
+//! with, each of which says by [`Arg`] how the core passes it; its result is turned into that of C
+//! by [`Answer`]. So the argument why a callback may touch what it was given stands in one place:
+//! it is a contract of the core that holds for all tables of this layer.
 //!
 //! ```ignore
 //! callbacks! {

@@ -22,8 +22,8 @@
 //! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the
 //! device's instance lock held, and may sleep; `event` without the lock.
 //!
-//! What else a driver can do is composed of parts, each with a trait of its own. It names those that
-//! it has; of the others there is nothing in its tables of callbacks.
+//! What else a driver can do is composed of parts, each with a trait of its own. It names those
+//! that it has; of the others there is nothing in its tables of callbacks.
 //!
 //! ```ignore
 //! #[vtable]
@@ -127,6 +127,12 @@ pub(crate) struct QueuePair<T: Operations> {
 pub(crate) trait Setup: Clone + Send {
     /// Queue pairs.
     fn queues(&self) -> u32;
+
+    /// The setup for frames whose largest payload is `mtu`; `None` if queues do not depend on it,
+    /// and [`Operations::set_mtu`] does for the device.
+    fn with_mtu(&self, _mtu: u32) -> Option<Self> {
+        None
+    }
 }
 
 /// A driver of network devices: what each has to do, and what it may leave alone.
@@ -170,7 +176,7 @@ pub(crate) trait Operations: Send + Sync + Sized {
 
     /// Brings the device to all that is configured, by the driver and by the user, and leaves it
     /// without queues. With `reset` it is reset first; without, only if it is not as it was left.
-    /// No queue runs.
+    /// It may access memory after this, whatever was before. No queue runs.
     ///
     /// # Errors
     ///
@@ -180,6 +186,14 @@ pub(crate) trait Operations: Send + Sync + Sized {
     /// Has the device access no memory and raise no interrupt until [`Self::restore`]. No queue
     /// runs. By default nothing is left to be done.
     fn quiesce(&self) {}
+
+    /// Resets the device, after [`Self::quiesce`]: it accesses no memory then, and knows nothing of
+    /// what it was told. Without the instance lock.
+    ///
+    /// # Errors
+    ///
+    /// Any: it does not answer.
+    fn reset(&self) -> Result;
 
     /// Whether the device answers.
     fn is_present(&self) -> bool {
@@ -240,10 +254,9 @@ pub(crate) trait Operations: Send + Sync + Sized {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Sets the largest payload of a frame.
-    fn set_mtu(&self, _mtu: u32) {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
+    /// Sets the largest payload of a frame, if [`Setup::with_mtu`] leaves it to this. By default
+    /// the device need not know.
+    fn set_mtu(&self, _mtu: u32) {}
 
     /// The event vector fired: acknowledges what happened. The core asks for the state of the link
     /// and looks at the device right after. In the interrupt's thread, without the instance lock.

@@ -24,8 +24,22 @@
 //!   out in a paravirtual guest of Xen, the only place where it runs. `cor_error_detected` comes
 //!   without it, and is not used.
 
-use super::bindings;
-use core::pin::Pin;
+use super::{
+    bindings,
+    callback::{
+        callbacks,
+        Arg, //
+    },
+    device::{
+        Config,
+        Operations,
+        Registration, //
+    }, //
+};
+use core::{
+    marker::PhantomData,
+    pin::Pin, //
+};
 use kernel::{
     container_of,
     device::{
@@ -34,106 +48,109 @@ use kernel::{
         CoreInternal, //
     },
     driver,
-    error::from_result,
     io::Io,
     pci,
     prelude::*,
+    sync::Arc,
     types::Opaque, //
 };
 
-/// How a device that reported an error on the bus can be reached.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Channel {
-    /// As ever.
-    Normal,
-    /// Not at all: reads give all ones, writes are lost. A reset may help.
-    Frozen,
-    /// Not at all, for good.
-    Dead,
+/// A driver of network devices on the PCI bus.
+///
+/// It says how to come to a device; what is done with one between probe and unbind is the layer's.
+pub(crate) trait Driver: Sized + 'static {
+    /// The functions that it drives.
+    const ID_TABLE: pci::IdTable<()>;
+    /// What drives one of them.
+    type Nic<'bound>: Operations + 'bound;
+
+    /// Takes charge of a function whose registers can be reached. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Any; the function is disabled then.
+    fn probe<'bound>(
+        dev: &'bound pci::Device<Core<'_>>,
+    ) -> Result<Probed<'bound, Self::Nic<'bound>>>;
 }
 
-/// What a driver says to an error on the bus.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The device can go on, [`LifeCycle::error_over`] does the rest.
-    CanRecover,
-    /// The device needs a reset, after which [`LifeCycle::slot_reset`] is called.
-    NeedReset,
-    /// The device is given up.
-    Disconnect,
+/// What a network device is made of.
+pub(crate) struct Probed<'bound, T: Operations> {
+    /// Interrupt vectors: one for each queue pair, then one for events.
+    pub(crate) irqs: Arc<pci::IrqVectorRegistration<'bound>>,
+    /// What the core is to know.
+    pub(crate) config: Config,
+    /// How queues are made at first.
+    pub(crate) setup: T::Setup,
+    /// The driver's part.
+    pub(crate) ops: T,
 }
 
-impl Verdict {
-    fn to_raw(self) -> bindings::pci_ers_result_t {
-        match self {
-            Self::CanRecover => bindings::pci_ers_result_PCI_ERS_RESULT_CAN_RECOVER,
-            Self::NeedReset => bindings::pci_ers_result_PCI_ERS_RESULT_NEED_RESET,
-            Self::Disconnect => bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT,
-        }
+/// What a bound function has: the PCI core holds it, and nobody can take it out of there.
+pub(crate) struct Data<'bound, T: Driver> {
+    netdev: Registration<'bound, T::Nic<'bound>>,
+    master: BusMaster<'bound>,
+}
+
+impl<T: Driver> Data<'_, T> {
+    /// Has the device do nothing, least of all access memory. May sleep.
+    fn rest(&self) {
+        self.netdev.quiesce();
+        // If it does not answer, there is nothing left but to take bus mastering away.
+        let _ = self.netdev.reset();
+        self.master.deny();
+    }
+
+    /// Puts the device back to work, whatever state it is in. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says. The watch tries again, each second, if the interface is up; else
+    /// bringing it up does.
+    fn work(&self, dev: &pci::Device<Core<'_>>) -> Result {
+        self.netdev.quiesce();
+        let back = self.netdev.restore();
+        back.inspect_err(|e| dev_err!(dev, "not back at work yet ({})\n", e.to_errno()))
+    }
+
+    /// The device does not answer, for now or for good.
+    fn lost(&self) {
+        self.netdev.gone();
+        self.netdev.quiesce();
     }
 }
 
-/// A PCI driver that follows its device through sleep, resets and errors.
-///
-/// All operations run in process context and may sleep. The device lock is held, rtnl is not. They
-/// do not overlap each other, probe, or unbind.
-pub(crate) trait LifeCycle: pci::Driver {
-    /// The system goes down or hands over to another kernel: when this returns the device does not
-    /// access memory any more. It stays bound, and is not used again.
-    fn shutdown<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>);
+/// A driver as the PCI core sees it.
+pub(crate) struct Probe<T>(PhantomData<T>);
 
-    /// The system goes to sleep (suspend, poweroff of a hibernation), or its memory is about to be
-    /// copied or replaced (freeze). When this returns the device does not access memory. User space
-    /// is frozen. The PCI core saves configuration space afterwards.
-    ///
-    /// # Errors
-    ///
-    /// Any; the system stays awake then.
-    fn suspend<'bound>(
+impl<T: Driver> pci::Driver for Probe<T> {
+    type IdInfo = ();
+    type Data<'bound> = Data<'bound, T>;
+
+    const ID_TABLE: pci::IdTable<()> = T::ID_TABLE;
+
+    fn probe<'bound>(
         dev: &'bound pci::Device<Core<'_>>,
-        this: Pin<&Self::Data<'bound>>,
-    ) -> Result;
+        _info: Option<&'bound ()>,
+    ) -> impl PinInit<Data<'bound, T>, Error> + 'bound {
+        dev.enable_device_mem()?;
+        let made = T::probe(dev).and_then(|parts| {
+            let bound: &'bound pci::Device<Bound> = dev;
+            // SAFETY: The registration goes into the driver's data, which the PCI core drops when
+            // the device is unbound, that is before `'bound` ends; nobody can take it out of there.
+            unsafe { Registration::new(bound, parts) }
+        });
+        let netdev = made.inspect_err(|_| disable(dev))?;
+        Ok(Data {
+            netdev,
+            master: BusMaster::new(dev),
+        })
+    }
 
-    /// The system is awake again (resume), its memory was copied (thaw) or is that of the image
-    /// (restore). The PCI core has restored configuration space, with MSI-X, as it was at the end
-    /// of [`LifeCycle::suspend`]. The device may have kept its state, lost it, or, after a restore,
-    /// have that of another kernel. May also come without a `suspend` before, if the driver was
-    /// bound in between.
-    ///
-    /// # Errors
-    ///
-    /// Any; the core logs it.
-    fn resume<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>)
-        -> Result;
-
-    /// Somebody is going to reset the function. When this returns the device is idle; the PCI core
-    /// saves configuration space next. [`LifeCycle::reset_done`] follows in any case.
-    fn reset_prepare<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>);
-
-    /// The reset is over, successful or not; configuration space is as saved.
-    fn reset_done<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>);
-
-    /// The device, or one that it shares a bus with, reported an uncorrectable error. Unless
-    /// `channel` is [`Channel::Normal`] the device does not answer.
-    fn error_detected<'bound>(
-        dev: &'bound pci::Device<Core<'_>>,
-        this: Pin<&Self::Data<'bound>>,
-        channel: Channel,
-    ) -> Verdict;
-
-    /// The device was reset after an error; configuration space is as last saved, see
-    /// [`save_state`].
-    ///
-    /// # Errors
-    ///
-    /// Any; the device is given up then.
-    fn slot_reset<'bound>(
-        dev: &'bound pci::Device<Core<'_>>,
-        this: Pin<&Self::Data<'bound>>,
-    ) -> Result;
-
-    /// All drivers concerned have recovered from the error: work goes on.
-    fn error_over<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>);
+    fn unbind<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Data<'bound, T>>) {
+        this.rest();
+        disable(dev);
+    }
 }
 
 /// Offset of the command register in configuration space.
@@ -149,7 +166,8 @@ const MASTER: u16 = bindings::PCI_COMMAND_MASTER as u16;
 /// flag stays clear, and with it the core never allows what the driver has not.
 ///
 /// The register is read, changed and written. Nobody else writes it while a driver is bound, but
-/// for the PCI core around a sleep or a reset; [`LifeCycle`] tells the driver before and after.
+/// for the PCI core around a sleep or a reset, before and after which the layer has the device at
+/// rest.
 pub(crate) struct BusMaster<'bound>(&'bound pci::Device<Bound>);
 
 impl<'bound> BusMaster<'bound> {
@@ -217,21 +235,21 @@ fn as_raw(dev: &pci::Device<Core<'_>>) -> *mut bindings::pci_dev {
 }
 
 /// Registers a driver with all its callbacks.
-pub(crate) struct Adapter<T: LifeCycle>(T);
+pub(crate) struct Adapter<T: Driver>(T);
 
 // SAFETY: As for the kernel's adapter, to which registration is passed on:
 // - `pci_driver` is a C type declared as `repr(C)`;
-// - the kernel's adapter stores data of type `T::Data` and no other;
+// - the kernel's adapter stores data of type `Data` and no other;
 // - the offset is that of the embedded `struct device_driver`.
-unsafe impl<T: LifeCycle> driver::DriverLayout for Adapter<T> {
+unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
     type DriverType = bindings::pci_driver;
-    type DriverData<'bound> = T::Data<'bound>;
+    type DriverData<'bound> = Data<'bound, T>;
     const DEVICE_DRIVER_OFFSET: usize = core::mem::offset_of!(bindings::pci_driver, driver);
 }
 
 // SAFETY: `register` and `unregister` are those of the kernel's adapter; what is filled in before
 // does not change when `unregister` may be called.
-unsafe impl<T: LifeCycle + 'static> driver::RegistrationOps for Adapter<T> {
+unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
     unsafe fn register(
         drv: &Opaque<bindings::pci_driver>,
         name: &'static CStr,
@@ -246,23 +264,23 @@ unsafe impl<T: LifeCycle + 'static> driver::RegistrationOps for Adapter<T> {
         };
         // SAFETY: The structure is valid and not registered yet, so nobody reads it. The tables
         // are constants that live for ever, and the callbacks are those of a driver whose data are
-        // `T::Data`.
+        // `Data`.
         unsafe {
             (*drv.get()).shutdown = Some(Self::shutdown);
             (*drv.get()).err_handler = handlers;
             (*drv.get()).driver.pm = &Self::SLEEP;
         }
         // SAFETY: The caller keeps `drv` pinned and valid until `unregister`.
-        unsafe { <pci::Adapter<T> as driver::RegistrationOps>::register(drv, name, module) }
+        unsafe { <pci::Adapter<Probe<T>> as driver::RegistrationOps>::register(drv, name, module) }
     }
 
     unsafe fn unregister(drv: &Opaque<bindings::pci_driver>) {
         // SAFETY: The caller has registered it, which was passed on to the same adapter.
-        unsafe { <pci::Adapter<T> as driver::RegistrationOps>::unregister(drv) }
+        unsafe { <pci::Adapter<Probe<T>> as driver::RegistrationOps>::unregister(drv) }
     }
 }
 
-impl<T: LifeCycle> Adapter<T> {
+impl<T: Driver> Adapter<T> {
     const SLEEP: bindings::dev_pm_ops = bindings::dev_pm_ops {
         suspend: Some(Self::suspend),
         resume: Some(Self::resume),
@@ -285,119 +303,128 @@ impl<T: LifeCycle> Adapter<T> {
         resume: Some(Self::error_over),
         ..Self::RESETS
     };
+}
 
-    /// Calls `f` with the device and the driver's data.
-    ///
-    /// # Safety
-    ///
-    /// A callback of a device that is bound to this driver runs, with the device lock held.
-    unsafe fn with<R>(
-        dev: *mut bindings::pci_dev,
-        f: impl for<'b> FnOnce(&'b pci::Device<Core<'_>>, Pin<&'b T::Data<'b>>) -> R,
+/// A function that is bound to a driver `T`, and locked: the parameter of callbacks that are made
+/// with the device lock held.
+struct Function<T>(*mut bindings::pci_dev, PhantomData<fn() -> T>);
+
+// SAFETY: A table made for `T` is that of functions bound to it. Callbacks with this parameter are
+// made with the device lock held, as the documentation above says of each.
+unsafe impl<T: Driver> Arg for Function<T> {
+    type Raw = *mut bindings::pci_dev;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Self(raw, PhantomData)
+    }
+}
+
+impl<T: Driver> Function<T> {
+    /// Calls `f` with the device and its data.
+    fn with<R>(
+        &self,
+        f: impl for<'b> FnOnce(&'b pci::Device<Core<'_>>, &'b Data<'b, T>) -> R,
     ) -> R {
         // CAST: `pci::Device` is a transparent wrapper of `struct pci_dev`.
         // SAFETY: The device is valid for the callback, which is what `CoreInternal` stands for.
-        let dev = unsafe { &*dev.cast::<pci::Device<CoreInternal<'_>>>() };
+        let dev = unsafe { &*self.0.cast::<pci::Device<CoreInternal<'_>>>() };
         // SAFETY: The lock keeps probe and unbind out, and the device is bound: probe has stored
-        // the data, and they are not dropped before the lock is released. Their type is `T::Data`.
-        let data = unsafe { dev.as_ref().drvdata_borrow::<T::Data<'_>>() };
-        f(dev, data)
+        // the data, and they are not dropped before the lock is released. Their type is `Data`.
+        let data = unsafe { dev.as_ref().drvdata_borrow::<Data<'_, T>>() };
+        f(dev, data.get_ref())
     }
+}
 
-    /// # Safety
-    ///
-    /// `pci_driver.shutdown`: from `device_shutdown()`, which holds the device lock.
-    unsafe extern "C" fn shutdown(dev: *mut bindings::pci_dev) {
-        // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe { Self::with(dev, |dev, data| T::shutdown(dev, data)) }
+/// As [`Function`], in callbacks that get the device in it.
+struct Inside<T>(Function<T>);
+
+// SAFETY: A device that is bound to a PCI driver is part of a `struct pci_dev`; else as above.
+unsafe impl<T: Driver> Arg for Inside<T> {
+    type Raw = *mut bindings::device;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: By the safety requirement.
+        Self(Function(
+            unsafe { container_of!(raw, bindings::pci_dev, dev) },
+            PhantomData,
+        ))
     }
+}
 
-    /// # Safety
-    ///
-    /// `dev_pm_ops.suspend`, `freeze`, `poweroff`: through the PCI bus from `device_suspend()`,
-    /// which holds the device lock.
-    unsafe extern "C" fn suspend(dev: *mut bindings::device) -> i32 {
-        // SAFETY: A device that is bound to a PCI driver is part of a `struct pci_dev`.
-        let dev = unsafe { container_of!(dev, bindings::pci_dev, dev) };
-        // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe {
-            Self::with(dev, |dev, data| {
-                from_result(|| T::suspend(dev, data).map(|()| 0))
+impl<T: Driver> Adapter<T> {
+    callbacks! {
+        /// `pci_driver.shutdown`: from `device_shutdown()`.
+        fn shutdown(function: Function<T>) {
+            function.with(|_, data| data.rest());
+        }
+
+        /// `dev_pm_ops.suspend`, `freeze`, `poweroff`: through the PCI bus from `device_suspend()`.
+        fn suspend(inside: Inside<T>) -> i32 {
+            inside.0.with(|_, data| data.rest());
+            0
+        }
+
+        /// `dev_pm_ops.resume`, `thaw`, `restore`: through the PCI bus from `device_resume()`.
+        fn resume(inside: Inside<T>) -> Result {
+            inside.0.with(|dev, data| data.work(dev))
+        }
+
+        /// `pci_error_handlers.reset_prepare`: from `pci_dev_save_and_disable()`, which asserts the
+        /// device lock.
+        fn reset_prepare(function: Function<T>) {
+            function.with(|_, data| data.rest());
+        }
+
+        /// `pci_error_handlers.reset_done`: from `pci_dev_restore()`, with the device lock still
+        /// held that `reset_prepare` had.
+        fn reset_done(function: Function<T>) {
+            // What went wrong is in the log, and there is nobody to tell.
+            let _ = function.with(|dev, data| data.work(dev));
+        }
+
+        /// `pci_error_handlers.error_detected`: from `report_error_detected()` and the like, which
+        /// hold the device lock wherever this is registered.
+        fn error_detected(
+            function: Function<T>,
+            state: bindings::pci_channel_state_t,
+        ) -> bindings::pci_ers_result_t {
+            function.with(|_, data| match state {
+                // Whatever was lost, a fresh start mends it; and if another function on this bus
+                // wants a reset, this one is ready for it.
+                bindings::pci_channel_io_normal => {
+                    data.rest();
+                    bindings::pci_ers_result_PCI_ERS_RESULT_CAN_RECOVER
+                }
+                // What is written to it on the way is lost, and reads say that it has gone.
+                bindings::pci_channel_io_frozen => {
+                    data.lost();
+                    bindings::pci_ers_result_PCI_ERS_RESULT_NEED_RESET
+                }
+                _ => {
+                    data.lost();
+                    bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT
+                }
             })
         }
-    }
 
-    /// # Safety
-    ///
-    /// `dev_pm_ops.resume`, `thaw`, `restore`: through the PCI bus from `device_resume()`, which
-    /// holds the device lock.
-    unsafe extern "C" fn resume(dev: *mut bindings::device) -> i32 {
-        // SAFETY: A device that is bound to a PCI driver is part of a `struct pci_dev`.
-        let dev = unsafe { container_of!(dev, bindings::pci_dev, dev) };
-        // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe {
-            Self::with(dev, |dev, data| {
-                from_result(|| T::resume(dev, data).map(|()| 0))
-            })
+        /// `pci_error_handlers.slot_reset`: from `report_slot_reset()` and the like, which hold the
+        /// device lock wherever this is registered.
+        fn slot_reset(function: Function<T>) -> bindings::pci_ers_result_t {
+            // SAFETY: The device is valid, and locked against others who save and restore. The PCI
+            // core saved its state when it was found, if nobody did later.
+            unsafe { bindings::pci_restore_state(function.0) };
+            // The PCI core gives a device up whose reset failed. The watch does not.
+            match function.with(|dev, data| data.netdev.reset().or_else(|_| data.work(dev))) {
+                Ok(()) => bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED,
+                Err(_) => bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT,
+            }
         }
-    }
 
-    /// # Safety
-    ///
-    /// `pci_error_handlers.reset_prepare`: from `pci_dev_save_and_disable()`, which asserts the
-    /// device lock.
-    unsafe extern "C" fn reset_prepare(dev: *mut bindings::pci_dev) {
-        // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe { Self::with(dev, |dev, data| T::reset_prepare(dev, data)) }
-    }
-
-    /// # Safety
-    ///
-    /// `pci_error_handlers.reset_done`: from `pci_dev_restore()`, with the device lock still held
-    /// that `reset_prepare` had.
-    unsafe extern "C" fn reset_done(dev: *mut bindings::pci_dev) {
-        // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe { Self::with(dev, |dev, data| T::reset_done(dev, data)) }
-    }
-
-    /// # Safety
-    ///
-    /// `pci_error_handlers.error_detected`: from `report_error_detected()` and the like, which hold
-    /// the device lock wherever this is registered.
-    unsafe extern "C" fn error_detected(
-        dev: *mut bindings::pci_dev,
-        state: bindings::pci_channel_state_t,
-    ) -> bindings::pci_ers_result_t {
-        let channel = match state {
-            bindings::pci_channel_io_normal => Channel::Normal,
-            bindings::pci_channel_io_frozen => Channel::Frozen,
-            _ => Channel::Dead,
-        };
-        // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe { Self::with(dev, |dev, data| T::error_detected(dev, data, channel)) }.to_raw()
-    }
-
-    /// # Safety
-    ///
-    /// `pci_error_handlers.slot_reset`: from `report_slot_reset()` and the like, which hold the
-    /// device lock wherever this is registered.
-    unsafe extern "C" fn slot_reset(dev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
-        // SAFETY: The device is valid, and locked against others who save and restore. The PCI core
-        // saved its state when it was found, if nobody did later.
-        unsafe { bindings::pci_restore_state(dev) };
-        // SAFETY: The device is bound to us, as the callback was found, and locked.
-        match unsafe { Self::with(dev, |dev, data| T::slot_reset(dev, data)) } {
-            Ok(()) => bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED,
-            Err(_) => bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT,
+        /// `pci_error_handlers.resume`: from `report_resume()` and the like, which hold the device
+        /// lock wherever this is registered.
+        fn error_over(function: Function<T>) {
+            // What went wrong is in the log, and there is nobody to tell.
+            let _ = function.with(|dev, data| data.work(dev));
         }
-    }
-
-    /// # Safety
-    ///
-    /// `pci_error_handlers.resume`: from `report_resume()` and the like, which hold the device lock
-    /// wherever this is registered.
-    unsafe extern "C" fn error_over(dev: *mut bindings::pci_dev) {
-        // SAFETY: The device is bound to us, as the callback was found, and locked.
-        unsafe { Self::with(dev, |dev, data| T::error_over(dev, data)) }
     }
 }

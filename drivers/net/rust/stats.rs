@@ -48,6 +48,28 @@ impl Counter {
     }
 }
 
+/// Defines counters with the names that `ethtool -S` shows behind the queue's prefix.
+macro_rules! counters {
+    (
+        $(#[$meta:meta])* $name:ident:
+        $( $(#[$fmeta:meta])* $field:ident, )*
+    ) => {
+        $(#[$meta])*
+        #[derive(Default)]
+        pub(crate) struct $name {
+            $( $(#[$fmeta])* pub(crate) $field: $crate::net::stats::Counter, )*
+        }
+
+        impl $name {
+            /// Shows each counter's name and value.
+            pub(crate) fn visit(&self, mut f: impl FnMut(&'static str, u64)) {
+                $( f(stringify!($field), self.$field.read()); )*
+            }
+        }
+    };
+}
+pub(crate) use counters;
+
 /// A count that the driver does not keep: it is not told.
 const NOT_COUNTED: u64 = u64::MAX;
 

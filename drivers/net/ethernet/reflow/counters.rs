@@ -4,29 +4,11 @@
 
 use crate::{
     hw::opcode::Opcode,
-    net::stats::Counter, //
+    net::stats::{
+        counters,
+        Counter, //
+    }, //
 };
-
-/// Defines counters with the names that `ethtool -S` shows behind the queue's prefix.
-macro_rules! counters {
-    (
-        $(#[$meta:meta])* $name:ident:
-        $( $(#[$fmeta:meta])* $field:ident, )*
-    ) => {
-        $(#[$meta])*
-        #[derive(Default)]
-        pub(crate) struct $name {
-            $( $(#[$fmeta])* pub(crate) $field: Counter, )*
-        }
-
-        impl $name {
-            /// Shows each counter's name and value.
-            pub(crate) fn visit(&self, mut f: impl FnMut(&'static str, u64)) {
-                $( f(stringify!($field), self.$field.read()); )*
-            }
-        }
-    };
-}
 
 counters! {
     /// Receive counters of a queue. Written by its NAPI instance.

@@ -104,11 +104,6 @@ impl<'bound> Mmio<'bound> {
         self.master.allow();
     }
 
-    /// Keeps the device from accessing memory and from sending interrupts. As above.
-    pub(crate) fn deny_memory(&self) {
-        self.master.deny();
-    }
-
     /// Whether the device may access memory.
     pub(crate) fn may_access_memory(&self) -> bool {
         self.master.is_allowed()

@@ -514,6 +514,10 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         self.hw.quiesce();
     }
 
+    fn reset(&self) -> Result {
+        self.mmio.reset()
+    }
+
     fn is_present(&self) -> bool {
         self.mmio.present().is_ok()
     }

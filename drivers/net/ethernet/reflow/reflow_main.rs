@@ -18,6 +18,7 @@
 mod cmd;
 #[forbid(unsafe_code)]
 mod counters;
+#[forbid(unsafe_code)]
 mod driver;
 #[forbid(unsafe_code)]
 mod ethtool;

@@ -9,6 +9,7 @@ use super::{
     },
     Operations,
     RxMode,
+    Setup as _,
     XmitContext, //
 };
 use crate::net::{
@@ -41,6 +42,7 @@ impl<T: Operations> Ndo<T> {
             ndo_start_xmit: Some(Self::start_xmit),
             ndo_tx_timeout: Some(Self::tx_timeout),
             ndo_get_stats64: Some(Self::get_stats64),
+            ndo_change_mtu: Some(Self::change_mtu),
             ndo_validate_addr: Some(bindings::eth_validate_addr),
             ..pin_init::zeroed()
         };
@@ -52,9 +54,6 @@ impl<T: Operations> Ndo<T> {
         }
         if T::HAS_SET_MAC {
             ops.ndo_set_mac_address = Some(Self::set_mac_address);
-        }
-        if T::HAS_SET_MTU {
-            ops.ndo_change_mtu = Some(Self::change_mtu);
         }
         if T::HAS_FIX_FEATURES {
             ops.ndo_fix_features = Some(Self::fix_features);
@@ -164,7 +163,10 @@ impl<T: Operations> Ndo<T> {
         /// `ndo_change_mtu`: rtnl held, too. The core leaves storing the value to the driver.
         fn change_mtu(held: Held<'_, T>, mtu: i32) -> Result {
             let mtu = u32::try_from(mtu)?;
-            held.ops().set_mtu(mtu);
+            match held.setup().with_mtu(mtu) {
+                Some(setup) => held.instance().reconfigure(setup)?,
+                None => held.ops().set_mtu(mtu),
+            }
             held.device().store_mtu(mtu);
             Ok(())
         }

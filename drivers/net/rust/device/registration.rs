@@ -14,7 +14,6 @@ use super::{
     },
     queues,
     watch,
-    Config,
     Device,
     Operations,
     Setup, //
@@ -28,6 +27,7 @@ use crate::net::{
     },
     debugfs::Folder,
     devlink::Devlink,
+    pci::Probed,
     service,
     sysfs, //
 };
@@ -43,8 +43,7 @@ use kernel::{
     error::to_result,
     irq::IrqRequest,
     pci,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// A registered network device.
@@ -79,18 +78,21 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     /// # Safety
     ///
     /// The object must not be leaked: it must be dropped before `'bound` ends.
-    pub(crate) unsafe fn new(
+    pub(in crate::net) unsafe fn new(
         parent: &'bound pci::Device<Bound>,
-        irqs: Arc<pci::IrqVectorRegistration<'bound>>,
-        config: &Config,
-        setup: T::Setup,
-        ops: T,
+        probed: Probed<'bound, T>,
     ) -> Result<Self> {
+        let Probed {
+            irqs,
+            config,
+            setup,
+            ops,
+        } = probed;
         let parent: &device::Device<Bound> = parent.as_ref();
         // CAST: `device::Device` is a transparent wrapper of `struct device`.
         let parent = core::ptr::from_ref(parent).cast_mut().cast();
         let devlink = match T::PARTS.devlink {
-            // SAFETY: The device is bound and outlives this object, of which the instance is a part.
+            // SAFETY: The device is bound and outlives this object, of which the instance is part.
             Some(make) => Some(unsafe { make(parent)? }),
             None => None,
         };
@@ -114,7 +116,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         // SAFETY: The device is fresh; the parent, the port and the files outlive it. The private
         // area has room for the pointer.
         unsafe {
-            bindings::netdev_setup(dev.as_ptr(), parent, config);
+            bindings::netdev_setup(dev.as_ptr(), parent, &config);
             bindings::netdev_priv(dev.as_ptr())
                 .cast::<*mut Private<'_, T>>()
                 .write(KBox::into_raw(private));
@@ -204,6 +206,15 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     /// the second time. May sleep; takes the instance lock.
     pub(crate) fn quiesce(&self) {
         watch::quiesce(&mut self.unlocked());
+    }
+
+    /// Resets the device, after [`Self::quiesce`]. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says.
+    pub(crate) fn reset(&self) -> Result {
+        self.unlocked().handle().ops().reset()
     }
 
     /// Takes the device back after [`Self::quiesce`]: it is reset and brought back to all that is

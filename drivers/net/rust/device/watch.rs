@@ -3,8 +3,9 @@
 //! The watch over a device that is up: once a second the driver says what is wrong, and what is
 //! done about it is decided here.
 //!
-//! A driver that implements [`Operations`] looks and tells a [`Finding`]. A poll is made up for at once. All else goes through the device's devlink health
-//! reporters, so that users see it, can have it left alone, and are told when it is mended.
+//! A driver that implements [`Operations`] looks and tells a [`Finding`]. A poll is made up for at
+//! once. All else goes through the device's devlink health reporters, if it has any, so that users
+//! see it, can have it left alone, and are told when it is mended.
 //!
 //! A service runs the watch while the interface is up. It is not deferrable: on a host that has
 //! nothing to do but wait for an interrupt that was lost, nothing else would wake it.
