@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0
 """Hold the boundary between safe code and the rest.
 
-Usage: lint-unsafe.py ALLOW-LIST FILE.rs...
+Usage: lint-unsafe.py [--fix] ALLOW-LIST COUNTS FILE.rs...
 
 `unsafe` and the C bindings belong to the layer that the drivers share, and in the
 model to the crate that maps guest memory. Elsewhere each use needs an entry
 in the allow-list, a line "PATH | PATTERN | REASON": PATTERN is text of the
 offending line or of one of the two that follow it. An entry that matches
 nothing is as wrong as a use without one.
+
+COUNTS says how many unsafe blocks each file of the layer has. There may not be
+more; when there are fewer, --fix writes that down. Who cannot do without
+another one raises the number by hand, and says why in the commit.
 """
 
 import re
 import sys
 
 DRIVERS = "drivers/"
-HOME = ("drivers/net/rust/", "hw-model/crates/mem/")
+LAYER = "drivers/net/rust/"
+HOME = (LAYER, "hw-model/crates/mem/")
 UNSAFE = re.compile(r"\bunsafe\b")
 UNSAFE_OR_C = re.compile(r"\bunsafe\b|\bbindings\b")
+BLOCK = re.compile(r"\bunsafe\s*\{")
 LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -53,7 +59,55 @@ def offences(path):
             yield index + 1, "\n".join(lines[index : index + 3])
 
 
-def main(allow_list, paths):
+def blocks(path):
+    """How many unsafe blocks a file has, comments and strings left out."""
+    with open(path, encoding="utf-8") as source:
+        lines = source.read().splitlines()
+    code = "\n".join(LITERAL.sub('""', line).split("//", 1)[0] for line in lines)
+    return len(BLOCK.findall(code))
+
+
+def read_counts(path):
+    """The head of the list, and the number for each file."""
+    head, counts = [], {}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("#"):
+                head.append(line)
+            elif line.strip():
+                number, name = line.split()
+                if name != "total":
+                    counts[name] = int(number)
+    return head, counts
+
+
+def write_counts(path, head, counts):
+    """Write the list anew, with the most dangerous file first."""
+    rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+    rows.append(("total", sum(counts.values())))
+    with open(path, "w", encoding="utf-8") as out:
+        out.writelines(head)
+        out.writelines(f"{number:4} {name}\n" for name, number in rows)
+
+
+def check_counts(counts_path, paths, fix):
+    """Report each file with more blocks than it may have, and each number that is too high."""
+    head, listed = read_counts(counts_path)
+    found = {path.removeprefix(LAYER): blocks(path) for path in paths if path.startswith(LAYER)}
+    found = {name: number for name, number in found.items() if number}
+    more = [name for name, number in found.items() if number > listed.get(name, 0)]
+    for name in more:
+        print(f"{LAYER}{name}: {found[name]} unsafe blocks, {listed.get(name, 0)} at most")
+    if fix:
+        known = {name: min(number, listed.get(name, 0)) for name, number in found.items()}
+        write_counts(counts_path, head, {name: n for name, n in known.items() if n})
+    elif not more and found != listed:
+        print(f"{counts_path}: there are fewer now; 'scripts/lint --fix unsafe' writes it down")
+        return 1
+    return len(more)
+
+
+def check_boundary(allow_list, paths):
     """Report every use without an entry and every entry without a use."""
     allowed = read_allowed(allow_list)
     wrong = 0
@@ -74,5 +128,13 @@ def main(allow_list, paths):
     return wrong
 
 
+def main(arguments):
+    """Report every use without an entry and every entry without a use."""
+    fix = "--fix" in arguments
+    allow_list, counts, *paths = [a for a in arguments if a != "--fix"]
+    wrong = check_boundary(allow_list, paths) + check_counts(counts, paths, fix)
+    return 1 if wrong else 0
+
+
 if __name__ == "__main__":
-    sys.exit(1 if main(sys.argv[1], sys.argv[2:]) else 0)
+    sys.exit(main(sys.argv[1:]))
