@@ -29,7 +29,7 @@ use crate::{
             FLOW_WORDS, //
         },
         index::Index,
-        regs, //
+        regs::reg, //
     },
     mmio::{
         Mmio,
@@ -123,9 +123,9 @@ impl Ring<'_> {
         }
         self.next = Index::ZERO;
         self.mmio
-            .write_addr(regs::CMD_LO, regs::CMD_HI, self.entries.dma_address());
-        self.mmio.write(regs::CMD_SIZE, LOG2_ENTRIES);
-        if self.mmio.read(regs::CMD_SIZE) != LOG2_ENTRIES {
+            .write_addr(reg::CMD_LO, reg::CMD_HI, self.entries.dma_address());
+        self.mmio.write(reg::CMD_SIZE, LOG2_ENTRIES);
+        if self.mmio.read(reg::CMD_SIZE) != LOG2_ENTRIES {
             return Err(EIO);
         }
         self.running = true;
@@ -135,9 +135,9 @@ impl Ring<'_> {
     /// Stops the ring; the device has no part in the memory any more.
     fn stop(&mut self) {
         self.running = false;
-        self.mmio.write(regs::CMD_SIZE, 0);
+        self.mmio.write(reg::CMD_SIZE, 0);
         // The read returns when the device has done its last access to memory.
-        self.mmio.read(regs::CMD_SIZE);
+        self.mmio.read(reg::CMD_SIZE);
     }
 
     /// Waits for the answer in the entry whose first word is `at`, for so many milliseconds.
@@ -152,7 +152,7 @@ impl Ring<'_> {
                 return Ok(answer);
             }
             if pause >= MAX_PAUSE {
-                match self.mmio.read(regs::CMD_SIZE) {
+                match self.mmio.read(reg::CMD_SIZE) {
                     GONE => return Err(ENODEV),
                     LOG2_ENTRIES => {}
                     _ => return Err(EIO),
@@ -215,7 +215,7 @@ impl Ring<'_> {
         self.entries.write(at + CMD_WORDS - 1, 0);
         self.next = self.next.add(1);
         // The write to a register comes after those to memory.
-        self.mmio.write(regs::CMD_TAIL, self.next.raw());
+        self.mmio.write(reg::CMD_TAIL, self.next.raw());
         let answer = self.wait(at, most)?;
         if answer.tag() != tag {
             return Err(EIO);

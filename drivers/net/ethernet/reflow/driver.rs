@@ -8,6 +8,7 @@
 use crate::{
     hw::regs::{
         self,
+        reg,
         Caps, //
     },
     mmio::Mmio,
@@ -60,8 +61,8 @@ kernel::pci_device_table!(
 
 /// Checks that this is a device that the driver knows.
 fn identify(dev: &device::Device<Bound>, mmio: &Mmio<'_>) -> Result<Caps> {
-    let magic = mmio.read(regs::MAGIC);
-    let version = mmio.read(regs::VERSION);
+    let magic = mmio.read(reg::MAGIC);
+    let version = mmio.read(reg::VERSION);
     if magic != regs::MAGIC_VALUE || version >> 16 != regs::VERSION_VALUE >> 16 {
         dev_err!(
             dev,
@@ -71,7 +72,7 @@ fn identify(dev: &device::Device<Bound>, mmio: &Mmio<'_>) -> Result<Caps> {
         );
         return Err(ENODEV);
     }
-    let caps = Caps(mmio.read(regs::CAPS));
+    let caps = mmio.read(reg::CAPS);
     let queues = caps.queues();
     if queues == 0 || queues as usize > regs::MAX_QUEUES || caps.vectors() <= queues {
         dev_err!(

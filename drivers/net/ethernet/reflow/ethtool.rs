@@ -5,10 +5,7 @@
 use crate::{
     hw::{
         opcode::Opcode,
-        regs::{
-            self,
-            ParserStatus, //
-        },
+        regs::reg,
         stats::{
             self,
             Global,
@@ -54,9 +51,9 @@ const _: () = assert!(MAX_USECS == 65535 && MAX_FRAMES == 255);
 
 impl FwVersion for Nic<'_> {
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let version = self.mmio().read(regs::VERSION);
-        let parser = ParserStatus(self.mmio().read(regs::PARSER_STATUS));
-        let crc = self.mmio().read(regs::PARSER_CRC);
+        let version = self.mmio().read(reg::VERSION);
+        let parser = self.mmio().read(reg::PARSER_STATUS);
+        let crc = self.mmio().read(reg::PARSER_CRC);
         write!(
             out,
             "{}.{} parser {:08x}/{}",

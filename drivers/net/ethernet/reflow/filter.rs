@@ -5,6 +5,7 @@
 use crate::{
     hw::regs::{
         self,
+        reg,
         RxMode, //
     },
     mmio::Mmio,
@@ -59,7 +60,7 @@ impl<'bound> Filter<'bound> {
         let wanted = self.wanted.lock();
         self.write_station(&wanted.station);
         self.write_groups(&wanted.groups);
-        self.mmio.write(regs::RX_MODE, wanted.mode.0);
+        self.mmio.write(reg::RX_MODE, wanted.mode);
     }
 
     /// Changes the station address. May sleep.
@@ -73,7 +74,7 @@ impl<'bound> Filter<'bound> {
     pub(crate) fn strip_vlan(&self, on: bool) {
         let mut wanted = self.wanted.lock();
         wanted.mode = wanted.mode.with_vlan_strip(on.into());
-        self.mmio.write(regs::RX_MODE, wanted.mode.0);
+        self.mmio.write(reg::RX_MODE, wanted.mode);
     }
 
     /// Changes what is let in besides the station address. May sleep.
@@ -83,7 +84,7 @@ impl<'bound> Filter<'bound> {
         if fits && *wanted.groups != *to.multicast {
             // All groups come in while the table is written: none that stays loses a frame.
             let open = wanted.mode.with_allmulti(1);
-            self.mmio.write(regs::RX_MODE, open.0);
+            self.mmio.write(reg::RX_MODE, open);
             wanted.groups.clear();
             for group in to.multicast {
                 // There is room for as many.
@@ -95,24 +96,24 @@ impl<'bound> Filter<'bound> {
             .mode
             .with_promisc(to.promisc.into())
             .with_allmulti((to.allmulti || !fits).into());
-        self.mmio.write(regs::RX_MODE, wanted.mode.0);
+        self.mmio.write(reg::RX_MODE, wanted.mode);
     }
 
     fn write_station(&self, &[a, b, c, d, e, f]: &MacAddr) {
         self.mmio
-            .write(regs::MAC_LO, u32::from_le_bytes([a, b, c, d]));
+            .write(reg::MAC_LO, u32::from_le_bytes([a, b, c, d]));
         self.mmio
-            .write(regs::MAC_HI, u32::from_le_bytes([e, f, 0, 0]));
+            .write(reg::MAC_HI, u32::from_le_bytes([e, f, 0, 0]));
     }
 
     fn write_groups(&self, groups: &[MacAddr]) {
         for (i, &[a, b, c, d, e, f]) in groups.iter().enumerate() {
             let (lo, hi) = ([a, b, c, d], [e, f, 0, 0]);
             self.mmio
-                .write_at(regs::MC_TABLE, 2 * i, u32::from_le_bytes(lo));
+                .write_at(reg::MC_TABLE, 2 * i, u32::from_le_bytes(lo));
             self.mmio
-                .write_at(regs::MC_TABLE, 2 * i + 1, u32::from_le_bytes(hi));
+                .write_at(reg::MC_TABLE, 2 * i + 1, u32::from_le_bytes(hi));
         }
-        self.mmio.write(regs::MC_COUNT, groups.len() as u32);
+        self.mmio.write(reg::MC_COUNT, groups.len() as u32);
     }
 }

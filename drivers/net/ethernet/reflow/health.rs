@@ -12,15 +12,12 @@ use crate::{
     hw::{
         opcode::Opcode,
         regs::{
-            self,
-            QueueStatus, //
+            queue_reg,
+            reg, //
         },
         stats::Global, //
     },
-    mmio::{
-        queue_reg,
-        GONE, //
-    },
+    mmio::GONE,
     net::{
         device::watch::{
             Finding,
@@ -246,7 +243,7 @@ impl Nic<'_> {
             );
         }
         if !self.hw.is_kept() {
-            if self.mmio().read(regs::CTRL) == 0 {
+            if self.mmio().read(reg::CTRL).0 == 0 {
                 return finding(
                     DEVICE,
                     Remedy::RestartDevice,
@@ -312,7 +309,7 @@ impl Nic<'_> {
         shared: &Doorbell<'_>,
         watched: Watched,
     ) -> Option<Finding> {
-        let status = QueueStatus(self.mmio().read(queue_reg(queue, regs::Q_STATUS)));
+        let status = self.mmio().queue(queue).read(queue_reg::Q_STATUS);
         if status.0 == GONE {
             return None;
         }
@@ -491,19 +488,19 @@ impl Nic<'_> {
     fn diagnose_device(&self, out: &mut Message<'_>) {
         out.flag(c"present", self.mmio().present().is_ok());
         out.flag(c"ready", self.mmio().is_ready());
-        for (name, reg) in [
-            (c"ctrl", regs::CTRL),
-            (c"status", regs::STATUS),
-            (c"event", regs::EVENT),
-            (c"rx_mode", regs::RX_MODE),
-            (c"max_frame", regs::MAX_FRAME),
-            (c"flow_cfg", regs::FLOW_CFG),
-            (c"flow_size", regs::FLOW_SIZE),
-            (c"pm_level", regs::PM_LEVEL),
-            (c"parser_crc", regs::PARSER_CRC),
-            (c"cmd_size", regs::CMD_SIZE),
+        for (name, offset) in [
+            (c"ctrl", reg::CTRL.offset()),
+            (c"status", reg::STATUS.offset()),
+            (c"event", reg::EVENT.offset()),
+            (c"rx_mode", reg::RX_MODE.offset()),
+            (c"max_frame", reg::MAX_FRAME.offset()),
+            (c"flow_cfg", reg::FLOW_CFG.offset()),
+            (c"flow_size", reg::FLOW_SIZE.offset()),
+            (c"pm_level", reg::PM_LEVEL.offset()),
+            (c"parser_crc", reg::PARSER_CRC.offset()),
+            (c"cmd_size", reg::CMD_SIZE.offset()),
         ] {
-            out.number(name, self.mmio().read(reg).into());
+            out.number(name, self.mmio().peek(offset).into());
         }
     }
 
@@ -518,7 +515,7 @@ impl Nic<'_> {
                 if only.is_some_and(|only| only != queue) {
                     continue;
                 }
-                let status = QueueStatus(self.mmio().read(queue_reg(queue, regs::Q_STATUS)));
+                let status = self.mmio().queue(queue).read(queue_reg::Q_STATUS);
                 out.object(|out| {
                     out.number(c"queue", queue as u64);
                     let runs = if side == RX { status.rx() } else { status.tx() };

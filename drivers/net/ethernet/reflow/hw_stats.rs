@@ -6,7 +6,7 @@
 
 use crate::{
     hw::{
-        regs,
+        regs::reg,
         stats::{
             self,
             Global,
@@ -116,21 +116,21 @@ impl<'bound> Block<'bound> {
 
     /// Whether the device keeps the block up to date, as far as it says.
     pub(crate) fn is_kept(&self) -> bool {
-        self.mmio.read(regs::STATS_CTRL) == 1
+        self.mmio.read(reg::STATS_CTRL) == 1
     }
 
     /// Tells the device of the block once more.
     pub(crate) fn ask_again(&self) {
         self.mmio
-            .write_addr(regs::STATS_LO, regs::STATS_HI, self.words.dma_address());
-        self.mmio.write(regs::STATS_CTRL, 1);
+            .write_addr(reg::STATS_LO, reg::STATS_HI, self.words.dma_address());
+        self.mmio.write(reg::STATS_CTRL, 1);
     }
 
     /// Has the device access the block no more.
     pub(crate) fn quiesce(&self) {
-        self.mmio.write(regs::STATS_CTRL, 0);
+        self.mmio.write(reg::STATS_CTRL, 0);
         // The read returns when the device has done its last access to memory.
-        self.mmio.read(regs::STATS_CTRL);
+        self.mmio.read(reg::STATS_CTRL);
     }
 
     /// The counter at a place of the block.

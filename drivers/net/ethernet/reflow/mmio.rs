@@ -3,10 +3,16 @@
 //! Access to the registers.
 
 use crate::{
-    hw::regs::{
-        self,
-        BufKind,
-        Status, //
+    hw::{
+        layout::Reg,
+        regs::{
+            self,
+            queue_reg,
+            reg,
+            BufKind,
+            Global,
+            Queue, //
+        }, //
     },
     net::pci::BusMaster, //
 };
@@ -43,9 +49,14 @@ impl<'bound> Mmio<'bound> {
         Self { bar, master }
     }
 
-    /// Reads the register at `offset`. Slow, some 60 microseconds in a virtual machine: not for
-    /// the data path.
-    pub(crate) fn read(&self, offset: usize) -> u32 {
+    /// Reads a register. Slow, some 60 microseconds in a virtual machine: not for the data path.
+    /// All ones if the device has gone.
+    pub(crate) fn read<T: From<u32>>(&self, reg: Reg<Global, T>) -> T {
+        self.peek(reg.offset()).into()
+    }
+
+    /// Reads the word at `offset`, whatever it is: for dumps.
+    pub(crate) fn peek(&self, offset: usize) -> u32 {
         (&self.bar).try_read32(offset).unwrap_or(GONE)
     }
 
@@ -55,7 +66,7 @@ impl<'bound> Mmio<'bound> {
     ///
     /// [`ENODEV`] if not: what is read of it then means nothing.
     pub(crate) fn present(&self) -> Result {
-        match self.read(regs::MAGIC) {
+        match self.read(reg::MAGIC) {
             GONE => Err(ENODEV),
             _ => Ok(()),
         }
@@ -68,10 +79,10 @@ impl<'bound> Mmio<'bound> {
     ///
     /// [`ENODEV`] if there is none any more, [`ETIMEDOUT`] if it does not come back.
     pub(crate) fn reset(&self) -> Result {
-        self.write(regs::RESET, 1);
+        self.write(reg::RESET, 1);
         for _ in 0..RESET_LOOKS {
             self.present()?;
-            if self.read(regs::RESET) == 0 && self.is_ready() {
+            if self.read(reg::RESET) == 0 && self.is_ready() {
                 return Ok(());
             }
             fsleep(RESET_PAUSE);
@@ -111,35 +122,100 @@ impl<'bound> Mmio<'bound> {
 
     /// Whether the device says that it works.
     pub(crate) fn is_ready(&self) -> bool {
-        let status = self.read(regs::STATUS);
-        status != GONE && Status(status).ready() != 0
+        let status = self.read(reg::STATUS);
+        status.0 != GONE && status.ready() != 0
     }
 
-    /// Writes the register at `offset`. All offsets come from `hw::regs` and are inside.
-    #[inline(always)]
-    pub(crate) fn write(&self, offset: usize, value: u32) {
+    /// Writes a register.
+    pub(crate) fn write<T>(&self, reg: Reg<Global, T>, value: T)
+    where
+        u32: From<T>,
+    {
         // An offset outside cannot be written, and there is none.
-        let _ = (&self.bar).try_write32(value, offset);
+        let _ = (&self.bar).try_write32(value.into(), reg.offset());
     }
 
-    /// Writes element `i` of an array of 32-bit registers.
-    pub(crate) fn write_at(&self, array: usize, i: usize, value: u32) {
-        self.write(array + 4 * i, value);
+    /// Writes element `i` of an array of registers, if it has so many.
+    pub(crate) fn write_at<T>(&self, array: Reg<Global, T>, i: usize, value: T)
+    where
+        u32: From<T>,
+    {
+        if let Some(reg) = array.at(i) {
+            self.write(reg, value);
+        }
     }
 
     /// Writes a 64-bit address to a pair of registers.
-    pub(crate) fn write_addr(&self, lo: usize, hi: usize, addr: u64) {
+    pub(crate) fn write_addr(&self, lo: Reg<Global, u32>, hi: Reg<Global, u32>, addr: u64) {
         self.write(lo, addr as u32);
         self.write(hi, (addr >> 32) as u32);
     }
+
+    /// The registers of queue `queue`; a device with more than there can be is refused at probe.
+    #[inline(always)]
+    pub(crate) fn queue(&self, queue: usize) -> QueueMmio<'_> {
+        QueueMmio {
+            bar: &self.bar,
+            queue,
+        }
+    }
 }
 
-/// Offset of register `reg` of queue `queue`.
-pub(crate) const fn queue_reg(queue: usize, reg: usize) -> usize {
-    regs::QUEUE_BASE + queue * regs::QUEUE_STRIDE + reg
+/// The registers of a queue.
+pub(crate) struct QueueMmio<'a> {
+    bar: &'a pci::Bar<'a, { regs::BAR_SIZE }>,
+    queue: usize,
 }
 
-/// Offset of register `reg` of buffer ring `kind` of queue `queue`.
-pub(crate) const fn buf_reg(queue: usize, kind: BufKind, reg: usize) -> usize {
-    queue_reg(queue, reg) + kind as usize * regs::BUF_STRIDE
+// Cutting the number of a queue leaves each that there can be, and those of its buffers.
+const _: () = assert!(regs::MAX_QUEUES.is_power_of_two() && BufKind::COUNT.is_power_of_two());
+
+impl QueueMmio<'_> {
+    /// Where a register is in the BAR. The number of the queue is cut, and not checked: the
+    /// compiler sees that the result lies inside.
+    #[inline(always)]
+    fn offset<T>(&self, reg: Reg<Queue, T>) -> usize {
+        let queue = self.queue & (regs::MAX_QUEUES - 1);
+        regs::QUEUE_BASE + queue * regs::QUEUE_STRIDE + reg.offset()
+    }
+
+    /// Reads a register, see [`Mmio::read`].
+    pub(crate) fn read<T: From<u32>>(&self, reg: Reg<Queue, T>) -> T {
+        self.bar.try_read32(self.offset(reg)).unwrap_or(GONE).into()
+    }
+
+    /// Writes a register, which is to be a constant: it is not looked at run time whether there is
+    /// one.
+    #[inline(always)]
+    pub(crate) fn write<T>(&self, reg: Reg<Queue, T>, value: T)
+    where
+        u32: From<T>,
+    {
+        self.bar.write32(value.into(), self.offset(reg));
+    }
+
+    /// Writes a 64-bit address to a pair of registers, which are to be constants.
+    #[inline(always)]
+    pub(crate) fn write_addr(&self, lo: Reg<Queue, u32>, hi: Reg<Queue, u32>, addr: u64) {
+        self.write(lo, addr as u32);
+        self.write(hi, (addr >> 32) as u32);
+    }
+
+    /// Writes a register of buffer ring `kind`, of an array of [`queue_reg`] that is to be a
+    /// constant.
+    #[inline(always)]
+    pub(crate) fn write_buf<T>(&self, array: Reg<Queue, T>, kind: BufKind, value: T)
+    where
+        u32: From<T>,
+    {
+        let ring = kind as usize & (BufKind::COUNT - 1);
+        let offset = self.offset(array) + ring * regs::BUF_STRIDE;
+        self.bar.write32(value.into(), offset);
+    }
+
+    /// Tells the device where buffer ring `kind` is.
+    pub(crate) fn write_buf_addr(&self, kind: BufKind, addr: u64) {
+        self.write_buf(queue_reg::BUF_LO, kind, addr as u32);
+        self.write_buf(queue_reg::BUF_HI, kind, (addr >> 32) as u32);
+    }
 }

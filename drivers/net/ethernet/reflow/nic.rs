@@ -9,16 +9,16 @@ use crate::{
     health,
     hw::regs::{
         self,
+        queue_reg,
+        reg,
         Caps,
         Ctrl,
         Event,
-        Features,
-        Status, //
+        Features, //
     },
     hw::stats::Global,
     hw_stats,
     mmio::{
-        queue_reg,
         Mmio,
         GONE, //
     },
@@ -150,8 +150,8 @@ pub(crate) struct Nic<'bound> {
 
 /// The station address from the factory.
 fn permanent_mac(mmio: &Mmio<'_>) -> MacAddr {
-    let lo = mmio.read(regs::PERM_MAC_LO).to_le_bytes();
-    let hi = mmio.read(regs::PERM_MAC_HI).to_le_bytes();
+    let lo = mmio.read(reg::PERM_MAC_LO).to_le_bytes();
+    let hi = mmio.read(reg::PERM_MAC_HI).to_le_bytes();
     [lo[0], lo[1], lo[2], lo[3], hi[0], hi[1]]
 }
 
@@ -168,8 +168,8 @@ impl<'bound> Nic<'bound> {
         parser: Parser<'bound>,
         queues: usize,
     ) -> Result<Self> {
-        let caps = Caps(mmio.read(regs::CAPS));
-        let flows = mmio.read(regs::FLOW_SIZE);
+        let caps = mmio.read(reg::CAPS);
+        let flows = mmio.read(reg::FLOW_SIZE);
         if !flows.is_power_of_two() || flows > 1 << LOG2_FLOWS_MAX {
             dev_err!(dev, "device reports a flow database of {} entries\n", flows);
             return Err(ENODEV);
@@ -185,7 +185,7 @@ impl<'bound> Nic<'bound> {
         for _ in 0..queues {
             probes.push(ProbeSlot::new()?, GFP_KERNEL)?;
         }
-        let features = Features(mmio.read(regs::FEATURES));
+        let features = mmio.read(reg::FEATURES);
         let this = Self {
             dev,
             cmd: Commands::new(dev, &mmio, features.cmd() != 0)?,
@@ -298,8 +298,8 @@ impl<'bound> Nic<'bound> {
     /// [`EIO`] if it does not take that many.
     pub(crate) fn write_flow_size(&self) -> Result {
         let to = u32::try_from(self.flows())?;
-        self.mmio.write(regs::FLOW_SIZE, to);
-        if self.mmio.read(regs::FLOW_SIZE) != to {
+        self.mmio.write(reg::FLOW_SIZE, to);
+        if self.mmio.read(reg::FLOW_SIZE) != to {
             return Err(EIO);
         }
         Ok(())
@@ -388,7 +388,7 @@ impl<'bound> Nic<'bound> {
 
     /// Tells the device the longest frame that it is to take.
     pub(crate) fn write_max_frame(&self, mtu: u32) {
-        self.mmio.write(regs::MAX_FRAME, mtu + FRAME_OVERHEAD);
+        self.mmio.write(reg::MAX_FRAME, mtu + FRAME_OVERHEAD);
     }
 }
 
@@ -508,8 +508,8 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     }
 
     fn quiesce(&self) {
-        self.mmio.write(regs::CTRL, 0);
-        self.mmio.write(regs::EVENT_ARM, 0);
+        self.mmio.write(reg::CTRL, Ctrl(0));
+        self.mmio.write(reg::EVENT_ARM, Event(0));
         self.cmd.quiesce();
         self.hw.quiesce();
     }
@@ -524,9 +524,9 @@ impl<'bound> netdev::Operations for Nic<'bound> {
 
     fn link(&self) -> bool {
         let arm = Event(0).with_link(1).with_queue_fault(1);
-        self.mmio.write(regs::EVENT_ARM, arm.0);
-        let status = self.mmio.read(regs::STATUS);
-        status != GONE && Status(status).link() != 0
+        self.mmio.write(reg::EVENT_ARM, arm);
+        let status = self.mmio.read(reg::STATUS);
+        status.0 != GONE && status.link() != 0
     }
 
     fn start_queue(&self, queue: usize, tx: &mut Self::Tx, poll: &mut Self::Poll) -> Result {
@@ -544,15 +544,15 @@ impl<'bound> netdev::Operations for Nic<'bound> {
         self.tcbs.up(setup.queues);
         self.tuning.set(Switch::Program, setup.xdp);
         let on = Ctrl(0).with_rx(1).with_tx(1);
-        self.mmio.write(regs::CTRL, on.0);
+        self.mmio.write(reg::CTRL, on);
         let arm = regs::QueueDoorbell(0).with_arm(1);
         for queue in 0..setup.queues as usize {
-            self.mmio.write(queue_reg(queue, regs::Q_DB), arm.0);
+            self.mmio.queue(queue).write(queue_reg::Q_DB, arm);
         }
     }
 
     fn stop(&self, _dev: &Device) {
-        self.mmio.write(regs::CTRL, 0);
+        self.mmio.write(reg::CTRL, Ctrl(0));
         self.tcbs.down(&self.cmd);
     }
 
@@ -586,9 +586,9 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     }
 
     fn event(&self) {
-        let what = self.mmio.read(regs::EVENT);
-        if what != GONE {
-            self.mmio.write(regs::EVENT, what);
+        let what = self.mmio.read(reg::EVENT);
+        if what.0 != GONE {
+            self.mmio.write(reg::EVENT, what);
         }
     }
 

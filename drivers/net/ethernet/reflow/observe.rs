@@ -10,8 +10,12 @@ mod key;
 use crate::{
     cmd,
     hw::{
+        layout::Reg,
         opcode::Opcode,
-        regs,
+        regs::{
+            self,
+            reg, //
+        },
         stats::Global, //
     },
     net::{
@@ -38,7 +42,9 @@ use kernel::{
 #[derive(Clone, Copy)]
 enum Value {
     /// A register.
-    Register(usize),
+    Register(Reg<regs::Global, u32>),
+    /// Highest level of the packet memory.
+    PmHigh,
     /// Entries of the flow database.
     FlowEntries,
     /// Those that are in use.
@@ -74,9 +80,9 @@ macro_rules! files {
 }
 
 files! {
-    c"pm_size": Value::Register(regs::PM_SIZE);
-    c"pm_level": Value::Register(regs::PM_LEVEL);
-    c"pm_high"(writable): Value::Register(regs::PM_HIGH);
+    c"pm_size": Value::Register(reg::PM_SIZE);
+    c"pm_level": Value::Register(reg::PM_LEVEL);
+    c"pm_high"(writable): Value::PmHigh;
     c"flow_entries": Value::FlowEntries;
     c"flows_used": Value::FlowsUsed;
     c"parser_program": Value::ParserProgram;
@@ -222,6 +228,7 @@ impl sysfs::Operations for Nic<'_> {
         self.mmio().present()?;
         match VALUES.get(index).copied().ok_or(EINVAL)? {
             Value::Register(reg) => write!(out, "{}", self.mmio().read(reg))?,
+            Value::PmHigh => write!(out, "{}", self.mmio().read(reg::PM_HIGH))?,
             Value::FlowEntries => write!(out, "{}", self.flows())?,
             Value::FlowsUsed => {
                 let mut used = 0_usize;
@@ -248,8 +255,8 @@ impl sysfs::Operations for Nic<'_> {
     fn store(&self, index: usize, _text: &str) -> Result {
         match VALUES.get(index) {
             // Whatever is written, the level of now is the highest one.
-            Some(Value::Register(regs::PM_HIGH)) => {
-                self.mmio().write(regs::PM_HIGH, 0);
+            Some(Value::PmHigh) => {
+                self.mmio().write(reg::PM_HIGH, 0);
                 Ok(())
             }
             _ => Err(EPERM),

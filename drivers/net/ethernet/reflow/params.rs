@@ -3,7 +3,7 @@
 //! What `devlink` shows and sets.
 
 use crate::{
-    hw::regs,
+    hw::regs::reg,
     net::{
         device::Unlocked,
         devlink::{
@@ -90,7 +90,7 @@ impl Operations for Nic<'_> {
 
     fn info(&self, info: &mut Info<'_>) -> Result {
         self.mmio().present()?;
-        let version = self.mmio().read(regs::VERSION);
+        let version = self.mmio().read(reg::VERSION);
         let (major, minor) = (version >> 16, version & 0xffff);
         info.fixed(c"interface", fmt!("{major}.{minor}"))?;
         info.running(c"fw.app", fmt!("{}", self.parser.name().as_str()))?;

@@ -14,10 +14,7 @@ use crate::{
         },
         isa,
         programs,
-        regs::{
-            self,
-            ParserStatus, //
-        },
+        regs::reg,
         verify::{
             self,
             Refusal, //
@@ -201,10 +198,10 @@ impl<'bound> Parser<'bound> {
     fn write(&self, words: &[u32]) -> Result<(), NotLoaded> {
         let len = (words.len() / isa::INSTR_WORDS) as u32;
         for (i, &word) in words.iter().enumerate() {
-            self.mmio.write_at(regs::PARSER_RAM, i, word);
+            self.mmio.write_at(reg::PARSER_RAM, i, word);
         }
-        self.mmio.write(regs::PARSER_COMMIT, len);
-        let status = ParserStatus(self.mmio.read(regs::PARSER_STATUS));
+        self.mmio.write(reg::PARSER_COMMIT, len);
+        let status = self.mmio.read(reg::PARSER_STATUS);
         if status.0 == GONE {
             return Err(NotLoaded::Gone);
         }
@@ -221,11 +218,11 @@ impl<'bound> Parser<'bound> {
 
     /// CRC-32 of the program at work, from the device.
     pub(crate) fn crc(&self) -> u32 {
-        self.mmio.read(regs::PARSER_CRC)
+        self.mmio.read(reg::PARSER_CRC)
     }
 
     /// Instructions of the program at work, from the device.
     pub(crate) fn len(&self) -> u32 {
-        ParserStatus(self.mmio.read(regs::PARSER_STATUS)).len()
+        self.mmio.read(reg::PARSER_STATUS).len()
     }
 }

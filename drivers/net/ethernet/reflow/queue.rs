@@ -9,17 +9,14 @@ use crate::{
         desc::Completion,
         index::Index,
         regs::{
-            self,
+            queue_reg,
             QueueCtrl,
             QueueDoorbell,
             QueueItr,
             QueueStatus, //
         }, //
     },
-    mmio::{
-        queue_reg,
-        Mmio, //
-    },
+    mmio::Mmio,
     net::{
         ethtool::Coalesce,
         napi::{
@@ -53,7 +50,7 @@ const USELESS_MAX: u32 = 8;
 /// The doorbell that ends a poll, and what the watch saw of its queue last.
 pub(crate) struct Doorbell<'bound> {
     mmio: Arc<Mmio<'bound>>,
-    reg: usize,
+    queue: usize,
     pub(crate) seen: SeenQueue,
     pub(crate) rx: Arc<ProbeSlot>,
     pub(crate) tx: Arc<tx::Probe<'bound>>,
@@ -64,11 +61,16 @@ impl<'bound> Doorbell<'bound> {
     pub(crate) fn new(mmio: &Arc<Mmio<'bound>>, queue: usize, of: &Queue<'bound>) -> Self {
         Self {
             mmio: mmio.clone(),
-            reg: queue_reg(queue, regs::Q_DB),
+            queue,
             seen: SeenQueue::default(),
             rx: of.probe.clone(),
             tx: of.tx.probe().clone(),
         }
+    }
+
+    #[inline(always)]
+    fn ring(&self, end: QueueDoorbell) {
+        self.mmio.queue(self.queue).write(queue_reg::Q_DB, end);
     }
 }
 
@@ -138,10 +140,11 @@ struct Switch<'bound> {
 impl Switch<'_> {
     /// Sets the switches, and returns when the device has stopped what is off now.
     fn set(&mut self, on: QueueCtrl) -> QueueStatus {
-        self.mmio.write(queue_reg(self.queue, regs::Q_CTRL), on.0);
+        let regs = self.mmio.queue(self.queue);
+        regs.write(queue_reg::Q_CTRL, on);
         self.on = on;
         // The read returns when the device has done its last access to memory.
-        QueueStatus(self.mmio.read(queue_reg(self.queue, regs::Q_STATUS)))
+        regs.read(queue_reg::Q_STATUS)
     }
 
     /// Switches off; the device does not access what was switched off when this returns.
@@ -174,7 +177,7 @@ pub(crate) fn set_coalesce(mmio: &Mmio<'_>, queue: usize, to: Coalesce) {
         .with_usecs(to.rx_usecs)
         .with_packets(to.rx_frames)
         .with_adaptive(to.adaptive.into());
-    mmio.write(queue_reg(queue, regs::Q_ITR), itr.0);
+    mmio.queue(queue).write(queue_reg::Q_ITR, itr);
 }
 
 impl<'bound> Queue<'bound> {
@@ -215,7 +218,8 @@ impl<'bound> Queue<'bound> {
         let mmio = &self.switch.mmio;
         let queue = self.switch.queue;
         ring.program();
-        mmio.write(queue_reg(queue, regs::Q_VECTOR), u32::try_from(queue)?);
+        mmio.queue(queue)
+            .write(queue_reg::Q_VECTOR, u32::try_from(queue)?);
         if let Some(rx) = &self.rx {
             rx.program();
         }
@@ -338,7 +342,7 @@ impl<'bound> Poll for Queue<'bound> {
         // fill the ring: nothing else frees completions then.
         if again || consumed.since(self.freed) >= half {
             // Free the completions; the interrupt is not wanted yet.
-            shared.mmio.write(shared.reg, done.0);
+            shared.ring(done);
             self.freed = consumed;
         }
         let idle = work == 0 && !again && sent.seen == self.tx_seen;
@@ -355,6 +359,6 @@ impl<'bound> Poll for Queue<'bound> {
     }
 
     fn arm(shared: &Self::Shared, token: u32) {
-        shared.mmio.write(shared.reg, token);
+        shared.ring(QueueDoorbell(token));
     }
 }

@@ -11,7 +11,7 @@
 //! anew, from the same setup, when the device is back.
 
 use crate::{
-    hw::regs,
+    hw::regs::reg,
     net::Device,
     nic::Nic,
     queue,
@@ -27,7 +27,7 @@ impl Nic<'_> {
             && self.mmio().is_ready()
             && self.mmio().may_access_memory()
             && self.hw.is_kept()
-            && self.mmio().read(regs::EVENT_VECTOR) == self.event_vector()
+            && self.mmio().read(reg::EVENT_VECTOR) == self.event_vector()
             && !self.cmd.is_silent()
     }
 
@@ -43,7 +43,7 @@ impl Nic<'_> {
         self.mmio().allow_memory();
         self.cmd.revive();
         self.hw.restore();
-        self.mmio().write(regs::EVENT_VECTOR, self.event_vector());
+        self.mmio().write(reg::EVENT_VECTOR, self.event_vector());
         self.parser.restore().map_err(|why| {
             dev_err!(self.dev(), "parser program: {}\n", why);
             Error::from(why)

@@ -6,9 +6,15 @@
 //! of all of them.
 
 use crate::{
-    hw::regs::{
-        self,
-        FlowCfg, //
+    hw::{
+        layout::Reg,
+        regs::{
+            self,
+            reg,
+            FlowCfg,
+            Global,
+            RedLevels, //
+        }, //
     },
     mmio::Mmio,
     red::Band, //
@@ -75,13 +81,13 @@ impl Number {
         Self::SmallMax,
     ];
 
-    const fn register(self) -> usize {
+    const fn register(self) -> Reg<Global, u32> {
         match self {
-            Self::DataThreshold => regs::DATA_THRESH,
-            Self::AggregateMax => regs::AGG_MAX,
-            Self::FlowAge => regs::FLOW_AGE_US,
-            Self::SplitThreshold => regs::SPLIT_THRESH,
-            Self::SmallMax => regs::SMALL_MAX,
+            Self::DataThreshold => reg::DATA_THRESH,
+            Self::AggregateMax => reg::AGG_MAX,
+            Self::FlowAge => reg::FLOW_AGE_US,
+            Self::SplitThreshold => reg::SPLIT_THRESH,
+            Self::SmallMax => reg::SMALL_MAX,
         }
     }
 
@@ -156,7 +162,7 @@ impl<'bound> Tuning<'bound> {
         for (band, to) in wanted.red.iter().enumerate() {
             self.write_red(band, to);
         }
-        self.mmio.write(regs::FLOW_CFG, compose(wanted.on).0);
+        self.mmio.write(reg::FLOW_CFG, compose(wanted.on));
     }
 
     /// Whether `switch` is on. May sleep.
@@ -175,7 +181,7 @@ impl<'bound> Tuning<'bound> {
         } else {
             wanted.on &= !switch.bit();
         }
-        self.mmio.write(regs::FLOW_CFG, compose(wanted.on).0);
+        self.mmio.write(reg::FLOW_CFG, compose(wanted.on));
     }
 
     /// The value of `number`. May sleep.
@@ -211,8 +217,8 @@ impl<'bound> Tuning<'bound> {
     fn write_red(&self, band: usize, to: &Band) {
         let (levels, probability) = to.registers();
         // No lot is drawn with the levels of one and the probability of the other.
-        self.mmio.write_at(regs::RED_PROB, band, 0);
-        self.mmio.write_at(regs::RED_LEVELS, band, levels);
-        self.mmio.write_at(regs::RED_PROB, band, probability);
+        self.mmio.write_at(reg::RED_PROB, band, 0);
+        self.mmio.write_at(reg::RED_LEVELS, band, RedLevels(levels));
+        self.mmio.write_at(reg::RED_PROB, band, probability);
     }
 }

@@ -19,12 +19,9 @@ use crate::{
             TX_MAX_DESCS, //
         },
         index::Index,
-        regs, //
+        regs::queue_reg, //
     },
-    mmio::{
-        queue_reg,
-        Mmio, //
-    },
+    mmio::Mmio,
     net::{
         device::XmitContext,
         dma::{
@@ -255,17 +252,16 @@ impl Ring<'_> {
     /// Tells the device where the ring is. It takes note when the queue is switched on, which can
     /// be done once with this ring.
     pub(crate) fn program(&self) {
-        let reg = |r| queue_reg(self.queue, r);
-        let mmio = &self.mmio;
-        mmio.write_addr(
-            reg(regs::TX_LO),
-            reg(regs::TX_HI),
+        let regs = self.mmio.queue(self.queue);
+        regs.write_addr(
+            queue_reg::TX_LO,
+            queue_reg::TX_HI,
             self.desc.mem.dma_address(),
         );
-        mmio.write(reg(regs::TX_SIZE), self.desc.log2);
-        mmio.write_addr(
-            reg(regs::TX_WB_LO),
-            reg(regs::TX_WB_HI),
+        regs.write(queue_reg::TX_SIZE, self.desc.log2);
+        regs.write_addr(
+            queue_reg::TX_WB_LO,
+            queue_reg::TX_WB_HI,
             self.probe.write_back(),
         );
     }
@@ -354,7 +350,8 @@ impl Ring<'_> {
             self.probe.set_rung(self.desc.tail);
             // The register write is ordered after the descriptors.
             self.mmio
-                .write(queue_reg(self.queue, regs::TX_TAIL), self.desc.tail.raw());
+                .queue(self.queue)
+                .write(queue_reg::TX_TAIL, self.desc.tail.raw());
             self.rung = self.desc.tail;
             self.counters.tx_queued.doorbells.add(1);
         }

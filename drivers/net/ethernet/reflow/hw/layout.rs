@@ -5,6 +5,8 @@
 //! Besides constants and accessors they leave a table ([`RegInfo`], [`FieldInfo`]) from which the
 //! model dispatches, `ethtool -d` names what it dumps and the hardware manual is generated.
 
+use core::marker::PhantomData;
+
 /// Who may do what with a register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
@@ -50,19 +52,76 @@ pub struct FieldInfo {
     pub doc: &'static [&'static str],
 }
 
-/// Defines register offsets (in bytes) and their table.
+/// A register of block `B` whose value is a `T`, or an array of such.
+#[derive(Debug)]
+pub struct Reg<B, T> {
+    offset: usize,
+    count: usize,
+    stride: usize,
+    _type: PhantomData<(B, T)>,
+}
+
+impl<B, T> Clone for Reg<B, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B, T> Copy for Reg<B, T> {}
+
+impl<B, T> Reg<B, T> {
+    /// An array of `count` registers that are `stride` bytes apart. For [`registers!`].
+    pub const fn new(offset: usize, count: usize, stride: usize) -> Self {
+        Self {
+            offset,
+            count,
+            stride,
+            _type: PhantomData,
+        }
+    }
+
+    /// Byte offset in the block.
+    #[inline(always)]
+    pub const fn offset(self) -> usize {
+        self.offset
+    }
+
+    /// Element `i` of an array, if it has so many.
+    #[inline(always)]
+    pub const fn at(self, i: usize) -> Option<Self> {
+        if i < self.count {
+            Some(Self::new(self.offset + i * self.stride, 1, self.stride))
+        } else {
+            None
+        }
+    }
+}
+
+/// Defines register offsets (in bytes), their table, and in module `MOD` the registers of block
+/// `BLOCK` with the type of their value.
 ///
-/// `NAME[count; stride] @ offset Access = reset;`, where a single register has `[1; 4]`.
+/// `NAME[count; stride] @ offset Access(Type) = reset;`, where a single register has `[1; 4]`, and
+/// one without a type is a plain number.
 macro_rules! registers {
     (
-        $(#[$tmeta:meta])* $table:ident:
+        $(#[$tmeta:meta])* $table:ident, $(#[$mmeta:meta])* $module:ident of $block:ident:
         $(
             $(#[doc = $doc:literal])*
             $name:ident [$count:literal; $stride:literal] @ $off:literal
-                $access:ident = $reset:expr;
+                $access:ident $(($value:ident))? = $reset:expr;
         )*
     ) => {
         $( $(#[doc = $doc])* pub const $name: usize = $off; )*
+        $(#[$mmeta])*
+        pub mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                $(#[doc = $doc])*
+                pub const $name: $crate::hw::layout::Reg<$block, register_value!($($value)?)> =
+                    $crate::hw::layout::Reg::new($off, $count, $stride);
+            )*
+        }
         $(#[$tmeta])*
         pub const $table: &[$crate::hw::layout::RegInfo] = &[
             $( $crate::hw::layout::RegInfo {
@@ -75,6 +134,16 @@ macro_rules! registers {
                 doc: &[$($doc),*],
             }, )*
         ];
+    };
+}
+
+/// The type of a register's value.
+macro_rules! register_value {
+    () => {
+        u32
+    };
+    ($value:ident) => {
+        $value
     };
 }
 
@@ -92,6 +161,20 @@ macro_rules! bitfields {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
         pub struct $name(pub $ty);
+
+        impl From<$ty> for $name {
+            #[inline(always)]
+            fn from(word: $ty) -> Self {
+                Self(word)
+            }
+        }
+
+        impl From<$name> for $ty {
+            #[inline(always)]
+            fn from(word: $name) -> Self {
+                word.0
+            }
+        }
 
         impl $name {
             /// The fields, for manuals and dumps.

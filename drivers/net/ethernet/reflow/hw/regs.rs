@@ -27,27 +27,37 @@ pub const RSS_ENTRIES: usize = 128;
 /// Queue number in an indirection entry is below this.
 pub const RSS_QUEUE_MASK: u32 = 0xff;
 
+/// The block of registers that are there once.
+#[derive(Debug)]
+pub enum Global {}
+
+/// The block of registers of a queue.
+#[derive(Debug)]
+pub enum Queue {}
+
 registers! {
     /// The registers outside the queue blocks.
-    GLOBAL_REGS:
+    GLOBAL_REGS,
+    /// The same, with the types of their values.
+    reg of Global:
     /// Always 0x52464c57, "RFLW". All ones mean that the function has gone.
     MAGIC[1; 4] @ 0x0000 Ro = MAGIC_VALUE;
     /// Version of this interface: major number in the upper half, minor in the lower.
     VERSION[1; 4] @ 0x0004 Ro = VERSION_VALUE;
     /// Sizes the device was built with, see Caps.
-    CAPS[1; 4] @ 0x0008 Ro = 0;
+    CAPS[1; 4] @ 0x0008 Ro(Caps) = 0;
     /// One bit for each optional part that is present, see Features.
-    FEATURES[1; 4] @ 0x000c Ro = 0;
+    FEATURES[1; 4] @ 0x000c Ro(Features) = 0;
     /// Master switches, see Ctrl.
-    CTRL[1; 4] @ 0x0010 Rw = 0;
+    CTRL[1; 4] @ 0x0010 Rw(Ctrl) = 0;
     /// Writing 1 puts the whole device back to its reset state; reads 0 when done.
     RESET[1; 4] @ 0x0014 Rw = 0;
     /// Link and health, see Status.
-    STATUS[1; 4] @ 0x0018 Ro = 0;
+    STATUS[1; 4] @ 0x0018 Ro(Status) = 0;
     /// Events since last acknowledged, see Event. Write ones to acknowledge.
-    EVENT[1; 4] @ 0x001c W1c = 0;
+    EVENT[1; 4] @ 0x001c W1c(Event) = 0;
     /// Events that raise the event vector. The vector fires once, then waits for a write here.
-    EVENT_ARM[1; 4] @ 0x0020 Rw = 0;
+    EVENT_ARM[1; 4] @ 0x0020 Rw(Event) = 0;
     /// MSI-X vector of the control plane.
     EVENT_VECTOR[1; 4] @ 0x0024 Rw = 0;
     /// Station address from the factory, bytes 0 to 3, byte 0 in the low bits.
@@ -59,13 +69,13 @@ registers! {
     /// Station address that the filter accepts, bytes 4 and 5. Writing it makes both halves valid.
     MAC_HI[1; 4] @ 0x003c Rw = 0;
     /// Frames that the MAC filter passes, see RxMode.
-    RX_MODE[1; 4] @ 0x0040 Rw = 0;
+    RX_MODE[1; 4] @ 0x0040 Rw(RxMode) = 0;
     /// Longest frame accepted and sent, in bytes without FCS, VLAN tag not counted.
     MAX_FRAME[1; 4] @ 0x0044 Rw = 1514;
     /// How many entries of the multicast filter are in use.
     MC_COUNT[1; 4] @ 0x0048 Rw = 0;
     /// Configuration of merging, see FlowCfg.
-    FLOW_CFG[1; 4] @ 0x0050 Rw = 0;
+    FLOW_CFG[1; 4] @ 0x0050 Rw(FlowCfg) = 0;
     /// Flow database entries in use: a power of two. Only to be written while reception is off.
     FLOW_SIZE[1; 4] @ 0x0054 Rw = 0;
     /// An entry that saw no packet for so many microseconds is torn down; 0 means never.
@@ -95,14 +105,14 @@ registers! {
     /// packets.
     PARSER_COMMIT[1; 4] @ 0x0090 Wo = 0;
     /// Outcome of the last commit, see ParserStatus.
-    PARSER_STATUS[1; 4] @ 0x0094 Ro = 0;
+    PARSER_STATUS[1; 4] @ 0x0094 Ro(ParserStatus) = 0;
     /// CRC-32 (IEEE) of the program at work, over its words in little endian.
     PARSER_CRC[1; 4] @ 0x0098 Ro = 0;
     /// Which headers are hashed, see RssCtrl.
-    RSS_CTRL[1; 4] @ 0x00a0 Rw = 0;
+    RSS_CTRL[1; 4] @ 0x00a0 Rw(RssCtrl) = 0;
     /// Random early discard: the levels of a band, see RedLevels. Where bands overlap, the one with
     /// the lowest number counts. TCP packets with SYN, FIN or RST or without data are exempt.
-    RED_LEVELS[4; 4] @ 0x00c0 Rw = 0;
+    RED_LEVELS[4; 4] @ 0x00c0 Rw(RedLevels) = 0;
     /// Random early discard: the probability of a band in 1/65536; 65536 and more are certain.
     RED_PROB[4; 4] @ 0x00d0 Rw = 0;
     /// Bus address of the command ring, low half. 64-byte aligned.
@@ -131,16 +141,18 @@ pub const QUEUE_STRIDE: usize = 0x100;
 
 registers! {
     /// The registers of one queue block, as offsets in the block.
-    QUEUE_REGS:
+    QUEUE_REGS,
+    /// The same, with the types of their values.
+    queue_reg of Queue:
     /// Switches of the queue pair, see QueueCtrl. Switching on latches bases and sizes and zeroes
     /// all indices; switching off returns when the device has done its last access to memory.
-    Q_CTRL[1; 4] @ 0x00 Rw = 0;
+    Q_CTRL[1; 4] @ 0x00 Rw(QueueCtrl) = 0;
     /// Whether the halves run and why they stopped, see QueueStatus.
-    Q_STATUS[1; 4] @ 0x04 Ro = 0;
+    Q_STATUS[1; 4] @ 0x04 Ro(QueueStatus) = 0;
     /// Doorbell at the end of a poll, see QueueDoorbell.
-    Q_DB[1; 4] @ 0x08 Wo = 0;
+    Q_DB[1; 4] @ 0x08 Wo(QueueDoorbell) = 0;
     /// Interrupt moderation, see QueueItr.
-    Q_ITR[1; 4] @ 0x0c Rw = 0;
+    Q_ITR[1; 4] @ 0x0c Rw(QueueItr) = 0;
     /// Bus address of the completion ring, low half. 64-byte aligned.
     CQ_LO[1; 4] @ 0x10 Rw = 0;
     /// Bus address of the completion ring, high half.
@@ -171,7 +183,7 @@ registers! {
     /// Bus address of a buffer ring, high half.
     BUF_HI[4; 0x20] @ 0x44 Rw = 0;
     /// Shape of a buffer ring, see BufCfg.
-    BUF_CFG[4; 0x20] @ 0x48 Rw = 0;
+    BUF_CFG[4; 0x20] @ 0x48 Rw(BufCfg) = 0;
     /// Doorbell: index behind the last buffer that is ready (modulo 2^15).
     BUF_TAIL[4; 0x20] @ 0x4c Wo = 0;
 }

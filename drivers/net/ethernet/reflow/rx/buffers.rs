@@ -29,14 +29,14 @@ use crate::{
         desc::B1,
         index::Index,
         regs::{
-            self,
+            queue_reg,
             BufCfg,
             BufKind, //
         }, //
     },
     mmio::{
-        buf_reg,
-        Mmio, //
+        Mmio,
+        QueueMmio, //
     },
     net::{
         dma::{
@@ -108,22 +108,20 @@ impl<'bound> Ring<'bound> {
         BATCH.min(1 << self.log2.saturating_sub(2))
     }
 
-    fn reg(&self, reg: usize) -> usize {
-        buf_reg(self.queue, self.kind, reg)
+    #[inline(always)]
+    fn regs(&self) -> QueueMmio<'_> {
+        self.mmio.queue(self.queue)
     }
 
     /// Tells the device where the ring is. It takes note when the queue is switched on.
     fn program(&self) {
-        self.mmio.write_addr(
-            self.reg(regs::BUF_LO),
-            self.reg(regs::BUF_HI),
-            self.desc.dma_address(),
-        );
+        let regs = self.regs();
+        regs.write_buf_addr(self.kind, self.desc.dma_address());
         let cfg = BufCfg(0)
             .with_log2_entries(self.log2)
             .with_log2_size(self.log2_size)
             .with_log2_cell(CELL_SIZE.ilog2());
-        self.mmio.write(self.reg(regs::BUF_CFG), cfg.0);
+        regs.write_buf(queue_reg::BUF_CFG, self.kind, cfg);
     }
 
     #[inline]
@@ -144,7 +142,8 @@ impl<'bound> Ring<'bound> {
     fn ring(&mut self) {
         if self.rung != self.tail {
             // The register write is ordered after the descriptors.
-            self.mmio.write(self.reg(regs::BUF_TAIL), self.tail.raw());
+            self.regs()
+                .write_buf(queue_reg::BUF_TAIL, self.kind, self.tail.raw());
             self.rung = self.tail;
         }
     }
@@ -152,7 +151,8 @@ impl<'bound> Ring<'bound> {
 
 /// Tells the device that a queue has no buffers of a kind.
 pub(super) fn without(mmio: &Mmio<'_>, queue: u16, kind: BufKind) {
-    mmio.write(buf_reg(queue.into(), kind, regs::BUF_CFG), 0);
+    mmio.queue(queue.into())
+        .write_buf(queue_reg::BUF_CFG, kind, BufCfg(0));
 }
 
 /// Buffers of cells.

@@ -17,12 +17,9 @@ use crate::{
             COMPLETION_WORDS, //
         },
         index::Index,
-        regs, //
+        regs::queue_reg, //
     },
-    mmio::{
-        queue_reg,
-        Mmio, //
-    },
+    mmio::Mmio,
     net::dma::Words, //
 };
 use kernel::{
@@ -135,12 +132,11 @@ impl<'bound> Completions<'bound> {
 
     /// Tells the device where the ring is. It takes note when the queue is switched on.
     pub(super) fn program(&self) {
-        let reg = |r| queue_reg(usize::from(self.queue), r);
+        let regs = self.mmio.queue(self.queue.into());
         let addr = self.ring.dma_address();
-        self.mmio
-            .write_addr(reg(regs::CQ_LO), reg(regs::CQ_HI), addr);
-        self.mmio.write(reg(regs::CQ_SIZE), self.log2);
-        self.mmio.write(reg(regs::CQ_WINDOW), WINDOW.into());
+        regs.write_addr(queue_reg::CQ_LO, queue_reg::CQ_HI, addr);
+        regs.write(queue_reg::CQ_SIZE, self.log2);
+        regs.write(queue_reg::CQ_WINDOW, WINDOW.into());
     }
 
     /// The first word of the completion at the ring's head, if the device has written it.

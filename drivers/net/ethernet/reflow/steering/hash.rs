@@ -11,7 +11,7 @@ use crate::{
             X0, //
         },
         regs::{
-            self,
+            reg,
             HashFields,
             RssCtrl,
             HASH_ADDRS,
@@ -221,13 +221,13 @@ impl Nic<'_> {
         let mmio = self.mmio();
         for (i, word) in hash.secret.chunks_exact(4).enumerate() {
             if let &[a, b, c, d] = word {
-                mmio.write_at(regs::RSS_KEY, i, u32::from_le_bytes([a, b, c, d]));
+                mmio.write_at(reg::RSS_KEY, i, u32::from_le_bytes([a, b, c, d]));
             }
         }
         for (i, &queue) in hash.table.iter().enumerate() {
-            mmio.write_at(regs::RSS_TABLE, i, queue.into());
+            mmio.write_at(reg::RSS_TABLE, i, queue.into());
         }
-        mmio.write(regs::RSS_CTRL, hash.hashed().with_enable(1).0);
+        mmio.write(reg::RSS_CTRL, hash.hashed().with_enable(1));
     }
 
     /// Changes a context, in the device and here.
