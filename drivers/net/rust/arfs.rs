@@ -2,8 +2,18 @@
 
 //! Accelerated receive flow steering: flows that follow the application's CPU.
 //!
+//! Wraps `ndo_rx_flow_steer` and `rps_may_expire_flow()`.
+//!
 //! The core sees where a socket is read, and asks for its flow to be sent to a queue of that CPU.
 //! This happens per packet, in softirq context; the driver takes a note and puts the rest off.
+//!
+//! ```ignore
+//! impl arfs::Operations for Nic {
+//!     fn steer(&self, flow: &Flow, to: Wanted) -> Result<u16> {
+//!         self.filters.note(flow, to.queue)
+//!     }
+//! }
+//! ```
 
 use super::{
     bindings,

@@ -2,9 +2,21 @@
 
 //! Tables and switches in debugfs, in a folder of the device's own: `<driver>/<bus address>`.
 //!
+//! Wraps `debugfs_create_file()` and `debugfs_create_bool()`.
+//!
 //! Operations run in process context without any lock, and may sleep. A table may be asked for
 //! several times until it fits; what does not succeed leaves no more than a file out, as debugfs
 //! has it.
+//!
+//! ```ignore
+//! impl debugfs::Operations for Nic {
+//!     const TABLES: &'static [&'static CStr] = &[c"filters"];
+//!     fn table(&self, index: usize, out: &mut Table<'_>) -> Result {
+//!         Ok(write!(out, "{} in use\n", self.filters.count())?)
+//!     }
+//!     ..
+//! }
+//! ```
 
 use super::{
     bindings,

@@ -2,10 +2,21 @@
 
 //! The devlink instance of a network device: what it runs, its firmware, its parameters.
 //!
+//! Wraps `struct devlink`, its one port, and `struct devlink_ops`.
+//!
 //! An instance is made before the network device, which becomes its one port, and goes after it.
 //! Users reach it from [`Devlink::publish`] to [`Devlink::withdraw`], and only then are the
 //! driver's operations called: in process context, with the devlink instance lock held and the
 //! device's own instance lock not held. They may sleep.
+//!
+//! ```ignore
+//! #[vtable]
+//! impl devlink::Operations for Nic {
+//!     fn info(&self, info: &mut Info<'_>) -> Result {
+//!         info.running(c"fw", fmt!("{}", self.version()))
+//!     }
+//! }
+//! ```
 
 pub(crate) mod health;
 

@@ -2,9 +2,17 @@
 
 //! Memory that a bus device reads or writes.
 //!
+//! Wraps `dma_alloc_coherent()` through the kernel's `Coherent`, and the device that memory is
+//! mapped for. Allocating and freeing may sleep; reading and writing may be done in any context.
+//!
 //! [`Words`] and [`Bytes`] are coherent allocations that CPU and device share all their life; they
 //! are only ever read and written as scalars or copied out, never borrowed as Rust slices, because
 //! the device may write at any time. Packets to send are mapped in [`super::tx_slots`].
+//!
+//! ```ignore
+//! let ring = Words::new(dev, log2)?;
+//! ring.write(at, descriptor);
+//! ```
 
 use super::bindings;
 use kernel::{

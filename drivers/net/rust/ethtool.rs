@@ -60,11 +60,11 @@ pub(crate) trait StatVisitor {
 /// Sizes of rings, in entries.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rings {
-    /// Receive completions.
+    /// Of receive: packets, or completions where those are apart from buffers.
     pub(crate) rx: u32,
-    /// Header cells.
+    /// Buffers of a ring for what is small, if there is one.
     pub(crate) rx_mini: u32,
-    /// Re-assembly pages.
+    /// Buffers of a ring for what is large, if there is one.
     pub(crate) rx_jumbo: u32,
     /// Transmit descriptors.
     pub(crate) tx: u32,

@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What a refused request is told, in words.
+//!
+//! Wraps `struct netlink_ext_ack`. In the context of the request that it belongs to, which no
+//! other thread has.
+//!
+//! ```ignore
+//! if mtu > MAX {
+//!     ack.say_fmt(fmt!("at most {MAX}"));
+//!     return Err(EINVAL);
+//! }
+//! ```
 
 use super::bindings;
 use core::marker::PhantomData;

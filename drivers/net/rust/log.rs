@@ -2,13 +2,19 @@
 
 //! Messages in the kernel log about a network device.
 //!
+//! Wraps `netdev_printk()` and `net_ratelimit()`.
+//!
 //! They name the driver, the bus device and the interface, as `netdev_err()` and its kin do in C:
-//! `reflow 0000:00:03.0 reflow0: link up`. A device that is not registered yet is called
+//! `driver 0000:00:03.0 eth0: link up`. A device that is not registered yet is called
 //! `(unnamed net_device) (uninitialized)`.
 //!
 //! The macros take a [`Device`], then what `fmt!` takes, with a newline at the end. They can be
 //! used in any context. Those that end in `_ratelimited` are for what a user, the wire or a broken
 //! device can cause any number of times: they share the budget of the networking core.
+//!
+//! ```ignore
+//! netdev_warn_ratelimited!(dev, "queue {queue} is stuck\n");
+//! ```
 
 use super::{
     bindings,

@@ -2,6 +2,9 @@
 
 //! NAPI instances with their interrupt.
 //!
+//! Wraps `struct napi_struct` and the interrupt that schedules it. Instances are made, started,
+//! stopped and removed under the instance lock; polls run in softirq context, one at a time.
+//!
 //! A driver implements [`Poll`] for what one queue pair cleans up. The rules of
 //! `Documentation/networking/napi.rst` are kept here, in one place: no receive work at budget 0,
 //! no completion at budget 0 or when the budget is used up, the interrupt asked for again only
@@ -10,6 +13,19 @@
 //! What a poll may do follows from the context that it is given. A [`TxContext`] allows freeing
 //! socket buffers that were sent and no more: netpoll may have called, with interrupts off. Page
 //! pools, received packets and XDP need an [`RxContext`], of which there is none at budget 0.
+//!
+//! ```ignore
+//! impl Poll for Pair {
+//!     fn poll(&mut self, shared: &Doorbell, cx: &RxContext<'_>) -> Outcome {
+//!         let work = self.receive(cx, cx.budget());
+//!         Outcome { work, again: false, retry: false, rest: false, token: self.next }
+//!     }
+//!     fn arm(shared: &Doorbell, token: u32) {
+//!         shared.ask_for_interrupt(token);
+//!     }
+//!     ..
+//! }
+//! ```
 
 mod vectors;
 

@@ -2,6 +2,10 @@
 
 //! Pages that a device receives into, recycled by `page_pool`.
 //!
+//! Wraps `struct page_pool` and `netmem_ref`. A pool's cache has no lock: it is used in polls of
+//! the instance that the pool is attached to, or by whoever borrows the pool exclusively before
+//! that. Pages may be given back in any context.
+//!
 //! A page is allocated with a large reference count, of which the driver owns all. Each fragment
 //! of a packet takes one; when the device is done with the page the driver gives back the rest at
 //! once. So sharing a page among packets costs no atomic operation.
@@ -10,6 +14,11 @@
 //! can have a queue receive into memory of its own or of another device. It has references and a
 //! bus address like a page, but may not be readable by the CPU. Only a pool made for
 //! [`Contents::Payload`] hands out such memory, and only copying asks whether it can be read.
+//!
+//! ```ignore
+//! let page = self.pool.alloc(cx)?;
+//! self.ring.post(page.dma_address());
+//! ```
 
 use super::{
     bindings,

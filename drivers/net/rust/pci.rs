@@ -2,6 +2,8 @@
 
 //! The life of a PCI device between probe and unbind: shutdown, system sleep, resets, bus errors.
 //!
+//! Wraps `struct pci_driver` with `dev_pm_ops` and `pci_error_handlers`.
+//!
 //! The kernel's `pci::Driver` knows probe and unbind only. [`Adapter`] registers a driver with the
 //! callbacks for the rest filled in and leaves all else to the kernel's own adapter, which makes
 //! the driver's data in probe and drops them after unbind.
@@ -23,6 +25,16 @@
 //!   siblings for EEH, s390 and CXL. The PCI front end of Xen does not take it, so they are left
 //!   out in a paravirtual guest of Xen, the only place where it runs. `cor_error_detected` comes
 //!   without it, and is not used.
+//!
+//! ```ignore
+//! impl Driver for Igb {
+//!     const ID_TABLE: pci::IdTable<()> = &PCI_TABLE;
+//!     type Nic<'bound> = Nic<'bound>;
+//!     fn probe<'b>(dev: &'b pci::Device<Core<'_>>) -> Result<Probed<'b, Nic<'b>>> {
+//!         ..
+//!     }
+//! }
+//! ```
 
 use super::{
     bindings,
@@ -344,10 +356,8 @@ unsafe impl<T: Driver> Arg for Inside<T> {
 
     unsafe fn from_raw(raw: Self::Raw) -> Self {
         // SAFETY: By the safety requirement.
-        Self(Function(
-            unsafe { container_of!(raw, bindings::pci_dev, dev) },
-            PhantomData,
-        ))
+        let dev = unsafe { container_of!(raw, bindings::pci_dev, dev) };
+        Self(Function(dev, PhantomData))
     }
 }
 

@@ -2,6 +2,8 @@
 
 //! Giving one receive queue other memory while the rest runs on.
 //!
+//! Wraps `struct netdev_queue_mgmt_ops`.
+//!
 //! This is how a memory provider (io_uring zero-copy receive, devmem TCP) gets a queue to itself.
 //! The core allocates the new memory, stops the queue's receive side with the old one, starts it
 //! with the new one and frees the old. All in process context with the instance lock held.

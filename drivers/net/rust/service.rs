@@ -2,10 +2,12 @@
 
 //! Work that a device puts off until it may sleep.
 //!
+//! Wraps `struct delayed_work`.
+//!
 //! A driver has one [`Service`] for work of its own, the core another one to look after the device.
-//! Whoever finds that there is something to do, be it in softirq
-//! context, says [`Service::kick`]; [`Operations::serve`] runs soon after in process context, once
-//! however often it was asked for. It never runs on two CPUs at once, nor before the device is
+//! Whoever finds that there is something to do, be it in softirq context, says [`Service::kick`];
+//! [`Operations::serve`] runs soon after in process context, once however often it was asked for.
+//! It never runs on two CPUs at once, nor before the device is
 //! registered, nor when it is being unregistered.
 
 use super::{

@@ -2,9 +2,21 @@
 
 //! Packets, by who owns them and which way they go.
 //!
+//! Wraps `struct sk_buff`. A packet has one owner at a time and no lock of its own; receiving is
+//! done in polls.
+//!
 //! A [`TxSkb`] comes from the stack and ends in [`TxSkb::consume`] when it was sent or in
 //! [`TxSkb::drop_with`] when it was not. A [`RxSkb`] is built by the driver and ends in
 //! [`RxSkb::submit`]. All three take the packet by value: nothing can touch it afterwards.
+//!
+//! ```ignore
+//! fn start_xmit(tx: &mut Ring, cx: &XmitContext<'_>, skb: TxSkb) {
+//!     if tx.is_full() {
+//!         return skb.drop_with(DropReason::FullRing);
+//!     }
+//!     ..
+//! }
+//! ```
 
 use super::{
     bindings,
@@ -202,8 +214,8 @@ pub(crate) struct Heads {
 unsafe impl Send for Heads {}
 
 impl Heads {
-    /// Most bytes that a linear part is made of.
-    const MAX: u16 = bindings::rnet_head_RNET_HEAD_MAX as u16;
+    /// Most bytes that a linear part is made of: what a driver copies there is to be no longer.
+    pub(crate) const MAX: u16 = bindings::rnet_head_RNET_HEAD_MAX as u16;
     /// Bytes of a page that a linear part takes.
     const SIZE: usize = bindings::rnet_head_RNET_HEAD_SIZE as usize;
 

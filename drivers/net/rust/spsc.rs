@@ -2,8 +2,16 @@
 
 //! A bounded queue between one producer and one consumer, without locks.
 //!
+//! Wraps nothing of C. Each end may be used in any context, by one thread at a time.
+//!
 //! The transmit ring uses it to pass what belongs to each descriptor from `ndo_start_xmit`, under
 //! the queue's lock, to the NAPI instance that cleans up behind the device.
+//!
+//! ```ignore
+//! let (mut producer, mut consumer) = spsc::channel(log2, keeper)?;
+//! producer.push_all(once(value));
+//! consumer.pop_while(most, |_| true, |_, value| done(value));
+//! ```
 
 use core::{
     cell::UnsafeCell,

@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Counters that one context writes and any other reads, and what the core asks of queues.
+//!
+//! Wraps `struct netdev_stat_ops`. Counters are read in any context and written by one at a time;
+//! the core asks of queues under the instance lock.
+//!
+//! ```ignore
+//! counters! {
+//!     /// Receive counters of a queue.
+//!     Rx:
+//!     /// Packets.
+//!     packets,
+//! }
+//! ```
 
 use super::{
     bindings,

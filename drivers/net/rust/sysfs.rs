@@ -2,9 +2,19 @@
 
 //! Files in a folder of their own under the device's folder in `/sys/class/net`, one value each.
 //!
+//! Wraps `struct attribute_group` and `struct device_attribute`.
+//!
 //! The core makes them when it registers the device, before anybody hears of it, and takes them
 //! away when it is unregistered, after waiting for whoever is reading. Operations run in process
 //! context without any lock, and may sleep.
+//!
+//! ```ignore
+//! impl sysfs::Operations for Nic {
+//!     const FOLDER: &'static CStr = c"nic";
+//!     const ATTRIBUTES: &'static [Attribute] = &[Attribute { name: c"level", writable: false }];
+//!     ..
+//! }
+//! ```
 
 use super::{
     bindings,

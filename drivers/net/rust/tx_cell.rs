@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The transmit side of a queue, shared by the stack and by those who send past it.
+//!
+//! Wraps the lock of `struct netdev_queue`. Taken with softirqs off, by `ndo_start_xmit`,
+//! `ndo_xdp_xmit` and polls.
+//!
+//! ```ignore
+//! self.tx.with(cx, |tx, _| tx.xmit_frame(frame));
+//! ```
 
 use super::{
     bindings,

@@ -2,10 +2,21 @@
 
 //! Packets on a transmit ring, with their memory mapped for the device.
 //!
+//! Wraps `dma_map_page()` and `skb_frag_dma_map()` for packets of the stack and of XDP. The
+//! sending end is used under the transmit queue's lock, the other in polls.
+//!
 //! [`Sender::map`] maps all parts of a packet, or none; the [`Mapped`] packet shows where its parts
 //! are, and [`Mapped::commit`] leaves it to the [`Finisher`], one slot a part. Whatever way a
 //! packet goes, its memory is unmapped before it is freed, by the device that it was mapped for:
 //! both ends of the queue have that one device, and nobody else has the mappings.
+//!
+//! ```ignore
+//! let mapped = self.slots.map(skb)?;
+//! for part in mapped.parts() {
+//!     self.ring.write(part.addr, part.len);
+//! }
+//! mapped.commit(meta)?;
+//! ```
 
 use super::{
     bindings,

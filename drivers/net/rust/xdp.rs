@@ -2,12 +2,23 @@
 
 //! XDP: programs that decide about a packet before there is a socket buffer.
 //!
+//! Wraps `struct xdp_buff`, `struct xdp_rxq_info` and `struct bpf_prog`. Programs run in polls;
+//! they are exchanged under rtnl and the instance lock.
+//!
 //! A packet lies in pages of a [`PagePool`] that hold nothing else. [`Buff`] owns those pages, and
 //! [`Program::run`] takes the `Buff` and gives a [`Verdict`] in its place: what of the packet is
 //! still the driver's is inside the verdict, all else has found its new owner or was given back.
 //! So no path can forget a page or use one twice.
 //!
 //! What happens on the way out, and how a program gets in, is in [`frame`] and [`attach`].
+//!
+//! ```ignore
+//! match program.run(cx, packet) {
+//!     Verdict::Pass(packet) => packet.submit(cx, &meta)?,
+//!     Verdict::Tx(frame) => self.send_back(frame),
+//!     Verdict::Redirected | Verdict::Dropped | Verdict::Aborted => {}
+//! }
+//! ```
 
 mod attach;
 mod frame;

@@ -81,6 +81,9 @@ pub(crate) use ring::Probe;
 use side::Polled;
 pub(crate) use side::Side;
 
+// Headers, and packets that are copied, fit the linear part of a socket buffer.
+const _: () = assert!(CELL_SIZE <= Heads::MAX as u32);
+
 /// Cells of a header buffer or small-packet buffer.
 pub(crate) const CELLS_PER_BUFFER: u32 = BUF_SIZE / CELL_SIZE;
 /// Summary of a control block that applied.

@@ -2,8 +2,19 @@
 
 //! Health reporters: what is wrong with a device, shown to users and mended.
 //!
+//! Wraps `struct devlink_health_reporter` and its `ops`.
+//!
 //! Callbacks run in process context with the devlink instance lock held and without the device's
 //! own; they may sleep.
+//!
+//! ```ignore
+//! const REPORTERS: &'static [Reporter] = &[Reporter {
+//!     name: c"tx",
+//!     grace_ms: 500,
+//!     burst_ms: 500,
+//!     remedy: Remedy::RestartQueues,
+//! }];
+//! ```
 
 use super::Sentence;
 use crate::net::{

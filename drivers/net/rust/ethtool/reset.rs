@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `ethtool --reset`: the device is reset and brought back to all that is configured.
+//!
+//! Wraps `ethtool_ops.reset`, which every device has. Process context with rtnl and the instance
+//! lock held.
 
 use crate::net::{
     bindings,

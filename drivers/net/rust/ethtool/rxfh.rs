@@ -3,8 +3,19 @@
 //! How flows are spread over receive queues: `ethtool -x` and `-X`, and what of a packet is hashed
 //! for that, `rx-flow-hash` of `-n` and `-N`.
 //!
+//! Wraps the `rxfh` callbacks of `struct ethtool_ops`.
+//!
 //! Context 0 is what all packets go by, further contexts are for those that rules send there. All
 //! operations run in process context with the instance lock held, and may sleep.
+//!
+//! ```ignore
+//! #[vtable]
+//! impl rxfh::Operations for Nic {
+//!     const TABLE_LEN: usize = 128;
+//!     const KEY_LEN: usize = 40;
+//!     ..
+//! }
+//! ```
 
 use crate::net::{
     bindings,

@@ -2,7 +2,17 @@
 
 //! Rules that say where packets go, `ethtool -n` and `-N`.
 //!
+//! Wraps `ethtool_ops.get_rxnfc` and `set_rxnfc`.
+//!
 //! All operations run in process context with the instance lock held, and may sleep.
+//!
+//! ```ignore
+//! fn set_rule(&self, dev: &Device, place: Place, rule: &Rule, spec: &Spec) -> Result<u32> {
+//!     let at = self.rules.room(place)?;
+//!     self.write_rule(at, rule)?;
+//!     self.rules.keep(at, *spec)
+//! }
+//! ```
 
 use crate::net::{
     arfs::Flow,

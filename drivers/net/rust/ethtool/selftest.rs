@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The device's test of itself, `ethtool -t`.
+//!
+//! Wraps `ethtool_ops.self_test`. Process context with the instance lock held.
+//!
+//! ```ignore
+//! impl selftest::Operations for Nic {
+//!     const TESTS: &'static [&'static str] = &["registers"];
+//!     fn self_test(&self, results: &mut [u64]) {
+//!         results[0] = self.broken_registers();
+//!     }
+//! }
+//! ```
 
 use crate::net::{
     bindings,

@@ -2,6 +2,10 @@
 
 //! Header split (`tcp-data-split`, `hds-thresh`) and what is copied anyway (`rx-copybreak`).
 //!
+//! Wraps what `kernel_ethtool_ringparam` has of header split, and the tunable
+//! `ETHTOOL_RX_COPYBREAK`. Process context with the instance lock held, for header split rtnl as
+//! well.
+//!
 //! The core keeps what the user said of header split, hands it over with the sizes of rings and
 //! checks it against XDP programs and memory providers.
 

@@ -2,6 +2,9 @@
 
 //! Counters that have the same names for every device: `ethtool -S --groups eth-mac eth-ctrl rmon`.
 //!
+//! Wraps `ethtool_ops.get_eth_mac_stats`, `get_eth_ctrl_stats` and `get_rmon_stats`. Process
+//! context with the instance lock held.
+//!
 //! What is not counted is not told.
 
 use crate::net::{

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How programs get to a device, what they may ask of it, and how others send through it.
+//!
+//! Wraps `ndo_bpf`, `ndo_xdp_xmit` and `struct xdp_metadata_ops`. Attaching runs in process
+//! context with rtnl and the instance lock held, sending and asking with softirqs off.
 
 use super::{
     Frame,

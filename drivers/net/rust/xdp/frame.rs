@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Packets without a socket buffer on their way out.
+//!
+//! Wraps `struct xdp_frame` and `struct xdp_frame_bulk`. Frames may be freed in any context, those
+//! of a bulk in the poll that it was made in.
 
 use super::super::{
     bindings,
