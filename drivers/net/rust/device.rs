@@ -53,7 +53,6 @@ use super::{
         TxSkb, //
     }, //
 };
-use core::marker::PhantomData;
 use kernel::{
     error::VTABLE_DEFAULT_ERROR,
     fmt,
@@ -279,8 +278,7 @@ pub(crate) trait Operations: Send + Sync + Sized {
 
 /// CPUs that can share the work, at this moment.
 pub(crate) fn online_cpus() -> u32 {
-    // SAFETY: Reads a counter.
-    unsafe { bindings::num_online_cpus() }
+    bindings::num_online_cpus()
 }
 
 /// Fills a hash key with the system's random one.
@@ -342,8 +340,7 @@ impl Device {
 
     /// Largest payload of a frame.
     pub(crate) fn mtu(&self) -> u32 {
-        // SAFETY: The device is valid.
-        unsafe { bindings::netdev_mtu(self.as_raw()) }
+        bindings::netdev_mtu(&self.0)
     }
 
     /// Sets the largest MTU that can be set. rtnl is held.
@@ -354,14 +351,12 @@ impl Device {
 
     /// Transmit queues that the device was made with.
     pub(super) fn tx_queues(&self) -> u32 {
-        // SAFETY: The device is valid.
-        unsafe { bindings::netdev_tx_queues(self.as_raw()) }
+        bindings::netdev_tx_queues(&self.0)
     }
 
     /// Receive queues in use.
     pub(crate) fn rx_queues(&self) -> u32 {
-        // SAFETY: The device is valid.
-        unsafe { bindings::netdev_rx_queues(self.as_raw()) }
+        bindings::netdev_rx_queues(&self.0)
     }
 
     /// Bytes of the pages that payload of a receive queue goes to: a power of two, at least
@@ -381,8 +376,7 @@ impl Device {
 
     /// Whether the user set the indirection table of context 0.
     pub(crate) fn rxfh_configured(&self) -> bool {
-        // SAFETY: The device is valid.
-        unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
+        bindings::netif_is_rxfh_configured(&self.0)
     }
 
     /// Flags of the interface, of `enum net_device_flags`. The instance lock is held.
@@ -410,8 +404,7 @@ impl Device {
 
     /// Sets the largest payload of a frame. rtnl is held.
     pub(super) fn store_mtu(&self, mtu: u32) {
-        // SAFETY: The device is valid.
-        unsafe { bindings::netdev_store_mtu(self.as_raw(), mtu) };
+        bindings::netdev_store_mtu(&self.0, mtu);
     }
 
     /// Says whether the wire is connected, and logs a change.
@@ -420,27 +413,49 @@ impl Device {
             return;
         }
         netdev_info!(self, "link {}\n", if on { "up" } else { "down" });
-        // SAFETY: The device is valid; these may be called from any context.
-        unsafe {
-            if on {
-                bindings::netif_carrier_on(self.as_raw());
-            } else {
-                bindings::netif_carrier_off(self.as_raw());
-            }
-        }
+        bindings::netif_carrier_set(&self.0, on);
+    }
+
+    /// Has senders find no queue started any more, and waits for those that are sending.
+    pub(super) fn tx_disable(&self) {
+        bindings::netif_tx_disable(&self.0);
+    }
+
+    /// As [`Self::tx_disable`], for one queue.
+    pub(super) fn tx_disable_queue(&self, queue: u32) {
+        bindings::netif_tx_disable_queue(&self.0, queue);
+    }
+
+    /// Has the stack send on all queues. Woken, not just started: packets may be waiting in a
+    /// queueing discipline that heard of the stop.
+    pub(super) fn tx_wake_all_queues(&self) {
+        bindings::netif_tx_wake_all_queues(&self.0);
+    }
+
+    /// As [`Self::tx_wake_all_queues`], for one queue.
+    pub(super) fn tx_wake_queue(&self, queue: u32) {
+        bindings::netif_tx_wake_queue_at(&self.0, queue);
+    }
+
+    /// Has the core ask nothing of the device.
+    pub(super) fn detach(&self) {
+        bindings::netif_device_detach(&self.0);
+    }
+
+    /// Has the core ask of the device again.
+    pub(super) fn attach(&self) {
+        bindings::netif_device_attach(&self.0);
     }
 
     /// Whether the wire was last said to be connected.
     fn carrier(&self) -> bool {
-        // SAFETY: The device is valid.
-        unsafe { bindings::netif_carrier_ok(self.as_raw()) }
+        bindings::netif_carrier_ok(&self.0)
     }
 }
 
 /// Proof that a transmit queue is started, and locked by this CPU.
 pub(crate) struct XmitContext<'a> {
-    txq: *mut bindings::netdev_queue,
-    _locked: PhantomData<&'a ()>,
+    txq: &'a Opaque<bindings::netdev_queue>,
 }
 
 impl XmitContext<'_> {
@@ -449,20 +464,21 @@ impl XmitContext<'_> {
     /// The queue is valid, started, and locked by this CPU for the life of the object.
     pub(super) unsafe fn new(txq: *mut bindings::netdev_queue) -> Self {
         Self {
-            txq,
-            _locked: PhantomData,
+            // CAST: `Opaque` is a transparent wrapper.
+            // SAFETY: Valid for the life of the object.
+            txq: unsafe { &*txq.cast() },
         }
     }
 
     pub(super) fn as_raw(&self) -> *mut bindings::netdev_queue {
-        self.txq
+        self.txq.get()
     }
 
     /// Tells byte queue limits of a packet put on the ring.
     #[inline]
     pub(crate) fn sent(&self, bytes: u32) {
         // SAFETY: The queue is valid and locked.
-        unsafe { bindings::txq_sent(self.txq, bytes) };
+        unsafe { bindings::txq_sent(self.as_raw(), bytes) };
     }
 
     /// Whether what is on the ring must be rung for now: no other packet follows, or none can, as
@@ -471,19 +487,17 @@ impl XmitContext<'_> {
     #[inline]
     pub(crate) fn doorbell_due(&self) -> bool {
         // SAFETY: The queue is valid and locked; softirqs are off.
-        unsafe { bindings::txq_doorbell_due(self.txq) }
+        unsafe { bindings::txq_doorbell_due(self.as_raw()) }
     }
 
     /// Keeps the stack from sending until the queue is woken.
     pub(crate) fn stop(&self) {
-        // SAFETY: The queue is valid and locked.
-        unsafe { bindings::netif_tx_stop_queue(self.txq) };
+        bindings::netif_tx_stop_queue(self.txq);
     }
 
     /// Takes back a `stop` of just now.
     pub(crate) fn start(&self) {
-        // SAFETY: The queue is valid and locked.
-        unsafe { bindings::netif_tx_start_queue(self.txq) };
+        bindings::netif_tx_start_queue(self.txq);
     }
 }
 

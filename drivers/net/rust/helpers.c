@@ -11,6 +11,11 @@
  */
 #define __rnet_helper	__weak
 
+/*
+ * rnet_safe_*() are those that Rust may call without more ado: all they ask is
+ * that what they are given exists. They take any number of a queue.
+ */
+
 __rnet_helper void *rnet_helper_netdev_priv(const struct net_device *dev)
 {
 	return netdev_priv(dev);
@@ -41,17 +46,17 @@ __rnet_helper void rnet_helper_netdev_setup(struct net_device *dev,
 	netif_tx_stop_all_queues(dev);
 }
 
-__rnet_helper u32 rnet_helper_netdev_mtu(const struct net_device *dev)
+__rnet_helper u32 rnet_safe_netdev_mtu(const struct net_device *dev)
 {
 	return READ_ONCE(dev->mtu);
 }
 
-__rnet_helper void rnet_helper_netdev_store_mtu(struct net_device *dev, u32 mtu)
+__rnet_helper void rnet_safe_netdev_store_mtu(struct net_device *dev, u32 mtu)
 {
 	WRITE_ONCE(dev->mtu, mtu);
 }
 
-__rnet_helper u32 rnet_helper_num_online_cpus(void)
+__rnet_helper u32 rnet_safe_num_online_cpus(void)
 {
 	return num_online_cpus();
 }
@@ -66,12 +71,12 @@ __rnet_helper void rnet_helper_netdev_unlock(struct net_device *dev)
 	netdev_unlock(dev);
 }
 
-__rnet_helper u32 rnet_helper_netdev_rx_queues(const struct net_device *dev)
+__rnet_helper u32 rnet_safe_netdev_rx_queues(const struct net_device *dev)
 {
 	return READ_ONCE(dev->real_num_rx_queues);
 }
 
-__rnet_helper bool rnet_helper_netif_carrier_ok(const struct net_device *dev)
+__rnet_helper bool rnet_safe_netif_carrier_ok(const struct net_device *dev)
 {
 	return netif_carrier_ok(dev);
 }
@@ -94,7 +99,7 @@ static void rnet_wake(struct netdev_queue *txq)
 }
 
 /* Stops all transmit queues; when this returns nobody is sending. */
-__rnet_helper void rnet_helper_netif_tx_disable(struct net_device *dev)
+__rnet_helper void rnet_safe_netif_tx_disable(struct net_device *dev)
 {
 	unsigned int i;
 
@@ -103,7 +108,7 @@ __rnet_helper void rnet_helper_netif_tx_disable(struct net_device *dev)
 		rnet_unwatch(netdev_get_tx_queue(dev, i));
 }
 
-__rnet_helper void rnet_helper_netif_tx_wake_all_queues(struct net_device *dev)
+__rnet_helper void rnet_safe_netif_tx_wake_all_queues(struct net_device *dev)
 {
 	unsigned int i;
 
@@ -188,27 +193,57 @@ __rnet_helper void rnet_helper_retry_stop(struct rnet_retry *retry)
 	timer_delete_sync(&retry->timer);
 }
 
-__rnet_helper u32 rnet_helper_netdev_tx_queues(const struct net_device *dev)
+__rnet_helper u32 rnet_safe_netdev_tx_queues(const struct net_device *dev)
 {
 	return dev->num_tx_queues;
 }
 
 /* Stops one transmit queue; when this returns nobody is sending on it. */
-__rnet_helper void rnet_helper_netif_tx_disable_queue(struct net_device *dev,
-						      u32 queue)
+__rnet_helper void rnet_safe_netif_tx_disable_queue(struct net_device *dev, u32 queue)
 {
-	struct netdev_queue *txq = netdev_get_tx_queue(dev, queue);
+	struct netdev_queue *txq;
 
+	if (queue >= dev->num_tx_queues)
+		return;
+	txq = netdev_get_tx_queue(dev, queue);
 	__netif_tx_lock_bh(txq);
 	netif_tx_stop_queue(txq);
 	rnet_unwatch(txq);
 	__netif_tx_unlock_bh(txq);
 }
 
-__rnet_helper void rnet_helper_netif_tx_wake_queue_at(struct net_device *dev,
-						      u32 queue)
+__rnet_helper void rnet_safe_netif_tx_wake_queue_at(struct net_device *dev, u32 queue)
 {
-	rnet_wake(netdev_get_tx_queue(dev, queue));
+	if (queue < dev->num_tx_queues)
+		rnet_wake(netdev_get_tx_queue(dev, queue));
+}
+
+__rnet_helper void rnet_safe_netif_device_detach(struct net_device *dev)
+{
+	netif_device_detach(dev);
+}
+
+__rnet_helper void rnet_safe_netif_device_attach(struct net_device *dev)
+{
+	netif_device_attach(dev);
+}
+
+__rnet_helper void rnet_safe_netif_carrier_set(struct net_device *dev, bool on)
+{
+	if (on)
+		netif_carrier_on(dev);
+	else
+		netif_carrier_off(dev);
+}
+
+__rnet_helper bool rnet_safe_netif_is_rxfh_configured(const struct net_device *dev)
+{
+	return netif_is_rxfh_configured(dev);
+}
+
+__rnet_helper bool rnet_safe_may_print(void)
+{
+	return net_ratelimit();
 }
 
 __rnet_helper struct netdev_queue *

@@ -216,7 +216,7 @@ __rnet_helper void rnet_helper_debugfs_table_add(struct dentry *folder,
  * Whether all who report errors on the PCI bus hold the device lock, see
  * net/pci.rs. The front end of Xen, which is for such guests only, does not.
  */
-__rnet_helper bool rnet_helper_pci_errors_come_locked(void)
+__rnet_helper bool rnet_safe_pci_errors_come_locked(void)
 {
 	return !xen_pv_domain();
 }

@@ -22,17 +22,22 @@ __rnet_helper void rnet_helper_netdev_tx_completed_queue(struct netdev_queue *tx
 	netdev_tx_completed_queue(txq, packets, bytes);
 }
 
-__rnet_helper void rnet_helper_netif_tx_stop_queue(struct netdev_queue *txq)
+__rnet_helper void rnet_safe_netif_tx_stop_queue(struct netdev_queue *txq)
 {
 	netif_tx_stop_queue(txq);
 }
 
-__rnet_helper void rnet_helper_netif_tx_start_queue(struct netdev_queue *txq)
+__rnet_helper void rnet_safe_netif_tx_start_queue(struct netdev_queue *txq)
 {
 	netif_tx_start_queue(txq);
 }
 
-__rnet_helper bool rnet_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
+__rnet_helper void rnet_safe_netif_tx_wake_queue(struct netdev_queue *txq)
+{
+	netif_tx_wake_queue(txq);
+}
+
+__rnet_helper bool rnet_safe_netif_tx_queue_stopped(const struct netdev_queue *txq)
 {
 	return netif_tx_queue_stopped(txq);
 }

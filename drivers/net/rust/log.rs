@@ -64,8 +64,7 @@ impl Device {
 
 /// Whether one more message may be printed now. Any context.
 pub(crate) fn may_print() -> bool {
-    // SAFETY: It takes a lock of its own, if that is free, and may be called from any context.
-    unsafe { bindings::net_ratelimit() != 0 }
+    bindings::may_print()
 }
 
 /// Prints a message of level error about a [`Device`].

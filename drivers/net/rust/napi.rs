@@ -140,10 +140,12 @@ impl TxContext<'_> {
     /// The queue pair's transmit queue.
     #[inline]
     pub(crate) fn tx_queue(&self) -> CompletedQueue<'_> {
+        // CAST: `Opaque` is a transparent wrapper.
         // SAFETY: The instance is valid by the type invariant, and its device, which has the queue,
         // lives longer.
-        let txq = unsafe { bindings::netdev_get_tx_queue((*self.napi.as_ptr()).dev, self.queue) };
-        CompletedQueue(txq, PhantomData)
+        CompletedQueue(unsafe {
+            &*bindings::netdev_get_tx_queue((*self.napi.as_ptr()).dev, self.queue).cast()
+        })
     }
 }
 
@@ -193,27 +195,25 @@ impl RxContext<'_> {
 }
 
 /// The completion side of a transmit queue.
-pub(crate) struct CompletedQueue<'a>(*mut bindings::netdev_queue, PhantomData<&'a ()>);
+pub(crate) struct CompletedQueue<'a>(&'a Opaque<bindings::netdev_queue>);
 
 impl CompletedQueue<'_> {
     /// Tells byte queue limits what was sent.
     #[inline]
     pub(crate) fn completed(&self, packets: u32, bytes: u32) {
         // SAFETY: The queue is valid for the life of the context.
-        unsafe { bindings::netdev_tx_completed_queue(self.0, packets, bytes) };
+        unsafe { bindings::netdev_tx_completed_queue(self.0.get(), packets, bytes) };
     }
 
     /// Whether the driver has stopped the queue.
     #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
-        // SAFETY: The queue is valid for the life of the context.
-        unsafe { bindings::netif_tx_queue_stopped(self.0) }
+        bindings::netif_tx_queue_stopped(self.0)
     }
 
     /// Lets the stack send again.
     pub(crate) fn wake(&self) {
-        // SAFETY: The queue is valid for the life of the context.
-        unsafe { bindings::netif_tx_wake_queue(self.0) };
+        bindings::netif_tx_wake_queue(self.0);
     }
 }
 

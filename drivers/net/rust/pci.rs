@@ -267,8 +267,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
         name: &'static CStr,
         module: &'static ThisModule,
     ) -> Result {
-        // SAFETY: Reads a constant of the CPU.
-        let locked = unsafe { bindings::pci_errors_come_locked() };
+        let locked = bindings::pci_errors_come_locked();
         let handlers = if locked {
             &Self::ERRORS_AND_RESETS
         } else {

@@ -234,10 +234,8 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.state.vectors = Some(vectors);
         drop(self.this.senders.replace(Some(cells)));
         self.sync_carrier();
-        // SAFETY: The device is valid. Woken, not just started: packets may be waiting in a
-        // queueing discipline that heard of the stop. Whoever finds a queue started finds the
-        // cells, too, or nothing and drops its packet.
-        unsafe { bindings::netif_tx_wake_all_queues(self.dev.as_raw()) };
+        // Whoever finds a queue started finds the cells, too, or nothing and drops its packet.
+        self.dev.tx_wake_all_queues();
         Ok(())
     }
 
@@ -250,8 +248,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         for vector in vectors.iter_mut() {
             vector.stop();
         }
-        // SAFETY: The device is valid.
-        unsafe { bindings::netif_tx_disable(self.dev.as_raw()) };
+        self.dev.tx_disable();
         // Waits until nobody is in `start_xmit` any more.
         let retired = self.this.senders.replace(None);
         drop(retired);
@@ -420,8 +417,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
         let slot = vectors.get_mut(i).ok_or(ENETDOWN)?;
         slot.stop();
-        // SAFETY: The device is valid and has the queue.
-        unsafe { bindings::netif_tx_disable_queue(self.dev.as_raw(), i as u32) };
+        self.dev.tx_disable_queue(i as u32);
         // The cells with the new pair are found from now on, on a queue that is stopped.
         let retired = self.this.senders.replace(Some(cells));
         drop(retired);
@@ -435,8 +431,7 @@ impl<'a, T: Operations> Instance<'a, T> {
             let launched = self.launch_pair(i, vector, &cell);
             if launched.is_ok() {
                 vector.kick();
-                // SAFETY: The device is valid and has the queue.
-                unsafe { bindings::netif_tx_wake_queue_at(self.dev.as_raw(), i as u32) };
+                self.dev.tx_wake_queue(i as u32);
             } else if let Some(poll) = vector.poll_mut() {
                 // The device is not to work for a pair that nobody serves; the watch sees that.
                 self.ops().stop_queue(i, poll);
@@ -458,8 +453,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         if core::mem::replace(&mut self.state.held, true) {
             return;
         }
-        // SAFETY: The device is valid; process context.
-        unsafe { bindings::netif_device_detach(self.dev.as_raw()) };
+        self.dev.detach();
         self.take_down();
         self.dev.set_carrier(false);
         self.ops().quiesce();
@@ -495,8 +489,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         if core::mem::replace(&mut self.state.gone, true) {
             return;
         }
-        // SAFETY: The device is valid; process context.
-        unsafe { bindings::netif_device_detach(self.dev.as_raw()) };
+        self.dev.detach();
         self.dev.set_carrier(false);
         self.take_down();
     }
@@ -505,9 +498,9 @@ impl<'a, T: Operations> Instance<'a, T> {
     /// looking at what became of the device. Does nothing if it was never detached.
     fn reopen(&mut self) {
         self.state.gone = false;
-        // SAFETY: The device is valid; process context. If the interface is down nothing is woken;
-        // if it is up its senders were published, or find nothing.
-        unsafe { bindings::netif_device_attach(self.dev.as_raw()) };
+        // If the interface is down nothing is woken; if it is up its senders were published, or
+        // find nothing.
+        self.dev.attach();
     }
 
     /// The device is at work.
