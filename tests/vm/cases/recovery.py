@@ -255,7 +255,8 @@ def resets_in_vain_grow_rare(rig):
           f"the reporter diagnoses {found}")
     bulk(rig, PEER, 4, flows=4, size=1 << 18)
     control(rig, "chaos off")
-    until("the rule to be in force again", lambda: status(rig)["rules"] == rules, 5)
+    # At the latest with the reset behind the pause of 8 seconds.
+    until("the rule to be in force again", lambda: status(rig)["rules"] == rules, 14)
     check(not _diagnosis(rig, "command")["silent"], "commands are answered, and it is not known")
 
 
