@@ -49,6 +49,7 @@ fn of_an_idle_device() {
             "red",
             "registers",
             "removed",
+            "resets",
             "rules",
             "seed",
             "steering",
