@@ -20,6 +20,7 @@ use crate::{
     mmio::GONE,
     net::{
         device::watch::{
+            self,
             Finding,
             Remedy,
             Watched, //
@@ -218,9 +219,8 @@ fn finding(reporter: usize, remedy: Remedy, text: fmt::Arguments<'_>) -> Option<
     })
 }
 
-impl Nic<'_> {
-    /// Looks at the device as a whole.
-    pub(crate) fn watch_device(&self, dev: &Device) -> Option<Finding> {
+impl<'bound> watch::Operations for Nic<'bound> {
+    fn watch(&self, dev: &Device) -> Option<Finding> {
         if self.mmio().present().is_err() {
             return finding(
                 DEVICE,
@@ -281,32 +281,11 @@ impl Nic<'_> {
         None
     }
 
-    /// Has the device keep its counters again if it has stopped to.
-    fn watch_statistics(&self, dev: &Device) {
-        let seen = &self.seen;
-        let packets = self.counters.iter().map(|c| c.rx.packets.read());
-        let grew = seen.packets.changed(packets.fold(0, u64::wrapping_add));
-        let counted = seen
-            .transferred
-            .changed(self.hw.global(Global::RxTransferred));
-        let still = match (grew, counted) {
-            (_, true) => 0,
-            (true, false) => seen.stats_still.get() + 1,
-            (false, false) => return,
-        };
-        seen.stats_still.set(still);
-        if still == u64::from(STATS_LOOKS) {
-            seen.stats_still.set(0);
-            netdev_warn_ratelimited!(dev, "the device has stopped counting; asking it to go on\n");
-            self.hw.ask_again();
-        }
-    }
-
-    /// Looks at a queue pair.
-    pub(crate) fn watch_pair(
+    fn watch_queue(
         &self,
+        _dev: &Device,
         queue: usize,
-        shared: &Doorbell<'_>,
+        shared: &Doorbell<'bound>,
         watched: Watched,
     ) -> Option<Finding> {
         let status = self.mmio().queue(queue).read(queue_reg::Q_STATUS);
@@ -387,6 +366,29 @@ impl Nic<'_> {
             return finding(RX, Remedy::LookAgain, fmt!(""));
         }
         None
+    }
+}
+
+impl Nic<'_> {
+    /// Has the device keep its counters again if it has stopped to.
+    fn watch_statistics(&self, dev: &Device) {
+        let seen = &self.seen;
+        let packets = self.counters.iter().map(|c| c.rx.packets.read());
+        let grew = seen.packets.changed(packets.fold(0, u64::wrapping_add));
+        let counted = seen
+            .transferred
+            .changed(self.hw.global(Global::RxTransferred));
+        let still = match (grew, counted) {
+            (_, true) => 0,
+            (true, false) => seen.stats_still.get() + 1,
+            (false, false) => return,
+        };
+        seen.stats_still.set(still);
+        if still == u64::from(STATS_LOOKS) {
+            seen.stats_still.set(0);
+            netdev_warn_ratelimited!(dev, "the device has stopped counting; asking it to go on\n");
+            self.hw.ask_again();
+        }
     }
 }
 

@@ -39,6 +39,7 @@ use kernel::{
 
 /// A count at or above this is not one: the device wrote something else there.
 const PLAUSIBLE: u64 = 1 << 48;
+
 /// The statistics block.
 pub(crate) struct Block<'bound> {
     words: Words,

@@ -26,11 +26,6 @@ use crate::{
         device::{
             self as netdev,
             features,
-            watch::{
-                self,
-                Finding,
-                Watched, //
-            },
             Device,
             MacAddr,
             Parts,
@@ -406,22 +401,6 @@ impl xdp::Operations for Nic<'_> {
 
     fn xdp_program(&self) -> &Holder {
         &self.program
-    }
-}
-
-impl<'bound> watch::Operations for Nic<'bound> {
-    fn watch(&self, dev: &Device) -> Option<Finding> {
-        self.watch_device(dev)
-    }
-
-    fn watch_queue(
-        &self,
-        _dev: &Device,
-        queue: usize,
-        shared: &Doorbell<'bound>,
-        watched: Watched,
-    ) -> Option<Finding> {
-        self.watch_pair(queue, shared, watched)
     }
 }
 
