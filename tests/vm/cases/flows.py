@@ -7,7 +7,7 @@ from guest.counters import AGGREGATED, change, need_reflow, opcodes, per_queue, 
 from guest.frames import LOCAL_EXPERIMENT, ethernet
 from guest.harness import case, check, equal
 from guest.net import ADDRESS, DUT, FAMILY, PEER
-from guest.traffic import bulk, datagrams
+from guest.traffic import bulk, datagrams, gather
 
 
 def _opcodes_of(rig, action):
@@ -21,6 +21,7 @@ def _opcodes_of(rig, action):
 def stream_is_put_together(rig):
     """A bulk stream starts aggregates and appends to them; fewer skbs than packets."""
     need_reflow(rig)
+    gather(rig)
     codes, stats = _opcodes_of(rig, lambda: bulk(rig, PEER, 4, size=4 << 20))
     check(codes["start"] > 0, f"no aggregate was started: {codes}")
     check(codes["append"] > codes["start"], f"little was appended: {codes}")
@@ -35,6 +36,7 @@ def stream_is_put_together(rig):
 def stream_v6_is_put_together(rig):
     """The same for IPv6."""
     need_reflow(rig)
+    gather(rig)
     codes, stats = _opcodes_of(rig, lambda: bulk(rig, PEER, 6, size=2 << 20))
     check(codes["append"] > codes["start"] > 0, f"little was put together: {codes}")
 

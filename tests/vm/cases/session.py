@@ -7,7 +7,7 @@ from guest.counters import change, need_reflow, per_queue, read
 from guest.device import with_parameter
 from guest.harness import Waiting, case, check, equal, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
-from guest.traffic import InBackground
+from guest.traffic import InBackground, gather
 from guest.zerocopy import PAGE, Window
 
 # The ports that the parser program "session" knows: SMB, and NetBIOS sessions.
@@ -20,10 +20,9 @@ ODD_MSS = 1459
 
 
 def _align(rig):
-    """Have PDUs aligned for the rest of the case, and interrupts wait for company: pages that two
+    """Have PDUs aligned for the rest of the case, and segments gathered: pages that two
     aggregates share cannot be mapped."""
-    rig.defer(rig.run, DUT, "ethtool", "-C", rig.device, "rx-usecs", "8")
-    rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "5000")
+    gather(rig)
     with_parameter(rig, "parser_program", "session")
     with_parameter(rig, "pdu_align", "true")
 
