@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Receiving without a copy: all of a stream, and readers killed in the middle of one."""
 
+import os
 import random
 import socket
 import time
@@ -9,12 +10,13 @@ from guest import steering
 from guest.child import Child
 from guest.counters import (
     HANDED_OVER, ON_WIRE, change, device_drops, need_reflow, per_queue, read)
+from guest.device import bus_address
 from guest.devmem import DeviceMemory
 from guest.harness import Waiting, case, check, equal, settle, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.pools import abandoned, none_abandoned, pages_out, pools, provider
 from guest.split import ON, split_of
-from guest.traffic import bulk
+from guest.traffic import bulk, gather
 from guest.uring import ZeroCopy
 from guest.zerocopy import PAGE, Window
 
@@ -266,6 +268,7 @@ def devmem_killed_and_reopened(rig):
 def mapping_killed_and_reopened(rig):
     """Readers that map pages of a socket, killed with pages mapped: nothing leaks."""
     need_reflow(rig)
+    gather(rig)
     account = Account(rig)
     for number in range(rig.config["rounds"]):
         version = (4, 6)[number % 2]
@@ -377,17 +380,34 @@ def comes_up_without_buffers(rig):
         _without(rig, queue)
 
 
-@case(limit=60)
+# The core keeps the mapping of a dma-buf until its reader ends, whether the driver is there or not,
+# and the checks of the DMA API report it when the driver lets go of the device.
+BINDING = (r"DMA-API: .*\[mapped as scatter-gather\]", "WARNING: kernel/dma/debug.c:", "Call Trace")
+MAPPINGS = "/sys/kernel/debug/dma-api/dump"
+
+
+def _mappings(address):
+    """Return the kinds of mappings that a PCI device has left; none without a debug kernel."""
+    if not os.path.exists(MAPPINGS):
+        return set()
+    with open(MAPPINGS, encoding="ascii") as dump:
+        return {words[2] for words in map(str.split, dump) if words[1] == address}
+
+
+@case(limit=60, bears=BINDING)
 def driver_removed_while_lent(rig):
     """The driver goes while a reader has a queue; a fresh one lends it again."""
     account = None
     for memory_of in (ZeroCopy, DeviceMemory):
         queue = _lend(rig)
+        address = bus_address(rig)
         account = account or Account(rig)
         child = _reader(rig, _lent, memory_of, rig.device, queue, 4, BACK)
         with Stream(rig, child, 4) as stream:
             stream.feed_more()
             rig.unload()
+            left = _mappings(address) - ({"scatter-gather"} if memory_of is DeviceMemory else set())
+            check(not left, f"without a driver the device has mappings left: {left}")
         # A fresh driver has fresh settings.
         rig.undos.clear()
         rig.defer(child.end)

@@ -63,7 +63,7 @@ class Expired(Failed):
 class Case:
     """One case: what it is called, what it proves, how long it may take."""
 
-    def __init__(self, func, claims, limit, debug=False, last=False, after=None):
+    def __init__(self, func, claims, limit, debug=False, last=False, after=None, bears=()):
         self.subject = func.__module__.rsplit(".", 1)[-1]
         self.name = f"{self.subject}.{func.__name__}"
         self.func = func
@@ -72,6 +72,7 @@ class Case:
         self.debug = debug or last
         self.last = last
         self.after = after
+        self.bears = [re.compile(each) for each in bears]
         self.about = (func.__doc__ or "").strip().split("\n")[0]
 
 
@@ -79,7 +80,8 @@ def case(claims=(), limit=20, **which):
     """Register a function as a case that proves `claims` within `limit` s.
 
     With `debug` it is only for a debug kernel, with `last` it ends each run on one. One that has
-    the guest boot another kernel ends there, with `after`.
+    the guest boot another kernel ends there, with `after`. Lines of the kernel log that match an
+    expression of `bears` are not held against it: the case says why.
     """
 
     def add(func):
@@ -189,10 +191,11 @@ class KernelLog:
                 if TROUBLE.search(line) and not any(each.search(line) for each in self.argued)
                 or not faulty and ALARM.search(line)]
 
-    def complaint(self, subject=""):
-        """Return a sentence of such lines, or nothing."""
+    def complaint(self, subject="", bears=()):
+        """Return a sentence of such lines but for those that the case bears, or nothing."""
         found = [line for line in self.trouble(subject in FAULTY)
-                 if subject not in SHORT or ASKED not in line]
+                 if (subject not in SHORT or ASKED not in line)
+                 and not any(each.search(line) for each in bears)]
         return f"kernel log: {' | '.join(found[:3])}" if found else ""
 
 
@@ -246,7 +249,7 @@ def run_case(entry, rig, log):
     if result == "fail":
         rig.describe(entry.name, reason)
     undone = _undo(rig)
-    complaints = list(filter(None, [log.complaint(entry.subject), undone]))
+    complaints = list(filter(None, [log.complaint(entry.subject, entry.bears), undone]))
     if complaints:
         result = "fail"
         reason = "; ".join(filter(None, [reason, *complaints]))
