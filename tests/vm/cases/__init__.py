@@ -1,44 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The cases, one file a subject, from the simple to the rough."""
+"""The cases, one file a subject.
 
-SUBJECTS = (
-    "ping",
-    "ethtool",
-    "rings",
-    "tcp",
-    "segment",
-    "udp",
-    "transmit",
-    "flows",
-    "queues",
-    "loss",
-    "pages",
-    "zerocopy",
-    "split",
-    "steering",
-    "observe",
-    "parser",
-    "red",
-    "settings",
-    "tcb",
-    "session",
-    "mtu",
-    "vlan",
-    "xdp",
-    "filter",
-    "odd",
-    "geometry",
-    "napi",
-    "forward",
-    "life",
-    "lifecycle",
-    "recovery",
-    "hostile",
-    "endurance",
-    "sleep",
-    "nomemory",
-    "debug",
-)
-
-# These sleep, which the guest's shared files do not outlive: they run in a machine of their own.
-ASLEEP = ("sleep",)
+Each file here is found by itself: a new one needs no entry anywhere. A file may set
+flags for all of its cases, which guest.harness.FLAGS lists.
+"""

@@ -20,7 +20,7 @@ def _restore(rig):
         rig.bring_up()
 
 
-@case(limit=10, last=True)
+@case(limit=10, debug=True, last=True, each_run=True)
 def locks_watched(_rig):
     """The lock checker, which goes silent with its first report, is still at work."""
     with open(LOCKDEP, encoding="ascii") as text:
@@ -30,7 +30,7 @@ def locks_watched(_rig):
           "lockdep went silent with the first report of this run; nothing behind that was checked")
 
 
-@case(limit=10, last=True)
+@case(limit=10, debug=True, last=True, each_run=True)
 def dma_watched(_rig):
     """The checks of the DMA API, which end when they lack memory, are still at work."""
     with open(DMA_OFF, encoding="ascii") as text:
@@ -38,7 +38,7 @@ def dma_watched(_rig):
               "the checks of the DMA API ended in this run; nothing behind that was checked")
 
 
-@case(limit=60, last=True)
+@case(limit=60, debug=True, last=True, each_run=True)
 def leaks(rig):
     """After rmmod and two scans for leaks there is no memory that nobody refers to."""
     rig.defer(_restore, rig)

@@ -13,6 +13,8 @@ from guest.harness import Failed, Waiting, case, check, emit, until
 from guest.net import DUT, PEER
 from guest.traffic import Flood, InBackground, bulk
 
+ALARMS = True
+
 # Seconds that a fault lasts, and within which traffic is to be back after it.
 LASTS, BACK = 1.5, 5
 # By fault: what the device is told. Of a lie in many packets there is enough with one in fifty.

@@ -10,6 +10,8 @@ from guest.harness import Waiting, case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
 from guest.traffic import BothWays, Flood, InBackground, bulk
 
+ALARMS = True
+
 PCI = "/sys/bus/pci"
 
 

@@ -20,6 +20,8 @@ from guest.pools import provider
 from guest.split import ON, split_of
 from guest.traffic import bulk
 
+REFUSES = True
+
 # Of devlink's netlink interface.
 RELOAD, FW_ACTIVATE = 37, b"\x02"
 BUS_NAME, DEV_NAME, RELOAD_ACTION = 1, 2, 153

@@ -11,6 +11,8 @@ from guest.harness import case, check, emit, equal, until
 from guest.net import DUT, PEER
 from guest.traffic import InBackground, bulk
 
+ALARMS = True
+
 REPORTERS = ("rx", "tx", "command", "device")
 
 

@@ -14,6 +14,9 @@ from guest.net import DUT, PEER, SYS_NET
 from guest.ram import call
 from guest.traffic import BothWays, Flood, InBackground, bulk
 
+ALARMS = True
+SLEEPS = True
+
 POWER = "/sys/power"
 RTC = "/sys/class/rtc/rtc0/wakealarm"
 PORT_WAKES = "/sys/class/tty/ttyS1/power/wakeup"
@@ -180,7 +183,7 @@ def _at_work_again(rig):
             bulk(rig, side, version, flows=8, size=1 << 18, limit=20)
 
 
-@case(limit=90, after=_at_work_again)
+@case(limit=90, last=True, after=_at_work_again)
 def kexec(rig):
     """Another kernel is started under floods both ways: no access to memory that is the new
     kernel's, whose driver finds the device and puts it to work."""
@@ -190,7 +193,7 @@ def kexec(rig):
     new_kernel.start()
 
 
-@case(limit=60)
+@case(limit=60, last=True)
 def halt(rig):
     """The machine halts under floods both ways: the device is left idle. Ends the machine."""
     need_reflow(rig)

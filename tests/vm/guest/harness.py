@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Named test cases: the registry, time limits, the watch on the kernel log.
 
-A case is a function of one argument, the rig. Its name is the file it stands
-in and its own, "tcp.bulk_v4_receive". What it reports goes to the host as
-lines of JSON behind an "@", so that nothing else that is printed can be
-mistaken for it.
+A case is a function of one argument, the rig. Its name is that of its file and
+its own, "tcp.bulk_v4_receive". Cases report to the host in lines of JSON that
+begin with "@", so that no other output is mistaken for a report.
+
+Cases run in any order: each takes back all its changes (Rig.defer), and asks for
+differences of counters, never for their values.
 """
 
 import faulthandler
@@ -32,13 +34,19 @@ TROUBLE = re.compile(
 )
 
 
-# What the driver says when it has found a fault of the device. There is none but where a case
-# has the device misbehave: anywhere else this is a false alarm.
+# The driver's messages about a fault of the device: a false alarm unless the case's file says
+# ALARMS.
 ALARM = re.compile(r"reflow\d: .*(; restarting it|; resetting it|; polling in its place|"
                    r"could not be mended|has stopped counting|is detached)")
-FAULTY = ("hostile", "recovery", "lifecycle", "sleep")
-# Where memory is refused the kernel shows who asked for it; what is wrong has a line of its own.
-SHORT, ASKED = ("nomemory",), "Call Trace"
+# The kernel logs this for each allocation that a case makes fail.
+ASKED = "Call Trace"
+# Constants that a file of cases may set to True:
+#   ALARMS   the device misbehaves or is reset on purpose, so alarms of the driver are no fault
+#   REFUSES  allocations fail on purpose, so call traces are no fault
+#   SLEEPS   the machine sleeps, which the guest's shared files do not survive: a machine of its own
+# A file that is about another device of ours names it in DEVICE (host.qemu.DUTS): its cases have
+# a machine of their own, with that device.
+FLAGS = ("ALARMS", "REFUSES", "SLEEPS")
 
 # Data races that are none of ours, or do no harm, each with its reason.
 ARGUED = os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -61,27 +69,32 @@ class Expired(Failed):
 
 
 class Case:
-    """One case: what it is called, what it proves, how long it may take."""
+    """One case: its name, the claims it proves, its time limit in s."""
 
-    def __init__(self, func, claims, limit, debug=False, last=False, after=None, bears=()):
+    def __init__(self, func, claims, limit, debug=False, last=False, each_run=False, after=None,
+                 bears=()):
         self.subject = func.__module__.rsplit(".", 1)[-1]
         self.name = f"{self.subject}.{func.__name__}"
         self.func = func
         self.claims = sorted(claims)
         self.limit = limit
-        self.debug = debug or last
+        self.debug = debug
         self.last = last
+        self.each_run = each_run
         self.after = after
         self.bears = [re.compile(each) for each in bears]
+        self.flags = {flag for flag in FLAGS if func.__globals__.get(flag)}
+        self.device = func.__globals__.get("DEVICE")
         self.about = (func.__doc__ or "").strip().split("\n")[0]
 
 
 def case(claims=(), limit=20, **which):
     """Register a function as a case that proves `claims` within `limit` s.
 
-    With `debug` it is only for a debug kernel, with `last` it ends each run on one. One that has
-    the guest boot another kernel ends there, with `after`. Lines of the kernel log that match an
-    expression of `bears` are not held against it: the case says why.
+    `debug`: only for a debug kernel. `last`: ends the machine or the run, so it comes after all
+    others. `each_run`: part of each run on a debug kernel, whatever is chosen. `after`: the second
+    half of a case that boots another kernel, called there. `bears`: expressions for lines of the
+    kernel log that are not held against the case, which says why.
     """
 
     def add(func):
@@ -191,10 +204,13 @@ class KernelLog:
                 if TROUBLE.search(line) and not any(each.search(line) for each in self.argued)
                 or not faulty and ALARM.search(line)]
 
-    def complaint(self, subject="", bears=()):
-        """Return a sentence of such lines but for those that the case bears, or nothing."""
-        found = [line for line in self.trouble(subject in FAULTY)
-                 if (subject not in SHORT or ASKED not in line)
+    def complaint(self, flags=(), bears=()):
+        """Return a sentence of such lines, or nothing.
+
+        `flags` are those of the case's file, `bears` the case's own exceptions.
+        """
+        found = [line for line in self.trouble("ALARMS" in flags)
+                 if ("REFUSES" not in flags or ASKED not in line)
                  and not any(each.search(line) for each in bears)]
         return f"kernel log: {' | '.join(found[:3])}" if found else ""
 
@@ -249,7 +265,7 @@ def run_case(entry, rig, log):
     if result == "fail":
         rig.describe(entry.name, reason)
     undone = _undo(rig)
-    complaints = list(filter(None, [log.complaint(entry.subject, entry.bears), undone]))
+    complaints = list(filter(None, [log.complaint(entry.flags, entry.bears), undone]))
     if complaints:
         result = "fail"
         reason = "; ".join(filter(None, [reason, *complaints]))

@@ -26,7 +26,7 @@ class Program(Case):
     """One program of the kernel's tests."""
 
     def __init__(self, name, place, about):  # pylint: disable=super-init-not-called
-        self.subject, self.name, self.claims = "selftests", name, []
+        self.subject, self.name, self.claims, self.flags = "selftests", name, [], set()
         self.func, self.limit = self.run, about["limit"]
         self.place, self.file, self.about = place, about["file"], about["file"]
         self.only, self.passes, self.before = about["only"], about["passes"], about["before"]

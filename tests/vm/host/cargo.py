@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The tests of the Rust workspace, counted one by one.
 
-libtest prints a line for each test; whatever else goes wrong (no build, a
-crash, a hang) is a failed test of its own, never silence.
+libtest prints a line for each test. Any other failure (no build, a crash, a
+hang) counts as a failed test of its own.
 """
 
 import os
@@ -14,6 +14,7 @@ import time
 import tomllib
 
 from host import qemu
+from host.choice import Choice
 from host.report import FAIL, PASS, SKIP
 
 WORKSPACE = os.path.join(qemu.PROJECT, "hw-model")
@@ -22,6 +23,7 @@ LIMIT = 1200
 
 RUNNING = re.compile(r"^\s+Running (?:unittests )?(\S+) \(.*/([^/]+)-[0-9a-f]+\)")
 DOC_TESTS = re.compile(r"^\s+Doc-tests (\S+)")
+LISTED = re.compile(r"^(.+): test$")
 RESULT = re.compile(r"^test (.+?)(?: - should panic)? \.\.\. (ok|FAILED|ignored)")
 CLAIMS = re.compile(r"claims?((?:_\d+)+)")
 
@@ -37,12 +39,31 @@ def _server_package():
         return tomllib.load(text)["package"]["name"]
 
 
+class ListError(Exception):
+    """The tests could not be listed, and why."""
+
+
+class Binaries:
+    """Follows in cargo's output whose tests the lines are about."""
+
+    def __init__(self):
+        self.now = ""
+
+    def follow(self, line):
+        """Return whether the line names the next binary."""
+        if (found := RUNNING.match(line)) is not None:
+            self.now = found[2]
+        elif (found := DOC_TESTS.match(line)) is not None:
+            self.now = f"{found[1]}.doc"
+        return found is not None
+
+
 class CargoRun:
     """One run of cargo test, its output read as it comes."""
 
-    def __init__(self, report, suite, words):
-        self.report, self.suite, self.words = report, suite, words
-        self.binary = ""
+    def __init__(self, report, suite, words, choice=Choice()):
+        self.report, self.suite, self.words, self.choice = report, suite, words, choice
+        self.binaries = Binaries()
         self.seen = self.failed = 0
         self.path = os.path.join(qemu.PROJECT, "build/run", f"{suite}.log")
         self.begun = self.expired = None
@@ -88,42 +109,64 @@ class CargoRun:
             last = line.strip() or last
             if line.startswith("error") and not error:
                 error = line
-            if (found := RUNNING.match(line)) is not None:
-                self.binary = found[2]
-            elif (found := DOC_TESTS.match(line)) is not None:
-                self.binary = f"{found[1]}.doc"
+            if self.binaries.follow(line):
+                pass
             elif (found := RESULT.match(line)) is not None:
                 self._result(found[1], found[2])
             elif "process didn't exit successfully" in line and "signal" in line:
                 self.failed += 1
-                self._fail(f"{self.binary} crashed: {line.strip()}")
+                self._fail(f"{self.binaries.now} crashed: {line.strip()}")
         return error or last
 
     def _result(self, name, said):
         self.seen += 1
         self.failed += said == "FAILED"
+        full = f"{self.suite}.{self.binaries.now}.{name}"
+        if not self.choice(full):
+            return      # of another binary, with the same path in it
         result = {"ok": PASS, "FAILED": FAIL, "ignored": SKIP}[said]
         reason = {PASS: "", FAIL: "the test's own output is in the log", SKIP: "ignored"}[result]
-        self.report.add(f"{self.suite}.{self.binary}.{name}", result, reason=reason,
-                        claims=claims_of(name), log=self.path)
+        self.report.add(full, result, reason=reason, claims=claims_of(name), log=self.path)
 
 
-def _words(selection, pattern):
-    words = ["cargo", "test", "--no-fail-fast", "--locked", *selection]
-    return words + (["--", pattern] if pattern else [])
+def _words(suite, *of_tests):
+    server = _server_package()
+    selection = {"host": ["--workspace", "--exclude", server], "wire": ["--package", server]}[suite]
+    return ["cargo", "test", "--no-fail-fast", "--locked", *selection, "--", *of_tests]
 
 
-def host(report, pattern):
-    """Unit and property tests of all but the server."""
-    selection = ["--workspace"]
-    if os.path.exists(SERVER):
-        selection += ["--exclude", _server_package()]
-    CargoRun(report, "host", _words(selection, pattern)).run()
+def parse_list(suite, lines):
+    """Return {full name: path in its binary} of what `cargo test -- --list` prints."""
+    binaries, found = Binaries(), {}
+    for line in lines:
+        if not binaries.follow(line) and (test := LISTED.match(line)) is not None:
+            found[f"{suite}.{binaries.now}.{test[1]}"] = test[1]
+    return found
 
 
-def wire(report, pattern):
-    """The server's tests: it against a vfio-user client, no QEMU."""
-    if not os.path.exists(SERVER):
-        report.add("wire.cargo", FAIL, reason=f"{os.path.relpath(SERVER, qemu.PROJECT)} is missing")
-        return
-    CargoRun(report, "wire", _words(["--package", _server_package()], pattern)).run()
+def names(suite):
+    """Return {full name: path in its binary} of a suite's tests; builds them if need be."""
+    done = subprocess.run(_words(suite, "--list"), cwd=WORKSPACE, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", check=False)
+    if done.returncode:
+        raise ListError(f"cargo test -- --list: {' / '.join(done.stdout.split(chr(10))[-8:])}")
+    return parse_list(suite, done.stdout.split("\n"))
+
+
+def run(report, suite, choice):
+    """Run the chosen tests of a suite: "host" is all but the server, "wire" the server's, which
+    hold it against a vfio-user client, without QEMU."""
+    chosen = []
+    if not choice.everything():
+        if not choice.may_be_in(suite):
+            return
+        try:
+            chosen = [path for full, path in names(suite).items() if choice(full)]
+        except ListError as why:
+            report.add(f"{suite}.cargo", FAIL, reason=str(why))
+            return
+        if not chosen:
+            return
+    words = _words(suite, *(["--exact", *chosen] if chosen else []))
+    CargoRun(report, suite, words, choice).run()

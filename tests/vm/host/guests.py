@@ -3,11 +3,11 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
 
-import cases
 from host import accel, qemu
 from host.machine import Machine, Options, VmError
 from host.report import FAIL, PASS
@@ -145,26 +145,48 @@ def precompile():
                     os.path.join(qemu.PROJECT, "tests/vm")], check=False)
 
 
-def run(report, arguments):
-    """Run the cases whose names hold the pattern, and what ends each run on a debug kernel."""
+def in_order(chosen, seed=None):
+    """Return the names of the cases as they are to run: shuffled by the seed, if there is one.
+
+    Those that end the machine or the run come last in any case.
+    """
+    first = [name for name, case in chosen.items() if not case.last]
+    if seed is not None:
+        random.Random(seed).shuffle(first)
+    return first + [name for name, case in chosen.items() if case.last]
+
+
+def _machines(wanted, dut):
+    """Return {(device, sleeps): cases} of the machines that cases take.
+
+    If the device under test is another than ours, it is that of all cases.
+    """
+    machines = {}
+    for name, case in wanted.items():
+        which = (case.device or dut if dut == "reflow" else dut, "SLEEPS" in case.flags)
+        machines.setdefault(which, {})[name] = case
+    return dict(sorted(machines.items(), key=lambda item: (item[0][0] != dut, item[0][1])))
+
+
+def run(report, arguments, choice):
+    """Run the chosen cases, and on a debug kernel those that are part of each run."""
     debug = arguments.kernel != "stock"
     fit = {name: case for name, case in all_cases().items() if debug or not case.debug}
-    chosen = {name for name in fit if arguments.pattern in f"vm.{name}"}
+    chosen = {name for name in fit if choice(f"vm.{name}")}
     if not chosen:
         return
-    claims = {name: case.claims for name, case in fit.items() if name in chosen or case.last}
-    asleep = {name for name in claims if name.split(".")[0] in cases.ASLEEP}
-    # Kernels for tests are built without what sleep takes.
-    groups = [("", False, [name for name in claims if name not in asleep])]
-    if not debug:
-        groups.append(("-asleep", True, sorted(asleep & chosen, key=list(claims).index)))
-    for place, sleeps, names in groups:
-        if not chosen & set(names):
+    wanted = {name: case for name, case in fit.items()
+              if name in chosen or case.each_run and debug}
+    claims = {name: case.claims for name, case in wanted.items()}
+    for (dut, sleeps), group in _machines(wanted, arguments.dut).items():
+        # Debug kernels are built without support for sleep and for other devices.
+        if not chosen & set(group) or debug and (sleeps or dut != arguments.dut):
             continue
         # Some cases fill the packet memory: a small one is enough for that.
-        options = Options(f"test-{arguments.dut}{place}", kernel=arguments.kernel,
-                          dut=arguments.dut, queues=arguments.queues, sleeps=sleeps,
+        options = Options(f"test-{dut}{'-asleep' * sleeps}", kernel=arguments.kernel,
+                          dut=dut, queues=arguments.queues, sleeps=sleeps,
                           model_arguments=["--pm-kib", "1024"])
         report.note(f"guest: Linux {options.kernel.release()}, {accel.describe(options.accel)}, "
-                    f"device {arguments.dut}, {options.cpus} CPUs{', sleeps' * sleeps}")
-        GuestRun(report, options, names, claims, arguments.rounds).run()
+                    f"device {dut}, {options.cpus} CPUs{', sleeps' * sleeps}")
+        GuestRun(report, options, in_order(group, arguments.shuffle), claims,
+                 arguments.rounds).run()

@@ -45,12 +45,10 @@ class SelftestRun(GuestRun):
             print(f"     {line}", flush=True)
 
 
-def run(report, arguments, quick=False):
-    """Run the programs whose names hold one of the patterns, `quick` only those that are."""
-    patterns, _, only = arguments.pattern.partition(":")
+def run(report, arguments, choice, quick=False):
+    """Run the chosen programs, `quick` only those that are."""
     chosen = {name: entry for name, entry in expected.load().items()
-              if any(word in name for word in patterns.split(","))
-              and (entry.quick or not quick)}
+              if choice(name) and (entry.quick or not quick)}
     if not chosen:
         return
     if not arguments.selftests_place:
@@ -60,7 +58,7 @@ def run(report, arguments, quick=False):
     report.note(f"the kernel's driver tests: Linux {options.kernel.release()}, "
                 f"{accel.describe(options.accel)}, {options.queues} queues")
     made = SelftestRun(report, options, chosen, arguments.selftests_place,
-                       [only] if only else [])
+                       choice.only)
     made.run()
     report.note("their cases: " + ", ".join(f"{count} {what}"
                                             for what, count in made.totals.items()))

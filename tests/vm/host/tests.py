@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""tests/run: everything that can be found out about driver and model, counted."""
+"""tests/run: all tests of driver, model and of the runner itself."""
 
 import argparse
 import sys
 
-from host import cargo, expected, guests, kernels, qemu, selftests
+from host import cargo, expected, guests, kernels, own, qemu, selftests
+from host.choice import Choice
 from host.report import FAIL, PASS, Report
 
 
@@ -14,7 +15,8 @@ def parser():
         prog="tests/run", description="Run the tests. Without a choice of suites, all of them. "
         "Results are also left in build/test-results.jsonl, logs in build/run.")
     made.add_argument("--host", action="store_true",
-                      help="the device's unit and property tests, the driver's pure logic")
+                      help="the device's unit and property tests, the driver's pure logic, "
+                           "the runner's own tests")
     made.add_argument("--wire", action="store_true",
                       help="the device server against a vfio-user client")
     made.add_argument("--vm", action="store_true", help="the driver in a guest")
@@ -22,9 +24,13 @@ def parser():
                       help="the kernel's own driver tests, all of them; the quick ones of them "
                            "run without a choice, too")
     made.add_argument("-k", dest="pattern", default="", metavar="PATTERN",
-                      help="only tests whose names hold PATTERN; PATTERN:GLOB chooses among the "
-                           "cases of one of the kernel's tests")
-    made.add_argument("--list", action="store_true", help="list the cases for the guest, and end")
+                      help="only tests whose names, as --list prints them, hold PATTERN; A,B: "
+                           "either of two; PATTERN:GLOB chooses among the cases of one of the "
+                           "kernel's tests")
+    made.add_argument("--list", action="store_true",
+                      help="list all tests of every kind, or those of -k, and end")
+    made.add_argument("--shuffle", type=int, metavar="SEED",
+                      help="run the cases of the guest in another order")
     made.add_argument("--dut", default="reflow", choices=sorted(qemu.DUTS),
                       help="another device in place of ours, to compare with")
     kernels.add_choice(made)
@@ -38,13 +44,25 @@ def parser():
     return made
 
 
-def list_cases():
-    """Print the cases with the claims they prove."""
+def all_tests(choice):
+    """Yield (name, claims, about) of each chosen test, of every kind."""
+    for name, about in own.names().items():
+        yield name, (), about
+    for suite in ("host", "wire"):
+        if choice.may_be_in(suite):
+            for name in cargo.names(suite):
+                yield name, cargo.claims_of(name), ""
     for name, case in guests.all_cases().items():
-        claims = ",".join(map(str, case.claims)) or "-"
-        print(f"vm.{name}\t{claims}\t{case.about}")
+        yield f"vm.{name}", case.claims, case.about
     for name, entry in expected.load().items():
-        print(f"{name}\t-\t{entry.file}{', quick' if entry.quick else ''}")
+        yield name, (), f"{entry.file}{', quick' if entry.quick else ''}"
+
+
+def list_tests(choice):
+    """Print the chosen tests: name, claims it proves, what it is about."""
+    for name, claims, about in all_tests(choice):
+        if choice(name):
+            print(f"{name}\t{','.join(map(str, claims)) or '-'}\t{about}".rstrip())
 
 
 def _add_build(report, arguments):
@@ -60,24 +78,32 @@ def _add_build(report, arguments):
 def main():
     """Entry point."""
     arguments = parser().parse_args()
+    choice = Choice(arguments.pattern)
     if arguments.list:
-        list_cases()
+        try:
+            list_tests(choice)
+        except cargo.ListError as why:
+            print(f"tests/run: {why}", file=sys.stderr)
+            return 1
         return 0
     everything = not (arguments.host or arguments.wire or arguments.vm or arguments.selftests)
     report = Report()
     built = _add_build(report, arguments)
     guests.precompile()
     if everything or arguments.host:
-        cargo.host(report, arguments.pattern)
+        cargo.run(report, "host", choice)
+        own.run(report, choice)
     if everything or arguments.wire:
-        cargo.wire(report, arguments.pattern)
+        cargo.run(report, "wire", choice)
     if everything or arguments.vm:
-        if built:
-            guests.run(report, arguments)
+        if not any(choice(f"vm.{name}") for name in guests.all_cases()):
+            pass
+        elif built:
+            guests.run(report, arguments, choice)
         else:
-            report.add("vm.boot", FAIL, reason="not run: there is nothing to run")
+            report.add("vm.boot", FAIL, reason="not run: the build failed")
     if built and (arguments.selftests or everything and arguments.dut == "reflow"):
-        selftests.run(report, arguments, quick=not arguments.selftests)
+        selftests.run(report, arguments, choice, quick=not arguments.selftests)
     return report.finish()
 
 
