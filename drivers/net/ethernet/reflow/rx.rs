@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receive: from completions to socket buffers.
+//! Receive: from completions to packets.
 //!
-//! [`Receiver::poll`] is the hot path. It takes completions off the ring one by one and dispatches
-//! on where the packet lies; each is checked once, by [`decode`]. Packets outside any aggregate go
-//! up at once ([`alone`]), data of an aggregate share a socket buffer ([`merged`]).
+//! [`Receiver::poll`] is the hot path and the only receive loop. It takes completions off the ring
+//! one by one, has [`decode`] check each once, counts its packet, reads its control-block summary,
+//! and hands it to a [`Sink`]. There are two: [`Stack`](stack::Stack) makes socket buffers,
+//! [`Filtered`](xdp::Filtered) asks an XDP program first. Each has a loop of its own by
+//! monomorphisation, so that nothing is decided at run time.
 
 mod alone;
 mod buffers;
@@ -15,15 +17,13 @@ mod merged;
 mod order;
 mod ring;
 mod side;
+mod stack;
 pub(crate) mod xdp;
 
 use crate::{
     counters,
     hw::{
-        desc::{
-            Completion,
-            PAGES_MAX, //
-        },
+        desc::Completion,
         opcode::Opcode,
         regs::BufKind, //
     },
@@ -55,12 +55,12 @@ use buffers::{
 };
 pub(crate) use decode::CELL_SIZE;
 use decode::{
+    Apart,
     Form,
     Head,
     Span,
     BUF_SIZE, //
 };
-use flows::Flows;
 use kernel::{
     device::{
         self,
@@ -115,42 +115,114 @@ impl Settings {
     }
 }
 
-/// A packet in several completions.
-enum Partial {
-    /// None is under way.
-    None,
-    /// A whole packet, in several packet buffers.
-    Whole(RxSkb),
-    /// A split packet outside any aggregate.
-    Split(RxSkb),
-    /// A packet of a flow's aggregate.
-    Flow {
-        /// The flow.
-        flow: u16,
-        /// How many bytes of data were named.
-        bytes: u32,
-        /// It was counted as dropped.
-        dropped: bool,
-    },
-    /// The rest of a packet whose beginning was dropped.
-    Dropped,
-}
-
-/// The receive side of a queue.
-pub(crate) struct Receiver<'bound> {
+/// The rings of a receive queue that every sink takes packets from.
+pub(crate) struct Rings<'bound> {
     ring: Completions<'bound>,
     header: Cells<'bound>,
-    small: Cells<'bound>,
+    /// Pages for data.
     reasm: Pages<'bound>,
+    /// Pages for whole packets.
     packet: Pages<'bound>,
-    heads: Heads,
-    flows: Flows,
-    /// Whole pages of the completion at hand.
-    whole: KVec<u16>,
-    partial: Partial,
     settings: Arc<Settings>,
     /// What of a completion the stack is told, in this poll.
     offer: Offer,
+    /// Size of the device's flow database.
+    flows: usize,
+    queue: u16,
+    mmio: Arc<Mmio<'bound>>,
+}
+
+/// Where the packets of a queue go.
+///
+/// What does not depend on it is done in [`Receiver`]: a sink is given packets that were checked
+/// and counted. It says what becomes of them, and counts that.
+pub(crate) trait Sink<'bound>: Sized {
+    /// The pages that data are received into.
+    const DATA: Contents;
+    /// The pages that whole packets are received into.
+    const PACKETS: Contents;
+    /// For how many times the pages of a ring its pool has room.
+    const POOL_FACTOR: u32;
+
+    /// Pages in the ring for whole packets, as a power of two.
+    fn packet_pages(sizes: &RingSizes) -> u32;
+
+    /// Makes the sink of a queue with these rings. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    fn new(s: &Parts<'_, 'bound>, rings: &mut Rings<'bound>) -> Result<Self>;
+
+    /// Tells the device of rings that only this sink has.
+    fn program(&self, rings: &Rings<'bound>);
+
+    /// Gives the device the first buffers of such rings.
+    fn launch(&mut self);
+
+    /// A pool that only this sink has.
+    fn pool(&mut self) -> Option<&mut PagePool>;
+
+    /// Whether a part of a packet in a packet buffer goes on with the packet at hand.
+    fn continues_full(&self) -> bool;
+
+    /// Whether a part of a packet whose header and data are apart goes on with the packet at hand.
+    fn continues_apart(&self, p: &Apart) -> bool;
+
+    /// The packet at hand, if there is one, is not gone on with.
+    fn break_off(&mut self, count: &counters::Rx);
+
+    /// A packet begins, and was counted.
+    fn begin(&mut self, cx: &RxContext<'_>, h: &Head, count: &counters::Rx);
+
+    /// A packet that is whole in a cell of the small class.
+    fn small(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        span: &Span,
+        count: &counters::Rx,
+    );
+
+    /// A completion was not believed that may have had such a cell.
+    fn refuse_small(&mut self);
+
+    /// A packet, or a part of one, in a packet buffer; `first` says that it begins here.
+    fn full(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        part: (&Head, &Span),
+        first: bool,
+        count: &counters::Rx,
+    );
+
+    /// A packet, or a part of one, whose header and data are apart; `first` says that it begins
+    /// here.
+    fn apart(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        p: &Apart,
+        first: bool,
+        count: &counters::Rx,
+    );
+
+    /// The poll ends; `empty` says that no completion waits.
+    fn end(&mut self, cx: &RxContext<'_>, empty: bool, count: &counters::Rx);
+
+    /// Packets that were counted and have not been handed on. The queue goes.
+    fn left_over(&self) -> u64;
+}
+
+/// The receive side of a queue whose packets go to `S`.
+pub(crate) struct Receiver<'bound, S: Sink<'bound>> {
+    /// Declared first: an XDP queue is unregistered before its pool goes.
+    sink: S,
+    rings: Rings<'bound>,
     counters: Arc<counters::Queue>,
     tcbs: Arc<Tcbs>,
 }
@@ -181,35 +253,42 @@ pub(crate) struct Parts<'a, 'bound> {
     pub(crate) tcbs: &'a Arc<Tcbs>,
 }
 
-impl<'bound> Receiver<'bound> {
+impl<'bound> Rings<'bound> {
+    fn new<S: Sink<'bound>>(s: &Parts<'_, 'bound>) -> Result<Self> {
+        let queue = usize::from(s.queue);
+        // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
+        let pages = |kind, contents, log2: u32, kept: usize| {
+            let ids = u16::try_from((1 << log2) + kept + 1)?;
+            let count = S::POOL_FACTOR * u32::from(ids);
+            let pool = PagePool::new(s.dma, s.netdev, s.queue, contents, count)?;
+            Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
+        };
+        let packets = S::packet_pages(&s.rings);
+        Ok(Self {
+            ring: Completions::new(s)?,
+            header: Cells::new(s.dev, s.mmio, queue, BufKind::Header, s.rings.header)?,
+            reasm: pages(BufKind::Reasm, S::DATA, s.rings.reasm, s.flows)?,
+            packet: pages(BufKind::Packet, S::PACKETS, packets, 0)?,
+            settings: s.settings.clone(),
+            offer: Offer::default(),
+            flows: s.flows,
+            queue: s.queue,
+            mmio: s.mmio.clone(),
+        })
+    }
+}
+
+impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
     /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`].
     pub(crate) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
-        let queue = usize::from(s.queue);
-        let sizes = &s.rings;
-        let cells = |kind, log2| Cells::new(s.dev, s.mmio, queue, kind, log2);
-        // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
-        let pages = |kind, contents, log2: u32, kept: usize| {
-            let ids = u16::try_from((1 << log2) + kept + 1)?;
-            let count = buffers::POOL_FACTOR * u32::from(ids);
-            let pool = PagePool::new(s.dma, s.netdev, s.queue, contents, count)?;
-            Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
-        };
+        let mut rings = Rings::new::<S>(s)?;
         Ok(Self {
-            ring: Completions::new(s)?,
-            header: cells(BufKind::Header, sizes.header)?,
-            small: cells(BufKind::Small, sizes.small())?,
-            reasm: pages(BufKind::Reasm, Contents::Payload, sizes.reasm, s.flows)?,
-            packet: pages(BufKind::Packet, Contents::Headers, sizes.packet(), 0)?,
-            heads: Heads::new(s.dma, s.netdev, s.queue)?,
-            flows: Flows::new(s.flows)?,
-            whole: KVec::with_capacity(PAGES_MAX, GFP_KERNEL)?,
-            partial: Partial::None,
-            settings: s.settings.clone(),
-            offer: Offer::default(),
+            sink: S::new(s, &mut rings)?,
+            rings,
             counters: s.counters.clone(),
             tcbs: s.tcbs.clone(),
         })
@@ -218,49 +297,51 @@ impl<'bound> Receiver<'bound> {
     /// Tells the device where the rings are. It takes note when the queue is switched on, which can
     /// be done once with these rings.
     pub(crate) fn program(&self) {
-        self.ring.program();
-        self.header.program();
-        self.small.program();
-        self.reasm.program();
-        self.packet.program();
+        self.rings.ring.program();
+        self.rings.header.program();
+        self.rings.reasm.program();
+        self.rings.packet.program();
+        self.sink.program(&self.rings);
     }
 
     /// Tells from outside of polls whether completions wait.
     pub(crate) fn probe(&self) -> &Arc<Probe> {
-        self.ring.probe()
+        self.rings.ring.probe()
     }
 
     /// Gives the device its first buffers. The queue must have been switched on just now.
     pub(crate) fn launch(&mut self) {
-        self.header.launch();
-        self.small.launch();
-        self.reasm.launch();
-        self.packet.launch();
+        self.rings.header.launch();
+        self.sink.launch();
+        self.rings.reasm.launch();
+        self.rings.packet.launch();
+    }
+
+    fn pools(&mut self) -> impl Iterator<Item = &mut PagePool> {
+        let Rings { reasm, packet, .. } = &mut self.rings;
+        let all = [Some(reasm.pool()), Some(packet.pool()), self.sink.pool()];
+        all.into_iter().flatten()
     }
 
     /// Lets the pools recycle in the context of the queue's NAPI instance.
     pub(crate) fn attached(&mut self, napi: NapiRef<'_>) {
-        for pool in [self.reasm.pool(), self.packet.pool(), self.heads.pool()] {
-            pool.attach(napi);
-        }
+        self.pools().for_each(|pool| pool.attach(napi));
     }
 
     /// Takes the pools out of that context: the receiver will be dropped while NAPI goes on.
     pub(crate) fn detach(&mut self, napi: NapiRef<'_>) {
-        for pool in [self.reasm.pool(), self.packet.pool(), self.heads.pool()] {
-            pool.detach(napi);
-        }
+        self.pools().for_each(|pool| pool.detach(napi));
     }
 
     /// Takes completions up to the budget.
     pub(crate) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
         let counters = self.counters.clone();
         let count = &counters.rx;
-        self.offer = self.settings.offer();
+        self.rings.offer = self.rings.settings.offer();
         let (mut work, budget) = (0, cx.budget());
         let mut empty = false;
         while work < budget {
-            let Some(c) = self.ring.take() else {
+            let Some(c) = self.rings.ring.take() else {
                 empty = true;
                 break;
             };
@@ -271,99 +352,82 @@ impl<'bound> Receiver<'bound> {
                 Ok(Form::Apart) => self.apart(cx, &c, &counters),
                 Ok(Form::Release(id)) => {
                     count.released.add(1);
-                    if !self.reasm.release(cx, id) {
+                    if !self.rings.reasm.release(cx, id) {
                         count.bad_completion.add(1);
                     }
                 }
                 Err(_) => count.bad_completion.add(1),
             }
         }
-        if empty {
-            self.flows.flush(cx, count);
-        }
-        self.header.flush();
-        self.small.flush();
-        let fail = self.settings.fail_pages.load(Relaxed);
-        let starving = self.reasm.refill(cx, fail, count) | self.packet.refill(cx, fail, count);
-        self.ring.polled(work, empty, starving)
+        self.sink.end(cx, empty, count);
+        let rings = &mut self.rings;
+        rings.header.flush();
+        let fail = rings.settings.fail_pages.load(Relaxed);
+        let starving = rings.reasm.refill(cx, fail, count) | rings.packet.refill(cx, fail, count);
+        rings.ring.polled(work, empty, starving)
     }
 
-    /// Counts so many packets on the wire as dropped; a flow that misses their data loses its
-    /// aggregate.
-    #[cold]
-    fn lost(&mut self, why: Dropped, packets: u16, count: &counters::Rx) {
-        if let Dropped::Taken(flow) = why {
-            count.drop_orphan.add(self.flows.spoil(flow).into());
-        }
-        count_drop(count, why, packets);
-    }
-
-    /// Forgets a packet in several completions if the one at hand does not go on with it.
-    #[inline]
-    fn break_off(&mut self, goes_on: bool, count: &counters::Rx) {
-        if goes_on || matches!(self.partial, Partial::None) {
-            return;
-        }
-        let counted = match self.partial {
-            // Its aggregate has a part of it.
-            Partial::Flow { flow, dropped, .. } => {
-                count.drop_orphan.add(self.flows.spoil(flow).into());
-                dropped
-            }
-            Partial::Dropped => true,
-            _ => false,
-        };
-        count.drop_bad_completion.add((!counted).into());
-        self.partial = Partial::None;
-    }
-
-    /// Takes note of a packet whose first completion this is. What is not appended ends the flow's
-    /// aggregate.
+    /// Takes note of a packet whose first completion this is.
     #[inline(always)]
     fn begin(&mut self, cx: &RxContext<'_>, c: &Completion, h: &Head, counters: &counters::Queue) {
         note(c, h, counters, &self.tcbs);
-        if let Some(flow) = h.flow {
-            if !matches!(h.opcode, Opcode::Append | Opcode::AppendClose) {
-                self.flows.close(cx, flow, &counters.rx);
-            }
+        self.sink.begin(cx, h, &counters.rx);
+    }
+
+    /// A packet that is whole in a cell.
+    #[inline(never)]
+    fn small(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
+        let count = &counters.rx;
+        let (Ok(head), Ok(span)) = (decode::whole(c, self.rings.flows), decode::in_cell(c)) else {
+            self.sink.refuse_small();
+            return count.bad_completion.add(1);
+        };
+        self.sink.break_off(count);
+        self.begin(cx, c, &head, counters);
+        self.sink.small(&mut self.rings, cx, c, &span, count);
+    }
+
+    /// A packet, or a part of one, in a packet buffer.
+    #[inline(never)]
+    fn full(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
+        let count = &counters.rx;
+        let first = !self.sink.continues_full();
+        let (Ok(head), Ok(span)) = (
+            decode::whole(c, self.rings.flows),
+            decode::in_buffer(c, first),
+        ) else {
+            self.rings.packet.refuse();
+            return count.bad_completion.add(1);
+        };
+        if first {
+            self.sink.break_off(count);
+            self.begin(cx, c, &head, counters);
         }
+        let part = (&head, &span);
+        self.sink.full(&mut self.rings, cx, c, part, first, count);
     }
 
     /// A packet, or a part of one, whose header and data are apart.
     #[inline(never)]
     fn apart(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
-        let p = match decode::apart(c, self.flows.len(), self.reasm.size()) {
-            Ok(p) => p,
-            Err(_) => {
-                self.header.refuse();
-                self.reasm.refuse();
-                return counters.rx.bad_completion.add(1);
-            }
-        };
         let count = &counters.rx;
-        let goes_on = match self.partial {
-            // The rest of a packet is its flow's.
-            Partial::Flow { flow, .. } => p.is_of_aggregate() && p.head.flow == Some(flow),
-            Partial::Split(_) | Partial::Dropped => !p.is_of_aggregate(),
-            Partial::Whole(_) | Partial::None => false,
+        let Ok(p) = decode::apart(c, self.rings.flows, self.rings.reasm.size()) else {
+            self.rings.header.refuse();
+            self.rings.reasm.refuse();
+            return count.bad_completion.add(1);
         };
-        self.break_off(goes_on, count);
-        let first = !goes_on;
+        let first = !self.sink.continues_apart(&p);
         if first {
+            self.sink.break_off(count);
             self.begin(cx, c, &p.head, counters);
         }
-        match p.head.flow {
-            Some(_) if first && p.is_all_of_aggregate() => self.aggregate(cx, c, &p, count),
-            Some(flow) if p.is_of_aggregate() => self.flow(cx, c, &p, flow, count),
-            _ => self.alone(cx, c, &p, count),
-        }
+        self.sink.apart(&mut self.rings, cx, c, &p, first, count);
     }
 }
 
-impl Drop for Receiver<'_> {
+impl<'bound, S: Sink<'bound>> Drop for Receiver<'bound, S> {
     fn drop(&mut self) {
-        let lost = self.flows.left_over();
-        self.counters.rx.drop_orphan.add(lost);
+        self.counters.rx.drop_orphan.add(self.sink.left_over());
     }
 }
 

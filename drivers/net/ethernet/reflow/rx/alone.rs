@@ -6,16 +6,19 @@ use super::{
     copy_cell,
     count_drop,
     decode::{
-        self,
         Apart,
+        Head,
         Span,
         CELL_SIZE, //
     },
     flows,
     put_data,
+    stack::{
+        Partial,
+        Stack, //
+    },
     Dropped,
-    Partial,
-    Receiver, //
+    Rings, //
 };
 use crate::{
     counters,
@@ -34,62 +37,34 @@ use kernel::prelude::*;
 /// Bytes of a long packet that go to the linear part when the device did not find its headers.
 const PULL: u16 = 128;
 
-impl Receiver<'_> {
-    /// A packet that is whole in a cell: copied, which costs less than a page.
-    #[inline(never)]
-    pub(super) fn small(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
-        let count = &counters.rx;
-        let (Ok(head), Ok(span)) = (decode::whole(c, self.flows.len()), decode::in_cell(c)) else {
-            self.small.refuse();
-            return count.bad_completion.add(1);
-        };
-        self.break_off(false, count);
-        self.begin(cx, c, &head, counters);
-        let meta = flows::meta(c, self.offer);
-        let Some(off) = self.small.claim(&span) else {
-            return count.drop_bad_completion.add(1);
-        };
-        let mem = self.small.mem();
-        match self.heads.receive(cx, mem, off, span.len, &meta) {
-            Ok(()) => {
-                count.up(1, c.c1.pkt_len());
-                count.skbs.add(1);
-            }
-            Err(e) if e == ENOMEM => count.drop_nomem.add(1),
-            Err(_) => count.drop_bad_completion.add(1),
-        }
-    }
-
+impl Stack<'_> {
     /// A packet, or a part of one, in a packet buffer.
-    #[inline(never)]
-    pub(super) fn full(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
-        let count = &counters.rx;
-        let goes_on = matches!(self.partial, Partial::Whole(_) | Partial::Dropped);
-        let (Ok(head), Ok(span)) = (
-            decode::whole(c, self.flows.len()),
-            decode::in_buffer(c, !goes_on),
-        ) else {
-            self.packet.refuse();
-            return count.bad_completion.add(1);
-        };
-        let span = &span;
-        self.break_off(goes_on, count);
-        if !goes_on {
-            self.begin(cx, c, &head, counters);
-        }
+    #[inline(always)]
+    pub(super) fn whole(
+        &mut self,
+        rings: &mut Rings<'_>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        (head, span): (&Head, &Span),
+        count: &counters::Rx,
+    ) {
         let before = core::mem::replace(&mut self.partial, Partial::None);
         let refused = match before {
             Partial::Dropped => Dropped::Counted,
             _ => Dropped::Lie,
         };
-        let put = self.packet.claim(cx, FLOW_NONE, span, |page| match before {
-            Partial::None => full_begin(cx, c, page, span),
-            Partial::Whole(mut skb) => match skb.add_page(page, span.off, span.len, span.release) {
-                Ok(()) => Ok(skb),
-                Err(_) => Err(Dropped::Lie),
-            },
-            _ => Err(Dropped::Counted),
-        });
+        let put = rings
+            .packet
+            .claim(cx, FLOW_NONE, span, |page| match before {
+                Partial::None => full_begin(cx, c, page, span),
+                Partial::Whole(mut skb) => {
+                    match skb.add_page(page, span.off, span.len, span.release) {
+                        Ok(()) => Ok(skb),
+                        Err(_) => Err(Dropped::Lie),
+                    }
+                }
+                _ => Err(Dropped::Counted),
+            });
         let skb = match put.unwrap_or(Err(refused)) {
             Ok(skb) => Some(skb),
             Err(e) => {
@@ -99,32 +74,34 @@ impl Receiver<'_> {
         };
         match (skb, head.cont) {
             (Some(skb), true) => self.partial = Partial::Whole(skb),
-            (Some(skb), false) => self.submit(cx, skb, c, count),
+            (Some(skb), false) => submit(rings, cx, skb, c, count),
             (None, true) => self.partial = Partial::Dropped,
             (None, false) => {}
         }
     }
 
     /// A split packet outside any aggregate.
+    #[inline(always)]
     pub(super) fn alone(
         &mut self,
+        rings: &mut Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
         p: &Apart,
         count: &counters::Rx,
     ) {
         let (header, data, data2) = (p.header, p.data, p.data2);
-        let at = header.and_then(|span| self.header.claim(&span));
+        let at = header.and_then(|span| rings.header.claim(&span));
         let begun = match core::mem::replace(&mut self.partial, Partial::None) {
             Partial::None => match header {
-                Some(span) => copy_cell(cx, &mut self.heads, &self.header, c, (at, span.len)),
+                Some(span) => copy_cell(cx, &mut self.heads, &rings.header, c, (at, span.len)),
                 None => Err(Dropped::Lie),
             },
             Partial::Split(skb) => Ok(skb),
             _ => Err(Dropped::Counted),
         };
         let filled = put_data(
-            &mut self.reasm,
+            &mut rings.reasm,
             cx,
             begun,
             (FLOW_NONE, [data, data2]),
@@ -132,7 +109,7 @@ impl Receiver<'_> {
         );
         match (filled, p.head.cont) {
             (Ok(skb), true) => self.partial = Partial::Split(skb),
-            (Ok(skb), false) => self.submit(cx, skb, c, count),
+            (Ok(skb), false) => submit(rings, cx, skb, c, count),
             (Err(e), cont) => {
                 self.lost(e, 1, count);
                 if cont {
@@ -141,17 +118,17 @@ impl Receiver<'_> {
             }
         }
     }
+}
 
-    /// Hands up a packet that stands alone.
-    #[inline]
-    fn submit(&self, cx: &RxContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
-        match skb.submit(cx, &flows::meta(c, self.offer)) {
-            Ok(()) => {
-                count.up(1, c.c1.pkt_len());
-                count.skbs.add(1);
-            }
-            Err(_) => count.drop_bad_completion.add(1),
+/// Hands up a packet that stands alone.
+#[inline]
+fn submit(rings: &Rings<'_>, cx: &RxContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
+    match skb.submit(cx, &flows::meta(c, rings.offer)) {
+        Ok(()) => {
+            count.up(1, c.c1.pkt_len());
+            count.skbs.add(1);
         }
+        Err(_) => count.drop_bad_completion.add(1),
     }
 }
 

@@ -56,17 +56,6 @@ pub(crate) struct Span {
     pub(crate) release: bool,
 }
 
-/// Where a packet, or this part of it, is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
-    /// All of it in a cell of the small class.
-    Small(Span),
-    /// In a packet buffer.
-    Full(Span),
-    /// Split: a header cell, data, more data. A part without either is a lie.
-    Split(Option<Span>, Option<Span>, Option<Span>),
-}
-
 /// What every packet has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Head {
@@ -107,15 +96,6 @@ pub(crate) enum Form {
     Full,
     /// A packet, or a part of one, whose header and data are apart.
     Apart,
-    /// A re-assembly buffer comes back without a packet.
-    Release(u16),
-}
-
-/// What a completion is about, its operation code left aside.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Item {
-    /// A packet, or a part of one.
-    Part(Place),
     /// A re-assembly buffer comes back without a packet.
     Release(u16),
 }
@@ -284,24 +264,6 @@ pub(crate) fn form(c: &Completion) -> Result<Form, Lie> {
     }
 }
 
-/// Checks where a completion says its packet is, whatever it says besides; `first` says that the
-/// packet begins here.
-///
-/// # Errors
-///
-/// The first thing found that cannot be true.
-pub(crate) fn item(c: &Completion, first: bool) -> Result<Item, Lie> {
-    Ok(Item::Part(match form(c)? {
-        Form::Small => Place::Small(in_cell(c)?),
-        Form::Full => Place::Full(in_buffer(c, first)?),
-        Form::Apart => {
-            let [header, data, data2] = parts(c)?;
-            Place::Split(header, data, data2)
-        }
-        Form::Release(id) => return Ok(Item::Release(id)),
-    }))
-}
-
 /// Checks what every packet has, against a table of `flows` flows.
 ///
 /// # Errors
@@ -349,7 +311,7 @@ pub(crate) fn whole(c: &Completion, flows: usize) -> Result<Head, Lie> {
 /// # Errors
 ///
 /// The first thing found that cannot be true.
-#[inline]
+#[inline(always)]
 pub(crate) fn apart(c: &Completion, flows: usize, size: u32) -> Result<Apart, Lie> {
     let [header, data, data2] = parts(c)?;
     let mut this = Apart {

@@ -167,12 +167,6 @@ impl Flows {
         })
     }
 
-    /// Number of places.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     /// Opens an aggregate with the socket buffer that holds its header.
     ///
     /// `None` notes that there is no such buffer.

@@ -18,10 +18,14 @@ use super::{
         Refused, //
     },
     put_data,
+    ring::Completions,
+    stack::{
+        Partial,
+        Stack, //
+    },
     Dropped,
     Pages,
-    Partial,
-    Receiver, //
+    Rings, //
 };
 use crate::{
     counters,
@@ -42,20 +46,21 @@ use crate::{
 };
 use kernel::prelude::*;
 
-impl Receiver<'_> {
+impl Stack<'_> {
     /// An aggregate that is all in one completion, and so need not be kept at its flow number.
     #[inline]
     pub(super) fn aggregate(
         &mut self,
+        rings: &mut Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
         p: &Apart,
         count: &counters::Rx,
     ) {
-        let bytes = p.len(self.reasm.size());
-        match self.build(cx, c, p, bytes) {
+        let bytes = p.len(rings.reasm.size());
+        match self.build(rings, cx, c, p, bytes) {
             Ok(skb) => {
-                let meta = flows::meta(c, self.offer);
+                let meta = flows::meta(c, rings.offer);
                 flows::submit(cx, skb, c, meta, (p.head.segs, bytes), count);
             }
             Err(e) => self.lost(e, p.head.segs, count),
@@ -66,16 +71,17 @@ impl Receiver<'_> {
     #[inline]
     fn build(
         &mut self,
+        rings: &mut Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
         p: &Apart,
         bytes: u32,
     ) -> Result<RxSkb, Dropped> {
-        let named = p.pages == 0 || self.name_pages(c, p.pages.into());
+        let named = p.pages == 0 || self.name_pages(&mut rings.ring, c, p.pages.into());
         let skb = match p.header {
             Some(span) => {
-                let at = self.header.claim(&span);
-                copy_cell(cx, &mut self.heads, &self.header, c, (at, span.len))
+                let at = rings.header.claim(&span);
+                copy_cell(cx, &mut self.heads, &rings.header, c, (at, span.len))
             }
             None => Err(Dropped::Lie),
         };
@@ -85,7 +91,7 @@ impl Receiver<'_> {
         let whole = if p.pages == 0 { &[] } else { &*self.whole };
         let to = skb.as_mut().map_err(|e| *e);
         put_run(
-            &mut self.reasm,
+            &mut rings.reasm,
             cx,
             to,
             decode::owner(c),
@@ -98,41 +104,41 @@ impl Receiver<'_> {
     #[inline(never)]
     pub(super) fn flow(
         &mut self,
+        rings: &mut Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
-        p: &Apart,
-        flow: u16,
+        (p, flow): (&Apart, u16),
         count: &counters::Rx,
     ) {
         let (header, data, data2) = (p.header, p.data, p.data2);
-        let named = p.pages == 0 || self.name_pages(c, p.pages.into());
+        let named = p.pages == 0 || self.name_pages(&mut rings.ring, c, p.pages.into());
         let before = core::mem::replace(&mut self.partial, Partial::None);
         let (mut bytes, mut dropped) = match before {
             Partial::Flow { bytes, dropped, .. } => (bytes, dropped),
             _ => (0, false),
         };
         let first = matches!(before, Partial::None);
-        let at = header.and_then(|span| self.header.claim(&span));
+        let at = header.and_then(|span| rings.header.claim(&span));
         let need = if first { need(c, p) } else { Need::default() };
         let starts = first
             && match (p.head.opcode, &header) {
                 (Opcode::Start | Opcode::CloseStart, _) => true,
-                (_, Some(span)) => !self.joins(cx, c, flow, (at, span.len), &need, count),
+                (_, Some(span)) => !self.joins(rings, cx, c, (flow, at, span.len), &need, count),
                 (_, None) => false,
             };
         if starts {
             let skb = match header {
-                Some(span) => copy_cell(cx, &mut self.heads, &self.header, c, (at, span.len)),
+                Some(span) => copy_cell(cx, &mut self.heads, &rings.header, c, (at, span.len)),
                 None => Err(Dropped::Lie),
             };
             if let Err(e) = &skb {
                 count_drop(count, *e, p.head.segs);
                 dropped = true;
             }
-            let meta = flows::meta(c, self.offer);
+            let meta = flows::meta(c, rings.offer);
             self.flows.start(flow, skb.ok(), c, meta);
         }
-        bytes = bytes.saturating_add(p.len(self.reasm.size()));
+        bytes = bytes.saturating_add(p.len(rings.reasm.size()));
         let whole = if p.pages == 0 { &[] } else { &*self.whole };
         let skb = match self.flows.skb(cx, flow, c, &need, count) {
             // Length by length the data must be what the device says the packet has.
@@ -143,7 +149,7 @@ impl Receiver<'_> {
             Err(Refused::Orphan) => Err(Dropped::Orphan),
             Err(Refused::Malformed) => Err(Dropped::Lie),
         };
-        if let Err(e) = put_run(&mut self.reasm, cx, skb, flow, (data, whole, data2)) {
+        if let Err(e) = put_run(&mut rings.reasm, cx, skb, flow, (data, whole, data2)) {
             let packets = if dropped { 0 } else { p.head.segs };
             dropped = true;
             self.lost(e, packets, count);
@@ -165,7 +171,7 @@ impl Receiver<'_> {
     }
 
     /// Takes note of the ids of a completion's whole pages. False if it has not so many.
-    fn name_pages(&mut self, c: &Completion, count: usize) -> bool {
+    fn name_pages(&mut self, ring: &mut Completions<'_>, c: &Completion, count: usize) -> bool {
         let whole = &mut self.whole;
         whole.clear();
         let mut name = |id| {
@@ -177,7 +183,7 @@ impl Receiver<'_> {
         let here = page_ids(c.c7.0).into_iter().take(PAGES_INLINE);
         here.for_each(&mut name);
         for _ in 0..pages_behind(count) {
-            if !self.ring.take_pages(&mut name) {
+            if !ring.take_pages(&mut name) {
                 return false;
             }
         }
@@ -187,10 +193,10 @@ impl Receiver<'_> {
     /// Whether a packet with this header goes on with its flow's open aggregate.
     fn joins(
         &mut self,
+        rings: &Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
-        flow: u16,
-        (at, len): (Option<usize>, u16),
+        (flow, at, len): (u16, Option<usize>, u16),
         need: &Need,
         count: &counters::Rx,
     ) -> bool {
@@ -200,7 +206,7 @@ impl Receiver<'_> {
             return false;
         };
         match at {
-            Some(off) if self.header.mem().copy_to(off, header).is_ok() => {
+            Some(off) if rings.header.mem().copy_to(off, header).is_ok() => {
                 self.flows.joins(cx, flow, c, header, need, count)
             }
             _ => false,

@@ -4,7 +4,8 @@
 
 use super::{
     ring::Probe,
-    xdp,
+    stack::Stack,
+    xdp::Filtered,
     Parts,
     Receiver, //
 };
@@ -42,9 +43,9 @@ pub(crate) struct Polled {
 /// The receive side of a queue.
 pub(crate) enum Side<'bound> {
     /// Packets go to the stack.
-    Stack(Receiver<'bound>),
+    Stack(Receiver<'bound, Stack<'bound>>),
     /// An XDP program sees them first.
-    Program(xdp::Receiver<'bound>),
+    Program(Receiver<'bound, Filtered<'bound>>),
 }
 
 impl<'bound> Side<'bound> {
@@ -55,7 +56,7 @@ impl<'bound> Side<'bound> {
     /// [`ENOMEM`].
     pub(crate) fn new(s: &Parts<'_, 'bound>, program: bool) -> Result<Self> {
         Ok(if program {
-            Self::Program(xdp::Receiver::new(s)?)
+            Self::Program(Receiver::new(s)?)
         } else {
             Self::Stack(Receiver::new(s)?)
         })
@@ -105,7 +106,7 @@ impl<'bound> Side<'bound> {
     /// Names the transmit ring that a program sends packets back on.
     pub(crate) fn set_tx(&mut self, tx: &Arc<TxCell<tx::Ring<'bound>>>) {
         if let Self::Program(rx) = self {
-            rx.set_tx(tx.clone());
+            rx.sink.set_tx(tx.clone());
         }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receive with an XDP program attached.
+//! The sink that asks an XDP program first.
 //!
 //! Nothing is merged, and as a rule nothing is split: a packet comes in packet buffers, each part
 //! of a page of its own, with room in front for the program to add headers, and room behind. A
@@ -9,33 +9,28 @@
 //! If the user wants headers apart from data, which the core allows with programs that can deal
 //! with fragments only, the headers are copied to such a page, and the data stay in re-assembly
 //! pages as fragments.
+//!
+//! A packet lends the queue's `xdp_rxq_info` for as long as it exists, so all of its completions
+//! are taken at once. They are there: the device writes the first one last.
 
 use super::{
-    buffers::{
-        self,
-        Cells,
-        Pages, //
-    },
+    buffers,
     check_headers,
     count_drop,
     decode::{
         self,
+        Apart,
         Form,
-        Item,
-        Place,
+        Head,
         Span, //
     },
     flows,
-    note,
     put_data,
-    ring::{
-        Completions,
-        Probe, //
-    },
-    side::Polled,
     Dropped,
+    Offer,
     Parts,
-    Settings, //
+    Rings,
+    Sink, //
 };
 use crate::{
     counters,
@@ -43,12 +38,8 @@ use crate::{
         desc::Completion,
         regs::BufKind, //
     },
-    mmio::Mmio,
     net::{
-        napi::{
-            NapiRef,
-            RxContext, //
-        },
+        napi::RxContext,
         page_pool::{
             Contents,
             PagePool, //
@@ -61,20 +52,16 @@ use crate::{
             Hints,
             Holder,
             OwnFrame,
-            Program,
             Transmit as _,
             Verdict, //
         }, //
     },
-    tcb::Tcbs,
+    setup::RingSizes,
     tx, //
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// Bytes of a buffer.
@@ -84,285 +71,241 @@ const BATCH: usize = 32;
 
 const _: () = assert!(BUF_SIZE as usize <= xdp::FIRST_MAX);
 
-/// What there is of a packet when its next part comes.
-enum Before<'p> {
-    /// Nothing: the packet will come from this queue.
-    Nothing(&'p mut xdp::RxQueue),
-    /// What came so far.
-    Part(Buff<'p>),
+/// An XDP program sees packets before the stack does.
+pub(crate) struct Filtered<'bound> {
+    /// Lent to one packet after the other.
+    info: xdp::RxQueue,
+    ways: Ways<'bound>,
+    /// The rest of a packet whose beginning was dropped comes next.
+    skip: bool,
 }
 
-/// The receive side of a queue with a program.
-pub(crate) struct Receiver<'bound> {
-    /// Lent to one packet after the other. Declared first: unregistered before the pool goes.
-    info: Option<xdp::RxQueue>,
-    ring: Completions<'bound>,
-    header: Cells<'bound>,
-    reasm: Pages<'bound>,
-    pages: Pages<'bound>,
+/// The program, and where its verdicts send packets.
+struct Ways<'bound> {
     program: Arc<Holder>,
     /// Where packets are sent back.
     tx: Option<Arc<TxCell<tx::Ring<'bound>>>>,
     /// Packets to send back; never grows.
     back: KVec<OwnFrame>,
-    /// The rest of a packet whose beginning was dropped comes next.
-    skip: bool,
-    queue: u16,
-    mmio: Arc<Mmio<'bound>>,
-    settings: Arc<Settings>,
-    counters: Arc<counters::Queue>,
-    tcbs: Arc<Tcbs>,
-    /// Size of the device's flow database.
-    flows: usize,
 }
 
-impl<'bound> Receiver<'bound> {
-    /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`].
-    pub(super) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
-        let pool =
-            |contents, ids: u16| PagePool::new(s.dma, s.netdev, s.queue, contents, ids.into());
-        let pages = |kind, log2, ids, pool| {
-            Pages::new(s.dev, s.mmio, s.queue.into(), kind, log2, ids, pool)
-        };
-        // Every packet takes a page at least: as many as there are for data without a program.
-        let log2 = s.rings.reasm;
-        let ids = u16::try_from((1 << log2) + 1)?;
-        let packets = pool(Contents::Packets, ids)?;
-        let info = xdp::RxQueue::new(s.netdev, s.queue.into(), &packets)?;
-        // Each flow may keep a page partly filled.
-        let kept = ids + u16::try_from(s.flows)?;
-        let data = pool(Contents::PacketData, kept)?;
-        let cells = s.rings.header;
+impl<'bound> Filtered<'bound> {
+    /// Names the transmit ring that packets are sent back on.
+    pub(super) fn set_tx(&mut self, tx: Arc<TxCell<tx::Ring<'bound>>>) {
+        self.ways.tx = Some(tx);
+    }
+}
+
+impl<'bound> Sink<'bound> for Filtered<'bound> {
+    const DATA: Contents = Contents::PacketData;
+    const PACKETS: Contents = Contents::Packets;
+    const POOL_FACTOR: u32 = 1;
+
+    /// Every packet takes a page at least: as many as there are for data without a program.
+    fn packet_pages(sizes: &RingSizes) -> u32 {
+        sizes.reasm
+    }
+
+    fn new(s: &Parts<'_, 'bound>, rings: &mut Rings<'bound>) -> Result<Self> {
         Ok(Self {
-            ring: Completions::new(s)?,
-            header: Cells::new(s.dev, s.mmio, s.queue.into(), BufKind::Header, cells)?,
-            reasm: pages(BufKind::Reasm, log2, kept, data)?,
-            pages: pages(BufKind::Packet, log2, ids, packets)?,
-            info: Some(info),
-            program: s.program.clone(),
-            tx: None,
-            back: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+            info: xdp::RxQueue::new(s.netdev, s.queue.into(), rings.packet.pool())?,
+            ways: Ways {
+                program: s.program.clone(),
+                tx: None,
+                back: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+            },
             skip: false,
-            queue: s.queue,
-            mmio: s.mmio.clone(),
-            settings: s.settings.clone(),
-            counters: s.counters.clone(),
-            tcbs: s.tcbs.clone(),
-            flows: s.flows,
         })
     }
 
-    pub(super) fn program(&self) {
-        self.ring.program();
-        self.header.program();
-        self.reasm.program();
-        self.pages.program();
-        buffers::without(&self.mmio, self.queue, BufKind::Small);
+    fn program(&self, rings: &Rings<'bound>) {
+        buffers::without(&rings.mmio, rings.queue, BufKind::Small);
     }
 
-    pub(super) fn probe(&self) -> &Arc<Probe> {
-        self.ring.probe()
+    fn launch(&mut self) {}
+
+    fn pool(&mut self) -> Option<&mut PagePool> {
+        None
     }
 
-    pub(super) fn launch(&mut self) {
-        self.header.launch();
-        self.reasm.launch();
-        self.pages.launch();
+    #[inline]
+    fn continues_full(&self) -> bool {
+        self.skip
     }
 
-    pub(super) fn attached(&mut self, napi: NapiRef<'_>) {
-        self.reasm.pool().attach(napi);
-        self.pages.pool().attach(napi);
+    #[inline]
+    fn continues_apart(&self, _p: &Apart) -> bool {
+        self.skip
     }
 
-    pub(super) fn detach(&mut self, napi: NapiRef<'_>) {
-        self.reasm.pool().detach(napi);
-        self.pages.pool().detach(napi);
+    #[inline]
+    fn break_off(&mut self, _count: &counters::Rx) {
+        self.skip = false;
     }
 
-    pub(super) fn set_tx(&mut self, tx: Arc<TxCell<tx::Ring<'bound>>>) {
-        self.tx = Some(tx);
-    }
+    fn begin(&mut self, _cx: &RxContext<'_>, _h: &Head, _count: &counters::Rx) {}
 
-    /// Receives packets up to the budget.
-    pub(super) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
-        let counters = self.counters.clone();
-        let program = self.program.get(cx);
-        let mut info = self.info.take();
-        let (mut work, budget) = (0, cx.budget());
-        let mut empty = false;
-        while work < budget {
-            let Some(c) = self.ring.take() else {
-                empty = true;
-                break;
-            };
-            work += 1;
-            match decode::form(&c) {
-                Ok(Form::Release(id)) => {
-                    counters.rx.released.add(1);
-                    if !self.reasm.release(cx, id) {
-                        counters.rx.bad_completion.add(1);
-                    }
-                }
-                _ => match &mut info {
-                    Some(info) if !self.skip => self.packet(cx, program, &c, info, &counters),
-                    _ => {
-                        self.skip = c.c0.cont() != 0;
-                        drop(self.part(cx, &c, Err(Dropped::Counted)));
-                    }
-                },
-            }
-        }
-        self.info = info;
-        self.send_back(cx, &counters.rx);
-        self.header.flush();
-        let fail = self.settings.fail_pages.load(Relaxed);
-        let starving =
-            self.reasm.refill(cx, fail, &counters.rx) | self.pages.refill(cx, fail, &counters.rx);
-        self.ring.polled(work, empty, starving)
-    }
-
-    /// Takes the completions of one packet, of which the device wrote the last one first.
-    fn packet(
+    /// The device was given no cells of this class.
+    #[cold]
+    fn small(
         &mut self,
-        cx: &RxContext<'_>,
-        program: Option<Program<'_>>,
-        first: &Completion,
-        info: &mut xdp::RxQueue,
-        counters: &counters::Queue,
+        _rings: &mut Rings<'bound>,
+        _cx: &RxContext<'_>,
+        _c: &Completion,
+        _span: &Span,
+        count: &counters::Rx,
     ) {
-        let count = &counters.rx;
-        let before = match decode::head(first, self.flows) {
-            Ok(head) => {
-                note(first, &head, counters, &self.tcbs);
-                Ok(Before::Nothing(info))
-            }
-            Err(_) => Err(Dropped::Lie),
-        };
-        let packet = match self.gather(cx, first, before) {
-            Ok(packet) => packet,
-            Err(e) => return count_drop(count, e, 1),
-        };
-        let verdict = match program {
-            Some(program) => program.run(cx, packet),
-            None => Verdict::Pass(packet),
-        };
-        // What a program decided on has got to it, unless it failed.
-        if !matches!(verdict, Verdict::Pass(_) | Verdict::Aborted) {
-            count.up(1, first.c1.pkt_len());
+        count.drop_bad_completion.add(1);
+    }
+
+    fn refuse_small(&mut self) {}
+
+    #[inline(always)]
+    fn full(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        (head, span): (&Head, &Span),
+        first: bool,
+        count: &counters::Rx,
+    ) {
+        if !first {
+            self.skip = head.cont;
+            drop(rings.add_page(cx, span, Err(Dropped::Counted)));
+            return;
         }
-        match verdict {
-            Verdict::Pass(packet) => {
-                let meta = flows::meta(first, self.settings.offer());
-                match packet.submit(cx, &meta) {
-                    Ok(()) => {
-                        count.up(1, first.c1.pkt_len());
-                        count.skbs.add(1);
-                        count.xdp_pass.add(program.is_some().into());
-                    }
-                    Err(_) => count.drop_nomem.add(1),
-                }
+        let hints = rings.hints(c);
+        let begun = match rings.packet.claim_whole(span.id) {
+            Some(page) if in_place(span) => Buff::new(cx, &mut self.info, page, span.len, &hints),
+            Some(page) => Err(page),
+            None => {
+                self.skip = head.cont;
+                return count_drop(count, Dropped::Lie, 1);
             }
-            Verdict::Tx(frame) => {
-                if let Err(full) = self.back.push_within_capacity(frame) {
-                    // Cannot be: it is emptied when it is full.
-                    drop(full);
-                    count.xdp_tx_full.add(1);
-                }
-                if self.back.len() == BATCH {
-                    self.send_back(cx, count);
-                }
-            }
-            Verdict::Redirected => count.xdp_redirect.add(1),
-            Verdict::Dropped => count.xdp_drop.add(1),
-            Verdict::Aborted => count.xdp_aborted.add(1),
+        };
+        let begun = begun.map_err(|page| {
+            page.recycle(cx);
+            Dropped::Lie
+        });
+        let (packet, skip) = rings.rest(cx, begun, head.cont);
+        self.skip = skip;
+        match packet {
+            Ok(packet) => self.ways.decide(cx, c, packet, rings.offer, count),
+            Err(e) => count_drop(count, e, 1),
         }
     }
 
-    /// All parts of a packet.
-    fn gather<'p>(
+    #[inline(always)]
+    fn apart(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        p: &Apart,
+        first: bool,
+        count: &counters::Rx,
+    ) {
+        if !first {
+            self.skip = p.head.cont;
+            drop(rings.add_data(cx, c, p, Err(Dropped::Counted)));
+            return;
+        }
+        let at = p.header.and_then(|span| rings.header.claim(&span));
+        let begun = match (at, &p.header) {
+            // Nothing is merged here.
+            _ if p.head.segs > 1 || p.pages != 0 => Err(Dropped::Lie),
+            (Some(off), Some(span)) => rings.headers(cx, c, &mut self.info, (off, span.len)),
+            _ => Err(Dropped::Lie),
+        };
+        let begun = rings.put_data(cx, c, p, begun);
+        let (packet, skip) = rings.rest(cx, begun, p.head.cont);
+        self.skip = skip;
+        match packet {
+            Ok(packet) => self.ways.decide(cx, c, packet, rings.offer, count),
+            Err(e) => count_drop(count, e, p.head.segs),
+        }
+    }
+
+    fn end(&mut self, cx: &RxContext<'_>, _empty: bool, count: &counters::Rx) {
+        self.ways.flush(cx, count);
+    }
+
+    fn left_over(&self) -> u64 {
+        0
+    }
+}
+
+/// Whether a part of a packet lies where a page has room for it.
+#[inline]
+fn in_place(span: &Span) -> bool {
+    span.off == 0 && u32::from(span.len) <= BUF_SIZE
+}
+
+impl Rings<'_> {
+    /// Puts the rest of a packet behind what there is of it, if that is not lost. True if further
+    /// completions of a lost one come.
+    #[inline]
+    fn rest<'p>(
         &mut self,
         cx: &'p RxContext<'_>,
-        first: &Completion,
-        before: Result<Before<'p>, Dropped>,
-    ) -> Result<Buff<'p>, Dropped> {
-        let mut packet = self.part(cx, first, before);
-        let mut more = first.c0.cont() != 0;
+        mut packet: Result<Buff<'p>, Dropped>,
+        mut more: bool,
+    ) -> (Result<Buff<'p>, Dropped>, bool) {
         while more && packet.is_ok() {
             let Some(c) = self.ring.take() else {
                 packet = Err(Dropped::Lie);
                 break;
             };
             more = c.c0.cont() != 0;
-            packet = self.part(cx, &c, packet.map(Before::Part));
+            packet = self.add(cx, &c, packet);
         }
-        // What comes behind a packet that is dropped already.
-        self.skip = more;
-        packet
+        (packet, more)
     }
 
-    /// Puts one part behind what there is of a packet, if that is not lost. What the device is done
-    /// with is taken back in any case.
-    fn part<'p>(
+    /// Puts one part behind what there is of a packet.
+    fn add<'p>(
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
-        before: Result<Before<'p>, Dropped>,
+        packet: Result<Buff<'p>, Dropped>,
     ) -> Result<Buff<'p>, Dropped> {
-        match decode::item(c, matches!(before, Ok(Before::Nothing(_)))) {
-            Ok(Item::Part(Place::Full(span))) => self.whole(cx, c, before, &span),
-            Ok(Item::Part(Place::Split(header, data, data2))) => {
-                let at = header.and_then(|span| self.header.claim(&span));
-                let packet = match (before, &header) {
-                    // Nothing is merged here.
-                    (Ok(_), _) if c.c0.segs() > 1 || c.c5.pages() != 0 => Err(Dropped::Lie),
-                    (Ok(Before::Nothing(info)), Some(span)) => {
-                        self.headers(cx, c, info, at, span.len)
-                    }
-                    (Ok(Before::Part(packet)), None) => Ok(packet),
-                    (Ok(_), _) => Err(Dropped::Lie),
-                    (Err(e), _) => Err(e),
-                };
-                let spans = (decode::owner(c), [data, data2]);
-                put_data(&mut self.reasm, cx, packet, spans, |packet, page, span| {
-                    packet.add_shared(cx, page, (span.off, span.len), span.release)
-                })
-            }
-            _ => {
-                self.header.refuse();
-                self.reasm.refuse();
-                self.pages.refuse();
-                before.and(Err(Dropped::Lie))
-            }
-        }
-    }
-
-    /// A packet, or a part of one, in a page of its own.
-    #[inline]
-    fn whole<'p>(
-        &mut self,
-        cx: &'p RxContext<'_>,
-        c: &Completion,
-        before: Result<Before<'p>, Dropped>,
-        span: &Span,
-    ) -> Result<Buff<'p>, Dropped> {
-        let Some(page) = self.pages.claim_whole(span.id) else {
-            return before.and(Err(Dropped::Lie));
-        };
-        let put = if span.off != 0 || u32::from(span.len) > BUF_SIZE {
-            Err(page)
-        } else {
-            match before {
-                Ok(Before::Nothing(info)) => Buff::new(cx, info, page, span.len, &self.hints(c)),
-                Ok(Before::Part(mut packet)) => packet.add(cx, page, span.len).map(|()| packet),
-                Err(e) => {
-                    page.recycle(cx);
-                    return Err(e);
+        match decode::form(c) {
+            Ok(Form::Full) => {
+                if let Ok(span) = decode::in_buffer(c, false) {
+                    return self.add_page(cx, &span, packet);
                 }
+            }
+            Ok(Form::Apart) => {
+                if let Ok(p) = decode::apart(c, self.flows, self.reasm.size()) {
+                    return self.add_data(cx, c, &p, packet);
+                }
+            }
+            _ => {}
+        }
+        self.header.refuse();
+        self.reasm.refuse();
+        self.packet.refuse();
+        packet.and(Err(Dropped::Lie))
+    }
+
+    /// A part of a packet, in a page of its own. The page is taken back if the packet is lost.
+    #[inline]
+    fn add_page<'p>(
+        &mut self,
+        cx: &'p RxContext<'_>,
+        span: &Span,
+        packet: Result<Buff<'p>, Dropped>,
+    ) -> Result<Buff<'p>, Dropped> {
+        let Some(page) = self.packet.claim_whole(span.id) else {
+            return packet.and(Err(Dropped::Lie));
+        };
+        let put = match packet {
+            Ok(mut packet) if in_place(span) => packet.add(cx, page, span.len).map(|()| packet),
+            Ok(_) => Err(page),
+            Err(e) => {
+                page.recycle(cx);
+                return Err(e);
             }
         };
         put.map_err(|page| {
@@ -371,18 +314,50 @@ impl<'bound> Receiver<'bound> {
         })
     }
 
-    /// The headers of a packet whose data are elsewhere; they lie at `at` if they were claimed.
+    /// More data of a packet whose header and data are apart. Pages that the device is done with
+    /// are taken back in any case.
+    fn add_data<'p>(
+        &mut self,
+        cx: &'p RxContext<'_>,
+        c: &Completion,
+        p: &Apart,
+        packet: Result<Buff<'p>, Dropped>,
+    ) -> Result<Buff<'p>, Dropped> {
+        if let Some(span) = &p.header {
+            self.header.claim(span);
+        }
+        let goes_on = p.header.is_none() && p.head.segs == 1 && p.pages == 0;
+        let packet = match goes_on {
+            true => packet,
+            false => packet.and(Err(Dropped::Lie)),
+        };
+        self.put_data(cx, c, p, packet)
+    }
+
+    /// Puts the data of a completion behind what there is of a packet.
+    fn put_data<'p>(
+        &mut self,
+        cx: &'p RxContext<'_>,
+        c: &Completion,
+        p: &Apart,
+        packet: Result<Buff<'p>, Dropped>,
+    ) -> Result<Buff<'p>, Dropped> {
+        let spans = (decode::owner(c), [p.data, p.data2]);
+        put_data(&mut self.reasm, cx, packet, spans, |packet, page, span| {
+            packet.add_shared(cx, page, (span.off, span.len), span.release)
+        })
+    }
+
+    /// A packet that begins with headers in a cell, copied to a page of its own.
     fn headers<'p>(
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
         info: &'p mut xdp::RxQueue,
-        at: Option<usize>,
-        len: u16,
+        (off, len): (usize, u16),
     ) -> Result<Buff<'p>, Dropped> {
-        let off = at.ok_or(Dropped::Lie)?;
         check_headers(&self.header, c, off, len)?;
-        let page = self.pages.spare(cx).ok_or(Dropped::NoMem)?;
+        let page = self.packet.spare(cx).ok_or(Dropped::NoMem)?;
         let from = (self.header.mem(), off, len);
         Buff::copied(cx, info, page, from, &self.hints(c)).map_err(|page| {
             page.recycle(cx);
@@ -395,7 +370,7 @@ impl<'bound> Receiver<'bound> {
     fn hints(&self, c: &Completion) -> Hints {
         let c0 = c.c0;
         let mut rss_type = 0;
-        if c0.hash() != 0 && self.settings.hash.load(Relaxed) {
+        if c0.hash() != 0 && self.offer.hash {
             let l4 = match (c0.tcp() != 0, c0.udp() != 0) {
                 (true, _) => rss_type::TCP,
                 (_, true) => rss_type::UDP,
@@ -419,9 +394,55 @@ impl<'bound> Receiver<'bound> {
             vlan: c0.vlan() as u16,
         }
     }
+}
+
+impl Ways<'_> {
+    /// Has the program decide about a packet, and does so.
+    #[inline]
+    fn decide(
+        &mut self,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        packet: Buff<'_>,
+        offer: Offer,
+        count: &counters::Rx,
+    ) {
+        let program = self.program.get(cx);
+        let verdict = match program {
+            Some(program) => program.run(cx, packet),
+            None => Verdict::Pass(packet),
+        };
+        // What a program decided on has got to it, unless it failed.
+        if !matches!(verdict, Verdict::Pass(_) | Verdict::Aborted) {
+            count.up(1, c.c1.pkt_len());
+        }
+        match verdict {
+            Verdict::Pass(packet) => match packet.submit(cx, &flows::meta(c, offer)) {
+                Ok(()) => {
+                    count.up(1, c.c1.pkt_len());
+                    count.skbs.add(1);
+                    count.xdp_pass.add(program.is_some().into());
+                }
+                Err(_) => count.drop_nomem.add(1),
+            },
+            Verdict::Tx(frame) => {
+                if let Err(full) = self.back.push_within_capacity(frame) {
+                    // Cannot be: it is emptied when it is full.
+                    drop(full);
+                    count.xdp_tx_full.add(1);
+                }
+                if self.back.len() == BATCH {
+                    self.flush(cx, count);
+                }
+            }
+            Verdict::Redirected => count.xdp_redirect.add(1),
+            Verdict::Dropped => count.xdp_drop.add(1),
+            Verdict::Aborted => count.xdp_aborted.add(1),
+        }
+    }
 
     /// Puts what programs sent back on the transmit ring.
-    fn send_back(&mut self, cx: &RxContext<'_>, count: &counters::Rx) {
+    fn flush(&mut self, cx: &RxContext<'_>, count: &counters::Rx) {
         if self.back.is_empty() {
             return;
         }

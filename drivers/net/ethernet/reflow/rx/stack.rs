@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sink that makes socket buffers.
+//!
+//! Packets outside any aggregate go up at once ([`alone`](super::alone)), data of an aggregate
+//! share a socket buffer ([`merged`](super::merged)).
+
+use super::{
+    buffers::{
+        self,
+        Cells, //
+    },
+    count_drop,
+    decode::{
+        Apart,
+        Head,
+        Span, //
+    },
+    flows::{
+        self,
+        Flows, //
+    },
+    Dropped,
+    Parts,
+    Rings,
+    Sink, //
+};
+use crate::{
+    counters,
+    hw::{
+        desc::{
+            Completion,
+            PAGES_MAX, //
+        },
+        opcode::Opcode,
+        regs::BufKind, //
+    },
+    net::{
+        napi::RxContext,
+        page_pool::{
+            Contents,
+            PagePool, //
+        },
+        skbuff::{
+            Heads,
+            RxSkb, //
+        }, //
+    },
+    setup::RingSizes, //
+};
+use kernel::prelude::*;
+
+/// A packet in several completions.
+pub(super) enum Partial {
+    /// None is under way.
+    None,
+    /// A whole packet, in several packet buffers.
+    Whole(RxSkb),
+    /// A split packet outside any aggregate.
+    Split(RxSkb),
+    /// A packet of a flow's aggregate.
+    Flow {
+        /// The flow.
+        flow: u16,
+        /// How many bytes of data were named.
+        bytes: u32,
+        /// It was counted as dropped.
+        dropped: bool,
+    },
+    /// The rest of a packet whose beginning was dropped.
+    Dropped,
+}
+
+/// Packets go to the stack.
+pub(crate) struct Stack<'bound> {
+    pub(super) small: Cells<'bound>,
+    pub(super) heads: Heads,
+    pub(super) flows: Flows,
+    /// Whole pages of the completion at hand.
+    pub(super) whole: KVec<u16>,
+    pub(super) partial: Partial,
+}
+
+impl Stack<'_> {
+    /// Counts so many packets on the wire as dropped; a flow that misses their data loses its
+    /// aggregate.
+    #[cold]
+    pub(super) fn lost(&mut self, why: Dropped, packets: u16, count: &counters::Rx) {
+        if let Dropped::Taken(flow) = why {
+            count.drop_orphan.add(self.flows.spoil(flow).into());
+        }
+        count_drop(count, why, packets);
+    }
+}
+
+impl<'bound> Sink<'bound> for Stack<'bound> {
+    const DATA: Contents = Contents::Payload;
+    const PACKETS: Contents = Contents::Headers;
+    const POOL_FACTOR: u32 = buffers::POOL_FACTOR;
+
+    fn packet_pages(sizes: &RingSizes) -> u32 {
+        sizes.packet()
+    }
+
+    fn new(s: &Parts<'_, 'bound>, _rings: &mut Rings<'bound>) -> Result<Self> {
+        let (queue, log2) = (s.queue.into(), s.rings.small());
+        Ok(Self {
+            small: Cells::new(s.dev, s.mmio, queue, BufKind::Small, log2)?,
+            heads: Heads::new(s.dma, s.netdev, s.queue)?,
+            flows: Flows::new(s.flows)?,
+            whole: KVec::with_capacity(PAGES_MAX, GFP_KERNEL)?,
+            partial: Partial::None,
+        })
+    }
+
+    fn program(&self, _rings: &Rings<'bound>) {
+        self.small.program();
+    }
+
+    fn launch(&mut self) {
+        self.small.launch();
+    }
+
+    fn pool(&mut self) -> Option<&mut PagePool> {
+        Some(self.heads.pool())
+    }
+
+    #[inline]
+    fn continues_full(&self) -> bool {
+        matches!(self.partial, Partial::Whole(_) | Partial::Dropped)
+    }
+
+    #[inline]
+    fn continues_apart(&self, p: &Apart) -> bool {
+        match self.partial {
+            // The rest of a packet is its flow's.
+            Partial::Flow { flow, .. } => p.is_of_aggregate() && p.head.flow == Some(flow),
+            Partial::Split(_) | Partial::Dropped => !p.is_of_aggregate(),
+            Partial::Whole(_) | Partial::None => false,
+        }
+    }
+
+    #[inline]
+    fn break_off(&mut self, count: &counters::Rx) {
+        if matches!(self.partial, Partial::None) {
+            return;
+        }
+        let counted = match self.partial {
+            // Its aggregate has a part of it.
+            Partial::Flow { flow, dropped, .. } => {
+                count.drop_orphan.add(self.flows.spoil(flow).into());
+                dropped
+            }
+            Partial::Dropped => true,
+            _ => false,
+        };
+        count.drop_bad_completion.add((!counted).into());
+        self.partial = Partial::None;
+    }
+
+    /// A packet that is not appended ends the flow's aggregate.
+    #[inline(always)]
+    fn begin(&mut self, cx: &RxContext<'_>, h: &Head, count: &counters::Rx) {
+        if let Some(flow) = h.flow {
+            if !matches!(h.opcode, Opcode::Append | Opcode::AppendClose) {
+                self.flows.close(cx, flow, count);
+            }
+        }
+    }
+
+    /// Copied, which costs less than a page.
+    #[inline(always)]
+    fn small(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        span: &Span,
+        count: &counters::Rx,
+    ) {
+        let meta = flows::meta(c, rings.offer);
+        let Some(off) = self.small.claim(span) else {
+            return count.drop_bad_completion.add(1);
+        };
+        let mem = self.small.mem();
+        match self.heads.receive(cx, mem, off, span.len, &meta) {
+            Ok(()) => {
+                count.up(1, c.c1.pkt_len());
+                count.skbs.add(1);
+            }
+            Err(e) if e == ENOMEM => count.drop_nomem.add(1),
+            Err(_) => count.drop_bad_completion.add(1),
+        }
+    }
+
+    #[cold]
+    fn refuse_small(&mut self) {
+        self.small.refuse();
+    }
+
+    #[inline(always)]
+    fn full(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        (head, span): (&Head, &Span),
+        _first: bool,
+        count: &counters::Rx,
+    ) {
+        self.whole(rings, cx, c, (head, span), count);
+    }
+
+    #[inline(always)]
+    fn apart(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        p: &Apart,
+        first: bool,
+        count: &counters::Rx,
+    ) {
+        match p.head.flow {
+            Some(_) if first && p.is_all_of_aggregate() => self.aggregate(rings, cx, c, p, count),
+            Some(flow) if p.is_of_aggregate() => self.flow(rings, cx, c, (p, flow), count),
+            _ => self.alone(rings, cx, c, p, count),
+        }
+    }
+
+    fn end(&mut self, cx: &RxContext<'_>, empty: bool, count: &counters::Rx) {
+        if empty {
+            self.flows.flush(cx, count);
+        }
+        self.small.flush();
+    }
+
+    fn left_over(&self) -> u64 {
+        self.flows.left_over()
+    }
+}
