@@ -2,14 +2,16 @@
 """XDP programs in the driver: what they say is done, and nothing else happens."""
 
 from guest import bpf
-from guest.counters import change, need_reflow, per_queue, read
-from guest.frames import ACK, IPV4, LOCAL_EXPERIMENT, TCP, VLAN, ethernet, ipv4, mac_bytes, tcp
-from guest.harness import Failed, Skip, case, check, equal, until
+from guest.counters import OPCODES, change, need_reflow, per_queue, read
+from guest.frames import (ACK, IPV4, LOCAL_EXPERIMENT, RST, TCP, UDP, VLAN, ethernet, ipv4,
+                          mac_bytes, tcp, udp)
+from guest.harness import Failed, Skip, case, check, equal, settle, until
 from guest.net import ADDRESS, DUT, PEER
 from guest.split import ON, split_of
 from guest.traffic import InBackground, bulk, datagrams
 from guest.xsk import COPY, ZERO_COPY, XdpSocket
 
+import ctypes
 import errno
 import json
 import os
@@ -370,6 +372,123 @@ def longest_packet_is_in_one_piece(rig):
         until("the program to see the frame", lambda: any(linear[0]), limit=3)
         equal(f"bytes in front of its fragments, rx-vlan-offload {word}",
               struct.unpack("<Q", linear[0])[0], len(whole) - removed)
+
+
+# What a queue counts whoever gets its packets, besides packets by operation code.
+COMMON = ("packets", "bytes", "up_packets", "up_bytes", "skbs", "csum_bad", "tcb_applied",
+          "tcb_not_applied", "released", "drop_nomem", "drop_bad_completion", "bad_completion",
+          "drop_orphan")
+PACKET_AUXDATA, SOL_PACKET, CSUM_VALID, VLAN_VALID = 8, 263, 1 << 7, 1 << 4
+
+
+def _kinds_of_frames(rig):
+    """Return frames of each kind that the device tells apart, UDP first."""
+    ends = ADDRESS[PEER, 4], ADDRESS[DUT, 4]
+    packets = [(UDP, udp(*ends, 40000, 9, bytes(100))),
+               (UDP, udp(*ends, 40000, 9, bytes(1400))),
+               (UDP, udp(*ends, 40000, 9, bytes(4000))),
+               (UDP, udp(*ends, 40000, 9, bytes(300), broken=True)),
+               (TCP, tcp(*ends, 40000, 9, 1000, 1, ACK, bytes(1000))),
+               (TCP, tcp(*ends, 40000, 9, 2000, 1, ACK)),
+               (TCP, tcp(*ends, 40000, 9, 2000, 1, RST | ACK))]
+    frames = [ethernet(rig.mac, rig.peer_mac, IPV4, ipv4(*ends, protocol, packet))
+              for protocol, packet in packets]
+    frames.append(ethernet(rig.mac, rig.peer_mac, VLAN,
+                           struct.pack("!HH", 0x6123, KIND) + bytes(46)))
+    return frames
+
+
+def _count(rig, frames):
+    """Return what the queues count of these frames, without what may come in between."""
+    last = []
+
+    def sample():
+        nonlocal last
+        before = read(rig)
+        with rig.raw(PEER) as wire:
+            for frame in frames:
+                wire.send(frame)
+        until("all frames to be counted", lambda: _counted(rig, before, "packets") >= len(frames),
+              limit=3)
+        time.sleep(0.05)
+        now = change(before, read(rig))
+        names = COMMON + tuple(f"op_{name}" for name in OPCODES)
+        seen = {name: per_queue(rig, now, "rx", name) for name in names}
+        differs, last = seen != last, seen
+        return differs and seen
+
+    settle("the same frames are counted as the time before", sample, limit=10)
+    return last
+
+
+@case(limit=90)
+def counts_as_without(rig):
+    """A program that passes everything changes no counter of its queue but its own."""
+    need_reflow(rig)
+    rig.set_mtu(9000)
+    rig.run(DUT, "ethtool", "-K", rig.device, "rx-gro-hw", "off")
+    rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "rx-gro-hw", "on")
+    frames = _kinds_of_frames(rig)
+    without = _count(rig, frames)
+    equal("packets counted", sum(without["packets"]), len(frames))
+    equal("packets handed to the stack", sum(without["skbs"]), len(frames))
+    equal("wrong checksums", sum(without["csum_bad"]), 1)
+    _attach(rig, bpf.Code().leave(bpf.PASS), frags=True)
+    with_program = _count(rig, frames)
+    for name, counts in without.items():
+        equal(f"{name} with a program, by queue", with_program[name], counts)
+
+
+def _only_hashed(sock):
+    """Have a packet socket receive packets with a hash only."""
+    load, unless_zero, accept, refuse = ((0x20, 0, 0, 0xFFFFF000 + 32), (0x15, 1, 0, 0),
+                                         (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
+    code = b"".join(struct.pack("=HBBI", *line) for line in (load, unless_zero, accept, refuse))
+    held = ctypes.create_string_buffer(code, len(code))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_ATTACH_FILTER,
+                    struct.pack("@HP", len(code) // 8, ctypes.addressof(held)))
+
+
+def _told(rig, frame, hashed):
+    """Return (checksum verified, VLAN tag) of a frame as the stack has it, None if no packet."""
+    with rig.raw(PEER) as wire, rig.raw(DUT) as seen:
+        seen.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        if hashed:
+            _only_hashed(seen)
+        seen.settimeout(0.5)
+        wire.send(frame)
+        try:
+            while True:
+                data, more, *_ = seen.recvmsg(65536, 256)
+                if data[-60:] == frame[-60:]:
+                    break
+        except TimeoutError:
+            return None
+    ((_, _, aux),) = more
+    status, _, _, _, _, tci, _ = struct.unpack_from("=IIIHHHH", aux)
+    return bool(status & CSUM_VALID), tci if status & VLAN_VALID else None
+
+
+@case(limit=90)
+def stack_is_told_as_without(rig):
+    """Checksum, hash and VLAN tag reach the stack with a program as they do without one."""
+    need_reflow(rig)
+    for feature in ("rx", "rxhash"):
+        rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, feature, "on")
+    *_, tagged = frames = _kinds_of_frames(rig)
+    for attached in (False, True):
+        for word in ("on", "off"):
+            rig.run(DUT, "ethtool", "-K", rig.device, "rx", word, "rxhash", word)
+            is_on = word == "on"
+            state = f"features {word}, {'a' if attached else 'no'} program"
+            equal(f"checksum and tag of a datagram, {state}", _told(rig, frames[0], False),
+                  (is_on, None))
+            equal(f"a datagram has a hash, {state}", _told(rig, frames[0], True) is not None,
+                  is_on)
+            equal(f"tag of a tagged frame, {state}", _told(rig, tagged, False)[1], 0x6123)
+        rig.run(DUT, "ethtool", "-K", rig.device, "rx", "on", "rxhash", "on")
+        if not attached:
+            _attach(rig, bpf.Code().leave(bpf.PASS))
 
 
 HINTS = ("bpf_xdp_metadata_rx_timestamp", "bpf_xdp_metadata_rx_hash",
