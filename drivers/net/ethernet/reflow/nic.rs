@@ -364,7 +364,7 @@ impl<'bound> Nic<'bound> {
         self.filter.strip_vlan(on & features::VLAN_RX != 0);
     }
 
-    fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<rx::Side<'bound>> {
+    fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<rx::side::Side<'bound>> {
         let parts = rx::Parts {
             dev: self.dev,
             dma: &self.dma,
@@ -378,7 +378,7 @@ impl<'bound> Nic<'bound> {
             tcbs: &self.tcbs,
             program: &self.program,
         };
-        rx::Side::new(&parts, setup.xdp)
+        rx::side::Side::new(&parts, setup.xdp)
     }
 
     /// Tells the device the longest frame that it is to take.
@@ -405,7 +405,7 @@ impl xdp::Operations for Nic<'_> {
 }
 
 impl<'bound> queue_mgmt::Operations for Nic<'bound> {
-    type Rx = rx::Side<'bound>;
+    type Rx = rx::side::Side<'bound>;
     const RX_PAGE_MAX: u32 = 1 << regs::LOG2_BUF_MAX;
 
     fn rx_alloc(&self, dev: &Device, setup: &Setup, queue: usize) -> Result<Self::Rx> {

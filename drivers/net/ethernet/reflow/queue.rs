@@ -79,7 +79,7 @@ pub(crate) struct Queue<'bound> {
     /// Declared first: dropped first, before the memory that the device may access.
     switch: Switch<'bound>,
     /// `None` while the receive memory is being exchanged.
-    rx: Option<rx::Side<'bound>>,
+    rx: Option<rx::side::Side<'bound>>,
     tx: tx::Cleaner<'bound>,
     /// The other side of the transmit ring.
     ring: Option<Arc<TxCell<tx::Ring<'bound>>>>,
@@ -185,7 +185,7 @@ impl<'bound> Queue<'bound> {
     pub(crate) fn new(
         mmio: &Arc<Mmio<'bound>>,
         queue: usize,
-        rx: rx::Side<'bound>,
+        rx: rx::side::Side<'bound>,
         tx: tx::Cleaner<'bound>,
         counters: Arc<counters::Queue>,
         probe: &Arc<ProbeSlot>,
@@ -243,7 +243,7 @@ impl<'bound> Queue<'bound> {
     }
 
     /// Switches the receive side off and takes its memory; transmit goes on.
-    pub(crate) fn rx_remove(&mut self, napi: NapiRef<'_>) -> Option<rx::Side<'bound>> {
+    pub(crate) fn rx_remove(&mut self, napi: NapiRef<'_>) -> Option<rx::side::Side<'bound>> {
         self.switch.off(QueueCtrl(0).with_rx(1));
         let mut rx = self.rx.take()?;
         self.probe.set(None);
@@ -256,7 +256,11 @@ impl<'bound> Queue<'bound> {
     /// # Errors
     ///
     /// [`EIO`] if the device refuses the configuration, [`EBUSY`] if there is memory already.
-    pub(crate) fn rx_install(&mut self, mut rx: rx::Side<'bound>, napi: NapiRef<'_>) -> Result {
+    pub(crate) fn rx_install(
+        &mut self,
+        mut rx: rx::side::Side<'bound>,
+        napi: NapiRef<'_>,
+    ) -> Result {
         if self.rx.is_some() {
             return Err(EBUSY);
         }

@@ -56,6 +56,8 @@ mod selftest;
 #[forbid(unsafe_code)]
 mod setup;
 #[forbid(unsafe_code)]
+mod sizes;
+#[forbid(unsafe_code)]
 mod split;
 #[forbid(unsafe_code)]
 mod steering;

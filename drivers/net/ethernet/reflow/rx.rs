@@ -10,13 +10,14 @@
 
 mod alone;
 mod buffers;
+mod completions;
 mod decode;
 mod flows;
 mod headers;
 mod merged;
 mod order;
-mod ring;
-mod side;
+mod rings;
+pub(crate) mod side;
 mod stack;
 pub(crate) mod xdp;
 
@@ -24,128 +25,49 @@ use crate::{
     counters,
     hw::{
         desc::Completion,
-        opcode::Opcode,
-        regs::BufKind, //
+        opcode::Opcode, //
     },
-    mmio::Mmio,
     net::{
-        device::Device,
-        dma::DmaDevice,
         napi::{
             NapiRef,
             RxContext, //
         },
-        page_pool::{
-            Contents,
-            PagePool,
-            PoolPage, //
-        },
-        skbuff::{
-            Heads,
-            RxSkb, //
-        },
-        xdp::Holder, //
+        page_pool::PagePool, //
     },
-    setup::RingSizes,
+    sizes::RingSizes,
     tcb::Tcbs, //
 };
-use buffers::{
-    Cells,
-    Pages, //
-};
-pub(crate) use decode::CELL_SIZE;
+use completions::Polled;
+pub(crate) use completions::Probe;
 use decode::{
     Apart,
     Form,
     Head,
-    Span,
-    BUF_SIZE, //
+    Span, //
 };
 use kernel::{
-    device::{
-        self,
-        Bound, //
-    },
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    }, //
+    sync::Arc, //
 };
-use order::Refused;
-use ring::Completions;
-pub(crate) use ring::Probe;
-use side::Polled;
-pub(crate) use side::Side;
+use rings::{
+    Memory,
+    Rings, //
+};
+pub(crate) use rings::{
+    Parts,
+    Settings, //
+};
 
-// Headers, and packets that are copied, fit the linear part of a socket buffer.
-const _: () = assert!(CELL_SIZE <= Heads::MAX as u32);
-
-/// Cells of a header buffer or small-packet buffer.
-pub(crate) const CELLS_PER_BUFFER: u32 = BUF_SIZE / CELL_SIZE;
 /// Summary of a control block that applied.
 const SUMMARY_APPLIED: u64 = 1;
-
-/// What user settings change while packets flow.
-pub(crate) struct Settings {
-    /// Believe the device's checksums.
-    pub(crate) csum: Atomic<bool>,
-    /// Pass the device's hash on.
-    pub(crate) hash: Atomic<bool>,
-    /// Have each allocation of a page fail, to see what becomes of it.
-    pub(crate) fail_pages: Atomic<bool>,
-}
-
-/// What of a completion the stack is told, by user settings.
-#[derive(Clone, Copy, Default)]
-struct Offer {
-    csum: bool,
-    hash: bool,
-}
-
-impl Settings {
-    fn offer(&self) -> Offer {
-        Offer {
-            csum: self.csum.load(Relaxed),
-            hash: self.hash.load(Relaxed),
-        }
-    }
-}
-
-/// The rings of a receive queue that every sink takes packets from.
-pub(crate) struct Rings<'bound> {
-    ring: Completions<'bound>,
-    header: Cells<'bound>,
-    /// Pages for data.
-    reasm: Pages<'bound>,
-    /// Pages for whole packets.
-    packet: Pages<'bound>,
-    settings: Arc<Settings>,
-    /// What of a completion the stack is told, in this poll.
-    offer: Offer,
-    /// Size of the device's flow database.
-    flows: usize,
-    queue: u16,
-    mmio: Arc<Mmio<'bound>>,
-}
 
 /// Where the packets of a queue go.
 ///
 /// What does not depend on it is done in [`Receiver`]: a sink is given packets that were checked
 /// and counted. It says what becomes of them, and counts that.
 pub(crate) trait Sink<'bound>: Sized {
-    /// The pages that data are received into.
-    const DATA: Contents;
-    /// The pages that whole packets are received into.
-    const PACKETS: Contents;
-    /// For how many times the pages of a ring its pool has room.
-    const POOL_FACTOR: u32;
-
-    /// Pages in the ring for whole packets, as a power of two.
-    fn packet_pages(sizes: &RingSizes) -> u32;
+    /// The pages that packets are to come in, in rings of these sizes.
+    fn memory(sizes: &RingSizes) -> Memory;
 
     /// Makes the sink of a queue with these rings. May sleep.
     ///
@@ -227,57 +149,6 @@ pub(crate) struct Receiver<'bound, S: Sink<'bound>> {
     tcbs: Arc<Tcbs>,
 }
 
-/// What a receiver is made from.
-pub(crate) struct Parts<'a, 'bound> {
-    /// The bus device.
-    pub(crate) dev: &'a device::Device<Bound>,
-    /// The same, for mappings.
-    pub(crate) dma: &'a DmaDevice<'bound>,
-    /// The network device.
-    pub(crate) netdev: &'a Device,
-    /// Registers.
-    pub(crate) mmio: &'a Arc<Mmio<'bound>>,
-    /// Number of the queue.
-    pub(crate) queue: u16,
-    /// Sizes of its rings.
-    pub(crate) rings: RingSizes,
-    /// Size of the device's flow database.
-    pub(crate) flows: usize,
-    /// User settings.
-    pub(crate) settings: &'a Arc<Settings>,
-    /// Counters of the queue.
-    pub(crate) counters: &'a Arc<counters::Queue>,
-    /// The XDP program.
-    pub(crate) program: &'a Arc<Holder>,
-    /// Control blocks of the device.
-    pub(crate) tcbs: &'a Arc<Tcbs>,
-}
-
-impl<'bound> Rings<'bound> {
-    fn new<S: Sink<'bound>>(s: &Parts<'_, 'bound>) -> Result<Self> {
-        let queue = usize::from(s.queue);
-        // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
-        let pages = |kind, contents, log2: u32, kept: usize| {
-            let ids = u16::try_from((1 << log2) + kept + 1)?;
-            let count = S::POOL_FACTOR * u32::from(ids);
-            let pool = PagePool::new(s.dma, s.netdev, s.queue, contents, count)?;
-            Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
-        };
-        let packets = S::packet_pages(&s.rings);
-        Ok(Self {
-            ring: Completions::new(s)?,
-            header: Cells::new(s.dev, s.mmio, queue, BufKind::Header, s.rings.header)?,
-            reasm: pages(BufKind::Reasm, S::DATA, s.rings.reasm, s.flows)?,
-            packet: pages(BufKind::Packet, S::PACKETS, packets, 0)?,
-            settings: s.settings.clone(),
-            offer: Offer::default(),
-            flows: s.flows,
-            queue: s.queue,
-            mmio: s.mmio.clone(),
-        })
-    }
-}
-
 impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
     /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
     ///
@@ -285,7 +156,7 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new(s: &Parts<'_, 'bound>) -> Result<Self> {
-        let mut rings = Rings::new::<S>(s)?;
+        let mut rings = Rings::new(s, &S::memory(&s.rings))?;
         Ok(Self {
             sink: S::new(s, &mut rings)?,
             rings,
@@ -297,10 +168,7 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
     /// Tells the device where the rings are. It takes note when the queue is switched on, which can
     /// be done once with these rings.
     pub(crate) fn program(&self) {
-        self.rings.ring.program();
-        self.rings.header.program();
-        self.rings.reasm.program();
-        self.rings.packet.program();
+        self.rings.program();
         self.sink.program(&self.rings);
     }
 
@@ -311,10 +179,8 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
 
     /// Gives the device its first buffers. The queue must have been switched on just now.
     pub(crate) fn launch(&mut self) {
-        self.rings.header.launch();
+        self.rings.launch();
         self.sink.launch();
-        self.rings.reasm.launch();
-        self.rings.packet.launch();
     }
 
     fn pools(&mut self) -> impl Iterator<Item = &mut PagePool> {
@@ -360,11 +226,8 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
             }
         }
         self.sink.end(cx, empty, count);
-        let rings = &mut self.rings;
-        rings.header.flush();
-        let fail = rings.settings.fail_pages.load(Relaxed);
-        let starving = rings.reasm.refill(cx, fail, count) | rings.packet.refill(cx, fail, count);
-        rings.ring.polled(work, empty, starving)
+        let starving = self.rings.refill(cx, count);
+        self.rings.ring.polled(work, empty, starving)
     }
 
     /// Takes note of a packet whose first completion this is.
@@ -464,82 +327,4 @@ fn summary(c: &Completion, h: &Head, count: &counters::Rx, tcbs: &Tcbs) {
     if let Some(flow) = h.flow {
         tcbs.summary(flow, c.c0, applied);
     }
-}
-
-/// Why a packet was dropped.
-#[derive(Clone, Copy)]
-enum Dropped {
-    NoMem,
-    Lie,
-    Orphan,
-    /// It has data of this flow, which misses them.
-    Taken(u16),
-    /// The packet was counted with an earlier completion.
-    Counted,
-}
-
-/// Counts so many packets on the wire as dropped.
-fn count_drop(count: &counters::Rx, why: Dropped, packets: u16) {
-    let packets = packets.into();
-    match why {
-        Dropped::NoMem => count.drop_nomem.add(packets),
-        Dropped::Lie | Dropped::Taken(_) => count.drop_bad_completion.add(packets),
-        Dropped::Orphan => count.drop_orphan.add(packets),
-        Dropped::Counted => {}
-    }
-}
-
-/// A socket buffer that begins with the headers of a packet, in a cell at `off` if it was claimed.
-#[inline]
-fn copy_cell(
-    cx: &RxContext<'_>,
-    heads: &mut Heads,
-    cells: &Cells<'_>,
-    c: &Completion,
-    (off, len): (Option<usize>, u16),
-) -> Result<RxSkb, Dropped> {
-    let off = off.ok_or(Dropped::Lie)?;
-    check_headers(cells, c, off, len)?;
-    heads.copy(cx, cells.mem(), off, len).map_err(|e| {
-        if e == ENOMEM {
-            Dropped::NoMem
-        } else {
-            Dropped::Lie
-        }
-    })
-}
-
-/// Whether headers in a cell are as long as they say. What is behind them in the cell would be
-/// taken for data.
-#[inline]
-fn check_headers(cells: &Cells<'_>, c: &Completion, off: usize, len: u16) -> Result<(), Dropped> {
-    match decode::header_len(c, |at| cells.mem().byte(off + at)) {
-        Some(right) if right != len => Err(Dropped::Lie),
-        _ => Ok(()),
-    }
-}
-
-/// Puts data behind what a packet holds, with `add`, if it is not lost. Of data that are not put
-/// anywhere note is taken all the same, and pages that the device is done with are taken back.
-#[inline]
-fn put_data<T>(
-    pages: &mut Pages<'_>,
-    cx: &RxContext<'_>,
-    mut packet: Result<T, Dropped>,
-    (owner, spans): (u16, [Option<Span>; 2]),
-    mut add: impl FnMut(&mut T, &mut PoolPage, &Span) -> Result,
-) -> Result<T, Dropped> {
-    for span in spans.into_iter().flatten() {
-        let added = pages.claim(cx, owner, &span, |page| match &mut packet {
-            Ok(packet) => add(packet, page, &span),
-            Err(_) => Ok(()),
-        });
-        let lost = match added {
-            Ok(Ok(())) => continue,
-            Ok(Err(_)) | Err(Refused::Gap) => Dropped::Lie,
-            Err(Refused::Owner(flow)) => Dropped::Taken(flow),
-        };
-        packet = packet.and(Err(lost));
-    }
-    packet
 }

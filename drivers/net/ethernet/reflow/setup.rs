@@ -3,10 +3,6 @@
 //! How the queues are made: what the user's settings decide, and what the device allows.
 
 use crate::{
-    hw::regs::{
-        LOG2_RING_MAX,
-        LOG2_RING_MIN, //
-    },
     net::{
         device,
         ethtool::{
@@ -17,36 +13,12 @@ use crate::{
         extack::Refused,
         xdp, //
     },
-    rx::CELLS_PER_BUFFER,
-    tx, //
+    sizes::{
+        Entries,
+        RingSizes, //
+    }, //
 };
 use kernel::prelude::*;
-
-/// Sizes of a queue's rings, as powers of two of entries.
-#[derive(Clone, Copy)]
-pub(crate) struct RingSizes {
-    /// Completions.
-    pub(crate) completions: u32,
-    /// Header buffers.
-    pub(crate) header: u32,
-    /// Re-assembly pages.
-    pub(crate) reasm: u32,
-    /// Transmit descriptors.
-    pub(crate) tx: u32,
-}
-
-impl RingSizes {
-    /// Packet pages: most packets come in cells and re-assembly pages, and if not, the page that a
-    /// packet takes is posted again at the end of the poll.
-    pub(crate) fn packet(&self) -> u32 {
-        self.completions.saturating_sub(3).max(LOG2_PAGES_MIN)
-    }
-
-    /// Small-packet buffers: a burst of small packets may take as many cells as headers do.
-    pub(crate) fn small(&self) -> u32 {
-        self.header
-    }
-}
 
 /// How the queues are made.
 #[derive(Clone)]
@@ -67,83 +39,53 @@ impl Setup {
         Self {
             queues,
             max_queues,
-            rings: RingSizes {
-                completions: 11,
-                header: 6,
-                reasm: 9,
-                tx: 9,
-            },
+            rings: RingSizes::DEFAULT,
             xdp: false,
         }
     }
 }
 
-/// Smallest transmit ring.
-const LOG2_TX_MIN: u32 = tx::RING_MIN.ilog2();
-/// Most header buffers, as a power of two: they are coherent memory, of 4 KiB each.
-const LOG2_HEADER_MAX: u32 = 10;
-/// Smallest ring of pages: the longest packet takes three.
-const LOG2_PAGES_MIN: u32 = 4;
-/// Smallest completion ring.
-const LOG2_COMPLETIONS_MIN: u32 = 6;
-
-// What `with_rings` tells the user.
+// `with_rings` names them to the user.
 const _: () = assert!(
-    1 << LOG2_COMPLETIONS_MIN == 64
-        && CELLS_PER_BUFFER << LOG2_RING_MIN == 128
-        && 1 << LOG2_PAGES_MIN == 16
-        && 1 << LOG2_TX_MIN == 64
+    Entries::MIN.completions == 64
+        && Entries::MIN.cells == 128
+        && Entries::MIN.pages == 16
+        && Entries::MIN.tx == 64
 );
 
-/// The power of two that has room for `entries`, between `min` and the device's largest ring.
-fn log2_of(entries: u32, min: u32) -> u32 {
-    entries
-        .max(1)
-        .checked_next_power_of_two()
-        .map_or(LOG2_RING_MAX, u32::ilog2)
-        .clamp(min, LOG2_RING_MAX)
+impl From<Entries> for Rings {
+    fn from(entries: Entries) -> Self {
+        Self {
+            rx: entries.completions,
+            rx_mini: entries.cells,
+            rx_jumbo: entries.pages,
+            tx: entries.tx,
+        }
+    }
 }
 
 impl PlanRings for Setup {
     fn rings(&self) -> Rings {
-        Rings {
-            rx: 1 << self.rings.completions,
-            rx_mini: CELLS_PER_BUFFER << self.rings.header,
-            rx_jumbo: 1 << self.rings.reasm,
-            tx: 1 << self.rings.tx,
-        }
+        self.rings.entries().into()
     }
 
     fn max_rings(&self) -> Rings {
-        Rings {
-            rx: 1 << LOG2_RING_MAX,
-            rx_mini: CELLS_PER_BUFFER << LOG2_HEADER_MAX,
-            rx_jumbo: 1 << LOG2_RING_MAX,
-            tx: 1 << LOG2_RING_MAX,
-        }
+        Entries::MAX.into()
     }
 
     fn with_rings(&self, to: &Rings) -> Result<Self, Refused> {
-        // Refused, not rounded up: whoever looks for the smallest ring wants to know when it is
-        // there.
-        if to.rx < 1 << LOG2_COMPLETIONS_MIN
-            || to.rx_mini < CELLS_PER_BUFFER << LOG2_RING_MIN
-            || to.rx_jumbo < 1 << LOG2_PAGES_MIN
-            || to.tx < 1 << LOG2_TX_MIN
-        {
-            return Err(Refused::new(
-                EINVAL,
-                c"too small: the smallest rings are rx 64, rx-mini 128, rx-jumbo 16 and tx 64",
-            ));
-        }
-        let header = to.rx_mini.div_ceil(CELLS_PER_BUFFER);
+        let to = Entries {
+            completions: to.rx,
+            cells: to.rx_mini,
+            pages: to.rx_jumbo,
+            tx: to.tx,
+        };
+        let rings = RingSizes::with_room_for(&to).ok_or(Refused::new(
+            EINVAL,
+            c"too small: the smallest rings are rx 64, rx-mini 128, rx-jumbo 16 and tx 64",
+        ))?;
         Ok(Self {
-            rings: RingSizes {
-                completions: log2_of(to.rx, LOG2_COMPLETIONS_MIN),
-                header: log2_of(header, LOG2_RING_MIN).min(LOG2_HEADER_MAX),
-                reasm: log2_of(to.rx_jumbo, LOG2_PAGES_MIN),
-                tx: log2_of(to.tx, LOG2_TX_MIN),
-            },
+            rings,
             ..self.clone()
         })
     }

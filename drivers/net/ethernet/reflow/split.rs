@@ -14,7 +14,7 @@ use crate::{
         Nic,
         MAX_FRAME, //
     },
-    rx::CELL_SIZE,
+    sizes::CELL_SIZE,
     tuning::{
         Number,
         Switch, //

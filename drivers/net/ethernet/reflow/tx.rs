@@ -45,7 +45,8 @@ use crate::{
             Sender, //
         },
         xdp::FrameBulk, //
-    }, //
+    },
+    sizes::LOG2_TX_MIN, //
 };
 pub(crate) use probe::Probe;
 use wire::{
@@ -78,10 +79,11 @@ const MAX_DESC_LEN: u32 = T1(u64::MAX).len() as u32;
 const STOP_BELOW: u32 = MAX_DESCS;
 /// The queue goes on when so many places are free.
 const START_AT: u32 = 2 * MAX_DESCS;
-/// Fewest entries of a ring: a queue that was stopped is started before the ring is empty.
-pub(crate) const RING_MIN: u32 = (START_AT + 1).next_power_of_two();
 /// 64-bit words of a descriptor.
 const WORDS_PER_DESC: usize = 4;
+
+// A queue that was stopped is started before the smallest ring is empty.
+const _: () = assert!(START_AT < 1 << LOG2_TX_MIN);
 
 /// What a packet becomes on the wire.
 fn on_wire(info: &TxInfo) -> OnWire {

@@ -32,6 +32,8 @@ mod place;
 mod progress;
 #[path = "../../../../drivers/net/ethernet/reflow/red.rs"]
 mod red;
+#[path = "../../../../drivers/net/ethernet/reflow/sizes.rs"]
+mod sizes;
 #[path = "../../../../drivers/net/ethernet/reflow/tcb/strikes.rs"]
 mod strikes;
 #[path = "../../../../drivers/net/ethernet/reflow/tx/wire.rs"]

@@ -3,22 +3,23 @@
 //! Packets outside any aggregate: each becomes a socket buffer of its own.
 
 use super::{
-    copy_cell,
-    count_drop,
     decode::{
         Apart,
         Head,
-        Span,
-        CELL_SIZE, //
+        Span, //
     },
     flows,
-    put_data,
+    rings::{
+        copy_cell,
+        count_drop,
+        put_data,
+        Dropped,
+        Rings, //
+    },
     stack::{
         Partial,
         Stack, //
-    },
-    Dropped,
-    Rings, //
+    }, //
 };
 use crate::{
     counters,
@@ -30,7 +31,8 @@ use crate::{
         napi::RxContext,
         page_pool::PoolPage,
         skbuff::RxSkb, //
-    }, //
+    },
+    sizes::CELL_SIZE, //
 };
 use kernel::prelude::*;
 

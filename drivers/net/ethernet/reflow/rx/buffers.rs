@@ -10,11 +10,7 @@
 //! another cell, page or part of one is wrong, and changes nothing here.
 
 use super::{
-    decode::{
-        Span,
-        BUF_SIZE,
-        CELL_SIZE, //
-    },
+    decode::Span,
     order::{
         self,
         CellOrder,
@@ -48,6 +44,10 @@ use crate::{
             PagePool,
             PoolPage, //
         }, //
+    },
+    sizes::{
+        BUF_SIZE,
+        CELL_SIZE, //
     }, //
 };
 use kernel::{
@@ -62,10 +62,6 @@ use kernel::{
 /// Doorbells are rung for so many buffers at once, and for a quarter of a small ring. The longest
 /// packet takes fewer, with each of its messages in a page of its own.
 const BATCH: u16 = 8;
-
-/// For how many times the pages of a ring its pool has room. Applications give pages back in
-/// bursts; those that find no room are freed, and made anew, cleared and mapped.
-pub(super) const POOL_FACTOR: u32 = 4;
 
 /// The descriptor ring that both kinds have.
 struct Ring<'bound> {

@@ -8,22 +8,22 @@
 //! together. Whether a buffer id is one that the device holds is for its ring to say. Pure:
 //! compiled in the module and in the host's tests.
 
-use crate::hw::{
-    desc::{
-        self,
-        Completion,
-        CompletionKind, //
+use crate::{
+    hw::{
+        desc::{
+            self,
+            Completion,
+            CompletionKind, //
+        },
+        opcode::Opcode, //
     },
-    opcode::Opcode,
-    regs::LOG2_BUF_MAX, //
+    sizes::{
+        BUF_SIZE,
+        CELL_SIZE,
+        PAYLOAD_MAX, //
+    }, //
 };
 
-/// Bytes of every receive buffer but those for payload, which may be larger.
-pub(crate) const BUF_SIZE: u32 = 4096;
-/// Bytes of the largest buffer for payload. How large it is, its page knows.
-pub(crate) const PAYLOAD_MAX: u32 = 1 << LOG2_BUF_MAX;
-/// Bytes of a header or small-packet cell.
-pub(crate) const CELL_SIZE: u32 = 256;
 /// Bytes of an Ethernet header.
 const ETH_HLEN: u16 = 14;
 

@@ -13,10 +13,7 @@
 //! finds none open. Then nothing is parked.
 
 use super::{
-    decode::{
-        Span,
-        CELL_SIZE, //
-    },
+    decode::Span,
     headers::{
         self,
         Before,
@@ -24,7 +21,7 @@ use super::{
         Layout,
         Tunnel, //
     },
-    Offer, //
+    rings::Offer, //
 };
 use crate::{
     counters,
@@ -36,7 +33,8 @@ use crate::{
             RxMeta,
             RxSkb, //
         }, //
-    }, //
+    },
+    sizes::CELL_SIZE, //
 };
 use kernel::prelude::*;
 

@@ -3,29 +3,29 @@
 //! Packets of an aggregate: one socket buffer for as many as the device has put together.
 
 use super::{
-    copy_cell,
-    count_drop,
+    buffers::Pages,
+    completions::Completions,
     decode::{
         self,
         Apart,
-        Span,
-        BUF_SIZE,
-        CELL_SIZE, //
+        Span, //
     },
     flows::{
         self,
         Need,
         Refused, //
     },
-    put_data,
-    ring::Completions,
+    rings::{
+        copy_cell,
+        count_drop,
+        put_data,
+        Dropped,
+        Rings, //
+    },
     stack::{
         Partial,
         Stack, //
-    },
-    Dropped,
-    Pages,
-    Rings, //
+    }, //
 };
 use crate::{
     counters,
@@ -42,6 +42,10 @@ use crate::{
     net::{
         napi::RxContext,
         skbuff::RxSkb, //
+    },
+    sizes::{
+        BUF_SIZE,
+        CELL_SIZE, //
     }, //
 };
 use kernel::prelude::*;

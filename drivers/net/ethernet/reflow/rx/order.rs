@@ -12,11 +12,13 @@
 //! two completions that follow each other are believed, wherever they are. Pure: compiled in the
 //! module and in the host's tests.
 
-use super::decode::{
-    BUF_SIZE,
-    CELL_SIZE, //
+use crate::{
+    hw::desc::FLOW_NONE,
+    sizes::{
+        BUF_SIZE,
+        CELL_SIZE, //
+    }, //
 };
-use crate::hw::desc::FLOW_NONE;
 
 /// Cells of a buffer, as a power of two.
 const LOG2_CELLS: u32 = (BUF_SIZE / CELL_SIZE).ilog2();

@@ -3,14 +3,16 @@
 //! The receive side of a queue, with an XDP program or without.
 
 use super::{
-    ring::Probe,
+    completions::{
+        Polled,
+        Probe, //
+    },
+    rings::Parts,
     stack::Stack,
     xdp::Filtered,
-    Parts,
     Receiver, //
 };
 use crate::{
-    hw::index::Index,
     net::{
         napi::{
             NapiRef,
@@ -24,21 +26,6 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-
-/// What a poll of the receive side came to.
-pub(crate) struct Polled {
-    /// Completions taken: a packet has one at least, several that were merged may have one.
-    pub(crate) work: usize,
-    /// There is more to do.
-    pub(crate) again: bool,
-    /// The device may be waiting for memory that could not be had.
-    pub(crate) starving: bool,
-    /// Index behind the last completion taken.
-    pub(crate) consumed: Index,
-    /// Half of the completions that the device gives us before it hears that they were taken. The
-    /// smallest ring holds as many.
-    pub(crate) half: u16,
-}
 
 /// The receive side of a queue.
 pub(crate) enum Side<'bound> {

@@ -6,11 +6,7 @@
 //! share a socket buffer ([`merged`](super::merged)).
 
 use super::{
-    buffers::{
-        self,
-        Cells, //
-    },
-    count_drop,
+    buffers::Cells,
     decode::{
         Apart,
         Head,
@@ -20,9 +16,13 @@ use super::{
         self,
         Flows, //
     },
-    Dropped,
-    Parts,
-    Rings,
+    rings::{
+        count_drop,
+        Dropped,
+        Memory,
+        Parts,
+        Rings, //
+    },
     Sink, //
 };
 use crate::{
@@ -46,9 +46,13 @@ use crate::{
             RxSkb, //
         }, //
     },
-    setup::RingSizes, //
+    sizes::RingSizes, //
 };
 use kernel::prelude::*;
+
+/// For how many times the pages of a ring its pool has room. Applications give pages back in
+/// bursts; those that find no room are freed, and made anew, cleared and mapped.
+const POOL_FACTOR: u32 = 4;
 
 /// A packet in several completions.
 pub(super) enum Partial {
@@ -94,12 +98,13 @@ impl Stack<'_> {
 }
 
 impl<'bound> Sink<'bound> for Stack<'bound> {
-    const DATA: Contents = Contents::Payload;
-    const PACKETS: Contents = Contents::Headers;
-    const POOL_FACTOR: u32 = buffers::POOL_FACTOR;
-
-    fn packet_pages(sizes: &RingSizes) -> u32 {
-        sizes.packet()
+    fn memory(sizes: &RingSizes) -> Memory {
+        Memory {
+            data: Contents::Payload,
+            packets: Contents::Headers,
+            log2_packets: sizes.packet(),
+            pool_factor: POOL_FACTOR,
+        }
     }
 
     fn new(s: &Parts<'_, 'bound>, _rings: &mut Rings<'bound>) -> Result<Self> {

@@ -15,8 +15,6 @@
 
 use super::{
     buffers,
-    check_headers,
-    count_drop,
     decode::{
         self,
         Apart,
@@ -25,11 +23,16 @@ use super::{
         Span, //
     },
     flows,
-    put_data,
-    Dropped,
-    Offer,
-    Parts,
-    Rings,
+    rings::{
+        check_headers,
+        count_drop,
+        put_data,
+        Dropped,
+        Memory,
+        Offer,
+        Parts,
+        Rings, //
+    },
     Sink, //
 };
 use crate::{
@@ -56,7 +59,7 @@ use crate::{
             Verdict, //
         }, //
     },
-    setup::RingSizes,
+    sizes::RingSizes,
     tx, //
 };
 use kernel::{
@@ -97,13 +100,14 @@ impl<'bound> Filtered<'bound> {
 }
 
 impl<'bound> Sink<'bound> for Filtered<'bound> {
-    const DATA: Contents = Contents::PacketData;
-    const PACKETS: Contents = Contents::Packets;
-    const POOL_FACTOR: u32 = 1;
-
-    /// Every packet takes a page at least: as many as there are for data without a program.
-    fn packet_pages(sizes: &RingSizes) -> u32 {
-        sizes.reasm
+    fn memory(sizes: &RingSizes) -> Memory {
+        Memory {
+            data: Contents::PacketData,
+            packets: Contents::Packets,
+            // Each packet takes one: as many as there are for data without a program.
+            log2_packets: sizes.reasm,
+            pool_factor: 1,
+        }
     }
 
     fn new(s: &Parts<'_, 'bound>, rings: &mut Rings<'bound>) -> Result<Self> {

@@ -2,10 +2,7 @@
 
 //! The completion ring.
 
-use super::{
-    side::Polled,
-    Parts, //
-};
+use super::rings::Parts;
 use crate::{
     counters,
     hw::{
@@ -39,6 +36,21 @@ use kernel::{
 const WINDOW: u16 = 64;
 /// Word of a completion that holds the receive time.
 const TIME: usize = 6;
+
+/// What a poll of the receive side came to.
+pub(crate) struct Polled {
+    /// Completions taken: a packet has one at least, several that were merged may have one.
+    pub(crate) work: usize,
+    /// There is more to do.
+    pub(crate) again: bool,
+    /// The device may be waiting for memory that could not be had.
+    pub(crate) starving: bool,
+    /// Index behind the last completion taken.
+    pub(crate) consumed: Index,
+    /// Half of the completions that the device gives us before it hears that they were taken. The
+    /// smallest ring holds as many.
+    pub(crate) half: u16,
+}
 
 /// Tells from outside of polls whether completions wait.
 pub(crate) struct Probe {

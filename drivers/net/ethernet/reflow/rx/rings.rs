@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rings of a receive queue that packets come in, whoever gets them.
+
+use super::{
+    buffers::{
+        Cells,
+        Pages, //
+    },
+    completions::Completions,
+    decode::{
+        self,
+        Span, //
+    },
+    order::Refused, //
+};
+use crate::{
+    counters,
+    hw::{
+        desc::Completion,
+        regs::BufKind, //
+    },
+    mmio::Mmio,
+    net::{
+        device::Device,
+        dma::DmaDevice,
+        napi::RxContext,
+        page_pool::{
+            Contents,
+            PagePool,
+            PoolPage, //
+        },
+        skbuff::{
+            Heads,
+            RxSkb, //
+        },
+        xdp::Holder, //
+    },
+    sizes::{
+        RingSizes,
+        CELL_SIZE, //
+    },
+    tcb::Tcbs, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+
+// Headers, and packets that are copied, fit the linear part of a socket buffer.
+const _: () = assert!(CELL_SIZE <= Heads::MAX as u32);
+
+/// What user settings change while packets flow.
+pub(crate) struct Settings {
+    /// Believe the device's checksums.
+    pub(crate) csum: Atomic<bool>,
+    /// Pass the device's hash on.
+    pub(crate) hash: Atomic<bool>,
+    /// Have each allocation of a page fail, to see what becomes of it.
+    pub(crate) fail_pages: Atomic<bool>,
+}
+
+/// What of a completion the stack is told, by user settings.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Offer {
+    pub(super) csum: bool,
+    pub(super) hash: bool,
+}
+
+impl Settings {
+    pub(super) fn offer(&self) -> Offer {
+        Offer {
+            csum: self.csum.load(Relaxed),
+            hash: self.hash.load(Relaxed),
+        }
+    }
+}
+
+/// What a receiver is made from.
+pub(crate) struct Parts<'a, 'bound> {
+    /// The bus device.
+    pub(crate) dev: &'a device::Device<Bound>,
+    /// The same, for mappings.
+    pub(crate) dma: &'a DmaDevice<'bound>,
+    /// The network device.
+    pub(crate) netdev: &'a Device,
+    /// Registers.
+    pub(crate) mmio: &'a Arc<Mmio<'bound>>,
+    /// Number of the queue.
+    pub(crate) queue: u16,
+    /// Sizes of its rings.
+    pub(crate) rings: RingSizes,
+    /// Size of the device's flow database.
+    pub(crate) flows: usize,
+    /// User settings.
+    pub(crate) settings: &'a Arc<Settings>,
+    /// Counters of the queue.
+    pub(crate) counters: &'a Arc<counters::Queue>,
+    /// The XDP program.
+    pub(crate) program: &'a Arc<Holder>,
+    /// Control blocks of the device.
+    pub(crate) tcbs: &'a Arc<Tcbs>,
+}
+
+/// The rings of a receive queue that every sink takes packets from.
+pub(crate) struct Rings<'bound> {
+    pub(super) ring: Completions<'bound>,
+    pub(super) header: Cells<'bound>,
+    /// Pages for data.
+    pub(super) reasm: Pages<'bound>,
+    /// Pages for whole packets.
+    pub(super) packet: Pages<'bound>,
+    pub(super) settings: Arc<Settings>,
+    /// What of a completion the stack is told, in this poll.
+    pub(super) offer: Offer,
+    /// Size of the device's flow database.
+    pub(super) flows: usize,
+    pub(super) queue: u16,
+    pub(super) mmio: Arc<Mmio<'bound>>,
+}
+
+/// The pages that a sink wants packets in.
+pub(crate) struct Memory {
+    /// Pages for data.
+    pub(super) data: Contents,
+    /// Pages for whole packets.
+    pub(super) packets: Contents,
+    /// How many of those, as a power of two.
+    pub(super) log2_packets: u32,
+    /// For how many times the pages of a ring its pool has room.
+    pub(super) pool_factor: u32,
+}
+
+impl<'bound> Rings<'bound> {
+    /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(super) fn new(s: &Parts<'_, 'bound>, memory: &Memory) -> Result<Self> {
+        let queue = usize::from(s.queue);
+        // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
+        let pages = |kind, contents, log2: u32, kept: usize| {
+            let ids = u16::try_from((1 << log2) + kept + 1)?;
+            let count = memory.pool_factor * u32::from(ids);
+            let pool = PagePool::new(s.dma, s.netdev, s.queue, contents, count)?;
+            Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
+        };
+        Ok(Self {
+            ring: Completions::new(s)?,
+            header: Cells::new(s.dev, s.mmio, queue, BufKind::Header, s.rings.header)?,
+            reasm: pages(BufKind::Reasm, memory.data, s.rings.reasm, s.flows)?,
+            packet: pages(BufKind::Packet, memory.packets, memory.log2_packets, 0)?,
+            settings: s.settings.clone(),
+            offer: Offer::default(),
+            flows: s.flows,
+            queue: s.queue,
+            mmio: s.mmio.clone(),
+        })
+    }
+
+    /// Tells the device where the rings are.
+    pub(super) fn program(&self) {
+        self.ring.program();
+        self.header.program();
+        self.reasm.program();
+        self.packet.program();
+    }
+
+    /// Gives the device its first buffers.
+    pub(super) fn launch(&mut self) {
+        self.header.launch();
+        self.reasm.launch();
+        self.packet.launch();
+    }
+
+    /// Refills the rings at the end of a poll. True if the device may be waiting for memory that
+    /// could not be had.
+    #[inline]
+    pub(super) fn refill(&mut self, cx: &RxContext<'_>, count: &counters::Rx) -> bool {
+        self.header.flush();
+        let fail = self.settings.fail_pages.load(Relaxed);
+        self.reasm.refill(cx, fail, count) | self.packet.refill(cx, fail, count)
+    }
+}
+
+/// Why a packet was dropped.
+#[derive(Clone, Copy)]
+pub(super) enum Dropped {
+    NoMem,
+    Lie,
+    Orphan,
+    /// It has data of this flow, which misses them.
+    Taken(u16),
+    /// The packet was counted with an earlier completion.
+    Counted,
+}
+
+/// Counts so many packets on the wire as dropped.
+pub(super) fn count_drop(count: &counters::Rx, why: Dropped, packets: u16) {
+    let packets = packets.into();
+    match why {
+        Dropped::NoMem => count.drop_nomem.add(packets),
+        Dropped::Lie | Dropped::Taken(_) => count.drop_bad_completion.add(packets),
+        Dropped::Orphan => count.drop_orphan.add(packets),
+        Dropped::Counted => {}
+    }
+}
+
+/// A socket buffer that begins with the headers of a packet, in a cell at `off` if it was claimed.
+#[inline]
+pub(super) fn copy_cell(
+    cx: &RxContext<'_>,
+    heads: &mut Heads,
+    cells: &Cells<'_>,
+    c: &Completion,
+    (off, len): (Option<usize>, u16),
+) -> Result<RxSkb, Dropped> {
+    let off = off.ok_or(Dropped::Lie)?;
+    check_headers(cells, c, off, len)?;
+    heads.copy(cx, cells.mem(), off, len).map_err(|e| {
+        if e == ENOMEM {
+            Dropped::NoMem
+        } else {
+            Dropped::Lie
+        }
+    })
+}
+
+/// Whether headers in a cell are as long as they say. What is behind them in the cell would be
+/// taken for data.
+#[inline]
+pub(super) fn check_headers(
+    cells: &Cells<'_>,
+    c: &Completion,
+    off: usize,
+    len: u16,
+) -> Result<(), Dropped> {
+    match decode::header_len(c, |at| cells.mem().byte(off + at)) {
+        Some(right) if right != len => Err(Dropped::Lie),
+        _ => Ok(()),
+    }
+}
+
+/// Puts data behind what a packet holds, with `add`, if it is not lost. Of data that are not put
+/// anywhere note is taken all the same, and pages that the device is done with are taken back.
+#[inline]
+pub(super) fn put_data<T>(
+    pages: &mut Pages<'_>,
+    cx: &RxContext<'_>,
+    mut packet: Result<T, Dropped>,
+    (owner, spans): (u16, [Option<Span>; 2]),
+    mut add: impl FnMut(&mut T, &mut PoolPage, &Span) -> Result,
+) -> Result<T, Dropped> {
+    for span in spans.into_iter().flatten() {
+        let added = pages.claim(cx, owner, &span, |page| match &mut packet {
+            Ok(packet) => add(packet, page, &span),
+            Err(_) => Ok(()),
+        });
+        let lost = match added {
+            Ok(Ok(())) => continue,
+            Ok(Err(_)) | Err(Refused::Gap) => Dropped::Lie,
+            Err(Refused::Owner(flow)) => Dropped::Taken(flow),
+        };
+        packet = packet.and(Err(lost));
+    }
+    packet
+}
