@@ -323,6 +323,12 @@ impl Device {
         self.0.get()
     }
 
+    /// The device, as safe helpers take it.
+    #[inline]
+    pub(super) fn as_opaque(&self) -> &Opaque<bindings::net_device> {
+        &self.0
+    }
+
     /// The interface's name at this moment.
     ///
     /// A rename in between may leave a mixture of both names. Any context.

@@ -14,7 +14,10 @@
 //! ring.write(at, descriptor);
 //! ```
 
-use super::bindings;
+use super::{
+    bindings,
+    word::Word, //
+};
 use kernel::{
     device::{
         self,
@@ -95,30 +98,23 @@ impl Words {
     /// Reads word `i`, modulo the length.
     #[inline(always)]
     pub(crate) fn read(&self, i: usize) -> u64 {
-        // SAFETY: The index is masked into the allocation by the type invariant. The read is
-        // volatile, as the device may write at the same time; it does so in whole words.
-        u64::from_le(unsafe {
-            self.mem
-                .as_ptr()
-                .cast::<u64>()
-                .add(i & self.mask)
-                .read_volatile()
-        })
+        u64::from_le(self.word(i).read())
     }
 
     /// Writes word `i`, modulo the length.
     #[inline(always)]
     pub(crate) fn write(&self, i: usize, value: u64) {
-        // SAFETY: The index is masked into the allocation by the type invariant. The write is
-        // volatile, as the device may read at the same time; nobody on the CPU's side has a
-        // reference to the words.
-        unsafe {
-            self.mem
-                .as_mut_ptr()
-                .cast::<u64>()
-                .add(i & self.mask)
-                .write_volatile(value.to_le())
-        }
+        self.word(i).write(value.to_le());
+    }
+
+    /// Word `i`, modulo the length.
+    #[inline(always)]
+    fn word(&self, i: usize) -> &Word {
+        let at = self.mem.as_mut_ptr().cast::<Word>();
+        // SAFETY: The index is masked into the allocation by the type invariant, `Word` is a
+        // transparent wrapper of the `u64` there, and nobody else on the CPU's side has a reference
+        // to the words. The device accesses them as a whole.
+        unsafe { &*at.add(i & self.mask) }
     }
 }
 

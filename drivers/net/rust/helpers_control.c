@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C side of the control plane: net/service.rs, net/arfs.rs, net/devlink.rs,
- * net/ethtool/rxfh.rs, net/debugfs.rs. Part of helpers.c, which includes it.
+ * C side of the control plane: net/service.rs, net/arfs.rs, net/stats.rs,
+ * net/devlink.rs, net/ethtool/rxfh.rs, net/debugfs.rs. Part of helpers.c, which includes it.
  */
 
 /* Work put off. It starts disabled. */
@@ -114,6 +114,20 @@ __rnet_helper bool rnet_helper_arfs_may_expire(struct net_device *dev,
 		return rps_may_expire_flow(dev, queue, flow_id, filter);
 #endif
 	return true;
+}
+
+/* Statistics of queues. */
+
+/* Adds what the driver counted on queues that are not in use. */
+__rnet_helper void
+rnet_safe_netdev_stat_unused_queues(struct net_device *dev,
+				    struct netdev_queue_stats_rx *rx,
+				    struct netdev_queue_stats_tx *tx)
+{
+	if (!dev->stat_ops)
+		return;
+	netdev_stat_queue_sum(dev, dev->real_num_rx_queues, dev->num_rx_queues, rx,
+			      dev->real_num_tx_queues, dev->num_tx_queues, tx);
 }
 
 /* devlink: instance and port, see net/devlink.rs */

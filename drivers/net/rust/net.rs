@@ -43,6 +43,7 @@ pub(crate) mod stats;
 pub(crate) mod sysfs;
 pub(crate) mod tx_cell;
 pub(crate) mod tx_slots;
+mod word;
 pub(crate) mod xdp;
 
 pub(crate) use device::Device;

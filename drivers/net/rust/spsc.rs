@@ -180,14 +180,14 @@ impl<T, K: Keeper<T>> Consumer<T, K> {
                 break;
             };
             // SAFETY: The slot is between head and tail, so it is initialised and the consumer's,
-            // which `&mut self` is.
-            let slot = unsafe { &*slot.get() };
-            // SAFETY: Initialised, as said, and not taken out while it is borrowed.
-            if !may(unsafe { slot.assume_init_ref() }) {
+            // which `&mut self` is. It is not taken out while it is borrowed.
+            if !may(unsafe { (*slot.get()).assume_init_ref() }) {
                 break;
             }
-            // SAFETY: Initialised, as said. It is not read again before the producer writes it.
-            let value = unsafe { slot.assume_init_read() };
+            // SAFETY: The slot is between head and tail, so it is initialised and the consumer's.
+            // It is behind `head` from now on, where the producer writes it before it is read
+            // again.
+            let value = unsafe { (*slot.get()).assume_init_read() };
             head = head.wrapping_add(1);
             count += 1;
             f(&s.keeper, value);

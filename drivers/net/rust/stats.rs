@@ -20,43 +20,29 @@ use super::{
         callbacks,
         Handle, //
     },
-    device, //
+    device,
+    word::Word, //
 };
-use core::{
-    cell::UnsafeCell,
-    marker::PhantomData, //
-};
+use core::marker::PhantomData;
 
 /// A 64-bit counter with one writer at a time.
 ///
-/// Readers never see half of it: the driver needs a 64-bit machine. Adding is a load and a store,
-/// no locked operation; two writers at the same time would lose counts, nothing worse.
-///
-/// The kernel's `Atomic` would do the same in two function calls, at ten times the price, and a
-/// packet is counted in many ways.
+/// Adding is a load and a store, no locked operation; two writers at the same time would lose
+/// counts, nothing worse.
 #[derive(Default)]
-pub(crate) struct Counter(UnsafeCell<u64>);
-
-// SAFETY: All accesses are volatile and of one aligned machine word: what `READ_ONCE` and
-// `WRITE_ONCE` are in C, on which the kernel's memory model defines concurrent access.
-unsafe impl Sync for Counter {}
+pub(crate) struct Counter(Word);
 
 impl Counter {
     /// Adds `n`.
     #[inline(always)]
     pub(crate) fn add(&self, n: u64) {
-        // SAFETY: The pointer is that of a live, aligned word, only ever accessed like this.
-        unsafe {
-            let at = self.0.get();
-            at.write_volatile(at.read_volatile().wrapping_add(n));
-        }
+        self.0.write(self.0.read().wrapping_add(n));
     }
 
     /// The value.
     #[inline(always)]
     pub(crate) fn read(&self) -> u64 {
-        // SAFETY: As in `add`.
-        unsafe { self.0.get().read_volatile() }
+        self.0.read()
     }
 }
 
@@ -256,23 +242,9 @@ impl<T: device::Operations + Queues> Adapter<T> {
         ) {
             handle.ops().rx_queue(0).zeroed().fill(rx);
             handle.ops().tx_queue(0).zeroed().fill(tx);
-            let dev = handle.device().as_raw();
             // The counters of a queue go on when it is made anew, and stay when it is taken away:
             // what the core does not ask for is those that are not in use.
-            // SAFETY: The core holds the instance lock of a valid device, so the numbers of queues
-            // do not change, and the structures are filled in. `rx` and `tx` above answer for any
-            // number.
-            unsafe {
-                bindings::netdev_stat_queue_sum(
-                    dev,
-                    (*dev).real_num_rx_queues as i32,
-                    (*dev).num_rx_queues as i32,
-                    rx,
-                    (*dev).real_num_tx_queues as i32,
-                    (*dev).num_tx_queues as i32,
-                    tx,
-                );
-            }
+            bindings::netdev_stat_unused_queues(handle.device().as_opaque(), rx, tx);
         }
     }
 }
