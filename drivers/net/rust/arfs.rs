@@ -19,14 +19,19 @@ use super::{
     bindings,
     callback::{
         callbacks,
+        Arg,
         Handle, //
     },
     device::{
         self,
         Device, //
-    }, //
+    },
+    own::Live, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     error::to_result,
     prelude::*, //
@@ -76,16 +81,14 @@ impl Device {
     /// Whether a steered flow may be forgotten: it has not been active for a while, is read
     /// elsewhere now, or the user does not want it any more. From process context.
     pub(crate) fn may_expire(&self, of: Wanted, number: u16) -> bool {
-        // SAFETY: The device is alive; the helper refuses queues that it does not have.
-        unsafe { bindings::arfs_may_expire(self.as_raw(), of.queue, of.flow_id, number) }
+        bindings::arfs_may_expire(self.as_opaque(), of.queue, of.flow_id, number)
     }
 
     /// The sequence number that the socket of a connection waits for; `None` if this machine has no
     /// established connection of this kind on this device. From process context.
     pub(crate) fn connection(&self, flow: &Flow) -> Option<u32> {
         let mut next = 0;
-        // SAFETY: The device and both structures are valid for the call.
-        unsafe { bindings::flow_socket(self.as_raw(), flow, &mut next) }.then_some(next)
+        bindings::flow_socket(self.as_opaque(), flow, &mut next).then_some(next)
     }
 }
 
@@ -103,6 +106,19 @@ pub(super) unsafe fn prepare(dev: *mut bindings::net_device, queues: u32) -> Res
     to_result(unsafe { bindings::netif_enable_cpu_rmap(dev, queues) })
 }
 
+/// A packet that was received just now.
+pub(super) struct Received<'a>(&'a Live<bindings::sk_buff>);
+
+// SAFETY: The core passes a packet that it goes on with after the callback.
+unsafe impl Arg for Received<'_> {
+    type Raw = *const bindings::sk_buff;
+
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: Valid until the callback is over, by the contract above.
+        Self(unsafe { Live::from_raw(NonNull::new_unchecked(raw.cast_mut())) })
+    }
+}
+
 /// The callback for a driver.
 pub(super) struct Adapter<T>(PhantomData<T>);
 
@@ -111,13 +127,12 @@ impl<T: device::Operations + Operations> Adapter<T> {
         /// `ndo_rx_flow_steer`: softirqs off.
         pub(super) fn rx_flow_steer(
             handle: Handle<'_, T>,
-            skb: *const bindings::sk_buff,
+            skb: Received<'_>,
             queue: u16,
             flow_id: u32,
         ) -> Result<i32> {
             let mut flow = Flow::default();
-            // SAFETY: The core passes a packet that was received just now.
-            if !unsafe { bindings::flow_of_skb(skb, &mut flow) } {
+            if !bindings::flow_of_skb(skb.0, &mut flow) {
                 return Err(EPROTONOSUPPORT);
             }
             handle.ops().steer(&flow, Wanted { queue, flow_id }).map(i32::from)

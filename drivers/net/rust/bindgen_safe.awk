@@ -1,22 +1,87 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Helpers that are called rnet_safe_* take what they are given by reference: they
-# are declared as safe functions. What the core owns comes as an Opaque, which
-# the wrapper types of the layer are, everything else as a plain reference.
+# Helpers that are called rnet_safe_* are declared as safe functions: all that
+# they ask is that what they are given is what its Rust type says. So pointers
+# become references to the types of the layer that stand for a C type, whose
+# invariants say what may be relied on:
+#
+#	net_device, netdev_queue	an Opaque, as the wrapper types have it
+#	objects of "live"		own::Live
+#	types of "layer"		the Rust type with the same layout
+#	anything else			itself, of plain data
+#
+# A parameter that is called "taken" is given up by the caller (own::Given), and
+# so is what a function returns: the caller owns it, if it is not NULL. What the
+# layer has no type for stays a pointer there.
 
-function fix(block,	n, i, types, name, bare)
+BEGIN {
+	opaque = "net_device netdev_queue"
+	live = "sk_buff bpf_prog page_pool xdp_frame xdp_rxq_info"
+
+	layer["device"] = "kernel::device::Device<kernel::device::Bound>"
+	layer["rnet_tx_context"] = "crate::net::napi::TxContext<'_>"
+	layer["rnet_rx_context"] = "crate::net::napi::RxContext<'_>"
+	layer["rnet_napi"] = "crate::net::napi::Napi"
+	layer["rnet_locked_napi"] = "crate::net::napi::LockedNapi"
+	layer["rnet_pool"] = "crate::net::page_pool::PagePool"
+	layer["rnet_page"] = "crate::net::page_pool::PoolPage"
+	layer["rnet_rx_skb"] = "crate::net::skbuff::RxSkb"
+	layer["rnet_xdp_buff"] = "crate::net::xdp::Buff<'_>"
+	layer["xdp_frame_bulk"] = "crate::net::xdp::FrameBulk<'_>"
+
+	split(opaque, a, " ")
+	for (i in a)
+		shared[a[i]] = "kernel::types::Opaque<" a[i] ">"
+	split(live, a, " ")
+	for (i in a) {
+		shared[a[i]] = "crate::net::own::Live<" a[i] ">"
+		given[a[i]] = "crate::net::own::Given<" a[i] ">"
+	}
+	split("device rnet_napi rnet_locked_napi", a, " ")
+	for (i in a) {
+		shared[a[i]] = layer[a[i]]
+		delete layer[a[i]]
+	}
+}
+
+# Puts one type in place of a pointer to another, at the end of a parameter or of
+# a result.
+function swap(text, from, to)
+{
+	gsub("\\*" from ",", to ",", text)
+	gsub("\\*" from "\\)", to ")", text)
+	gsub("\\*" from ";", to ";", text)
+	return text
+}
+
+function fix(block,	t, name, bare, head, tail)
 {
 	if (!match(block, /rnet_safe_[a-z0-9_]+/))
 		return block
 	name = substr(block, RSTART, RLENGTH)
 	bare = substr(name, length("rnet_safe_") + 1)
-	n = split("net_device netdev_queue sk_buff bpf_prog", types, " ")
-	for (i = 1; i <= n; i++) {
-		gsub("\\*(const|mut) " types[i] ",", "\\&kernel::types::Opaque<" types[i] ">,", block)
-		gsub("\\*(const|mut) " types[i] "\\)", "\\&kernel::types::Opaque<" types[i] ">)", block)
+	head = block
+	tail = ""
+	if (match(block, /\) -> [^;]*;/)) {
+		head = substr(block, 1, RSTART)
+		tail = substr(block, RSTART + 1)
 	}
-	gsub(/\*mut /, "\\&mut ", block)
-	gsub(/\*const /, "\\&", block)
+	for (t in given) {
+		gsub("taken: \\*mut " t ",", "taken: " given[t] ",", head)
+		gsub("taken: \\*mut " t "\\)", "taken: " given[t] ")", head)
+		tail = swap(tail, "mut " t, "Option<" given[t] ">")
+	}
+	for (t in shared) {
+		head = swap(head, "mut " t, "\\&" shared[t])
+		head = swap(head, "const " t, "\\&" shared[t])
+	}
+	for (t in layer) {
+		head = swap(head, "mut " t, "\\&mut " layer[t])
+		head = swap(head, "const " t, "\\&" layer[t])
+	}
+	gsub(/\*mut /, "\\&mut ", head)
+	gsub(/\*const /, "\\&", head)
+	block = head tail
 	sub("pub fn " name, "#[link_name = \"" name "\"]\n    pub safe fn " bare, block)
 	return block
 }

@@ -51,6 +51,7 @@ mod raw {
     improper_ctypes,
     missing_docs,
     non_camel_case_types,
+    private_interfaces,
     unreachable_pub
 )]
 mod helpers {

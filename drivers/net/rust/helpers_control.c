@@ -25,8 +25,8 @@ __rnet_helper void rnet_helper_service_later(struct delayed_work *work, u32 ms)
 /* Flow steering. */
 
 /* Tells the connection of a received packet; false if it is not plain TCP. */
-__rnet_helper bool rnet_helper_flow_of_skb(const struct sk_buff *skb,
-					   struct rnet_flow *flow)
+__rnet_helper bool rnet_safe_flow_of_skb(const struct sk_buff *skb,
+					 struct rnet_flow *flow)
 {
 	struct flow_keys keys;
 	u8 *key = flow->key;
@@ -84,9 +84,9 @@ static struct sock *rnet_flow_sock(struct net_device *dev,
  * Looks for the socket of a connection; the sequence number that it waits for
  * goes to @next. False if there is none that may receive data.
  */
-__rnet_helper bool rnet_helper_flow_socket(struct net_device *dev,
-					   const struct rnet_flow *flow,
-					   u32 *next)
+__rnet_helper bool rnet_safe_flow_socket(struct net_device *dev,
+					 const struct rnet_flow *flow,
+					 u32 *next)
 {
 	struct sock *sk;
 	bool found;
@@ -105,9 +105,9 @@ __rnet_helper bool rnet_helper_flow_socket(struct net_device *dev,
 	return found;
 }
 
-__rnet_helper bool rnet_helper_arfs_may_expire(struct net_device *dev,
-					       u16 queue, u32 flow_id,
-					       u16 filter)
+__rnet_helper bool rnet_safe_arfs_may_expire(struct net_device *dev,
+					     u16 queue, u32 flow_id,
+					     u16 filter)
 {
 #ifdef CONFIG_RFS_ACCEL
 	if (queue < READ_ONCE(dev->real_num_rx_queues))

@@ -33,6 +33,7 @@ pub(crate) mod ethtool;
 pub(crate) mod extack;
 pub(crate) mod log;
 pub(crate) mod napi;
+mod own;
 pub(crate) mod page_pool;
 pub(crate) mod pci;
 pub(crate) mod queue_mgmt;
