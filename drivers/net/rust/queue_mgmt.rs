@@ -12,6 +12,7 @@ use super::{
     bindings,
     callback::{
         callbacks,
+        Arg,
         Held, //
     },
     device::{
@@ -22,7 +23,10 @@ use super::{
     napi::NapiRef,
     page_pool::PAGE_SIZE, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit, //
+};
 use kernel::prelude::*;
 
 /// A driver whose receive queues can be given other memory.
@@ -61,8 +65,37 @@ pub(crate) trait Operations: device::Operations {
 /// The table of callbacks for a driver.
 pub(super) struct Adapter<T>(PhantomData<T>);
 
-/// What the core's blob for a queue's memory holds, once it is written.
+/// The receive memory of a queue, as it lies in what the core allocates for it; `None` once it was
+/// taken out.
 type Memory<T> = Option<<T as Operations>::Rx>;
+
+/// Room that the core has for a queue's memory, not written yet.
+struct Room<'a, T: Operations>(&'a mut MaybeUninit<Memory<T>>);
+
+// SAFETY: Callbacks with this parameter are called with room of the size that the table says, and
+// `kvzalloc()` aligns for `u64`, which `Adapter::MEM_SIZE` has checked to be enough.
+unsafe impl<T: Operations> Arg for Room<'_, T> {
+    type Raw = *mut c_void;
+
+    unsafe fn from_raw(raw: *mut c_void) -> Self {
+        // SAFETY: There is room by the contract above, which nobody else uses during the call.
+        Self(unsafe { &mut *raw.cast() })
+    }
+}
+
+/// A queue's memory, where a callback with a [`Room`] has put it.
+struct Kept<'a, T: Operations>(&'a mut Memory<T>);
+
+// SAFETY: Callbacks with this parameter are called for what `alloc` or `stop` has written, if that
+// succeeded.
+unsafe impl<T: Operations> Arg for Kept<'_, T> {
+    type Raw = *mut c_void;
+
+    unsafe fn from_raw(raw: *mut c_void) -> Self {
+        // SAFETY: Written by the contract above, and used by nobody else during the call.
+        Self(unsafe { &mut *raw.cast() })
+    }
+}
 
 impl<T: Operations> Adapter<T> {
     /// Size of [`Memory`], whose alignment is that of any memory that the core allocates.
@@ -83,17 +116,6 @@ impl<T: Operations> Adapter<T> {
             supported_params: bindings::QCFG_RX_PAGE_SIZE,
             ..pin_init::zeroed()
         };
-
-    /// Puts memory where the core keeps it.
-    ///
-    /// # Safety
-    ///
-    /// `mem` has room for the memory of a queue, and is not written yet.
-    unsafe fn put(mem: *mut c_void, rx: Memory<T>) {
-        // SAFETY: By the safety requirement there is room; `kvzalloc()` aligns for `u64`, which
-        // `MEM_SIZE` has checked to be enough.
-        unsafe { mem.cast::<Memory<T>>().write(rx) };
-    }
 
     callbacks! {
         /// `ndo_default_qcfg`.
@@ -122,44 +144,39 @@ impl<T: Operations> Adapter<T> {
         fn alloc(
             held: Held<'_, T>,
             _config: *mut bindings::netdev_queue_config,
-            mem: *mut c_void,
+            room: Room<'_, T>,
             queue: i32,
         ) -> Result {
             let (ops, device) = (held.ops(), held.device());
-            let rx = ops.rx_alloc(device, held.setup(), usize::try_from(queue)?)?;
-            // SAFETY: The core made room of the size that the table says for this call.
-            unsafe { Self::put(mem, Some(rx)) };
+            room.0.write(Some(ops.rx_alloc(device, held.setup(), usize::try_from(queue)?)?));
             Ok(())
         }
 
         /// `ndo_queue_mem_free`.
-        fn free(_dev: *mut bindings::net_device, mem: *mut c_void) {
-            // SAFETY: The core calls this once for what `alloc` or `stop` has written.
-            drop(unsafe { mem.cast::<Memory<T>>().read() });
+        fn free(_dev: *mut bindings::net_device, kept: Kept<'_, T>) {
+            // The core frees the room after this without a look.
+            drop(kept.0.take());
         }
 
         /// `ndo_queue_start`: the device is up.
         fn start(
             held: Held<'_, T>,
             _config: *mut bindings::netdev_queue_config,
-            mem: *mut c_void,
+            kept: Kept<'_, T>,
             queue: i32,
         ) -> Result {
             let queue = usize::try_from(queue)?;
-            // SAFETY: `alloc` or `stop` has put memory there, which nobody else uses meanwhile.
-            let mem = unsafe { &mut *mem.cast::<Memory<T>>() };
-            let rx = mem.take().ok_or(EINVAL)?;
+            let rx = kept.0.take().ok_or(EINVAL)?;
             held.instance().paused(queue, |ops, poll, napi| ops.rx_install(queue, poll, rx, napi))
         }
 
         /// `ndo_queue_stop`: the device is up.
-        fn stop(held: Held<'_, T>, mem: *mut c_void, queue: i32) -> Result {
+        fn stop(held: Held<'_, T>, room: Room<'_, T>, queue: i32) -> Result {
             let queue = usize::try_from(queue)?;
             let rx = held
                 .instance()
                 .paused(queue, |ops, poll, napi| Ok(ops.rx_remove(queue, poll, napi)))?;
-            // SAFETY: The core made room of the size that the table says for this call.
-            unsafe { Self::put(mem, rx) };
+            room.0.write(rx);
             Ok(())
         }
     }
