@@ -140,11 +140,55 @@ __rnet_helper u32 rnet_helper_hw_addr_copy(struct netdev_hw_addr_list *list,
 	return n;
 }
 
-__rnet_helper void
-rnet_helper_netif_napi_add_config_locked(struct net_device *dev, struct napi_struct *napi,
-					 int (*poll)(struct napi_struct *, int), int index)
+static void rnet_retry(struct timer_list *timer)
 {
-	netif_napi_add_config_locked(dev, napi, poll, index);
+	struct rnet_napi *n = timer_container_of(n, timer, retry);
+
+	napi_schedule(&n->napi);
+}
+
+__rnet_helper void
+rnet_helper_napi_add(struct net_device *dev, struct rnet_napi *n,
+		     int (*poll)(struct napi_struct *, int), int index)
+{
+	netif_napi_add_config_locked(dev, &n->napi, poll, index);
+	timer_setup(&n->retry, rnet_retry, 0);
+}
+
+/* Nobody finds the instance any more when an RCU grace period has passed. */
+__rnet_helper void rnet_safe_napi_del(struct rnet_locked_napi *n)
+{
+	__netif_napi_del_locked(&n->napi.napi);
+}
+
+__rnet_helper void rnet_safe_napi_enable(struct rnet_locked_napi *n)
+{
+	napi_enable_locked(&n->napi.napi);
+}
+
+/* Waits for the end of a poll, and of what polls have set for later. */
+__rnet_helper void rnet_safe_napi_disable(struct rnet_locked_napi *n)
+{
+	napi_disable_locked(&n->napi.napi);
+	timer_delete_sync(&n->napi.retry);
+}
+
+/* The interrupt of the instance, whose affinity the core watches; -1 for none. */
+__rnet_helper void rnet_safe_napi_set_irq(struct rnet_locked_napi *n, int irq)
+{
+	netif_napi_set_irq_locked(&n->napi.napi, irq);
+}
+
+/* Says whether a queue pair belongs to the instance, or to none. */
+__rnet_helper void rnet_safe_napi_link(struct rnet_locked_napi *n, u32 queue, bool on)
+{
+	struct napi_struct *napi = &n->napi.napi;
+	struct net_device *dev = napi->dev;
+
+	if (queue < dev->num_rx_queues)
+		netif_queue_set_napi(dev, queue, NETDEV_QUEUE_TYPE_RX, on ? napi : NULL);
+	if (queue < dev->num_tx_queues)
+		netif_queue_set_napi(dev, queue, NETDEV_QUEUE_TYPE_TX, on ? napi : NULL);
 }
 
 __rnet_helper bool rnet_helper_napi_schedule_irqoff(struct napi_struct *napi)
@@ -155,42 +199,38 @@ __rnet_helper bool rnet_helper_napi_schedule_irqoff(struct napi_struct *napi)
 	return true;
 }
 
-__rnet_helper bool rnet_helper_napi_is_scheduled(struct napi_struct *napi)
+__rnet_helper bool rnet_safe_napi_is_scheduled(struct rnet_napi *n)
 {
-	return napi_is_scheduled(napi);
+	return napi_is_scheduled(&n->napi);
 }
 
-/* Has an instance polled soon, from process context. */
-__rnet_helper void rnet_helper_napi_kick(struct napi_struct *napi)
+/* Has an instance polled soon if it is enabled, from process context. */
+__rnet_helper void rnet_safe_napi_kick(struct rnet_napi *n)
 {
 	local_bh_disable();
-	napi_schedule(napi);
+	napi_schedule(&n->napi);
 	local_bh_enable();
 }
 
-static void rnet_retry(struct timer_list *timer)
+/*
+ * Has an instance polled in a while: long enough for memory to be reclaimed,
+ * short for who waits for a packet.
+ */
+__rnet_helper void rnet_safe_napi_retry(struct rnet_napi *n)
 {
-	struct rnet_retry *retry = timer_container_of(retry, timer, timer);
-
-	napi_schedule(retry->napi);
+	mod_timer(&n->retry, jiffies + msecs_to_jiffies(5));
 }
 
-__rnet_helper void rnet_helper_retry_init(struct rnet_retry *retry,
-					  struct napi_struct *napi)
+/* Sends on their way what XDP programs of this poll have redirected. */
+__rnet_helper void rnet_safe_xdp_flush(const struct rnet_rx_context *cx)
 {
-	retry->napi = napi;
-	timer_setup(&retry->timer, rnet_retry, 0);
+	xdp_do_flush();
 }
 
-/* Long enough for memory to be reclaimed, short for who waits for a packet. */
-__rnet_helper void rnet_helper_retry_arm(struct rnet_retry *retry)
+/* Waits until nobody uses what could be found before. May sleep. */
+__rnet_helper void rnet_safe_synchronize_net(void)
 {
-	mod_timer(&retry->timer, jiffies + msecs_to_jiffies(5));
-}
-
-__rnet_helper void rnet_helper_retry_stop(struct rnet_retry *retry)
-{
-	timer_delete_sync(&retry->timer);
+	synchronize_net();
 }
 
 __rnet_helper u32 rnet_safe_netdev_tx_queues(const struct net_device *dev)

@@ -7,13 +7,12 @@
 #ifndef _NET_RUST_HELPERS_H
 #define _NET_RUST_HELPERS_H
 
+#include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/types.h>
 #include <net/xdp.h>
 
-struct napi_struct;
-struct net_device;
 struct seq_file;
 
 /**
@@ -119,13 +118,42 @@ enum rnet_rx_flags {
 };
 
 /**
- * struct rnet_retry - a timer that has a NAPI instance polled
- * @timer: the timer
+ * struct rnet_napi - a NAPI instance that is added to its device
+ * @napi: the instance
+ * @retry: has it polled in a while
+ */
+struct rnet_napi {
+	struct napi_struct napi;
+	struct timer_list retry;
+};
+
+/**
+ * struct rnet_locked_napi - a NAPI instance whose device has its lock held
  * @napi: the instance
  */
-struct rnet_retry {
-	struct timer_list timer;
+struct rnet_locked_napi {
+	struct rnet_napi napi;
+};
+
+/**
+ * struct rnet_tx_context - a NAPI instance that is being polled on this CPU
+ * @napi: the instance
+ * @budget: packets that may be received, 0 if netpoll asks for no more than to
+ *	    free what was sent
+ * @queue: number of its transmit and receive queue
+ */
+struct rnet_tx_context {
 	struct napi_struct *napi;
+	s32 budget;
+	u32 queue;
+};
+
+/**
+ * struct rnet_rx_context - the same at a budget above 0, in softirq context
+ * @tx: the same
+ */
+struct rnet_rx_context {
+	struct rnet_tx_context tx;
 };
 
 /**

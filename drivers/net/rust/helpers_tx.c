@@ -16,10 +16,26 @@ __rnet_helper bool rnet_helper_txq_doorbell_due(const struct netdev_queue *txq)
 	return !netdev_xmit_more() || netif_tx_queue_stopped(txq);
 }
 
-__rnet_helper void rnet_helper_netdev_tx_completed_queue(struct netdev_queue *txq,
-							 u32 packets, u32 bytes)
+static struct netdev_queue *rnet_polled_txq(const struct rnet_tx_context *cx)
 {
-	netdev_tx_completed_queue(txq, packets, bytes);
+	return netdev_get_tx_queue(cx->napi->dev, cx->queue);
+}
+
+/* Tells BQL what was sent. */
+__rnet_helper void rnet_safe_polled_txq_completed(const struct rnet_tx_context *cx,
+						  u32 packets, u32 bytes)
+{
+	netdev_tx_completed_queue(rnet_polled_txq(cx), packets, bytes);
+}
+
+__rnet_helper bool rnet_safe_polled_txq_stopped(const struct rnet_tx_context *cx)
+{
+	return netif_tx_queue_stopped(rnet_polled_txq(cx));
+}
+
+__rnet_helper void rnet_safe_polled_txq_wake(const struct rnet_tx_context *cx)
+{
+	netif_tx_wake_queue(rnet_polled_txq(cx));
 }
 
 __rnet_helper void rnet_safe_netif_tx_stop_queue(struct netdev_queue *txq)
@@ -30,16 +46,6 @@ __rnet_helper void rnet_safe_netif_tx_stop_queue(struct netdev_queue *txq)
 __rnet_helper void rnet_safe_netif_tx_start_queue(struct netdev_queue *txq)
 {
 	netif_tx_start_queue(txq);
-}
-
-__rnet_helper void rnet_safe_netif_tx_wake_queue(struct netdev_queue *txq)
-{
-	netif_tx_wake_queue(txq);
-}
-
-__rnet_helper bool rnet_safe_netif_tx_queue_stopped(const struct netdev_queue *txq)
-{
-	return netif_tx_queue_stopped(txq);
 }
 
 __rnet_helper u16 rnet_helper_skb_get_queue_mapping(const struct sk_buff *skb)

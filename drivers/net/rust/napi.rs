@@ -39,8 +39,7 @@ use core::{
         UnsafeCell, //
     },
     marker::PhantomData,
-    ops::Deref,
-    ptr::NonNull, //
+    ops::Deref, //
 };
 use kernel::{
     error::to_result,
@@ -94,13 +93,36 @@ pub(crate) trait Poll: Send {
     fn arm(shared: &Self::Shared, token: u32);
 }
 
+/// A NAPI instance.
+///
+/// # Invariants
+///
+/// Of what a reference points to: it is initialised, and its device lives longer.
+#[repr(transparent)]
+pub(super) struct Napi(Opaque<bindings::rnet_napi>);
+
+impl Napi {
+    pub(super) fn as_raw(&self) -> *mut bindings::napi_struct {
+        // CAST: The instance is the first field.
+        self.0.get().cast()
+    }
+}
+
+/// A NAPI instance whose device has its instance lock held.
+///
+/// # Invariants
+///
+/// As of [`Napi`], and the lock is held for the life of a reference.
+#[repr(transparent)]
+pub(super) struct LockedNapi(Napi);
+
 /// A reference to a NAPI instance that exists and is held off: no poll runs.
 #[derive(Clone, Copy)]
-pub(crate) struct NapiRef<'a>(NonNull<bindings::napi_struct>, PhantomData<&'a ()>);
+pub(crate) struct NapiRef<'a>(&'a Napi);
 
 impl NapiRef<'_> {
     pub(super) fn as_raw(self) -> *mut bindings::napi_struct {
-        self.0.as_ptr()
+        self.0.as_raw()
     }
 }
 
@@ -108,12 +130,12 @@ impl NapiRef<'_> {
 ///
 /// # Invariants
 ///
-/// `napi` is the instance being polled, and stays so for the lifetime of the context. It belongs to
-/// queue pair `queue` of its device.
+/// `raw.napi` is the instance being polled, and stays so for the lifetime of the context. It belongs
+/// to queue pair `raw.queue` of its device.
+#[repr(C)]
 pub(crate) struct TxContext<'a> {
-    napi: NonNull<bindings::napi_struct>,
-    budget: i32,
-    queue: u32,
+    /// First, as the helpers in C expect it.
+    raw: bindings::rnet_tx_context,
     /// An interrupt came since the last poll.
     interrupted: bool,
     /// [`RxContext::redirected`] was called.
@@ -125,27 +147,29 @@ impl TxContext<'_> {
     /// The context to receive in; `None` at budget 0.
     #[inline]
     pub(crate) fn rx(&self) -> Option<&RxContext<'_>> {
-        if self.budget <= 0 {
+        if self.raw.budget <= 0 {
             return None;
         }
         // INVARIANT: The budget is above 0.
-        // SAFETY: `RxContext` is a transparent wrapper with the same lifetime.
+        // SAFETY: `RxContext` is a transparent wrapper, borrowed for as long.
         Some(unsafe { &*core::ptr::from_ref(self).cast() })
     }
 
     pub(super) fn raw_budget(&self) -> i32 {
-        self.budget
+        self.raw.budget
+    }
+
+    /// The device.
+    #[inline]
+    pub(super) fn device(&self) -> &Device {
+        // SAFETY: The instance is valid by the type invariant, and its device lives longer.
+        unsafe { Device::from_raw((*self.raw.napi).dev) }
     }
 
     /// The queue pair's transmit queue.
     #[inline]
     pub(crate) fn tx_queue(&self) -> CompletedQueue<'_> {
-        // CAST: `Opaque` is a transparent wrapper.
-        // SAFETY: The instance is valid by the type invariant, and its device, which has the queue,
-        // lives longer.
-        CompletedQueue(unsafe {
-            &*bindings::netdev_get_tx_queue((*self.napi.as_ptr()).dev, self.queue).cast()
-        })
+        CompletedQueue(self)
     }
 }
 
@@ -168,7 +192,7 @@ impl<'a> Deref for RxContext<'a> {
 impl RxContext<'_> {
     /// How many packets may be received, at least one.
     pub(crate) fn budget(&self) -> usize {
-        self.0.budget as usize
+        self.0.raw.budget as usize
     }
 
     /// Whether an interrupt came since the last poll.
@@ -178,13 +202,13 @@ impl RxContext<'_> {
     }
 
     pub(super) fn napi(&self) -> *mut bindings::napi_struct {
-        self.0.napi.as_ptr()
+        self.0.raw.napi
     }
 
     /// The number of the receive queue, which packets are recorded with.
     #[inline]
     pub(super) fn queue(&self) -> u16 {
-        self.0.queue as u16
+        self.0.raw.queue as u16
     }
 
     /// Notes that a packet was redirected: it is sent on its way when the poll is over.
@@ -194,26 +218,25 @@ impl RxContext<'_> {
     }
 }
 
-/// The completion side of a transmit queue.
-pub(crate) struct CompletedQueue<'a>(&'a Opaque<bindings::netdev_queue>);
+/// The completion side of the transmit queue that belongs to a poll.
+pub(crate) struct CompletedQueue<'a>(&'a TxContext<'a>);
 
 impl CompletedQueue<'_> {
     /// Tells byte queue limits what was sent.
     #[inline]
     pub(crate) fn completed(&self, packets: u32, bytes: u32) {
-        // SAFETY: The queue is valid for the life of the context.
-        unsafe { bindings::netdev_tx_completed_queue(self.0.get(), packets, bytes) };
+        bindings::polled_txq_completed(self.0, packets, bytes);
     }
 
     /// Whether the driver has stopped the queue.
     #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
-        bindings::netif_tx_queue_stopped(self.0)
+        bindings::polled_txq_stopped(self.0)
     }
 
     /// Lets the stack send again.
     pub(crate) fn wake(&self) {
-        bindings::netif_tx_wake_queue(self.0);
+        bindings::polled_txq_wake(self.0);
     }
 }
 
@@ -221,7 +244,7 @@ impl CompletedQueue<'_> {
 #[repr(C)]
 struct Head {
     /// First, so that its address is that of the whole.
-    napi: Opaque<bindings::napi_struct>,
+    napi: Napi,
     /// Interrupts so far. Written by the handler only, of which one runs at a time.
     interrupts: Atomic<u32>,
     /// Of them, those before the last poll. Written by polls only.
@@ -237,7 +260,6 @@ struct Head {
 struct Inner<P: Poll> {
     /// First, so that its address is that of the whole.
     head: Head,
-    retry: Opaque<bindings::rnet_retry>,
     poll: UnsafeCell<P>,
     shared: P::Shared,
     name: CString,
@@ -260,11 +282,13 @@ enum Stage {
 /// # Invariants
 ///
 /// The instance is registered with its device unless `stage` says otherwise, of which nothing but
-/// the end of the object comes. While `irq` is set it is enabled and that interrupt is requested
-/// with it as argument; else its timer is not set. `inner` stays where it is.
+/// the end of the object comes. While `enabled` is not set no poll runs and its timer is not set.
+/// While `irq` is set that interrupt is requested with it as argument. `inner` stays where it is.
+/// The instance lock is held in all methods that take `&mut self`.
 pub(super) struct Vector<P: Poll> {
     inner: Pin<KBox<Inner<P>>>,
     irq: Option<u32>,
+    enabled: bool,
     stage: Stage,
 }
 
@@ -290,13 +314,12 @@ impl<P: Poll> Vector<P> {
         let inner = KBox::pin(
             Inner {
                 head: Head {
-                    napi: Opaque::zeroed(),
+                    napi: Napi(Opaque::zeroed()),
                     interrupts: Atomic::new(0),
                     polled: Atomic::new(0),
                     number: Atomic::new(0),
                     waits: Atomic::new(0),
                 },
-                retry: Opaque::zeroed(),
                 poll: UnsafeCell::new(poll),
                 shared,
                 name,
@@ -304,63 +327,87 @@ impl<P: Poll> Vector<P> {
             },
             GFP_KERNEL,
         )?;
-        let napi = inner.head.napi.get();
-        // SAFETY: The structure is zeroed and pinned, the lock held by the safety requirement.
-        // Another instance may have the same place in the device's configuration: it is this one's
-        // from when this one is enabled.
+        // SAFETY: The structure is zeroed and pinned, the lock held by the safety requirement. It is
+        // the first field of an `Inner<P>`, as `poll_callback` wants it. Another instance may have
+        // the same place in the device's configuration: it is this one's from when this one is
+        // enabled.
         unsafe {
-            bindings::netif_napi_add_config_locked(
+            bindings::napi_add(
                 dev.as_raw(),
-                napi,
+                inner.head.napi.0.get(),
                 Some(poll_callback::<P>),
                 queue as i32,
             );
-            bindings::retry_init(inner.retry.get(), napi);
         };
         // INVARIANT: Registered and not running.
         let mut this = Self {
             inner,
             irq: None,
+            enabled: false,
             stage: Stage::Registered,
         };
-        let napi = this.napi_ref();
-        if let Some(poll) = this.poll_mut() {
+        if let Some((poll, napi)) = this.held_off() {
             poll.attached(napi);
         }
         Ok(this)
     }
 
-    /// The instance. The reference is good as long as the object.
-    fn napi_ref<'a>(&self) -> NapiRef<'a> {
-        // CAST: `Opaque` is a transparent wrapper.
-        NapiRef(NonNull::from(&self.inner.head.napi).cast(), PhantomData)
+    /// The instance.
+    fn napi(&self) -> &Napi {
+        &self.inner.head.napi
+    }
+
+    /// The instance, for what wants the lock.
+    fn locked(&mut self) -> &LockedNapi {
+        // SAFETY: `LockedNapi` is a transparent wrapper, and the lock is held by the type invariant.
+        unsafe { &*core::ptr::from_ref(self.napi()).cast() }
+    }
+
+    /// What polls work on, and the instance, while no poll can run.
+    fn held_off(&mut self) -> Option<(&mut P, NapiRef<'_>)> {
+        if self.enabled {
+            return None;
+        }
+        // SAFETY: No poll runs by the type invariant, so nobody else touches the poll state.
+        let poll = unsafe { &mut *self.inner.poll.get() };
+        Some((poll, NapiRef(self.napi())))
     }
 
     /// What polls work on, while none can run.
     pub(super) fn poll_mut(&mut self) -> Option<&mut P> {
-        if self.irq.is_some() {
-            return None;
-        }
-        // SAFETY: The instance is not enabled, so nobody else touches the poll state.
-        Some(unsafe { &mut *self.inner.poll.get() })
+        self.held_off().map(|(poll, _)| poll)
+    }
+
+    /// Lets polls run from now on.
+    fn enable(&mut self) {
+        // INVARIANT: Polls may run.
+        self.enabled = true;
+        bindings::napi_enable(self.locked());
+    }
+
+    /// Waits for a poll that is under way, and lets no other one begin. May sleep.
+    fn disable(&mut self) {
+        bindings::napi_disable(self.locked());
+        // INVARIANT: No poll runs, and none can set the timer any more.
+        self.enabled = false;
     }
 
     /// Has polls run on interrupt `irq`. May sleep.
     ///
     /// # Errors
     ///
-    /// What requesting the interrupt says.
+    /// [`EBUSY`] if they run, or what requesting the interrupt says.
     ///
     /// # Safety
     ///
     /// `irq` stays allocated as long as the object runs, and nothing else runs for this queue.
     pub(super) unsafe fn start(&mut self, irq: u32) -> Result {
-        let napi = self.inner.head.napi.get();
-        // SAFETY: The instance is registered by the type invariant.
-        let dev = unsafe { (*napi).dev };
-        // SAFETY: As above, and the lock is held.
-        unsafe { bindings::netif_napi_set_irq_locked(napi, irq as i32) };
-        // SAFETY: The instance lives until the interrupt is freed, and the name as long.
+        if self.irq.is_some() {
+            return Err(EBUSY);
+        }
+        bindings::napi_set_irq(self.locked(), irq as i32);
+        // SAFETY: The instance, which is the first field of a `Head`, lives until the interrupt is
+        // freed, and the name as long.
         let ret = unsafe {
             bindings::request_threaded_irq(
                 irq,
@@ -368,38 +415,22 @@ impl<P: Poll> Vector<P> {
                 None,
                 0,
                 self.inner.name.as_char_ptr(),
-                napi.cast(),
+                self.napi().as_raw().cast(),
             )
         };
         if let Err(e) = to_result(ret) {
-            // SAFETY: As above.
-            unsafe { bindings::netif_napi_set_irq_locked(napi, -1) };
+            bindings::napi_set_irq(self.locked(), -1);
             return Err(e);
         }
+        // INVARIANT: The interrupt is requested.
+        self.irq = Some(irq);
         // The core puts the interrupt on its CPU again when the instance is enabled. Only of one
         // that is requested does its map of CPUs hear, which steering goes by; one that comes
         // before is for nothing, as long as the first poll is not left to it.
-        //
-        // SAFETY: As above, and the instance is not enabled.
-        unsafe { bindings::napi_enable_locked(napi) };
-        // INVARIANT: Enabled, interrupt requested.
-        self.irq = Some(irq);
-        // SAFETY: The queue exists and the lock is held.
-        unsafe { self.link(dev, napi) };
+        self.enable();
+        let queue = self.inner.queue;
+        bindings::napi_link(self.locked(), queue, true);
         Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// `dev` is the device, `napi` its instance or null; the lock is held.
-    unsafe fn link(&self, dev: *mut bindings::net_device, napi: *mut bindings::napi_struct) {
-        for kind in [
-            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
-            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
-        ] {
-            // SAFETY: By the safety requirement; the queue exists.
-            unsafe { bindings::netif_queue_set_napi(dev, self.inner.queue, kind, napi) };
-        }
     }
 
     /// Whether polls run.
@@ -416,16 +447,13 @@ impl<P: Poll> Vector<P> {
     /// or about to run, which the host may be late with, nor while a timer of the core is to poll
     /// (`gro_flush_timeout`, suspended interrupts).
     pub(super) fn waits_for_device(&self) -> bool {
-        // SAFETY: The instance is registered by the type invariant.
-        let scheduled = unsafe { bindings::napi_is_scheduled(self.inner.head.napi.get()) };
-        !scheduled && self.inner.head.waits.load(Relaxed) != 0
+        !bindings::napi_is_scheduled(self.napi()) && self.inner.head.waits.load(Relaxed) != 0
     }
 
     /// Has a poll run soon, if polls may run.
     pub(super) fn kick(&self) {
         if self.irq.is_some() {
-            // SAFETY: The instance is enabled by the type invariant.
-            unsafe { bindings::napi_kick(self.inner.head.napi.get()) };
+            bindings::napi_kick(self.napi());
         }
     }
 
@@ -434,23 +462,15 @@ impl<P: Poll> Vector<P> {
         let Some(irq) = self.irq else {
             return;
         };
-        let napi = self.inner.head.napi.get();
-        // SAFETY: The instance is registered by the type invariant, and the lock held. The core
-        // lets go of the interrupt, whose affinity it watches.
-        unsafe {
-            self.link((*napi).dev, core::ptr::null_mut());
-            bindings::netif_napi_set_irq_locked(napi, -1);
-        }
+        let queue = self.inner.queue;
+        bindings::napi_link(self.locked(), queue, false);
+        // The core lets go of the interrupt, whose affinity it watches.
+        bindings::napi_set_irq(self.locked(), -1);
         // SAFETY: The interrupt was requested with this argument, by the type invariant.
-        unsafe { bindings::free_irq(irq, napi.cast()) };
-        // SAFETY: The instance is enabled by the type invariant and the lock is held. With that no
-        // poll can set the timer any more.
-        unsafe {
-            bindings::napi_disable_locked(napi);
-            bindings::retry_stop(self.inner.retry.get());
-        }
-        // INVARIANT: Neither enabled nor requested.
+        unsafe { bindings::free_irq(irq, self.napi().as_raw().cast()) };
+        // INVARIANT: Not requested any more.
         self.irq = None;
+        self.disable();
     }
 
     /// Runs `f` on the poll state while no poll can run, then has one run. May sleep.
@@ -465,23 +485,17 @@ impl<P: Poll> Vector<P> {
         if self.irq.is_none() {
             return Err(ENETDOWN);
         }
-        let napi = self.inner.head.napi.get();
+        self.disable();
         // A poll that is over may still be about to ask for its interrupt, in the name of what will
         // be exchanged.
-        //
-        // SAFETY: The instance is enabled by the type invariant and the lock is held.
-        unsafe {
-            bindings::napi_disable_locked(napi);
-            bindings::synchronize_net();
-        }
-        // SAFETY: The instance is disabled, so nobody else touches the poll state.
-        let out = f(unsafe { &mut *self.inner.poll.get() }, self.napi_ref());
-        // SAFETY: Disabled just now, and the lock is held. An interrupt that came meanwhile was
-        // for nothing, so a poll makes up for it.
-        unsafe {
-            bindings::napi_enable_locked(napi);
-            bindings::napi_kick(napi);
-        }
+        bindings::synchronize_net();
+        let out = match self.held_off() {
+            Some((poll, napi)) => f(poll, napi),
+            None => Err(EBUSY),
+        };
+        self.enable();
+        // An interrupt that came meanwhile was for nothing, so a poll makes up for it.
+        bindings::napi_kick(self.napi());
         out
     }
 }
@@ -494,14 +508,11 @@ impl<P: Poll> Vector<P> {
             return;
         }
         self.stop();
-        let napi = self.napi_ref();
-        if let Some(poll) = self.poll_mut() {
+        if let Some((poll, napi)) = self.held_off() {
             poll.detached(napi);
         }
-        // SAFETY: The instance is registered and not enabled; the lock is held by the safety
-        // requirement of `new`. `inner` goes when a grace period has passed.
-        unsafe { bindings::__netif_napi_del_locked(self.inner.head.napi.get()) };
-        // INVARIANT: Deleted just now.
+        bindings::napi_del(self.locked());
+        // INVARIANT: Deleted just now. `inner` goes when a grace period has passed.
         self.stage = Stage::Deleted;
     }
 }
@@ -510,8 +521,7 @@ impl<P: Poll> Drop for Vector<P> {
     fn drop(&mut self) {
         self.delete();
         if self.stage == Stage::Deleted {
-            // SAFETY: Process context, as wherever these objects are dropped.
-            unsafe { bindings::synchronize_net() };
+            bindings::synchronize_net();
         }
     }
 }
@@ -524,7 +534,7 @@ unsafe extern "C" fn irq_callback(_irq: i32, arg: *mut c_void) -> bindings::irqr
     // interrupt is freed.
     let interrupts = unsafe { &(*arg.cast::<Head>()).interrupts };
     interrupts.store(interrupts.load(Relaxed).wrapping_add(1), Relaxed);
-    // SAFETY: As above; handlers run with interrupts off.
+    // SAFETY: The instance is alive, as said; handlers run with interrupts off.
     unsafe { bindings::napi_schedule_irqoff(arg.cast()) };
     bindings::irqreturn::IRQ_HANDLED
 }
@@ -534,22 +544,21 @@ unsafe extern "C" fn irq_callback(_irq: i32, arg: *mut c_void) -> bindings::irqr
 /// To be called by the NAPI core for an instance that [`Vector::new`] registered with this `P`.
 unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
     // CAST: The NAPI structure is the first field of `Head`, and that of `Inner`, both `repr(C)`.
-    let inner = napi.cast::<Inner<P>>();
-    // SAFETY: The instance is inside a live `Inner<P>`; shared access to its shared part and to the
-    // counts is sound, and nobody writes the number.
-    let (shared, head, queue) = unsafe { (&(*inner).shared, &(*inner).head, (*inner).queue) };
+    // SAFETY: The instance is inside an `Inner<P>` that lives as long as it can be polled. Of that
+    // nobody borrows anything mutably but the poll state, which is in a cell.
+    let inner = unsafe { &*napi.cast::<Inner<P>>() };
     // SAFETY: The core polls an instance on one CPU at a time, so this is the only reference to
     // the poll state until the poll is completed.
-    let poll = unsafe { &mut *(*inner).poll.get() };
-    let Some(ptr) = NonNull::new(napi) else {
-        return 0;
-    };
+    let poll = unsafe { &mut *inner.poll.get() };
+    let (shared, head) = (&inner.shared, &inner.head);
     let interrupts = head.interrupts.load(Relaxed);
     // INVARIANT: This instance is being polled until this function returns.
     let cx = TxContext {
-        napi: ptr,
-        budget,
-        queue,
+        raw: bindings::rnet_tx_context {
+            napi,
+            budget,
+            queue: inner.queue,
+        },
         interrupted: head.polled.load(Relaxed) != interrupts,
         redirected: Cell::new(false),
         _napi: PhantomData,
@@ -564,16 +573,14 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
     head.number.store(number, Relaxed);
     let out = poll.poll(shared, rx);
     if cx.redirected.get() {
-        // SAFETY: In a poll in softirq context, on the CPU that the packets were redirected on.
-        unsafe { bindings::xdp_do_flush() };
+        bindings::xdp_flush(rx);
     }
     let limit = rx.budget();
     if out.again || out.work >= limit {
         return budget;
     }
     if out.retry || out.rest {
-        // SAFETY: The timer was made with the instance, and `Vector::stop` stops it.
-        unsafe { bindings::retry_arm((*inner).retry.get()) };
+        bindings::napi_retry(&head.napi);
     }
     // `work` is below the budget, so it fits. From here on another CPU may poll.
     let work = out.work as i32;

@@ -83,8 +83,7 @@ impl<Tx> Drop for Retired<Tx> {
         if self.0.is_null() {
             return;
         }
-        // SAFETY: May sleep, as said above.
-        unsafe { bindings::synchronize_net() };
+        bindings::synchronize_net();
         // SAFETY: The box was taken out of `Senders`, whose invariant says that it is one, and the
         // grace period is over.
         drop(unsafe { KBox::from_raw(self.0) });

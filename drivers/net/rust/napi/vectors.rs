@@ -62,8 +62,7 @@ impl<P: Poll> Drop for Vectors<P> {
         if self.0.is_empty() {
             return;
         }
-        // SAFETY: Process context, as wherever these objects are dropped.
-        unsafe { bindings::synchronize_net() };
+        bindings::synchronize_net();
         for vector in &mut self.0 {
             // INVARIANT: Deleted above, and a grace period has passed since.
             vector.stage = Stage::Unused;
