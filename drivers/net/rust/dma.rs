@@ -51,6 +51,12 @@ impl<'bound> DmaDevice<'bound> {
         Ok(Self(pdev.as_ref()))
     }
 
+    /// The device, for helpers.
+    #[inline]
+    pub(super) fn device(&self) -> &device::Device<Bound> {
+        self.0
+    }
+
     pub(super) fn as_raw(&self) -> *mut bindings::device {
         // CAST: `device::Device` is a transparent wrapper of `struct device`.
         core::ptr::from_ref::<device::Device<Bound>>(self.0)

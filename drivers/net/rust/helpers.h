@@ -11,6 +11,7 @@
 #include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/types.h>
+#include <net/netmem.h>
 #include <net/xdp.h>
 
 struct seq_file;
@@ -92,6 +93,14 @@ struct rnet_tx_part {
 };
 
 /**
+ * struct rnet_tx_parts - room for all parts of a packet
+ * @part: its linear part, if there is one, and fragments
+ */
+struct rnet_tx_parts {
+	struct rnet_tx_part part[1 + MAX_SKB_FRAGS];
+};
+
+/**
  * enum rnet_rx_flags - what is known of a received packet
  * @RNET_RX_HASH: the hash is valid and covers addresses
  * @RNET_RX_HASH_L4: the hash covers ports, too
@@ -154,6 +163,71 @@ struct rnet_tx_context {
  */
 struct rnet_rx_context {
 	struct rnet_tx_context tx;
+};
+
+/**
+ * struct rnet_pool_params - what a page pool is to be like
+ * @count: pages in use, about
+ * @size: bytes of a page, a power of two that is not less than PAGE_SIZE
+ * @queue: receive queue that it is for
+ * @offset: bytes in front of what the device writes
+ * @mapped: pages are for the device
+ * @both_ways: it may read them, too
+ * @unreadable: user space may have given memory that the CPU cannot read
+ */
+struct rnet_pool_params {
+	u32 count;
+	u32 size;
+	u16 queue;
+	u16 offset;
+	bool mapped;
+	bool both_ways;
+	bool unreadable;
+};
+
+/* References of a fresh page that is to be shared: more than can be used up. */
+enum rnet_page_refs {
+	RNET_PAGE_REFS	= 1 << 16,
+};
+
+/**
+ * struct rnet_pool - a page pool
+ * @pool: the pool
+ * @refs: references of a fresh page: 1, or %RNET_PAGE_REFS
+ * @size: bytes of a page
+ */
+struct rnet_pool {
+	struct page_pool *pool;
+	s32 refs;
+	u32 size;
+};
+
+/**
+ * struct rnet_page - a page of a pool, or memory that stands for one
+ * @netmem: the page
+ * @addr: bus address of where the device begins in it
+ * @size: its bytes
+ * @refs: references to it that whoever has this structure owns
+ * @charged: bytes that packets were charged for
+ * @sole: it is not to be shared among packets
+ */
+struct rnet_page {
+	netmem_ref netmem;
+	dma_addr_t addr;
+	u32 size;
+	s32 refs;
+	u32 charged;
+	bool sole;
+};
+
+/**
+ * struct rnet_rx_skb - a received packet that nobody else knows of
+ * @skb: the packet
+ * @nr_frags: its fragments
+ */
+struct rnet_rx_skb {
+	struct sk_buff *skb;
+	u32 nr_frags;
 };
 
 /**

@@ -10,66 +10,128 @@
  * memory short for that, it would be waited for with softirqs still off.
  */
 __rnet_helper struct page_pool *
-rnet_helper_pp_create(const struct page_pool_params *params)
+rnet_safe_pp_create(struct device *dev, struct net_device *netdev,
+		    const struct rnet_pool_params *params, int *err)
 {
-	struct page_pool *pool = page_pool_create(params);
+	struct page_pool_params pp = {
+		.order = ilog2(params->size) - PAGE_SHIFT,
+		.pool_size = params->count,
+		.nid = NUMA_NO_NODE,
+		.dev = dev,
+		.netdev = netdev,
+		.queue_idx = params->queue,
+		.offset = params->offset,
+		.max_len = params->size - params->offset,
+		.dma_dir = params->both_ways ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE,
+	};
+	struct page_pool *pool;
 
-	if (!IS_ERR(pool))
-		pool->dma_mapped.xa_flags |= XA_FLAGS_LOCK_BH;
+	*err = -EINVAL;
+	if (params->size < PAGE_SIZE || params->offset >= PAGE_SIZE ||
+	    params->queue >= netdev->num_rx_queues)
+		return NULL;
+	if (params->mapped)
+		pp.flags |= PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV;
+	if (params->unreadable)
+		pp.flags |= PP_FLAG_ALLOW_UNREADABLE_NETMEM;
+	pool = page_pool_create(&pp);
+	if (IS_ERR(pool)) {
+		*err = PTR_ERR(pool);
+		return NULL;
+	}
+	pool->dma_mapped.xa_flags |= XA_FLAGS_LOCK_BH;
+	*err = 0;
 	return pool;
 }
 
-/*
- * Allocates memory of a page's size whose reference count is @bias, so that
- * parts of it can be handed out without touching the count. The pool's cache
- * has no lock: the caller is in the context of @napi, or in process context and
- * the pool's only user if @napi is NULL, and the pool must be attached to that.
- */
-__rnet_helper netmem_ref rnet_helper_pp_alloc(struct page_pool *pool, s32 bias,
-					      struct napi_struct *napi,
-					      dma_addr_t *addr)
+/* Whether user space has given memory to a receive queue. */
+__rnet_helper bool rnet_safe_rxq_has_memory(struct net_device *dev, u32 queue)
 {
-	gfp_t gfp = napi ? GFP_ATOMIC : GFP_KERNEL;
-	netmem_ref netmem;
+	return netif_rxq_has_unreadable_mp(dev, queue);
+}
 
-	if (unlikely(READ_ONCE(pool->p.napi) != napi))
-		return 0;
-	netmem = page_pool_alloc_netmems(pool, gfp | __GFP_NOWARN);
+/* Pages that are still in packets keep the pool until they come back. */
+__rnet_helper void rnet_safe_pp_destroy(struct page_pool *taken)
+{
+	page_pool_destroy(taken);
+}
+
+/* Memory of a page's size, with so many references that it need not be counted. */
+static netmem_ref rnet_pp_alloc(const struct rnet_pool *pool, gfp_t gfp,
+				dma_addr_t *addr)
+{
+	netmem_ref netmem = page_pool_alloc_netmems(pool->pool, gfp | __GFP_NOWARN);
+
 	if (!netmem)
 		return 0;
-	page_pool_fragment_netmem(netmem, bias);
+	page_pool_fragment_netmem(netmem, pool->refs);
 	*addr = page_pool_get_dma_addr_netmem(netmem);
 	return netmem;
 }
 
-/* Where the CPU sees a page of a pool, %NULL if it cannot. */
-__rnet_helper void *rnet_helper_pp_memory(netmem_ref netmem)
-{
-	return netmem_address(netmem);
-}
-
 static __always_inline bool rnet_pp_is_local(const struct page_pool *pool,
-					     const struct napi_struct *napi)
+					     const struct rnet_rx_context *cx)
 {
-	return napi && READ_ONCE(pool->p.napi) == napi;
+	return READ_ONCE(pool->p.napi) == cx->tx.napi;
 }
 
-/* Whether a page's pool is attached to @napi, whose context this is. */
-__rnet_helper bool rnet_helper_pp_is_local(netmem_ref netmem,
-					   const struct napi_struct *napi)
+/* The pool's cache has no lock: the pool must be attached to what is polled. */
+__rnet_helper netmem_ref rnet_safe_pp_alloc(const struct rnet_rx_context *cx,
+					    const struct rnet_pool *pool,
+					    dma_addr_t *addr)
 {
-	return rnet_pp_is_local(netmem_get_pp(netmem), napi);
+	if (unlikely(!rnet_pp_is_local(pool->pool, cx)))
+		return 0;
+	return rnet_pp_alloc(pool, GFP_ATOMIC, addr);
 }
 
-/* Gives @refs references back, in the context of @napi unless that is NULL. */
-__rnet_helper void rnet_helper_pp_release(netmem_ref netmem, s32 refs,
-					  const struct napi_struct *napi)
+/* In process context, by the pool's only user; it must not be attached. */
+__rnet_helper netmem_ref rnet_safe_pp_alloc_sleeping(struct rnet_pool *pool,
+						     dma_addr_t *addr)
 {
-	struct page_pool *pool = netmem_get_pp(netmem);
+	if (READ_ONCE(pool->pool->p.napi))
+		return 0;
+	return rnet_pp_alloc(pool, GFP_KERNEL, addr);
+}
 
-	if (page_pool_unref_netmem(netmem, refs) == 0)
-		page_pool_put_unrefed_netmem(pool, netmem, -1,
-					     rnet_pp_is_local(pool, napi));
+/* Where the CPU sees a page of a pool, %NULL if it cannot. */
+__rnet_helper void *rnet_safe_pp_memory(const struct rnet_page *page)
+{
+	return netmem_address(page->netmem);
+}
+
+/* Whether a page's pool is attached to what is polled. */
+__rnet_helper bool rnet_safe_pp_is_local(const struct rnet_rx_context *cx,
+					 const struct rnet_page *page)
+{
+	return rnet_pp_is_local(netmem_get_pp(page->netmem), cx);
+}
+
+static __always_inline void rnet_pp_put(struct rnet_page *page,
+					const struct rnet_rx_context *cx)
+{
+	struct page_pool *pool = netmem_get_pp(page->netmem);
+	s32 refs = page->refs;
+
+	if (!refs)
+		return;
+	page->refs = 0;
+	if (page_pool_unref_netmem(page->netmem, refs) == 0)
+		page_pool_put_unrefed_netmem(pool, page->netmem, -1,
+					     cx && rnet_pp_is_local(pool, cx));
+}
+
+/* Gives all references back, the quick way if the pool is attached to @cx. */
+__rnet_helper void rnet_safe_pp_recycle(const struct rnet_rx_context *cx,
+					struct rnet_page *page)
+{
+	rnet_pp_put(page, cx);
+}
+
+/* Gives all references back, in any context. */
+__rnet_helper void rnet_safe_pp_put(struct rnet_page *page)
+{
+	rnet_pp_put(page, NULL);
 }
 
 /* Ends direct recycling in the context of @napi, which is held off. */
@@ -88,20 +150,31 @@ static void rnet_rx_fill_frag(struct sk_buff *skb, unsigned int n,
 	skb->data_len += len;
 }
 
+/* Whether a page has @len bytes at @offset, at least one. */
+static __always_inline bool rnet_page_has(const struct rnet_page *page,
+					  u32 offset, u32 len)
+{
+	return len && offset + len <= page->size;
+}
+
 /*
  * Puts received bytes behind what the packet holds, growing its last fragment
  * where the bytes follow that in the same page. Returns how many references
- * that took (0 or 1), or a negative errno when the packet has no room. The bytes
- * themselves are not looked at: the CPU may not be able to. What the packet is
- * to be charged for them is the caller's to say.
+ * that took (0 or 1), or a negative errno when the packet has no room or the page
+ * no such bytes or no reference to spare. The bytes themselves are not looked at:
+ * the CPU may not be able to. What the packet is to be charged for them is the
+ * caller's to say.
  */
-__rnet_helper int rnet_helper_rx_add_frag(struct sk_buff *skb,
-					  netmem_ref netmem, u32 offset,
-					  u32 len)
+__rnet_helper int rnet_safe_rx_add_frag(struct rnet_rx_skb *rx,
+					struct rnet_page *page, u16 offset,
+					u16 len)
 {
-	struct skb_shared_info *shinfo = skb_shinfo(skb);
+	struct skb_shared_info *shinfo = skb_shinfo(rx->skb);
+	netmem_ref netmem = page->netmem;
 	unsigned int n = shinfo->nr_frags;
 
+	if (unlikely(!rnet_page_has(page, offset, len) || page->refs <= 1))
+		return -EINVAL;
 	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
 					  len);
 	if (n) {
@@ -110,47 +183,60 @@ __rnet_helper int rnet_helper_rx_add_frag(struct sk_buff *skb,
 		if (skb_frag_netmem(last) == netmem &&
 		    skb_frag_off(last) + skb_frag_size(last) == offset) {
 			skb_frag_size_add(last, len);
-			skb->len += len;
-			skb->data_len += len;
+			rx->skb->len += len;
+			rx->skb->data_len += len;
 			return 0;
 		}
 	}
 	if (unlikely(n >= MAX_SKB_FRAGS))
 		return -ENOSPC;
-	rnet_rx_fill_frag(skb, n, netmem, offset, len);
+	rnet_rx_fill_frag(rx->skb, n, netmem, offset, len);
+	page->refs--;
+	rx->nr_frags++;
 	return 1;
 }
 
 /*
- * Puts all of a page behind what the packet holds, which has room for it. No
- * reference to the page was given away: all but the packet's go with a store.
+ * Puts all of a page behind what the packet holds. No reference to the page was
+ * given away: all but the packet's go with a store. Returns false if one was, or
+ * if the packet has no room.
  */
-__rnet_helper void rnet_helper_rx_add_whole(struct sk_buff *skb,
-					    netmem_ref netmem, u32 size)
+__rnet_helper bool rnet_safe_rx_add_whole(struct rnet_rx_skb *rx,
+					  struct rnet_page *page)
 {
+	netmem_ref netmem = page->netmem;
+	u32 n = rx->nr_frags;
+
+	if (unlikely(page->refs != RNET_PAGE_REFS || n >= MAX_SKB_FRAGS))
+		return false;
 	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, 0,
-					  size);
+					  page->size);
 	page_pool_fragment_netmem(netmem, 1);
-	rnet_rx_fill_frag(skb, skb_shinfo(skb)->nr_frags, netmem, 0, size);
-	skb->truesize += size;
+	rnet_rx_fill_frag(rx->skb, n, netmem, 0, page->size);
+	rx->skb->truesize += page->size;
+	page->refs = 0;
+	rx->nr_frags++;
+	return true;
 }
 
 /*
- * Copies received bytes to the end of the packet's linear part. Returns false
- * if the CPU cannot read them.
+ * Copies received bytes to the end of the packet's linear part. Fails if they
+ * are not in the page, do not fit, or cannot be read by the CPU (-EFAULT).
  */
-__rnet_helper bool rnet_helper_rx_copy_page(struct sk_buff *skb,
-					    netmem_ref netmem, u32 offset,
-					    u32 len)
+__rnet_helper int rnet_safe_rx_copy_page(struct rnet_rx_skb *rx,
+					 const struct rnet_page *page,
+					 u16 offset, u16 len)
 {
-	const u8 *data = netmem_address(netmem);
+	const u8 *data = netmem_address(page->netmem);
 
+	if (!rnet_page_has(page, offset, len) || len > skb_tailroom(rx->skb))
+		return -EINVAL;
 	if (unlikely(!data))
-		return false;
-	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
-					  len);
-	skb_put_data(skb, data + offset, len);
-	return true;
+		return -EFAULT;
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(page->netmem),
+					  page->netmem, offset, len);
+	skb_put_data(rx->skb, data + offset, len);
+	return 0;
 }
 
 /* Copies bytes that a device may write at the same time. */
@@ -159,10 +245,14 @@ __rnet_helper void rnet_helper_coherent_copy(void *to, const void *from, size_t 
 	memcpy(to, from, len);
 }
 
-__rnet_helper void rnet_helper_skb_put_data(struct sk_buff *skb,
-					    const void *data, u32 len)
+/* Copies bytes to the end of the packet's linear part, if they fit. */
+__rnet_helper bool rnet_helper_rx_put(struct rnet_rx_skb *rx, const void *data,
+				      u32 len)
 {
-	skb_put_data(skb, data, len);
+	if (len > skb_tailroom(rx->skb))
+		return false;
+	skb_put_data(rx->skb, data, len);
+	return true;
 }
 
 /*
@@ -193,9 +283,10 @@ __rnet_helper struct sk_buff *rnet_helper_rx_copy(struct napi_struct *napi,
 }
 
 /* A packet with room for @room in its linear part. */
-__rnet_helper struct sk_buff *rnet_helper_rx_alloc(struct napi_struct *napi, u32 room)
+__rnet_helper struct sk_buff *rnet_safe_rx_alloc(const struct rnet_rx_context *cx,
+						 u32 room)
 {
-	struct sk_buff *skb = napi_alloc_skb(napi, room);
+	struct sk_buff *skb = napi_alloc_skb(cx->tx.napi, room);
 
 	/* GRO merges packets of one kind only. */
 	if (likely(skb))
@@ -203,16 +294,11 @@ __rnet_helper struct sk_buff *rnet_helper_rx_alloc(struct napi_struct *napi, u32
 	return skb;
 }
 
-__rnet_helper u32 rnet_helper_skb_tailroom(const struct sk_buff *skb)
-{
-	return skb_tailroom(skb);
-}
-
 /* The linear part; its length goes to @len. */
-__rnet_helper u8 *rnet_helper_skb_head(struct sk_buff *skb, u32 *len)
+__rnet_helper u8 *rnet_safe_rx_head(struct rnet_rx_skb *rx, u32 *len)
 {
-	*len = skb_headlen(skb);
-	return skb->data;
+	*len = skb_headlen(rx->skb);
+	return rx->skb->data;
 }
 
 /*
@@ -353,22 +439,23 @@ static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 }
 
 /*
- * Completes a received packet and hands it to the stack. Returns false, and
- * leaves the packet alone, if its linear part does not hold the headers that
- * there have to be.
+ * Completes a received packet and hands it to the stack. Drops it, and returns
+ * false, if its linear part does not hold the headers that there have to be.
  */
-__rnet_helper bool rnet_helper_rx_submit(struct napi_struct *napi,
-					 struct sk_buff *skb,
-					 const struct rnet_rx_meta *meta,
-					 u16 queue)
+__rnet_helper bool rnet_safe_rx_submit(const struct rnet_rx_context *cx,
+				       struct sk_buff *taken,
+				       const struct rnet_rx_meta *meta)
 {
-	if (unlikely(skb_headlen(skb) < ETH_HLEN))
-		return false;
+	if (unlikely(skb_headlen(taken) < ETH_HLEN))
+		goto drop;
 	if (meta->flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6) &&
-	    unlikely(!rnet_rx_gso_fits(skb, meta)))
-		return false;
-	rnet_rx_submit(napi, skb, meta, queue);
+	    unlikely(!rnet_rx_gso_fits(taken, meta)))
+		goto drop;
+	rnet_rx_submit(cx->tx.napi, taken, meta, cx->tx.queue);
 	return true;
+drop:
+	dev_kfree_skb_any_reason(taken, SKB_DROP_REASON_DEV_HDR);
+	return false;
 }
 
 /*

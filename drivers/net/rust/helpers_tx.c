@@ -69,8 +69,8 @@ static void rnet_tx_gso(const struct sk_buff *skb, struct rnet_tx_info *info)
 	info->l4_off = skb_transport_offset(skb);
 }
 
-__rnet_helper void rnet_helper_skb_tx_info(const struct sk_buff *skb,
-					   struct rnet_tx_info *info)
+__rnet_helper void rnet_safe_skb_tx_info(const struct sk_buff *skb,
+					 struct rnet_tx_info *info)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
 
@@ -91,23 +91,28 @@ __rnet_helper void rnet_helper_skb_tx_info(const struct sk_buff *skb,
 		info->vlan_tci = skb_vlan_tag_get(skb);
 }
 
-__rnet_helper void rnet_helper_dev_consume_skb_any(struct sk_buff *skb)
+__rnet_helper void rnet_safe_dev_consume_skb_any(struct sk_buff *taken)
 {
-	dev_consume_skb_any(skb);
+	dev_consume_skb_any(taken);
 }
 
-__rnet_helper void rnet_helper_skb_tx_timestamp(struct sk_buff *skb)
+__rnet_helper void rnet_safe_dev_kfree_skb_any_reason(struct sk_buff *taken, u32 reason)
+{
+	dev_kfree_skb_any_reason(taken, reason);
+}
+
+__rnet_helper void rnet_safe_skb_tx_timestamp(struct sk_buff *skb)
 {
 	skb_tx_timestamp(skb);
 }
 
-__rnet_helper int rnet_helper_skb_linearize(struct sk_buff *skb)
+__rnet_helper int rnet_safe_skb_linearize(struct sk_buff *skb)
 {
 	return skb_linearize(skb);
 }
 
-__rnet_helper netdev_features_t rnet_helper_vlan_features_check(struct sk_buff *skb,
-								netdev_features_t features)
+__rnet_helper netdev_features_t rnet_safe_vlan_features_check(struct sk_buff *skb,
+							      netdev_features_t features)
 {
 	return vlan_features_check(skb, features);
 }
@@ -146,25 +151,25 @@ static bool rnet_map_frag(struct device *dev, struct rnet_tx_part *part,
 
 /*
  * Maps all parts of a packet. Returns how many it has, or a negative errno when
- * there are more than @room or a mapping fails; none is mapped then.
+ * there are too many or a mapping fails; none is mapped then.
  */
-__rnet_helper int rnet_helper_skb_map(struct device *dev,
-				      const struct sk_buff *skb,
-				      struct rnet_tx_part *parts, u32 room)
+__rnet_helper int rnet_safe_skb_map(struct device *dev,
+				    const struct sk_buff *skb,
+				    struct rnet_tx_parts *parts)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
 	u32 head = skb_headlen(skb), n = 0, i;
 
-	if (unlikely(!!head + shinfo->nr_frags > room))
+	if (unlikely(!!head + shinfo->nr_frags > ARRAY_SIZE(parts->part)))
 		return -ENOSPC;
 	if (head) {
-		if (!rnet_map_linear(dev, &parts[0], skb->data, head))
+		if (!rnet_map_linear(dev, &parts->part[0], skb->data, head))
 			return -ENOMEM;
 		n = 1;
 	}
 	for (i = 0; i < shinfo->nr_frags; i++, n++) {
-		if (!rnet_map_frag(dev, &parts[n], &shinfo->frags[i])) {
-			rnet_unmap_parts(dev, parts, n);
+		if (!rnet_map_frag(dev, &parts->part[n], &shinfo->frags[i])) {
+			rnet_unmap_parts(dev, parts->part, n);
 			return -ENOMEM;
 		}
 	}

@@ -3,41 +3,87 @@
  * C side of net/xdp.rs and net/tx_cell.rs. Part of helpers.c, which includes it.
  */
 
+static void rnet_xdp_rxq_free(struct xdp_rxq_info *rxq)
+{
+	xdp_rxq_info_unreg(rxq);
+	kfree(rxq);
+}
+
+/* A receive queue for programs, whose packets lie in pages of @pool. */
+__rnet_helper struct xdp_rxq_info *
+rnet_safe_xdp_rxq_new(struct net_device *dev, u32 queue, struct page_pool *pool,
+		      int *err)
+{
+	struct xdp_rxq_info *rxq = kzalloc(sizeof(*rxq), GFP_KERNEL);
+
+	*err = -ENOMEM;
+	if (!rxq)
+		return NULL;
+	*err = xdp_rxq_info_reg(rxq, dev, queue, 0);
+	if (*err) {
+		kfree(rxq);
+		return NULL;
+	}
+	*err = xdp_rxq_info_reg_mem_model(rxq, MEM_TYPE_PAGE_POOL, pool);
+	if (*err) {
+		rnet_xdp_rxq_free(rxq);
+		return NULL;
+	}
+	return rxq;
+}
+
+__rnet_helper void rnet_safe_xdp_rxq_free(struct xdp_rxq_info *taken)
+{
+	rnet_xdp_rxq_free(taken);
+}
+
 /*
- * A packet has its pages to itself, and begins in each at the offset that their
- * pool was made with.
+ * A packet that begins in a page of its own, at the offset that the page's pool
+ * was made with.
  */
-__rnet_helper void rnet_helper_xdp_begin(struct rnet_xdp_buff *buff,
-					 struct xdp_rxq_info *rxq,
-					 netmem_ref netmem, u32 len,
-					 const struct rnet_xdp_hints *hints)
+__rnet_helper struct rnet_xdp_buff
+rnet_helper_xdp_begin(struct xdp_rxq_info *rxq, netmem_ref netmem, u32 len,
+		      const struct rnet_xdp_hints *hints)
 {
 	struct page_pool *pool = netmem_get_pp(netmem);
+	struct rnet_xdp_buff buff;
 
 	page_pool_dma_sync_netmem_for_cpu(pool, netmem, 0, len);
 	/* The last page is the packet's alone, so that programs may add to it. */
 	rxq->frag_size = PAGE_SIZE;
-	xdp_init_buff(&buff->xdp, PAGE_SIZE, rxq);
-	xdp_prepare_buff(&buff->xdp, netmem_address(netmem), pool->p.offset,
+	xdp_init_buff(&buff.xdp, PAGE_SIZE, rxq);
+	xdp_prepare_buff(&buff.xdp, netmem_address(netmem), pool->p.offset,
 			 len, true);
-	buff->xdp.txq = NULL;
-	buff->hints = *hints;
+	buff.xdp.txq = NULL;
+	buff.hints = *hints;
+	return buff;
 }
 
-__rnet_helper bool rnet_helper_xdp_has_room(const struct rnet_xdp_buff *buff)
+__rnet_helper bool rnet_safe_xdp_has_room(const struct rnet_xdp_buff *buff)
 {
 	return !xdp_buff_has_frags(&buff->xdp) ||
 	       xdp_get_shared_info_from_buff(&buff->xdp)->nr_frags <
 	       MAX_SKB_FRAGS;
 }
 
-__rnet_helper void rnet_helper_xdp_add(struct rnet_xdp_buff *buff,
-				       netmem_ref netmem, u32 len)
+/*
+ * Appends data that begins in a page of its own. Returns false if the packet has
+ * no room, or the page is none of the kind or of another queue's pool.
+ */
+__rnet_helper bool rnet_safe_xdp_add(const struct rnet_rx_context *cx,
+				     struct rnet_xdp_buff *buff,
+				     struct rnet_page *page, u16 len)
 {
-	struct page_pool *pool = netmem_get_pp(netmem);
+	struct page_pool *pool = netmem_get_pp(page->netmem);
 
-	page_pool_dma_sync_netmem_for_cpu(pool, netmem, 0, len);
-	xdp_buff_add_frag(&buff->xdp, netmem, pool->p.offset, len, PAGE_SIZE);
+	if (unlikely(!len || !page->sole || page->refs != 1 ||
+		     len > PAGE_SIZE - pool->p.offset ||
+		     !rnet_pp_is_local(pool, cx) || !rnet_safe_xdp_has_room(buff)))
+		return false;
+	page_pool_dma_sync_netmem_for_cpu(pool, page->netmem, 0, len);
+	xdp_buff_add_frag(&buff->xdp, page->netmem, pool->p.offset, len, PAGE_SIZE);
+	page->refs = 0;
+	return true;
 }
 
 /* Puts the headers in place of a packet whose data is elsewhere. */
@@ -48,27 +94,39 @@ __rnet_helper void rnet_helper_xdp_copy(struct rnet_xdp_buff *buff,
 }
 
 /* Appends data from a page that holds other packets' data as well. */
-__rnet_helper void rnet_helper_xdp_add_shared(struct rnet_xdp_buff *buff,
-					      netmem_ref netmem, u32 offset,
-					      u32 len, u32 truesize)
+__rnet_helper int rnet_safe_xdp_add_shared(const struct rnet_rx_context *cx,
+					   struct rnet_xdp_buff *buff,
+					   struct rnet_page *page, u16 offset,
+					   u16 len, u32 truesize)
 {
+	struct page_pool *pool = netmem_get_pp(page->netmem);
+
+	if (unlikely(!rnet_page_has(page, offset, len) || page->refs <= 1 ||
+		     !rnet_pp_is_local(pool, cx)))
+		return -EINVAL;
+	if (unlikely(!rnet_safe_xdp_has_room(buff)))
+		return -ENOSPC;
 	buff->xdp.rxq->frag_size = 0;
-	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, offset,
-					  len);
-	xdp_buff_add_frag(&buff->xdp, netmem, offset, len, truesize);
+	page_pool_dma_sync_netmem_for_cpu(pool, page->netmem, offset, len);
+	xdp_buff_add_frag(&buff->xdp, page->netmem, offset, len, truesize);
+	page->refs--;
+	return 0;
 }
 
-__rnet_helper u32 rnet_helper_xdp_run(const struct bpf_prog *prog,
-				      struct xdp_buff *xdp)
+/* In the poll that the packet belongs to. */
+__rnet_helper u32 rnet_safe_xdp_run(const struct bpf_prog *prog,
+				    struct rnet_xdp_buff *buff)
 {
-	return bpf_prog_run_xdp(prog, xdp);
+	return bpf_prog_run_xdp(prog, &buff->xdp);
 }
 
 /* Tells of a packet that was dropped because @action could not be done. */
-__rnet_helper void rnet_helper_xdp_aborted(struct net_device *dev,
-					   const struct bpf_prog *prog,
-					   u32 action)
+__rnet_helper void rnet_safe_xdp_aborted(const struct rnet_rx_context *cx,
+					 const struct bpf_prog *prog,
+					 u32 action)
 {
+	struct net_device *dev = cx->tx.napi->dev;
+
 	if (action > XDP_REDIRECT)
 		bpf_warn_invalid_xdp_action(dev, prog, action);
 	trace_xdp_exception(dev, prog, action);
@@ -102,7 +160,7 @@ __rnet_helper struct xdp_frame *rnet_helper_xdp_to_frame(struct xdp_buff *xdp)
 }
 
 /* How many pieces of memory a frame has; its length goes to @len. */
-__rnet_helper u32 rnet_helper_xdp_frame_shape(const struct xdp_frame *frame, u32 *len)
+__rnet_helper u32 rnet_safe_xdp_frame_shape(const struct xdp_frame *frame, u32 *len)
 {
 	*len = xdp_get_frame_len(frame);
 	if (likely(!xdp_frame_has_frags(frame)))
@@ -125,24 +183,23 @@ static const skb_frag_t *rnet_xdp_frags(const struct xdp_frame *frame, u32 *n)
 
 /*
  * Maps all parts of a frame. Returns how many it has, or a negative errno when
- * there are more than @room or a mapping fails; none is mapped then.
+ * there are too many or a mapping fails; none is mapped then.
  */
-__rnet_helper int rnet_helper_xdp_frame_map(struct device *dev,
-					    const struct xdp_frame *frame,
-					    struct rnet_tx_part *parts,
-					    u32 room)
+__rnet_helper int rnet_safe_xdp_frame_map(struct device *dev,
+					  const struct xdp_frame *frame,
+					  struct rnet_tx_parts *parts)
 {
 	const skb_frag_t *frags;
 	u32 nr, i;
 
 	frags = rnet_xdp_frags(frame, &nr);
-	if (unlikely(1 + nr > room))
+	if (unlikely(1 + nr > ARRAY_SIZE(parts->part)))
 		return -ENOSPC;
-	if (!rnet_map_linear(dev, &parts[0], frame->data, frame->len))
+	if (!rnet_map_linear(dev, &parts->part[0], frame->data, frame->len))
 		return -ENOMEM;
 	for (i = 0; i < nr; i++) {
-		if (!rnet_map_frag(dev, &parts[1 + i], &frags[i])) {
-			rnet_unmap_parts(dev, parts, 1 + i);
+		if (!rnet_map_frag(dev, &parts->part[1 + i], &frags[i])) {
+			rnet_unmap_parts(dev, parts->part, 1 + i);
 			return -ENOMEM;
 		}
 	}
@@ -170,10 +227,9 @@ static bool rnet_lend(struct device *dev, struct rnet_tx_part *part,
  * As xdp_frame_map() for a frame that lies in pages of pools, which have them
  * mapped both ways. Refuses memory of any other origin.
  */
-__rnet_helper int rnet_helper_xdp_frame_lend(struct device *dev,
-					     const struct xdp_frame *frame,
-					     struct rnet_tx_part *parts,
-					     u32 room)
+__rnet_helper int rnet_safe_xdp_frame_lend(struct device *dev,
+					   const struct xdp_frame *frame,
+					   struct rnet_tx_parts *parts)
 {
 	const skb_frag_t *frags;
 	u32 nr, i;
@@ -181,40 +237,52 @@ __rnet_helper int rnet_helper_xdp_frame_lend(struct device *dev,
 	frags = rnet_xdp_frags(frame, &nr);
 	if (unlikely(frame->mem_type != MEM_TYPE_PAGE_POOL))
 		return -EINVAL;
-	if (unlikely(1 + nr > room))
+	if (unlikely(1 + nr > ARRAY_SIZE(parts->part)))
 		return -ENOSPC;
-	if (!rnet_lend(dev, &parts[0],
+	if (!rnet_lend(dev, &parts->part[0],
 		       page_to_netmem(virt_to_page(frame->data)),
 		       offset_in_page(frame->data), frame->len))
 		return -EINVAL;
 	for (i = 0; i < nr; i++) {
 		const skb_frag_t *frag = &frags[i];
 
-		if (!rnet_lend(dev, &parts[1 + i], skb_frag_netmem(frag),
+		if (!rnet_lend(dev, &parts->part[1 + i], skb_frag_netmem(frag),
 			       skb_frag_off(frag), skb_frag_size(frag)))
 			return -EINVAL;
 	}
 	return 1 + nr;
 }
 
-__rnet_helper void rnet_helper_xdp_frame_done(struct xdp_frame *frame,
-					      struct xdp_frame_bulk *bulk)
+/* In the poll that the bulk belongs to. */
+__rnet_helper void rnet_safe_xdp_return_frame_bulk(struct xdp_frame *taken,
+						   struct xdp_frame_bulk *bulk)
 {
 	rcu_read_lock();
-	xdp_return_frame_bulk(frame, bulk);
+	xdp_return_frame_bulk(taken, bulk);
 	rcu_read_unlock();
 }
 
-__rnet_helper void rnet_helper_xdp_bulk_flush(struct xdp_frame_bulk *bulk)
+__rnet_helper void rnet_safe_xdp_return_frame(struct xdp_frame *taken)
+{
+	xdp_return_frame(taken);
+}
+
+__rnet_helper void rnet_safe_xdp_flush_frame_bulk(struct xdp_frame_bulk *bulk)
 {
 	rcu_read_lock();
 	xdp_flush_frame_bulk(bulk);
 	rcu_read_unlock();
 }
 
-__rnet_helper bool rnet_helper_xdp_prog_has_frags(const struct bpf_prog *prog)
+__rnet_helper bool rnet_safe_xdp_prog_has_frags(const struct bpf_prog *prog)
 {
 	return prog->aux->xdp_has_frags;
+}
+
+/* Polls that still run the program are waited for: RCU frees it. */
+__rnet_helper void rnet_safe_xdp_prog_put(struct bpf_prog *taken)
+{
+	bpf_prog_put(taken);
 }
 
 /*

@@ -28,6 +28,12 @@ use super::{
         RxContext,
         TxContext, //
     },
+    own::{
+        End,
+        Given,
+        Live,
+        Owned, //
+    },
     page_pool::{
         Contents,
         PagePool,
@@ -36,8 +42,14 @@ use super::{
     },
     Device, //
 };
-use core::ptr::NonNull;
-use kernel::prelude::*;
+use core::{
+    mem::offset_of,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// Pages of linear parts that are kept for use.
 const HEAD_PAGES: u32 = 256;
@@ -59,11 +71,27 @@ pub(crate) enum DropReason {
     HardwareLie = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
 }
 
-fn free(skb: NonNull<bindings::sk_buff>, reason: DropReason) {
-    // SAFETY: The caller gives up its packet.
-    unsafe {
-        bindings::dev_kfree_skb_any_reason(skb.as_ptr(), reason as bindings::skb_drop_reason)
-    };
+/// Drops a packet. In any context.
+fn free(skb: Given<bindings::sk_buff>, reason: DropReason) {
+    bindings::dev_kfree_skb_any_reason(skb, reason as u32);
+}
+
+/// How a packet ends that nobody has sent.
+struct NotSent;
+
+impl End<bindings::sk_buff> for NotSent {
+    fn end(skb: Given<bindings::sk_buff>) {
+        free(skb, DropReason::NotReady);
+    }
+}
+
+/// How a received packet ends that nobody has handed to the stack.
+struct NotSubmitted;
+
+impl End<bindings::sk_buff> for NotSubmitted {
+    fn end(skb: Given<bindings::sk_buff>) {
+        free(skb, DropReason::HardwareLie);
+    }
 }
 
 /// What a driver must know of a packet to send, fetched in one go.
@@ -82,11 +110,7 @@ pub(crate) mod tx_gso {
 }
 
 /// A packet to send.
-///
-/// # Invariants
-///
-/// The pointer is a valid packet that this object owns.
-pub(crate) struct TxSkb(NonNull<bindings::sk_buff>);
+pub(crate) struct TxSkb(Owned<bindings::sk_buff, NotSent>);
 
 // SAFETY: The object owns the packet, and a packet may be sent and freed on any CPU.
 unsafe impl Send for TxSkb {}
@@ -98,20 +122,21 @@ impl TxSkb {
     ///
     /// `skb` is a valid packet that the caller gives up.
     pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
-        // INVARIANT: By the safety requirement.
-        Self(skb)
+        // SAFETY: By the safety requirement.
+        Self(unsafe { Given::from_raw(skb) }.into())
     }
 
-    pub(super) fn as_raw(&self) -> *const bindings::sk_buff {
-        self.0.as_ptr()
+    /// The packet, for helpers.
+    #[inline]
+    pub(super) fn live(&self) -> &Live<bindings::sk_buff> {
+        &self.0
     }
 
     /// Lengths and offload requests.
     #[inline]
     pub(crate) fn info(&self) -> TxInfo {
         let mut info = TxInfo::default();
-        // SAFETY: The packet is valid by the type invariant.
-        unsafe { bindings::skb_tx_info(self.as_raw(), &mut info) };
+        bindings::skb_tx_info(&self.0, &mut info);
         info
     }
 
@@ -119,9 +144,7 @@ impl TxSkb {
     /// called right before that.
     #[inline]
     pub(crate) fn time_stamp(&self) {
-        // SAFETY: The packet is valid by the type invariant, and the device has not seen it, so it
-        // is not freed meanwhile.
-        unsafe { bindings::skb_tx_timestamp(self.0.as_ptr()) };
+        bindings::skb_tx_timestamp(&self.0);
     }
 
     /// Copies all of the packet to its linear part. In any context.
@@ -131,9 +154,7 @@ impl TxSkb {
     /// [`ENOMEM`], also if the CPU cannot read the packet; it is as it was then.
     #[cold]
     pub(crate) fn linearize(&mut self) -> Result {
-        // SAFETY: The packet is valid by the type invariant, and nobody else has it: it was given
-        // to a driver to be sent.
-        if unsafe { bindings::skb_linearize(self.0.as_ptr()) } != 0 {
+        if bindings::skb_linearize(&self.0) != 0 {
             return Err(ENOMEM);
         }
         Ok(())
@@ -141,28 +162,18 @@ impl TxSkb {
 
     /// Ends a packet that was sent.
     pub(crate) fn consume(self, cx: &TxContext<'_>) {
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: The packet is owned and given up; the budget is that of the running poll.
-        unsafe { bindings::napi_consume_skb(this.0.as_ptr(), cx.raw_budget()) };
+        // SAFETY: The packet is given up; the budget is that of the running poll.
+        unsafe { bindings::napi_consume_skb(self.0.give().into_raw(), cx.raw_budget()) };
     }
 
     /// Ends a packet that was sent, outside a poll. In any context.
     pub(crate) fn consume_stopped(self) {
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: The packet is owned and given up.
-        unsafe { bindings::dev_consume_skb_any(this.0.as_ptr()) };
+        bindings::dev_consume_skb_any(self.0.give());
     }
 
     /// Ends a packet that was not sent.
     pub(crate) fn drop_with(self, reason: DropReason) {
-        let this = core::mem::ManuallyDrop::new(self);
-        free(this.0, reason);
-    }
-}
-
-impl Drop for TxSkb {
-    fn drop(&mut self) {
-        free(self.0, DropReason::NotReady);
+        free(self.0.give(), reason);
     }
 }
 
@@ -256,12 +267,15 @@ impl Heads {
         let head = self.piece(cx)?;
         // SAFETY: The context proves that its NAPI instance is running on this CPU; `head` is a
         // piece of a page that nobody else has, and `src` has `len` bytes, for which it has room.
-        // The C function copies bytes whatever the device writes meanwhile.
-        let skb = unsafe { bindings::rx_copy(cx.napi(), head, src, len.into()) };
-        let skb = NonNull::new(skb).ok_or(ENOMEM)?;
+        // The C function copies bytes whatever the device writes meanwhile. It gives a fresh
+        // packet, or null.
+        let skb = unsafe {
+            NonNull::new(bindings::rx_copy(cx.napi(), head, src, len.into()))
+                .map(|skb| Given::from_raw(skb))
+        };
+        let skb = skb.ok_or(ENOMEM)?;
         self.gave_piece();
-        // INVARIANT: A fresh packet, owned by nobody else.
-        Ok(RxSkb { skb, frags: 0 })
+        Ok(RxSkb::new(skb))
     }
 
     /// Hands a packet to the stack that is `len` bytes of coherent memory.
@@ -339,37 +353,44 @@ fn source(from: &Bytes, off: usize, len: u16) -> Result<*const c_void> {
     Ok(from.range(off, len.into()).ok_or(EINVAL)?.cast())
 }
 
-/// A received packet under construction.
+/// A received packet under construction, which nobody else sees.
 ///
 /// # Invariants
 ///
-/// The pointer is a valid packet that this object owns and nobody else sees.
+/// The packet has `nr_frags` fragments, at most `MAX_SKB_FRAGS`.
+#[repr(C)]
 pub(crate) struct RxSkb {
-    skb: NonNull<bindings::sk_buff>,
-    /// Fragments that it has, at most `MAX_SKB_FRAGS`.
-    frags: u32,
+    // As in `struct rnet_rx_skb`.
+    skb: Owned<bindings::sk_buff, NotSubmitted>,
+    nr_frags: u32,
 }
+
+const _: () = {
+    use bindings::rnet_rx_skb;
+
+    assert!(size_of::<RxSkb>() == size_of::<rnet_rx_skb>());
+    assert!(offset_of!(RxSkb, skb) == offset_of!(rnet_rx_skb, skb));
+    assert!(offset_of!(RxSkb, nr_frags) == offset_of!(rnet_rx_skb, nr_frags));
+};
 
 // SAFETY: The object owns the packet, which is bound to no CPU.
 unsafe impl Send for RxSkb {}
 
 impl RxSkb {
+    /// A fresh packet.
+    #[inline]
+    fn new(skb: Given<bindings::sk_buff>) -> Self {
+        // INVARIANT: It has no fragments yet.
+        Self {
+            skb: skb.into(),
+            nr_frags: 0,
+        }
+    }
+
     /// Allocates a packet with room for `len` bytes in its linear part.
     #[inline]
     pub(crate) fn alloc(cx: &RxContext<'_>, len: u32) -> Option<Self> {
-        // SAFETY: The context proves that its NAPI instance is running on this CPU.
-        let skb = unsafe { bindings::rx_alloc(cx.napi(), len) };
-        // INVARIANT: A fresh packet, owned by nobody else.
-        Some(Self {
-            skb: NonNull::new(skb)?,
-            frags: 0,
-        })
-    }
-
-    fn has_tailroom(&self, len: u32) -> bool {
-        // SAFETY: The packet is valid by the type invariant.
-        let room = unsafe { bindings::skb_tailroom(self.skb.as_ptr()) };
-        len <= room
+        bindings::rx_alloc(cx, len).map(Self::new)
     }
 
     /// Appends bytes to the linear part.
@@ -379,11 +400,11 @@ impl RxSkb {
     /// [`EINVAL`] if they do not fit; nothing is copied then.
     pub(crate) fn put_slice(&mut self, bytes: &[u8]) -> Result {
         let len = u32::try_from(bytes.len())?;
-        if !self.has_tailroom(len) {
+        // SAFETY: There are `len` bytes to read. The type has the layout that C expects.
+        if !unsafe { bindings::rx_put(core::ptr::from_mut(self).cast(), bytes.as_ptr().cast(), len) }
+        {
             return Err(EINVAL);
         }
-        // SAFETY: The packet has room for the bytes.
-        unsafe { bindings::skb_put_data(self.skb.as_ptr(), bytes.as_ptr().cast(), len) };
         Ok(())
     }
 
@@ -394,18 +415,7 @@ impl RxSkb {
     /// [`EINVAL`] if the bytes are not inside the page or do not fit, [`EFAULT`] if the CPU cannot
     /// read them; nothing is copied then.
     pub(crate) fn put_page(&mut self, page: &PoolPage, off: u16, len: u16) -> Result {
-        if !page.contains(off, len) || !self.has_tailroom(len.into()) {
-            return Err(EINVAL);
-        }
-        // SAFETY: The bytes lie in the page, and the packet has room for them.
-        let copied = unsafe {
-            bindings::rx_copy_page(self.skb.as_ptr(), page.as_raw(), off.into(), len.into())
-        };
-        if copied {
-            Ok(())
-        } else {
-            Err(EFAULT)
-        }
+        to_result(bindings::rx_copy_page(self, page, off, len))
     }
 
     /// Appends bytes of a page as a fragment, without copying. `last` says that no other packet
@@ -423,24 +433,11 @@ impl RxSkb {
         len: u16,
         last: bool,
     ) -> Result {
-        if !page.contains(off, len) || !page.has_refs() {
-            return Err(EINVAL);
-        }
-        // SAFETY: The bytes lie in the page, which holds at least one reference to give away.
-        let taken = unsafe {
-            bindings::rx_add_frag(self.skb.as_ptr(), page.as_raw(), off.into(), len.into())
-        };
-        if taken < 0 {
-            return Err(ENOSPC);
-        }
-        let reference = taken != 0;
-        let charge = page.charge(off, len, reference, last);
-        // SAFETY: The packet is valid and exclusively owned by the type invariant.
-        unsafe { (*self.skb.as_ptr()).truesize += charge };
-        if reference {
-            page.gave_ref();
-            self.frags += 1;
-        }
+        let taken = bindings::rx_add_frag(self, page, off, len);
+        to_result(taken.min(0))?;
+        let charge = page.charge(off, len, taken != 0, last);
+        // SAFETY: The packet is alive and nobody else uses it.
+        unsafe { (*self.skb.as_raw()).truesize += charge };
         Ok(())
     }
 
@@ -450,32 +447,27 @@ impl RxSkb {
     ///
     /// The page, if one has, or if the packet can hold no more fragments.
     #[inline]
-    pub(crate) fn add_whole(&mut self, page: PoolPage) -> Result<(), PoolPage> {
-        if !page.is_untouched() || self.frag_room() == 0 {
-            return Err(page);
+    pub(crate) fn add_whole(&mut self, mut page: PoolPage) -> Result<(), PoolPage> {
+        if bindings::rx_add_whole(self, &mut page) {
+            Ok(())
+        } else {
+            Err(page)
         }
-        // SAFETY: The packet has room for a fragment, and all references to the page are owned and
-        // given up.
-        unsafe { bindings::rx_add_whole(self.skb.as_ptr(), page.as_raw(), page.size()) };
-        page.gave_all();
-        self.frags += 1;
-        Ok(())
     }
 
     /// How many more fragments fit, not counting bytes that go on where the last one ends.
     #[inline]
     pub(crate) fn frag_room(&self) -> u32 {
-        bindings::MAX_SKB_FRAGS.saturating_sub(self.frags)
+        bindings::MAX_SKB_FRAGS.saturating_sub(self.nr_frags)
     }
 
     /// The linear part.
     #[inline]
     pub(crate) fn head_mut(&mut self) -> &mut [u8] {
         let mut len = 0;
-        // SAFETY: The packet is valid and exclusively owned by the type invariant.
-        let head = unsafe { bindings::skb_head(self.skb.as_ptr(), &mut len) };
-        // SAFETY: The linear part is `len` bytes long, all written by one of the `put` functions,
-        // and borrowed with the packet.
+        let head = bindings::rx_head(self, &mut len);
+        // SAFETY: The linear part is `len` bytes long, all written by one of the `put` functions or
+        // copied by `Heads`, and borrowed with the packet.
         unsafe { core::slice::from_raw_parts_mut(head, len as usize) }
     }
 
@@ -487,18 +479,10 @@ impl RxSkb {
     /// tells of do not lie in it; the packet is dropped then.
     #[inline]
     pub(crate) fn submit(self, cx: &RxContext<'_>, meta: &RxMeta) -> Result {
-        // SAFETY: The packet is owned, and given up if it is taken; the context proves that its
-        // NAPI instance is running on this CPU.
-        if !unsafe { bindings::rx_submit(cx.napi(), self.skb.as_ptr(), meta, cx.queue()) } {
-            return Err(EINVAL);
+        if bindings::rx_submit(cx, self.skb.give(), meta) {
+            Ok(())
+        } else {
+            Err(EINVAL)
         }
-        let _ = core::mem::ManuallyDrop::new(self);
-        Ok(())
-    }
-}
-
-impl Drop for RxSkb {
-    fn drop(&mut self) {
-        free(self.skb, DropReason::HardwareLie);
     }
 }

@@ -21,10 +21,7 @@
 use super::{
     bindings,
     dma::DmaDevice,
-    skbuff::{
-        TxSkb,
-        MAX_FRAGS, //
-    },
+    skbuff::TxSkb,
     spsc,
     xdp::{
         Frame,
@@ -32,9 +29,6 @@ use super::{
     }, //
 };
 use kernel::prelude::*;
-
-/// Most parts of a packet: its linear part and all fragments.
-const MAX_PARTS: usize = MAX_FRAGS as usize + 1;
 
 /// Where a part of a packet is for the device, and how long. It is mapped as long as the object
 /// that it is borrowed from says.
@@ -69,6 +63,9 @@ impl From<OwnFrame> for Packet {
     }
 }
 
+/// Room for all parts of a packet.
+pub(crate) type Parts = bindings::rnet_tx_parts;
+
 /// What can be sent.
 ///
 /// # Safety
@@ -82,38 +79,22 @@ pub(crate) unsafe trait Outgoing: Into<Packet> {
     ///
     /// [`ENOMEM`] when a mapping fails, [`ENOSPC`] if the packet has more parts than there are
     /// entries.
-    fn map(&self, dev: &DmaDevice<'_>, parts: &mut [Part]) -> Result<usize>;
+    fn map(&self, dev: &DmaDevice<'_>, parts: &mut Parts) -> Result<usize>;
 }
 
 // SAFETY: The helper maps all parts or none.
 unsafe impl Outgoing for TxSkb {
     #[inline]
-    fn map(&self, dev: &DmaDevice<'_>, parts: &mut [Part]) -> Result<usize> {
-        // SAFETY: Device and packet are valid by their types; there are as many entries as said.
-        mapped(unsafe {
-            bindings::skb_map(
-                dev.as_raw(),
-                self.as_raw(),
-                parts.as_mut_ptr(),
-                parts.len() as u32,
-            )
-        })
+    fn map(&self, dev: &DmaDevice<'_>, parts: &mut Parts) -> Result<usize> {
+        mapped(bindings::skb_map(dev.device(), self.live(), parts))
     }
 }
 
 // SAFETY: The helper maps all parts or none.
 unsafe impl Outgoing for Frame {
     #[inline]
-    fn map(&self, dev: &DmaDevice<'_>, parts: &mut [Part]) -> Result<usize> {
-        // SAFETY: Device and frame are valid by their types; there are as many entries as said.
-        mapped(unsafe {
-            bindings::xdp_frame_map(
-                dev.as_raw(),
-                self.as_raw(),
-                parts.as_mut_ptr(),
-                parts.len() as u32,
-            )
-        })
+    fn map(&self, dev: &DmaDevice<'_>, parts: &mut Parts) -> Result<usize> {
+        mapped(bindings::xdp_frame_map(dev.device(), self.live(), parts))
     }
 }
 
@@ -121,17 +102,8 @@ unsafe impl Outgoing for Frame {
 // refuses those that are mapped for another device, and marks all parts as foreign.
 unsafe impl Outgoing for OwnFrame {
     #[inline]
-    fn map(&self, dev: &DmaDevice<'_>, parts: &mut [Part]) -> Result<usize> {
-        // SAFETY: Device and frame are valid by their types, all memory of the frame is in pages
-        // of pools by that of the frame, and there are as many entries as said.
-        mapped(unsafe {
-            bindings::xdp_frame_lend(
-                dev.as_raw(),
-                self.as_raw(),
-                parts.as_mut_ptr(),
-                parts.len() as u32,
-            )
-        })
+    fn map(&self, dev: &DmaDevice<'_>, parts: &mut Parts) -> Result<usize> {
+        mapped(bindings::xdp_frame_lend(dev.device(), self.live(), parts))
     }
 }
 
@@ -141,14 +113,20 @@ fn mapped(parts: i32) -> Result<usize> {
     Ok(parts as usize)
 }
 
+/// A part that is mapped for the device of the queue.
+///
+/// # Invariants
+///
+/// It is a live mapping for that device, or foreign, and this is the only object for it.
+struct Live(Part);
+
 /// What belongs to one descriptor until the device is done with it.
 ///
 /// # Invariants
 ///
-/// `part` is a live mapping for the device of the queue that the slot is in, or foreign; the packet
-/// that owns its memory is in this slot or behind it.
+/// The packet that owns the memory of `part` is in this slot or behind it.
 struct Slot<M> {
-    part: Part,
+    part: Live,
     end: Option<(Packet, M)>,
 }
 
@@ -160,21 +138,19 @@ const _: () = assert!(core::mem::size_of::<Slot<[u32; 2]>>() <= 40);
 struct Unmapper<'bound>(DmaDevice<'bound>);
 
 impl Unmapper<'_> {
-    /// # Safety
-    ///
-    /// The part is a live mapping of this device, or foreign, and is given up.
+    /// Unmaps a part of a packet of the queue.
     #[inline]
-    unsafe fn unmap(&self, part: &Part) {
-        // SAFETY: By the safety requirement; the device is bound by its type.
-        unsafe { bindings::tx_unmap(self.0.as_raw(), part) };
+    fn unmap(&self, part: Live) {
+        // SAFETY: A live mapping of the queue's device, or foreign, by its type invariant, and given
+        // up. The device of the queue is this one, which is bound by its type.
+        unsafe { bindings::tx_unmap(self.0.as_raw(), &part.0) };
     }
 }
 
 impl<M> spsc::Keeper<Slot<M>> for Unmapper<'_> {
     fn discard(&self, slot: Slot<M>) {
-        // SAFETY: Live by the type invariant of the slot, which is given up. Its packet is freed
-        // after this.
-        unsafe { self.unmap(&slot.part) };
+        // The packet is freed after this.
+        self.unmap(slot.part);
     }
 }
 
@@ -182,7 +158,7 @@ impl<M> spsc::Keeper<Slot<M>> for Unmapper<'_> {
 pub(crate) struct Sender<'bound, M> {
     slots: spsc::Producer<Slot<M>, Unmapper<'bound>>,
     /// The parts of the packet at hand.
-    parts: [Part; MAX_PARTS],
+    parts: Parts,
 }
 
 /// The side that ends what was sent.
@@ -203,7 +179,7 @@ pub(crate) fn channel<'bound, M>(
     let (producer, consumer) = spsc::channel(log2, Unmapper(dev))?;
     let sender = Sender {
         slots: producer,
-        parts: [Part::default(); MAX_PARTS],
+        parts: Parts::default(),
     };
     Ok((sender, Finisher { slots: consumer }))
 }
@@ -247,9 +223,9 @@ struct Mapping<'a, 'bound, M> {
 impl<M> Drop for Mapping<'_, '_, M> {
     #[inline]
     fn drop(&mut self) {
-        for part in self.sender.parts.iter().take(self.count) {
-            // SAFETY: Live by the type invariant, and given up.
-            unsafe { self.sender.slots.keeper().unmap(part) };
+        for &part in self.sender.parts.part.iter().take(self.count) {
+            // INVARIANT: Live by the type invariant, and not looked at again.
+            self.sender.slots.keeper().unmap(Live(part));
         }
     }
 }
@@ -265,7 +241,7 @@ impl<P: Outgoing, M> Mapped<'_, '_, P, M> {
     /// Where its parts are.
     #[inline]
     pub(crate) fn parts(&self) -> &[Part] {
-        let parts = &self.mapping.sender.parts;
+        let parts = &self.mapping.sender.parts.part;
         parts.get(..self.mapping.count).unwrap_or(parts)
     }
 
@@ -303,10 +279,10 @@ impl<P: Outgoing, M> Mapped<'_, '_, P, M> {
         let Sender { slots, parts } = &mut *mapping.sender;
         let mut end = Some((packet.into(), meta));
         let mut left = count;
-        slots.push_all(parts.iter().take(count).map(|&part| {
+        slots.push_all(parts.part.iter().take(count).map(|&part| {
             left -= 1;
             Slot {
-                part,
+                part: Live(part),
                 end: if left == 0 { end.take() } else { None },
             }
         }));
@@ -341,8 +317,7 @@ impl<M> Finisher<'_, M> {
             most,
             |slot| slot.end.as_ref().is_none_or(|(packet, _)| may(packet)),
             |dev, slot| {
-                // SAFETY: Live by the type invariant of the slot, which is given up.
-                unsafe { dev.unmap(&slot.part) };
+                dev.unmap(slot.part);
                 if let Some((packet, meta)) = slot.end {
                     f(packet, meta);
                 }

@@ -27,6 +27,12 @@ use super::{
     bindings,
     dma::Bytes,
     napi::RxContext,
+    own::{
+        End,
+        Given,
+        Live,
+        Owned, //
+    },
     page_pool::{
         PagePool,
         PoolPage,
@@ -37,23 +43,20 @@ use super::{
 };
 use core::{
     marker::PhantomData,
-    mem::{
-        ManuallyDrop,
-        MaybeUninit, //
-    },
-    ptr::NonNull, //
+    mem::ManuallyDrop,
+    ptr::{
+        null_mut,
+        NonNull, //
+    }, //
 };
 use kernel::{
     error::to_result,
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full, //
-        }, //
-    },
-    types::Opaque, //
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full, //
+    }, //
 };
 
 pub(super) use attach::{
@@ -102,17 +105,19 @@ pub(crate) mod rss_type {
 /// none.
 pub(crate) type Hints = bindings::rnet_xdp_hints;
 
-/// The receive queue that packets come from, as programs see it.
-///
-/// # Invariants
-///
-/// The structure is registered, with pages of a pool as its memory.
-pub(crate) struct RxQueue {
-    info: Pin<KBox<Opaque<bindings::xdp_rxq_info>>>,
+/// How a receive queue of programs ends.
+struct Unregister;
+
+impl End<bindings::xdp_rxq_info> for Unregister {
+    fn end(info: Given<bindings::xdp_rxq_info>) {
+        bindings::xdp_rxq_free(info);
+    }
 }
 
-// SAFETY: Once it is registered the structure is touched in polls of the queue only, and it may be
-// unregistered anywhere.
+/// The receive queue that packets come from, as programs see it.
+pub(crate) struct RxQueue(Owned<bindings::xdp_rxq_info, Unregister>);
+
+// SAFETY: The structure is touched in polls of the queue only, and it may be unregistered anywhere.
 unsafe impl Send for RxQueue {}
 
 impl RxQueue {
@@ -122,27 +127,10 @@ impl RxQueue {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new(dev: &Device, queue: u32, pool: &PagePool) -> Result<Self> {
-        let info = KBox::pin(Opaque::zeroed(), GFP_KERNEL)?;
-        // SAFETY: The structure is zeroed and pinned; the device outlives its queues.
-        to_result(unsafe { bindings::__xdp_rxq_info_reg(info.get(), dev.as_raw(), queue, 0, 0) })?;
-        // INVARIANT: Registered just now, memory to follow; `drop` copes with either.
-        let this = Self { info };
-        // SAFETY: Registered; the pool is alive, and is kept by the registration.
-        to_result(unsafe {
-            bindings::xdp_rxq_info_reg_mem_model(
-                this.info.get(),
-                bindings::xdp_mem_type_MEM_TYPE_PAGE_POOL,
-                pool.as_raw().cast(),
-            )
-        })?;
-        Ok(this)
-    }
-}
-
-impl Drop for RxQueue {
-    fn drop(&mut self) {
-        // SAFETY: Registered by the type invariant.
-        unsafe { bindings::xdp_rxq_info_unreg(self.info.get()) };
+        let mut err = 0;
+        let info = bindings::xdp_rxq_new(dev.as_opaque(), queue, pool.live(), &mut err);
+        to_result(err)?;
+        Ok(Self(info.ok_or(ENOMEM)?.into()))
     }
 }
 
@@ -150,9 +138,10 @@ impl Drop for RxQueue {
 ///
 /// # Invariants
 ///
-/// `raw` describes pages of pools that are attached to the instance being polled. One reference of
+/// `raw` is the first field, and describes pages of pools that are attached to the instance being polled. One reference of
 /// each is owned by this object, which lives within one poll and has its queue, where some of its
 /// state is, to itself.
+#[repr(C)]
 pub(crate) struct Buff<'p> {
     raw: bindings::rnet_xdp_buff,
     _poll: PhantomData<&'p mut RxQueue>,
@@ -174,13 +163,9 @@ impl<'p> Buff<'p> {
             return Err(page);
         }
         let page = page.into_whole()?;
-        let mut raw = MaybeUninit::<bindings::rnet_xdp_buff>::uninit();
         // SAFETY: Pools whose pages are given away whole have room in front, and the bytes lie in
-        // the page, with room for the shared info behind. The helper fills in everything.
-        let raw = unsafe {
-            bindings::xdp_begin(raw.as_mut_ptr(), queue.info.get(), page, len.into(), hints);
-            raw.assume_init()
-        };
+        // the page, with room for the shared info behind. The queue is borrowed with the packet.
+        let raw = unsafe { bindings::xdp_begin(queue.0.as_raw(), page, len.into(), hints) };
         // INVARIANT: The page's reference moved here.
         Ok(Self {
             raw,
@@ -221,19 +206,13 @@ impl<'p> Buff<'p> {
         (off, len): (u16, u16),
         last: bool,
     ) -> Result {
-        if !page.contains(off, len) || !page.has_refs() || !page.is_local(cx) {
-            return Err(EINVAL);
-        }
-        if !self.has_room() {
+        if !bindings::xdp_has_room(self) {
             return Err(ENOSPC);
         }
         let charge = page.charge(off, len, true, last);
-        let (netmem, off, len) = (page.as_raw(), off.into(), len.into());
-        // SAFETY: The bytes lie in the page, of which a reference is given away, and there is room
-        // for one more.
-        unsafe { bindings::xdp_add_shared(&mut self.raw, netmem, off, len, charge) };
-        page.gave_ref();
-        Ok(())
+        to_result(bindings::xdp_add_shared(
+            cx, self, page, off, len, charge,
+        ))
     }
 
     /// Appends `len` bytes at the offset of the pool in a page that holds nothing else. Gives the
@@ -241,22 +220,14 @@ impl<'p> Buff<'p> {
     pub(crate) fn add(
         &mut self,
         cx: &'p RxContext<'_>,
-        page: PoolPage,
+        mut page: PoolPage,
         len: u16,
     ) -> Result<(), PoolPage> {
-        let fits = len != 0 && usize::from(len) <= PAGE_SIZE - usize::from(HEADROOM);
-        if !fits || !self.has_room() || !page.is_local(cx) {
-            return Err(page);
+        if bindings::xdp_add(cx, self, &mut page, len) {
+            Ok(())
+        } else {
+            Err(page)
         }
-        let page = page.into_whole()?;
-        // SAFETY: The bytes lie in the page, which is wholly ours, and there is room for one more.
-        unsafe { bindings::xdp_add(&mut self.raw, page, len.into()) };
-        Ok(())
-    }
-
-    fn has_room(&self) -> bool {
-        // SAFETY: `raw` describes a packet by the type invariant.
-        unsafe { bindings::xdp_has_room(&self.raw) }
     }
 
     /// Hands the packet to the stack.
@@ -282,10 +253,11 @@ impl<'p> Buff<'p> {
     fn into_frame(mut self) -> Option<OwnFrame> {
         // SAFETY: `raw` describes a packet by the type invariant. If the room in front suffices,
         // the frame lies there and takes the pages over.
-        let frame = NonNull::new(unsafe { bindings::xdp_to_frame(&mut self.raw.xdp) })?;
+        let frame = unsafe {
+            NonNull::new(bindings::xdp_to_frame(&mut self.raw.xdp)).map(|f| Given::from_raw(f))
+        }?;
         let _ = ManuallyDrop::new(self);
-        // SAFETY: The frame owns the pages, which are those of this packet.
-        Some(unsafe { OwnFrame::new(Frame::from_raw(frame)) })
+        Some(OwnFrame::new(frame))
     }
 }
 
@@ -314,22 +286,15 @@ pub(crate) enum Verdict<'p> {
 }
 
 /// A program that is at work.
-///
-/// # Invariants
-///
-/// The pointer is a program that stays alive for the lifetime.
 #[derive(Clone, Copy)]
-pub(crate) struct Program<'p>(NonNull<bindings::bpf_prog>, PhantomData<&'p ()>);
+pub(crate) struct Program<'p>(&'p Live<bindings::bpf_prog>);
 
 impl Program<'_> {
     /// Has the program decide about a packet, and does what it says as far as that is not the
     /// driver's business.
     #[inline]
     pub(crate) fn run<'p>(&self, cx: &'p RxContext<'_>, mut packet: Buff<'p>) -> Verdict<'p> {
-        let prog = self.0.as_ptr();
-        // SAFETY: The program is alive by the type invariant, and the packet is ours. In a poll
-        // softirqs are off and the redirect context is set up.
-        let action = unsafe { bindings::xdp_run(prog, &mut packet.raw.xdp) };
+        let action = bindings::xdp_run(self.0, &mut packet);
         match action {
             bindings::xdp_action_XDP_PASS => Verdict::Pass(packet),
             bindings::xdp_action_XDP_DROP => Verdict::Dropped,
@@ -338,9 +303,12 @@ impl Program<'_> {
                 None => self.abort(cx, action),
             },
             bindings::xdp_action_XDP_REDIRECT => {
-                // SAFETY: As above. On success the packet is somebody else's.
+                let dev = cx.device().as_raw();
+                // SAFETY: Device and program are alive, and the packet is ours. In a poll softirqs
+                // are off and the redirect context is set up. On success the packet is somebody
+                // else's.
                 let ret = unsafe {
-                    bindings::xdp_do_redirect((*cx.napi()).dev, &mut packet.raw.xdp, prog)
+                    bindings::xdp_do_redirect(dev, &mut packet.raw.xdp, self.0.as_raw())
                 };
                 if ret == 0 {
                     let _ = ManuallyDrop::new(packet);
@@ -357,34 +325,22 @@ impl Program<'_> {
     /// Lets tracing know of a packet that the program or its wish was the end of.
     #[cold]
     fn abort<'p>(&self, cx: &'p RxContext<'_>, action: u32) -> Verdict<'p> {
-        // SAFETY: The device lives as long as its NAPI instance, the program by the invariant.
-        unsafe { bindings::xdp_aborted((*cx.napi()).dev, self.0.as_ptr(), action) };
+        bindings::xdp_aborted(cx, self.0, action);
         Verdict::Aborted
     }
 }
 
+/// How a reference to a program ends.
+struct Put;
+
+impl End<bindings::bpf_prog> for Put {
+    fn end(prog: Given<bindings::bpf_prog>) {
+        bindings::xdp_prog_put(prog);
+    }
+}
+
 /// A reference to a program.
-///
-/// # Invariants
-///
-/// The pointer is a program of which one reference is owned by this object.
-struct Owned(NonNull<bindings::bpf_prog>);
-
-impl Owned {
-    /// Whether it can deal with packets in several pages.
-    fn has_frags(&self) -> bool {
-        // SAFETY: The program is alive by the type invariant.
-        unsafe { bindings::xdp_prog_has_frags(self.0.as_ptr()) }
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // SAFETY: The reference is owned by the type invariant. Polls that are still running the
-        // program are waited for: it is freed after an RCU grace period.
-        unsafe { bindings::bpf_prog_put(self.0.as_ptr()) };
-    }
-}
+type ProgramRef = Owned<bindings::bpf_prog, Put>;
 
 /// Where the program of a device is kept. It can be replaced while packets flow.
 ///
@@ -398,7 +354,7 @@ struct AtomicProgram(Atomic<*mut bindings::bpf_prog>);
 
 impl Default for AtomicProgram {
     fn default() -> Self {
-        Self(Atomic::new(core::ptr::null_mut()))
+        Self(Atomic::new(null_mut()))
     }
 }
 
@@ -411,9 +367,10 @@ impl Holder {
     /// The program to run for the rest of this poll, if there is one.
     #[inline]
     pub(crate) fn get<'p>(&self, _cx: &'p RxContext<'_>) -> Option<Program<'p>> {
-        // INVARIANT: Softirqs are off during a poll, which holds off the RCU grace period that
-        // frees a program after its last reference was put.
-        Some(Program(NonNull::new(self.0 .0.load(Acquire))?, PhantomData))
+        let prog = NonNull::new(self.0 .0.load(Acquire))?;
+        // SAFETY: A program by the type invariant. Softirqs are off during a poll, which holds off
+        // the RCU grace period that frees a program after its last reference was put.
+        Some(Program(unsafe { Live::from_raw(prog) }))
     }
 
     /// Whether there is a program.
@@ -422,12 +379,12 @@ impl Holder {
     }
 
     /// Replaces the program; the one before is let go of.
-    fn replace(&self, with: Option<Owned>) {
-        let new = with.map_or(core::ptr::null_mut(), |owned| {
-            ManuallyDrop::new(owned).0.as_ptr()
-        });
+    fn replace(&self, with: Option<ProgramRef>) {
+        let new = with.map_or(null_mut(), |prog| prog.give().into_raw());
         // INVARIANT: The reference of `new` moves in, that of the old one out.
-        drop(NonNull::new(self.0 .0.xchg(new, Full)).map(Owned));
+        let old = NonNull::new(self.0 .0.xchg(new, Full));
+        // SAFETY: A program whose reference this object had, by the type invariant.
+        drop(old.map(|prog| ProgramRef::from(unsafe { Given::from_raw(prog) })));
     }
 }
 

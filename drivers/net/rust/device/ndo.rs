@@ -15,6 +15,7 @@ use super::{
 use crate::net::{
     bindings,
     callback::callbacks,
+    own::Live,
     skbuff::{
         DropReason,
         TxInfo,
@@ -113,10 +114,9 @@ impl<T: Operations> Ndo<T> {
         ) -> u64 {
             let mut info = TxInfo::default();
             // SAFETY: The core passes a valid packet, which it keeps.
-            let features = unsafe {
-                bindings::skb_tx_info(skb, &mut info);
-                bindings::vlan_features_check(skb, features)
-            };
+            let skb = unsafe { Live::from_raw(NonNull::new_unchecked(skb)) };
+            bindings::skb_tx_info(skb, &mut info);
+            let features = bindings::vlan_features_check(skb, features);
             if info.gso != 0 && !T::can_segment(&info) {
                 features & !bindings::NETIF_F_GSO_MASK
             } else {

@@ -8,7 +8,7 @@
 use super::{
     Frame,
     Holder,
-    Owned, //
+    ProgramRef, //
 };
 use crate::net::{
     bindings,
@@ -23,6 +23,7 @@ use crate::net::{
         Extack,
         Refused, //
     },
+    own::Given,
     tx_cell::Locked, //
 };
 use core::{
@@ -141,14 +142,14 @@ where
     T: device::Operations<Setup: Plan, Tx: Transmit> + Operations,
 {
     /// Makes the queues fit for `prog`.
-    fn set<'a>(held: &mut Held<'a, T>, prog: Option<&Owned>, extack: &mut Extack<'_>) -> Result
+    fn set<'a>(held: &mut Held<'a, T>, prog: Option<&ProgramRef>, extack: &mut Extack<'_>) -> Result
     where
         T: 'a,
     {
         let Some(prog) = prog else {
             return Ok(());
         };
-        if !prog.has_frags() && held.device().mtu() > T::SINGLE_MTU {
+        if !bindings::xdp_prog_has_frags(prog) && held.device().mtu() > T::SINGLE_MTU {
             extack.say_fmt(fmt!(
                 "the MTU must be {} at most for a program without fragments (xdp.frags)",
                 T::SINGLE_MTU
@@ -163,13 +164,13 @@ where
     }
 
     /// Puts the program in its place, or takes it from there.
-    fn settle<'a>(held: &mut Held<'a, T>, prog: Option<Owned>)
+    fn settle<'a>(held: &mut Held<'a, T>, prog: Option<ProgramRef>)
     where
         T: 'a,
     {
         let on = prog.is_some();
         let max_mtu = match &prog {
-            Some(prog) if !prog.has_frags() => T::SINGLE_MTU,
+            Some(prog) if !bindings::xdp_prog_has_frags(prog) => T::SINGLE_MTU,
             _ => T::MAX_MTU,
         };
         held.ops().xdp_program().replace(prog);
@@ -201,9 +202,10 @@ where
             // reference to the program if this succeeds, and keeps it otherwise.
             let (prog, mut extack) = unsafe {
                 let request = bpf.__bindgen_anon_1.__bindgen_anon_1;
-                (NonNull::new(request.prog), Extack::from_raw(request.extack))
+                let prog = NonNull::new(request.prog).map(|prog| Given::from_raw(prog));
+                (prog, Extack::from_raw(request.extack))
             };
-            let prog = prog.map(|p| ManuallyDrop::new(Owned(p)));
+            let prog = prog.map(|prog| ManuallyDrop::new(ProgramRef::from(prog)));
             Self::set(&mut held, prog.as_deref(), &mut extack)?;
             Self::settle(&mut held, prog.map(ManuallyDrop::into_inner));
             Ok(())
@@ -227,16 +229,18 @@ where
             let tx = cells.get(locked.number() as usize).ok_or(ENETDOWN)?;
             // SAFETY: The queue is started and locked until `locked` goes.
             let tx = unsafe { &mut *tx.get() };
+            // SAFETY: The array has so many frames, none of them null. The core gives them up one by
+            // one: those from the number that is returned on stay its own.
+            let frames = unsafe {
+                core::slice::from_raw_parts_mut(frames.cast::<Option<Frame>>(), n.try_into()?)
+            };
             let mut sent = 0;
-            while sent < n {
-                // SAFETY: The array has so many frames, which the core gives up one by one.
-                let frame = unsafe { frames.add(sent as usize).read() };
-                let Some(frame) = NonNull::new(frame) else {
+            for slot in frames {
+                let Some(frame) = slot.take() else {
                     break;
                 };
-                // SAFETY: The frame is the one that the core gave up just now.
-                if let Err(frame) = tx.xmit_frame(unsafe { Frame::from_raw(frame) }) {
-                    let _ = frame.into_raw();
+                if let Err(frame) = tx.xmit_frame(frame) {
+                    *slot = Some(frame);
                     break;
                 }
                 sent += 1;

@@ -7,66 +7,57 @@
 
 use super::super::{
     bindings,
-    napi::RxContext, //
+    napi::RxContext,
+    own::{
+        End,
+        Given,
+        Live,
+        Owned, //
+    }, //
 };
 use core::{
     marker::PhantomData,
     mem::{
-        ManuallyDrop,
+        offset_of,
         MaybeUninit, //
-    },
-    ptr::NonNull, //
+    }, //
 };
 
-/// A packet to send that is not a socket buffer.
-///
-/// # Invariants
-///
-/// The pointer is a frame that this object owns with all its memory.
-pub(crate) struct Frame(NonNull<bindings::xdp_frame>);
+/// How a frame ends that nobody has sent.
+struct Return;
+
+impl End<bindings::xdp_frame> for Return {
+    fn end(frame: Given<bindings::xdp_frame>) {
+        bindings::xdp_return_frame(frame);
+    }
+}
+
+/// A packet to send that is not a socket buffer, with all its memory.
+#[repr(transparent)]
+pub(crate) struct Frame(Owned<bindings::xdp_frame, Return>);
 
 // SAFETY: The object owns the frame, and a frame may be sent and freed on any CPU.
 unsafe impl Send for Frame {}
 
 impl Frame {
-    /// # Safety
-    ///
-    /// `frame` is a valid frame that the caller gives up.
-    pub(super) unsafe fn from_raw(frame: NonNull<bindings::xdp_frame>) -> Self {
-        // INVARIANT: By the safety requirement.
-        Self(frame)
-    }
-
-    pub(in crate::net) fn as_raw(&self) -> *const bindings::xdp_frame {
-        self.0.as_ptr()
-    }
-
-    /// Gives the frame up without freeing it.
-    pub(super) fn into_raw(self) -> *mut bindings::xdp_frame {
-        ManuallyDrop::new(self).0.as_ptr()
+    /// The frame, for helpers.
+    #[inline]
+    pub(in crate::net) fn live(&self) -> &Live<bindings::xdp_frame> {
+        &self.0
     }
 
     /// How many pieces of memory it consists of, and its length in bytes.
     #[inline]
     pub(crate) fn shape(&self) -> (u32, u32) {
         let mut len = 0;
-        // SAFETY: The frame is valid by the type invariant.
-        let parts = unsafe { bindings::xdp_frame_shape(self.0.as_ptr(), &mut len) };
+        let parts = bindings::xdp_frame_shape(&self.0, &mut len);
         (parts, len)
     }
 
     /// Ends a frame that was sent. The memory goes back with that of others, in bulk.
     #[inline]
     pub(crate) fn consume(self, bulk: &mut FrameBulk<'_>) {
-        // SAFETY: The frame is owned and given up.
-        unsafe { bindings::xdp_frame_done(self.into_raw(), bulk.raw.as_mut_ptr()) };
-    }
-}
-
-impl Drop for Frame {
-    fn drop(&mut self) {
-        // SAFETY: The frame is owned by the type invariant.
-        unsafe { bindings::xdp_return_frame(self.0.as_ptr()) };
+        bindings::xdp_return_frame_bulk(self.0.give(), bulk);
     }
 }
 
@@ -79,17 +70,18 @@ impl Drop for Frame {
 pub(crate) struct OwnFrame(Frame);
 
 impl OwnFrame {
-    /// # Safety
-    ///
-    /// `frame` is what became of a [`super::Buff`].
-    pub(super) unsafe fn new(frame: Frame) -> Self {
+    /// What became of a [`super::Buff`].
+    #[inline]
+    pub(super) fn new(frame: Given<bindings::xdp_frame>) -> Self {
         // INVARIANT: A packet of this layer is in such pages; programs can make it shorter or
         // longer, but only within them.
-        Self(frame)
+        Self(Frame(frame.into()))
     }
 
-    pub(in crate::net) fn as_raw(&self) -> *const bindings::xdp_frame {
-        self.0.as_raw()
+    /// The frame, for helpers.
+    #[inline]
+    pub(in crate::net) fn live(&self) -> &Live<bindings::xdp_frame> {
+        self.0.live()
     }
 
     /// The frame, as one of anyone's.
@@ -106,21 +98,40 @@ impl OwnFrame {
 }
 
 /// Memory of frames that go back together when this is dropped.
+///
+/// # Invariants
+///
+/// The first `count` entries are references that frames gave up.
+#[repr(C)]
 pub(crate) struct FrameBulk<'p> {
-    /// Of the array inside, only as many entries are written as `count` says.
-    raw: MaybeUninit<bindings::xdp_frame_bulk>,
+    // As in `struct xdp_frame_bulk`.
+    count: i32,
+    netmems: [MaybeUninit<bindings::netmem_ref>; BULK],
     _poll: PhantomData<&'p ()>,
 }
+
+/// Most frames that go back together.
+const BULK: usize = {
+    let bulk: bindings::xdp_frame_bulk = pin_init::zeroed();
+    bulk.q.len()
+};
+
+const _: () = {
+    use bindings::xdp_frame_bulk;
+
+    assert!(size_of::<FrameBulk<'_>>() == size_of::<xdp_frame_bulk>());
+    assert!(offset_of!(FrameBulk<'_>, count) == offset_of!(xdp_frame_bulk, count));
+    assert!(offset_of!(FrameBulk<'_>, netmems) == offset_of!(xdp_frame_bulk, q));
+};
 
 impl<'p> FrameBulk<'p> {
     /// An empty one, for the rest of a poll.
     #[inline]
     pub(crate) fn new(_cx: &'p RxContext<'_>) -> Self {
-        let mut raw = MaybeUninit::<bindings::xdp_frame_bulk>::uninit();
-        // SAFETY: The pointer is good for writing; the other field stays as it is.
-        unsafe { (&raw mut (*raw.as_mut_ptr()).count).write(0) };
+        // INVARIANT: No entry counts.
         Self {
-            raw,
+            count: 0,
+            netmems: [const { MaybeUninit::uninit() }; BULK],
             _poll: PhantomData,
         }
     }
@@ -129,10 +140,8 @@ impl<'p> FrameBulk<'p> {
 impl Drop for FrameBulk<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: Written by `new` at the latest.
-        if unsafe { (*self.raw.as_ptr()).count } != 0 {
-            // SAFETY: The entries are references that frames gave up.
-            unsafe { bindings::xdp_bulk_flush(self.raw.as_mut_ptr()) };
+        if self.count != 0 {
+            bindings::xdp_flush_frame_bulk(self);
         }
     }
 }
