@@ -40,7 +40,7 @@ mod parts;
 mod private;
 pub(super) mod queues;
 mod registration;
-mod senders;
+pub(super) mod senders;
 pub(crate) mod watch;
 
 use super::{

@@ -290,9 +290,9 @@ __rnet_helper void rnet_safe_xdp_prog_put(struct bpf_prog *taken)
  * Returns NULL while the driver has the queue stopped: it has no room, or is
  * going away. A device that has no such queue has it stopped, too.
  */
-__rnet_helper struct netdev_queue *rnet_helper_xdp_lock_txq(struct net_device *dev,
-							    u32 *queue,
-							    bool any)
+__rnet_helper struct netdev_queue *rnet_safe_xdp_lock_txq(struct net_device *dev,
+							  u32 *queue,
+							  bool any)
 {
 	int cpu = smp_processor_id();
 	struct netdev_queue *txq;

@@ -11,12 +11,21 @@
 
 use super::{
     bindings,
-    device::XmitContext,
+    callback::{
+        Arg,
+        Handle, //
+    },
+    device::{
+        senders::Cells,
+        Operations,
+        XmitContext, //
+    },
     napi::RxContext,
     Device, //
 };
 use core::{
     cell::UnsafeCell,
+    marker::PhantomData,
     ptr::NonNull, //
 };
 use kernel::sync::Arc;
@@ -63,17 +72,17 @@ impl<Tx> TxCell<Tx> {
         cx: &RxContext<'_>,
         f: impl FnOnce(&mut Tx, &XmitContext<'_>) -> R,
     ) -> Option<R> {
-        // SAFETY: The NAPI instance of a running poll is valid.
-        let dev = unsafe { (*cx.napi()).dev };
-        if dev != self.dev.as_ptr() {
+        let dev = cx.device();
+        if dev.as_raw() != self.dev.as_ptr() {
             return None;
         }
-        // SAFETY: The device is that of a running poll, so it is alive and softirqs are off. Should
-        // it be another one at the place of one that is gone, it has no such queue or has a lock
-        // for it, which is all that is asked of it: who reaches inside takes that same lock.
-        let locked = unsafe { Locked::queue(dev, self.queue)? };
-        // SAFETY: The queue is locked until `locked` is dropped.
-        Some(f(unsafe { &mut *self.tx.get() }, &locked.cx))
+        // Should it be another device at the place of one that is gone, it has no such queue or has
+        // a lock for it, which is all that is asked of it: who reaches inside takes that same lock.
+        //
+        // INVARIANT: Softirqs are off in a poll.
+        let mut locked = Locked::take(dev, Some(self.queue), SoftirqsOff(PhantomData))?;
+        let (tx, cx) = locked.reach(self)?;
+        Some(f(tx, cx))
     }
 }
 
@@ -83,52 +92,90 @@ pub(crate) trait SharesTx<Tx> {
     fn share_tx(&mut self, tx: &Arc<TxCell<Tx>>);
 }
 
+/// Proof that softirqs are off on this CPU for `'a`.
+struct SoftirqsOff<'a>(PhantomData<&'a *mut ()>);
+
+/// A device of a driver `T`, in a callback that the core makes with softirqs off.
+///
+/// # Invariants
+///
+/// Softirqs are off for `'a`.
+pub(super) struct Sending<'a, T: Operations>(Handle<'a, T>);
+
+// SAFETY: A table made for `T` is that of devices made for `T`, and callbacks with this parameter
+// are called with softirqs off.
+unsafe impl<T: Operations> Arg for Sending<'_, T> {
+    type Raw = *mut bindings::net_device;
+
+    #[inline]
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: The core calls with devices of the table, which are alive during the call.
+        // INVARIANT: By the contract above.
+        Self(unsafe { Handle::new(raw) })
+    }
+}
+
+impl<'a, T: Operations + 'a> Sending<'a, T> {
+    /// The transmit sides of the queues, `None` while there are none.
+    #[inline]
+    pub(super) fn senders(&self) -> Option<&'a Cells<T::Tx>> {
+        // SAFETY: Softirqs are off by the type invariant.
+        unsafe { self.0.senders() }
+    }
+
+    /// Locks the transmit queue that this CPU is to use, unless it is stopped.
+    pub(super) fn lock(&self) -> Option<Locked<'a>> {
+        // INVARIANT: Softirqs are off by the type invariant.
+        Locked::take(self.0.device(), None, SoftirqsOff(PhantomData))
+    }
+}
+
 /// A started transmit queue, locked by this CPU.
+///
+/// # Invariants
+///
+/// The queue has this number, of this device.
 pub(super) struct Locked<'a> {
     cx: XmitContext<'a>,
+    dev: &'a Device,
     queue: u32,
 }
 
 impl<'a> Locked<'a> {
-    /// Locks transmit queue `queue` unless it is stopped.
-    ///
-    /// # Safety
-    ///
-    /// The device is alive for `'a`; softirqs are off.
-    unsafe fn queue(dev: *mut bindings::net_device, mut queue: u32) -> Option<Self> {
-        // SAFETY: By the safety requirement.
-        let txq = unsafe { bindings::xdp_lock_txq(dev, &mut queue, false) };
-        // SAFETY: Locked just now, if it is one.
-        NonNull::new(txq).map(|txq| unsafe { Self::new(txq, queue) })
-    }
-
-    /// Locks the transmit queue that this CPU is to use, unless it is stopped.
-    ///
-    /// # Safety
-    ///
-    /// The device is alive for `'a`; softirqs are off.
-    pub(super) unsafe fn any(dev: *mut bindings::net_device) -> Option<Self> {
-        let mut queue = 0;
-        // SAFETY: By the safety requirement.
-        let txq = unsafe { bindings::xdp_lock_txq(dev, &mut queue, true) };
-        // SAFETY: Locked just now, if it is one.
-        NonNull::new(txq).map(|txq| unsafe { Self::new(txq, queue) })
-    }
-
-    /// # Safety
-    ///
-    /// `txq` is started and locked by this CPU, with the number `queue`; the lock is given up.
-    unsafe fn new(txq: NonNull<bindings::netdev_queue>, queue: u32) -> Self {
-        Self {
-            // SAFETY: The lock is held as long as the context, which is part of this object.
+    /// Locks a transmit queue unless it is stopped: one by its number, or that which this CPU is to
+    /// use.
+    #[inline]
+    fn take(dev: &'a Device, queue: Option<u32>, _off: SoftirqsOff<'a>) -> Option<Self> {
+        let (mut number, any) = (queue.unwrap_or(0), queue.is_none());
+        let txq = bindings::xdp_lock_txq(dev.as_opaque(), &mut number, any);
+        let txq = NonNull::new(txq)?;
+        // INVARIANT: Locked just now.
+        Some(Self {
+            // SAFETY: Started and locked by this CPU, as long as the context, which is part of this
+            // object.
             cx: unsafe { XmitContext::new(txq.as_ptr()) },
-            queue,
-        }
+            dev,
+            queue: number,
+        })
     }
 
     /// The number of the queue.
     pub(super) fn number(&self) -> u32 {
         self.queue
+    }
+
+    /// What is inside a cell of this queue; `None` for one of another.
+    #[inline]
+    pub(super) fn reach<'b, Tx>(
+        &'b mut self,
+        cell: &'b TxCell<Tx>,
+    ) -> Option<(&'b mut Tx, &'b XmitContext<'a>)> {
+        if cell.dev.as_ptr() != self.dev.as_raw() || cell.queue != self.queue {
+            return None;
+        }
+        // SAFETY: The queue of the cell is started and locked by the type invariant, for longer than
+        // this is borrowed.
+        Some((unsafe { &mut *cell.tx.get() }, &self.cx))
     }
 }
 

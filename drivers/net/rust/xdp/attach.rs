@@ -15,7 +15,6 @@ use crate::net::{
     callback::{
         callbacks,
         Arg,
-        Handle,
         Held, //
     },
     device,
@@ -24,7 +23,7 @@ use crate::net::{
         Refused, //
     },
     own::Given,
-    tx_cell::Locked, //
+    tx_cell::Sending, //
 };
 use core::{
     marker::PhantomData,
@@ -214,7 +213,7 @@ where
         /// `ndo_xdp_xmit`: softirqs off, in an RCU read section. Frames from the index returned on
         /// stay the caller's, all of them on an error.
         pub(in crate::net) fn xmit(
-            handle: Handle<'_, T>,
+            handle: Sending<'_, T>,
             n: i32,
             frames: *mut *mut bindings::xdp_frame,
             flags: u32,
@@ -222,13 +221,10 @@ where
             if flags & !bindings::XDP_XMIT_FLAGS_MASK != 0 {
                 return Err(EINVAL);
             }
-            // SAFETY: The device is alive for the call, and softirqs are off.
-            let locked = unsafe { Locked::any(handle.device().as_raw()) }.ok_or(ENOSPC)?;
-            // SAFETY: Softirqs are off.
-            let cells = unsafe { handle.senders() }.ok_or(ENETDOWN)?;
-            let tx = cells.get(locked.number() as usize).ok_or(ENETDOWN)?;
-            // SAFETY: The queue is started and locked until `locked` goes.
-            let tx = unsafe { &mut *tx.get() };
+            let mut locked = handle.lock().ok_or(ENOSPC)?;
+            let cells = handle.senders().ok_or(ENETDOWN)?;
+            let cell = cells.get(locked.number() as usize).ok_or(ENETDOWN)?;
+            let (tx, _) = locked.reach(cell).ok_or(ENETDOWN)?;
             // SAFETY: The array has so many frames, none of them null. The core gives them up one by
             // one: those from the number that is returned on stay its own.
             let frames = unsafe {
