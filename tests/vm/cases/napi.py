@@ -13,6 +13,8 @@ from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.traffic import InBackground, bulk, datagrams
 
 LOG_PORT = 6666
+CONFIGFS = "/sys/kernel/config"
+TARGET = f"{CONFIGFS}/netconsole/case"
 LOG_LINES = 400
 
 
@@ -115,10 +117,24 @@ class Console:
         rig.defer(self.sink.close)
         self.sink.bind((ADDRESS[PEER, 4], LOG_PORT))
         self.sink.settimeout(5 * Waiting.scale)
-        rig.defer(rig.run, DUT, "modprobe", "-r", "netconsole")
-        rig.run(DUT, "modprobe", "netconsole",
-                f"netconsole=@{ADDRESS[DUT, 4]}/{rig.device},"
-                f"{LOG_PORT}@{ADDRESS[PEER, 4]}/{rig.peer_mac}")
+        if not os.path.isdir("/sys/module/netconsole"):
+            rig.defer(rig.run, DUT, "modprobe", "-r", "netconsole")
+            rig.run(DUT, "modprobe", "netconsole")
+        if not os.path.ismount(CONFIGFS):
+            rig.run(DUT, "mount", "-t", "configfs", "none", CONFIGFS)
+        os.mkdir(TARGET)
+        rig.defer(os.rmdir, TARGET)
+        for name, text in (("dev_name", rig.device), ("local_ip", ADDRESS[DUT, 4]),
+                           ("local_port", LOG_PORT), ("remote_ip", ADDRESS[PEER, 4]),
+                           ("remote_port", LOG_PORT), ("remote_mac", rig.peer_mac)):
+            self._set(name, text)
+        rig.defer(self._set, "enabled", 0)
+        self._set("enabled", 1)
+
+    @staticmethod
+    def _set(name, text):
+        with open(f"{TARGET}/{name}", "w", encoding="ascii") as knob:
+            knob.write(str(text))
 
     def say(self, lines=LOG_LINES):
         """Have the kernel say so many lines."""

@@ -379,6 +379,8 @@ COMMON = ("packets", "bytes", "up_packets", "up_bytes", "skbs", "csum_bad", "tcb
           "tcb_not_applied", "released", "drop_nomem", "drop_bad_completion", "bad_completion",
           "drop_orphan")
 PACKET_AUXDATA, SOL_PACKET, CSUM_VALID, VLAN_VALID = 8, 263, 1 << 7, 1 << 4
+# Of asm-generic/socket.h; the module of Python does not have it.
+SO_ATTACH_FILTER = 26
 
 
 def _kinds_of_frames(rig):
@@ -445,7 +447,7 @@ def _only_hashed(sock):
                                          (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
     code = b"".join(struct.pack("=HBBI", *line) for line in (load, unless_zero, accept, refuse))
     held = ctypes.create_string_buffer(code, len(code))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_ATTACH_FILTER,
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER,
                     struct.pack("@HP", len(code) // 8, ctypes.addressof(held)))
 
 

@@ -83,9 +83,9 @@ def _mapping(words, version):
         check(data == (PATTERN * 3)[at % PERIOD:at % PERIOD + len(data)],
               f"{len(data)} bytes behind {at} came changed")
         at += len(data)
-        words[RECEIVED] = at
         if not whole:
             words[COPIED] += len(data)
+        words[RECEIVED] = at
 
 
 class Stream:
@@ -275,8 +275,9 @@ def mapping_killed_and_reopened(rig):
         child = _reader(rig, _mapping, version)
         with Stream(rig, child, version) as stream:
             stream.feed_more()
+            with Waiting("a page to be mapped"):
+                stream.feed(lambda: child.words[COPIED] < child.words[RECEIVED])
             child.kill()
-        check(child.words[COPIED] < child.words[RECEIVED], "not one page was mapped")
     bulk(rig, PEER, 6, flows=4, size=1 << 18)
     account.settle()
 
