@@ -74,12 +74,6 @@ const netdev_features_t RNET_CONST_HELPER_NETIF_F_LOOPBACK = NETIF_F_LOOPBACK;
 const netdev_features_t RNET_CONST_HELPER_NETIF_F_RXALL = NETIF_F_RXALL;
 const netdev_features_t RNET_CONST_HELPER_NETIF_F_RXFCS = NETIF_F_RXFCS;
 
-const unsigned int RNET_CONST_HELPER_PP_FLAG_DMA_MAP = PP_FLAG_DMA_MAP;
-const unsigned int RNET_CONST_HELPER_PP_FLAG_DMA_SYNC_DEV = PP_FLAG_DMA_SYNC_DEV;
-const unsigned int RNET_CONST_HELPER_PP_FLAG_SYSTEM_POOL = PP_FLAG_SYSTEM_POOL;
-const unsigned int RNET_CONST_HELPER_PP_FLAG_ALLOW_UNREADABLE_NETMEM =
-	PP_FLAG_ALLOW_UNREADABLE_NETMEM;
-
 /* Room that build_skb() needs behind the data for struct skb_shared_info. */
 #define SKB_SHARED_INFO_ROOM	SKB_DATA_ALIGN(sizeof(struct skb_shared_info))
 const size_t RNET_CONST_HELPER_SKB_SHARED_INFO_ROOM = SKB_SHARED_INFO_ROOM;

@@ -130,8 +130,8 @@ impl NapiRef<'_> {
 ///
 /// # Invariants
 ///
-/// `raw.napi` is the instance being polled, and stays so for the lifetime of the context. It belongs
-/// to queue pair `raw.queue` of its device.
+/// `raw.napi` is the instance being polled, and stays so for the lifetime of the context. It
+/// belongs to queue pair `raw.queue` of its device.
 #[repr(C)]
 pub(crate) struct TxContext<'a> {
     /// First, as the helpers in C expect it.
@@ -327,10 +327,10 @@ impl<P: Poll> Vector<P> {
             },
             GFP_KERNEL,
         )?;
-        // SAFETY: The structure is zeroed and pinned, the lock held by the safety requirement. It is
-        // the first field of an `Inner<P>`, as `poll_callback` wants it. Another instance may have
-        // the same place in the device's configuration: it is this one's from when this one is
-        // enabled.
+        // SAFETY: The structure is zeroed and pinned, the lock held by the safety requirement. It
+        // is the first field of an `Inner<P>`, as `poll_callback` wants it. Another instance may
+        // have the same place in the device's configuration: it is this one's from when this one
+        // is enabled.
         unsafe {
             bindings::napi_add(
                 dev.as_raw(),
@@ -359,7 +359,7 @@ impl<P: Poll> Vector<P> {
 
     /// The instance, for what wants the lock.
     fn locked(&mut self) -> &LockedNapi {
-        // SAFETY: `LockedNapi` is a transparent wrapper, and the lock is held by the type invariant.
+        // SAFETY: `LockedNapi` is a transparent wrapper; the lock is held by the type invariant.
         unsafe { &*core::ptr::from_ref(self.napi()).cast() }
     }
 

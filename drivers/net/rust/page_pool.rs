@@ -208,11 +208,7 @@ impl PagePool {
 
     /// A page that was just allocated, none if it is 0.
     #[inline]
-    fn page(
-        &self,
-        netmem: bindings::netmem_ref,
-        addr: bindings::dma_addr_t,
-    ) -> Option<PoolPage> {
+    fn page(&self, netmem: bindings::netmem_ref, addr: bindings::dma_addr_t) -> Option<PoolPage> {
         if netmem == 0 {
             return None;
         }

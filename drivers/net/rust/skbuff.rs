@@ -401,8 +401,9 @@ impl RxSkb {
     pub(crate) fn put_slice(&mut self, bytes: &[u8]) -> Result {
         let len = u32::try_from(bytes.len())?;
         // SAFETY: There are `len` bytes to read. The type has the layout that C expects.
-        if !unsafe { bindings::rx_put(core::ptr::from_mut(self).cast(), bytes.as_ptr().cast(), len) }
-        {
+        if !unsafe {
+            bindings::rx_put(core::ptr::from_mut(self).cast(), bytes.as_ptr().cast(), len)
+        } {
             return Err(EINVAL);
         }
         Ok(())

@@ -173,8 +173,8 @@ impl<'a> Locked<'a> {
         if cell.dev.as_ptr() != self.dev.as_raw() || cell.queue != self.queue {
             return None;
         }
-        // SAFETY: The queue of the cell is started and locked by the type invariant, for longer than
-        // this is borrowed.
+        // SAFETY: The queue of the cell is started and locked by the type invariant, for longer
+        // than this is borrowed.
         Some((unsafe { &mut *cell.tx.get() }, &self.cx))
     }
 }

@@ -141,8 +141,8 @@ impl Unmapper<'_> {
     /// Unmaps a part of a packet of the queue.
     #[inline]
     fn unmap(&self, part: Live) {
-        // SAFETY: A live mapping of the queue's device, or foreign, by its type invariant, and given
-        // up. The device of the queue is this one, which is bound by its type.
+        // SAFETY: A live mapping of the queue's device, or foreign, by its type invariant, and
+        // given up. The device of the queue is this one, which is bound by its type.
         unsafe { bindings::tx_unmap(self.0.as_raw(), &part.0) };
     }
 }

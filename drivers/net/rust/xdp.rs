@@ -138,9 +138,9 @@ impl RxQueue {
 ///
 /// # Invariants
 ///
-/// `raw` is the first field, and describes pages of pools that are attached to the instance being polled. One reference of
-/// each is owned by this object, which lives within one poll and has its queue, where some of its
-/// state is, to itself.
+/// `raw` is the first field, as helpers in C expect it. It describes pages of pools that are
+/// attached to the instance being polled. One reference of each is owned by this object, which
+/// lives within one poll and has its queue, where some of its state is, to itself.
 #[repr(C)]
 pub(crate) struct Buff<'p> {
     raw: bindings::rnet_xdp_buff,
@@ -210,9 +210,7 @@ impl<'p> Buff<'p> {
             return Err(ENOSPC);
         }
         let charge = page.charge(off, len, true, last);
-        to_result(bindings::xdp_add_shared(
-            cx, self, page, off, len, charge,
-        ))
+        to_result(bindings::xdp_add_shared(cx, self, page, off, len, charge))
     }
 
     /// Appends `len` bytes at the offset of the pool in a page that holds nothing else. Gives the
@@ -307,9 +305,8 @@ impl Program<'_> {
                 // SAFETY: Device and program are alive, and the packet is ours. In a poll softirqs
                 // are off and the redirect context is set up. On success the packet is somebody
                 // else's.
-                let ret = unsafe {
-                    bindings::xdp_do_redirect(dev, &mut packet.raw.xdp, self.0.as_raw())
-                };
+                let ret =
+                    unsafe { bindings::xdp_do_redirect(dev, &mut packet.raw.xdp, self.0.as_raw()) };
                 if ret == 0 {
                     let _ = ManuallyDrop::new(packet);
                     cx.redirected();

@@ -225,8 +225,8 @@ where
             let cells = handle.senders().ok_or(ENETDOWN)?;
             let cell = cells.get(locked.number() as usize).ok_or(ENETDOWN)?;
             let (tx, _) = locked.reach(cell).ok_or(ENETDOWN)?;
-            // SAFETY: The array has so many frames, none of them null. The core gives them up one by
-            // one: those from the number that is returned on stay its own.
+            // SAFETY: The array has so many frames, none of them null. The core gives them up one
+            // by one: those from the number that is returned on stay its own.
             let frames = unsafe {
                 core::slice::from_raw_parts_mut(frames.cast::<Option<Frame>>(), n.try_into()?)
             };
