@@ -53,11 +53,17 @@ KCSAN_RUST := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-, \
 
 MODEL_BINARIES := reflow-hw reflow-asm
 
-.PHONY: all module model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model mutants lint clean help
+.PHONY: all module examples model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model mutants lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
 	$(Q)$(KBUILD) modules
+
+# The examples in the documentation of the layer: they are to compile, no more.
+EXAMPLES := $(CURDIR)/build/examples
+examples: $(if $(KDIR),,toolbox)
+	$(Q)scripts/layer-examples $(EXAMPLES)
+	$(Q)$(MAKE) module SOURCE=$(EXAMPLES)
 
 model: toolbox
 	$(Q)cd hw-model && ../$(TOOLBOX) run cargo build --release --locked \
@@ -75,7 +81,7 @@ toolbox:
 demo: all
 	$(Q)scripts/demo
 
-test: all
+test: all examples
 	$(Q)tests/run
 
 debug: toolbox
@@ -137,6 +143,7 @@ help:
 	@echo 'make            the module and the device model'
 	@echo 'make module     drivers/net/ethernet/reflow/reflow.ko (KDIR=tree for a kernel of your own,'
 	@echo '                CLIPPY=1 to check it with clippy, V=1 to see the commands)'
+	@echo 'make examples   the examples in the documentation of drivers/net/rust/, compiled'
 	@echo 'make model      build/bin/reflow-hw and build/bin/reflow-asm'
 	@echo 'make demo       boot a kernel with the device and watch TCP run through it'
 	@echo 'make test       all tests; the last line is "N passed, N failed"'

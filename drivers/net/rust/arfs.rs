@@ -7,12 +7,21 @@
 //! The core sees where a socket is read, and asks for its flow to be sent to a queue of that CPU.
 //! This happens per packet, in softirq context; the driver takes a note and puts the rest off.
 //!
-//! ```ignore
-//! impl arfs::Operations for Nic {
+//! ```
+//! struct Nic {
+//!     /// What is to be steered, written to the device by a service.
+//!     wanted: [Atomic<u32>; 64],
+//! }
+//!
+//! impl Operations for Nic {
 //!     fn steer(&self, flow: &Flow, to: Wanted) -> Result<u16> {
-//!         self.filters.note(flow, to.queue)
+//!         let place = flow.key[0] % 64;
+//!         let slot = self.wanted.get(usize::from(place)).ok_or(EINVAL)?;
+//!         slot.store(to.flow_id, Relaxed);
+//!         Ok(place.into())
 //!     }
 //! }
+//! # use kernel::sync::atomic::{Atomic, Relaxed};
 //! ```
 
 use super::{

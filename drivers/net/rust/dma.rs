@@ -9,9 +9,13 @@
 //! are only ever read and written as scalars or copied out, never borrowed as Rust slices, because
 //! the device may write at any time. Packets to send are mapped in [`super::tx_slots`].
 //!
-//! ```ignore
-//! let ring = Words::new(dev, log2)?;
-//! ring.write(at, descriptor);
+//! ```
+//! fn ring(dev: &device::Device<device::Bound>, descriptor: u64) -> Result<Words> {
+//!     let ring = Words::new(dev, 8)?;
+//!     ring.write(0, descriptor);
+//!     Ok(ring)
+//! }
+//! # use kernel::device;
 //! ```
 
 use super::{

@@ -14,17 +14,47 @@
 //! socket buffers that were sent and no more: netpoll may have called, with interrupts off. Page
 //! pools, received packets and XDP need an [`RxContext`], of which there is none at budget 0.
 //!
-//! ```ignore
-//! impl Poll for Pair {
-//!     fn poll(&mut self, shared: &Doorbell, cx: &RxContext<'_>) -> Outcome {
-//!         let work = self.receive(cx, cx.budget());
-//!         Outcome { work, again: false, retry: false, rest: false, token: self.next }
-//!     }
-//!     fn arm(shared: &Doorbell, token: u32) {
-//!         shared.ask_for_interrupt(token);
-//!     }
-//!     ..
+//! ```
+//! /// What the device reads when it is to raise the next interrupt.
+//! struct Doorbell(Words);
+//!
+//! struct Pair {
+//!     rx: Rx,
 //! }
+//!
+//! impl Poll for Pair {
+//!     type Shared = Doorbell;
+//!
+//!     fn attached(&mut self, napi: NapiRef<'_>) {
+//!         self.rx.pool.attach(napi);
+//!     }
+//!
+//!     fn detached(&mut self, napi: NapiRef<'_>) {
+//!         self.rx.pool.detach(napi);
+//!     }
+//!
+//!     fn clean(&mut self, _cx: &TxContext<'_>) {}
+//!
+//!     fn poll(&mut self, _shared: &Doorbell, cx: &RxContext<'_>) -> Outcome {
+//!         let work = self.rx.receive(cx, cx.budget());
+//!         Outcome {
+//!             work,
+//!             again: false,
+//!             retry: false,
+//!             rest: false,
+//!             token: self.rx.next,
+//!         }
+//!     }
+//!
+//!     fn arm(shared: &Doorbell, token: u32) {
+//!         shared.0.write(0, token.into());
+//!     }
+//! }
+//! # use dma::Words;
+//! # struct Rx { pool: page_pool::PagePool, next: u32 }
+//! # impl Rx {
+//! #     fn receive(&mut self, _cx: &RxContext<'_>, _budget: usize) -> usize { 0 }
+//! # }
 //! ```
 
 mod vectors;

@@ -15,9 +15,19 @@
 //! bus address like a page, but may not be readable by the CPU. Only a pool made for
 //! [`Contents::Payload`] hands out such memory, and only copying asks whether it can be read.
 //!
-//! ```ignore
-//! let page = self.pool.alloc(cx)?;
-//! self.ring.post(page.dma_address());
+//! ```
+//! /// Fills a ring as far as there are pages.
+//! fn refill(ring: &Words, pages: &mut KVec<PoolPage>, pool: &PagePool, cx: &RxContext<'_>) {
+//!     while pages.len() < pages.capacity().min(ring.len()) {
+//!         let Some(page) = pool.alloc(cx) else {
+//!             break;
+//!         };
+//!         ring.write(pages.len(), page.dma_address());
+//!         let _ = pages.push_within_capacity(page);
+//!     }
+//! }
+//! # use dma::Words;
+//! # use napi::RxContext;
 //! ```
 
 use super::{

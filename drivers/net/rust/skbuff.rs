@@ -9,13 +9,17 @@
 //! [`TxSkb::drop_with`] when it was not. A [`RxSkb`] is built by the driver and ends in
 //! [`RxSkb::submit`]. All three take the packet by value: nothing can touch it afterwards.
 //!
-//! ```ignore
-//! fn start_xmit(tx: &mut Ring, cx: &XmitContext<'_>, skb: TxSkb) {
-//!     if tx.is_full() {
-//!         return skb.drop_with(DropReason::FullRing);
-//!     }
-//!     ..
+//! ```
+//! /// Hands a packet to the stack that begins with 64 bytes of headers in a page of its own.
+//! fn receive(cx: &RxContext<'_>, mut page: PoolPage, len: u16) -> Result {
+//!     let mut skb = RxSkb::alloc(cx, 64).ok_or(ENOMEM)?;
+//!     skb.put_page(&page, 0, 64)?;
+//!     skb.add_page(&mut page, 64, len - 64, true)?;
+//!     page.recycle(cx);
+//!     skb.submit(cx, &RxMeta::default())
 //! }
+//! # use napi::RxContext;
+//! # use page_pool::PoolPage;
 //! ```
 
 use super::{

@@ -7,10 +7,20 @@
 //! The transmit ring uses it to pass what belongs to each descriptor from `ndo_start_xmit`, under
 //! the queue's lock, to the NAPI instance that cleans up behind the device.
 //!
-//! ```ignore
-//! let (mut producer, mut consumer) = spsc::channel(log2, keeper)?;
-//! producer.push_all(once(value));
-//! consumer.pop_while(most, |_| true, |_, value| done(value));
+//! ```
+//! struct Forget;
+//!
+//! impl Keeper<u32> for Forget {
+//!     fn discard(&self, _value: u32) {}
+//! }
+//!
+//! fn example() -> Result<u32> {
+//!     let (mut producer, mut consumer) = channel(2, Forget)?;
+//!     producer.push_all([1, 2, 3].into_iter());
+//!     let mut sum = 0;
+//!     consumer.pop_while(2, |_| true, |_, value| sum += value);
+//!     Ok(sum) // 3
+//! }
 //! ```
 
 use core::{

@@ -5,12 +5,19 @@
 //! Wraps `struct netdev_stat_ops`. Counters are read in any context and written by one at a time;
 //! the core asks of queues under the instance lock.
 //!
-//! ```ignore
+//! ```
 //! counters! {
 //!     /// Receive counters of a queue.
 //!     Rx:
 //!     /// Packets.
 //!     packets,
+//!     /// Bytes of those packets.
+//!     bytes,
+//! }
+//!
+//! fn count(rx: &Rx, len: u64) {
+//!     rx.packets.add(1);
+//!     rx.bytes.add(len);
 //! }
 //! ```
 

@@ -5,8 +5,15 @@
 //! Wraps the lock of `struct netdev_queue`. Taken with softirqs off, by `ndo_start_xmit`,
 //! `ndo_xdp_xmit` and polls.
 //!
-//! ```ignore
-//! self.tx.with(cx, |tx, _| tx.xmit_frame(frame));
+//! ```
+//! /// Sends a frame from a poll.
+//! fn send<Tx: Transmit>(cell: &TxCell<Tx>, cx: &RxContext<'_>, frame: Frame) -> Result {
+//!     let sent = cell.with(cx, |tx, _| tx.xmit_frame(frame)).ok_or(ENOSPC)?;
+//!     // A frame that comes back is freed.
+//!     sent.map_err(|_frame| ENOSPC)
+//! }
+//! # use napi::RxContext;
+//! # use xdp::{Frame, Transmit};
 //! ```
 
 use super::{

@@ -10,12 +10,23 @@
 //! packet goes, its memory is unmapped before it is freed, by the device that it was mapped for:
 //! both ends of the queue have that one device, and nobody else has the mappings.
 //!
-//! ```ignore
-//! let mapped = self.slots.map(skb)?;
-//! for part in mapped.parts() {
-//!     self.ring.write(part.addr, part.len);
+//! ```
+//! /// Puts a packet on a ring of addresses and lengths, from place `at` on.
+//! fn send(
+//!     slots: &mut Sender<'_, u32>,
+//!     ring: &Words,
+//!     at: usize,
+//!     skb: TxSkb,
+//! ) -> Result<(), TxSkb> {
+//!     let mapped = slots.map(skb)?;
+//!     for (i, part) in mapped.parts().iter().enumerate() {
+//!         ring.write(2 * (at + i), part.addr);
+//!         ring.write(2 * (at + i) + 1, part.len.into());
+//!     }
+//!     mapped.commit(0)
 //! }
-//! mapped.commit(meta)?;
+//! # use dma::Words;
+//! # use skbuff::TxSkb;
 //! ```
 
 use super::{

@@ -12,12 +12,22 @@
 //!
 //! What happens on the way out, and how a program gets in, is in [`frame`] and [`attach`].
 //!
-//! ```ignore
-//! match program.run(cx, packet) {
-//!     Verdict::Pass(packet) => packet.submit(cx, &meta)?,
-//!     Verdict::Tx(frame) => self.send_back(frame),
-//!     Verdict::Redirected | Verdict::Dropped | Verdict::Aborted => {}
+//! ```
+//! /// Has a program decide about a packet; gives a frame that is to be sent back.
+//! fn decide<'p>(
+//!     program: Program<'_>,
+//!     cx: &'p RxContext<'_>,
+//!     packet: Buff<'p>,
+//!     meta: &RxMeta,
+//! ) -> Result<Option<OwnFrame>> {
+//!     match program.run(cx, packet) {
+//!         Verdict::Pass(packet) => packet.submit(cx, meta).map(|()| None),
+//!         Verdict::Tx(frame) => Ok(Some(frame)),
+//!         Verdict::Redirected | Verdict::Dropped | Verdict::Aborted => Ok(None),
+//!     }
 //! }
+//! # use napi::RxContext;
+//! # use skbuff::RxMeta;
 //! ```
 
 mod attach;
