@@ -77,6 +77,7 @@ const netdev_features_t RNET_CONST_HELPER_NETIF_F_RXFCS = NETIF_F_RXFCS;
 /* Room that build_skb() needs behind the data for struct skb_shared_info. */
 #define SKB_SHARED_INFO_ROOM	SKB_DATA_ALIGN(sizeof(struct skb_shared_info))
 const size_t RNET_CONST_HELPER_SKB_SHARED_INFO_ROOM = SKB_SHARED_INFO_ROOM;
+const size_t RNET_CONST_HELPER_SMP_CACHE_BYTES = SMP_CACHE_BYTES;
 
 /* Which coalescing parameters a driver takes: u32 in struct ethtool_ops. */
 const u32 RNET_CONST_HELPER_ETHTOOL_COALESCE_RX_USECS = ETHTOOL_COALESCE_RX_USECS;

@@ -230,16 +230,9 @@ struct rnet_rx_skb {
 	u32 nr_frags;
 };
 
-/**
- * enum rnet_head - the linear part of a received packet
- * @RNET_HEADROOM: bytes in front, for headers that are added on the way
- * @RNET_HEAD_MAX: most bytes of the packet in it
- * @RNET_HEAD_SIZE: bytes of memory that it takes with what the skb adds
- */
-enum rnet_head {
+/* Bytes in front of the linear part of a received packet, for headers to come. */
+enum rnet_headroom {
 	RNET_HEADROOM	= 64,
-	RNET_HEAD_MAX	= 256,
-	RNET_HEAD_SIZE	= SKB_HEAD_ALIGN(RNET_HEADROOM + RNET_HEAD_MAX),
 };
 
 /**

@@ -256,30 +256,31 @@ __rnet_helper bool rnet_helper_rx_put(struct rnet_rx_skb *rx, const void *data,
 }
 
 /*
- * A packet that begins with a copy of @len bytes, at most RNET_HEAD_MAX. It lies
- * in @head, RNET_HEAD_SIZE bytes of a page of a pool: cheaper than kmalloc(), and
- * such a page need not be cleared again. The skb comes from the NAPI cache.
+ * A packet that begins with a copy of @len bytes. It lies in @head, @size bytes of
+ * a page of a pool: cheaper than kmalloc(), and such a page need not be cleared
+ * again. The skb comes from the NAPI cache.
  */
 static __always_inline struct sk_buff *
-rnet_rx_copy(struct napi_struct *napi, void *head, const void *data, u32 len)
+rnet_rx_copy(const struct rnet_rx_context *cx, void *head, u32 size,
+	     const void *data, u32 len)
 {
-	struct sk_buff *skb = napi_build_skb(head, RNET_HEAD_SIZE);
+	struct sk_buff *skb = napi_build_skb(head, size);
 
 	BUILD_BUG_ON(NET_SKB_PAD + NET_IP_ALIGN > RNET_HEADROOM);
 	if (unlikely(!skb))
 		return NULL;
 	skb_mark_for_recycle(skb);
 	skb_reserve(skb, RNET_HEADROOM);
-	skb->dev = napi->dev;
+	skb->dev = cx->tx.napi->dev;
 	__skb_put_data(skb, data, len);
 	return skb;
 }
 
-__rnet_helper struct sk_buff *rnet_helper_rx_copy(struct napi_struct *napi,
-						  void *head, const void *data,
-						  u32 len)
+__rnet_helper struct sk_buff *rnet_helper_rx_copy(const struct rnet_rx_context *cx,
+						  void *head, u32 size,
+						  const void *data, u32 len)
 {
-	return rnet_rx_copy(napi, head, data, len);
+	return rnet_rx_copy(cx, head, size, data, len);
 }
 
 /* A packet with room for @room in its linear part. */
@@ -462,15 +463,15 @@ drop:
  * Receives a packet that is a copy of @len bytes, an Ethernet header at least,
  * and no more. Returns false without memory.
  */
-__rnet_helper bool rnet_helper_rx_receive(struct napi_struct *napi, void *head,
+__rnet_helper bool rnet_helper_rx_receive(const struct rnet_rx_context *cx,
+					  void *head, u32 size,
 					  const void *data, u32 len,
-					  const struct rnet_rx_meta *meta,
-					  u16 queue)
+					  const struct rnet_rx_meta *meta)
 {
-	struct sk_buff *skb = rnet_rx_copy(napi, head, data, len);
+	struct sk_buff *skb = rnet_rx_copy(cx, head, size, data, len);
 
 	if (unlikely(!skb))
 		return false;
-	rnet_rx_submit(napi, skb, meta, queue);
+	rnet_rx_submit(cx->tx.napi, skb, meta, cx->tx.queue);
 	return true;
 }

@@ -235,10 +235,10 @@ impl RxContext<'_> {
         self.0.raw.napi
     }
 
-    /// The number of the receive queue, which packets are recorded with.
+    /// The context, for helpers.
     #[inline]
-    pub(super) fn queue(&self) -> u16 {
-        self.0.raw.queue as u16
+    pub(super) fn as_raw(&self) -> *const bindings::rnet_rx_context {
+        core::ptr::from_ref(self).cast()
     }
 
     /// Notes that a packet was redirected: it is sent on its way when the poll is over.

@@ -13,7 +13,7 @@
 //! What is called a page here may be a piece of memory that the kernel has no page for: user space
 //! can have a queue receive into memory of its own or of another device. It has references and a
 //! bus address like a page, but may not be readable by the CPU. Only a pool made for
-//! [`Contents::Payload`] hands out such memory, and only copying asks whether it can be read.
+//! [`Usage::DATA`] hands out such memory, and only copying asks whether it can be read.
 //!
 //! ```
 //! /// Fills a ring as far as there are pages.
@@ -57,23 +57,59 @@ pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 /// Bytes that packets are charged for in one go when they share a page.
 const CHARGE_STEP: u32 = 512;
 
-/// References of a fresh page that packets share: more than fragments of one byte could take.
-const SHARED: i32 = bindings::rnet_page_refs_RNET_PAGE_REFS as i32;
-
-/// What the device writes to the pages of a pool.
+/// What the pages of a pool are for, which decides how they are mapped and handed out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Contents {
-    /// Anything: the driver may look into them.
-    Headers,
-    /// Payload only, which nobody looks into before the application does. If user space has bound
-    /// memory of its own to the queue, that is what the pool hands out.
-    Payload,
-    /// Packets, each in pages of its own, behind room for XDP. They may be sent from there.
-    Packets,
-    /// Payload of packets that XDP programs see. It may be sent from there.
-    PacketData,
-    /// Nothing: the driver puts the linear parts of packets there.
-    Heads,
+pub(crate) struct Usage {
+    /// References of a fresh page.
+    refs: i32,
+    /// Bytes in front of what the device writes.
+    offset: u16,
+    /// The device writes to them.
+    mapped: bool,
+    /// They may be sent, too.
+    both_ways: bool,
+    /// User space may choose their size, or give memory of its own.
+    any_memory: bool,
+    /// Each belongs to one packet, of XDP.
+    sole: bool,
+}
+
+impl Usage {
+    /// Parts of packets, which the CPU can read. Packets share pages.
+    pub(crate) const SHARED: Self = Self {
+        refs: bindings::rnet_page_refs_RNET_PAGE_REFS as i32,
+        offset: 0,
+        mapped: true,
+        both_ways: false,
+        any_memory: false,
+        sole: false,
+    };
+    /// As [`Self::SHARED`], but nobody looks into them before the application does. If user space
+    /// has bound memory of its own to the queue, that is what the pool hands out.
+    pub(crate) const DATA: Self = Self {
+        any_memory: true,
+        ..Self::SHARED
+    };
+    /// Packets that XDP programs see, each in pages of its own and behind room for XDP. They may be
+    /// sent from there.
+    pub(crate) const XDP: Self = Self {
+        refs: 1,
+        offset: xdp::HEADROOM,
+        both_ways: true,
+        sole: true,
+        ..Self::SHARED
+    };
+    /// As [`Self::SHARED`], for fragments of packets that XDP programs see. They may be sent from
+    /// there.
+    pub(crate) const XDP_FRAGS: Self = Self {
+        both_ways: true,
+        ..Self::SHARED
+    };
+    /// What the CPU writes, and no device.
+    pub(super) const CPU: Self = Self {
+        mapped: false,
+        ..Self::SHARED
+    };
 }
 
 /// How a pool ends.
@@ -91,8 +127,8 @@ impl End<bindings::page_pool> for Destroy {
 ///
 /// # Invariants
 ///
-/// A fresh page has `refs` references and `size` bytes. If `refs` is 1 pages are not shared among
-/// packets, and have nothing in front of `offset`.
+/// A fresh page has `refs` references and `size` bytes. If it is `sole` it has one, lies in memory
+/// that the CPU can read, and what is in front of `offset` is free for XDP.
 #[repr(C)]
 pub(crate) struct PagePool {
     // As in `struct rnet_pool`.
@@ -101,6 +137,7 @@ pub(crate) struct PagePool {
     size: u32,
     // For Rust only.
     offset: u16,
+    sole: bool,
     lent: bool,
 }
 
@@ -131,30 +168,21 @@ impl PagePool {
         dev: &DmaDevice<'_>,
         netdev: &super::Device,
         queue: u16,
-        contents: Contents,
+        usage: Usage,
         count: u32,
     ) -> Result<Self> {
-        let bound = bindings::rxq_has_memory(netdev.as_opaque(), queue.into());
-        let lent = bound && contents == Contents::Payload;
-        let size = match contents {
-            Contents::Payload => netdev.rx_page_size(queue),
-            Contents::Headers | Contents::Packets | Contents::PacketData | Contents::Heads => {
-                PAGE_SIZE as u32
-            }
-        };
-        let (refs, offset) = match contents {
-            Contents::Packets => (1, xdp::HEADROOM),
-            Contents::Headers | Contents::Payload | Contents::PacketData | Contents::Heads => {
-                (SHARED, 0)
-            }
+        let lent = usage.any_memory && bindings::rxq_has_memory(netdev.as_opaque(), queue.into());
+        let size = match usage.any_memory {
+            true => netdev.rx_page_size(queue),
+            false => PAGE_SIZE as u32,
         };
         let params = bindings::rnet_pool_params {
             count,
             size,
             queue,
-            offset,
-            mapped: contents != Contents::Heads,
-            both_ways: matches!(contents, Contents::Packets | Contents::PacketData),
+            offset: usage.offset,
+            mapped: usage.mapped,
+            both_ways: usage.both_ways,
             unreadable: lent,
         };
         let mut err = 0;
@@ -163,9 +191,10 @@ impl PagePool {
         // INVARIANT: Pages of the pool are handed out with this object only.
         Ok(Self {
             pool: pool.ok_or(ENOMEM)?.into(),
-            refs,
+            refs: usage.refs,
             size,
-            offset,
+            offset: usage.offset,
+            sole: usage.sole,
             lent,
         })
     }
@@ -177,7 +206,8 @@ impl PagePool {
 
     /// Bytes that the device may write to each page, as a power of two.
     pub(crate) fn log2_size(&self) -> u32 {
-        (self.size - u32::from(self.offset)).ilog2()
+        let room = self.size.saturating_sub(self.offset.into());
+        room.checked_ilog2().unwrap_or(0)
     }
 
     /// Whether the memory is user space's: it comes back when the application lets go of it.
@@ -229,7 +259,7 @@ impl PagePool {
             size: self.size,
             refs: self.refs,
             charged: 0,
-            sole: self.refs == 1,
+            sole: self.sole,
         }))
     }
 }
@@ -239,8 +269,8 @@ impl PagePool {
 /// # Invariants
 ///
 /// The page belongs to a pool and has `size` bytes; `refs` of its references are owned by this
-/// object, the pool's included. It is `sole` if the pool was made for [`Contents::Packets`]. The
-/// pool stays in memory until its last page has come back, be it destroyed or not.
+/// object, the pool's included. It is `sole` if the pool was made for [`Usage::XDP`]. The pool
+/// stays in memory until its last page has come back, be it destroyed or not.
 #[repr(transparent)]
 pub(crate) struct PoolPage(bindings::rnet_page);
 

@@ -39,9 +39,9 @@ use super::{
         Owned, //
     },
     page_pool::{
-        Contents,
         PagePool,
         PoolPage,
+        Usage,
         PAGE_SIZE, //
     },
     Device, //
@@ -212,12 +212,13 @@ pub(crate) mod rx_flags {
     pub(crate) const OUTER_FIXED_ID: u32 = bindings::rnet_rx_flags_RNET_RX_OUTER_FIXED_ID;
 }
 
-/// Memory for the linear parts of received packets: pieces of pages that come back.
+/// Memory for the linear parts of received packets, of up to `LEN` bytes: pieces of pages that come
+/// back.
 ///
 /// # Invariants
 ///
 /// `memory` is where `page` lies, if there is one; pieces behind `off` are in no packet.
-pub(crate) struct Heads {
+pub(crate) struct Heads<const LEN: usize> {
     /// Declared first: the pool goes at once if its pages are back by then.
     page: Option<PoolPage>,
     pool: PagePool,
@@ -226,13 +227,17 @@ pub(crate) struct Heads {
 }
 
 // SAFETY: The pointer goes with the page, which may be sent.
-unsafe impl Send for Heads {}
+unsafe impl<const LEN: usize> Send for Heads<LEN> {}
 
-impl Heads {
-    /// Most bytes that a linear part is made of: what a driver copies there is to be no longer.
-    pub(crate) const MAX: u16 = bindings::rnet_head_RNET_HEAD_MAX as u16;
-    /// Bytes of a page that a linear part takes.
-    const SIZE: usize = bindings::rnet_head_RNET_HEAD_SIZE as usize;
+impl<const LEN: usize> Heads<LEN> {
+    /// Bytes of a page that a linear part takes, as of `SKB_HEAD_ALIGN()`.
+    const SIZE: usize = {
+        let headroom = bindings::rnet_headroom_RNET_HEADROOM as usize;
+        let data = (headroom + LEN).next_multiple_of(bindings::SMP_CACHE_BYTES);
+        let size = data + bindings::SKB_SHARED_INFO_ROOM;
+        assert!(size <= PAGE_SIZE);
+        size
+    };
 
     /// Makes a pool for receive queue `queue`. May sleep; the instance lock is held.
     ///
@@ -242,7 +247,7 @@ impl Heads {
     pub(crate) fn new(dev: &DmaDevice<'_>, netdev: &Device, queue: u16) -> Result<Self> {
         // INVARIANT: There is no page.
         Ok(Self {
-            pool: PagePool::new(dev, netdev, queue, Contents::Heads, HEAD_PAGES)?,
+            pool: PagePool::new(dev, netdev, queue, Usage::CPU, HEAD_PAGES)?,
             page: None,
             memory: core::ptr::null_mut(),
             off: PAGE_SIZE,
@@ -267,15 +272,14 @@ impl Heads {
         off: usize,
         len: u16,
     ) -> Result<RxSkb> {
-        let src = source(from, off, len)?;
+        let src = Self::source(from, off, len)?;
         let head = self.piece(cx)?;
-        // SAFETY: The context proves that its NAPI instance is running on this CPU; `head` is a
-        // piece of a page that nobody else has, and `src` has `len` bytes, for which it has room.
-        // The C function copies bytes whatever the device writes meanwhile. It gives a fresh
-        // packet, or null.
+        // SAFETY: `head` is a piece of a page that nobody else has, and `src` has `len` bytes, for
+        // which it has room. The C function copies bytes whatever the device writes meanwhile. It
+        // gives a fresh packet, or null.
         let skb = unsafe {
-            NonNull::new(bindings::rx_copy(cx.napi(), head, src, len.into()))
-                .map(|skb| Given::from_raw(skb))
+            let skb = bindings::rx_copy(cx.as_raw(), head, Self::SIZE as u32, src, len.into());
+            NonNull::new(skb).map(|skb| Given::from_raw(skb))
         };
         let skb = skb.ok_or(ENOMEM)?;
         self.gave_piece();
@@ -300,16 +304,26 @@ impl Heads {
         if len < bindings::ETH_HLEN as u16 || meta.flags & rx_flags::GSO != 0 {
             return Err(EINVAL);
         }
-        let src = source(from, off, len)?;
+        let src = Self::source(from, off, len)?;
         let head = self.piece(cx)?;
-        // SAFETY: The context proves that its NAPI instance is running on this CPU; `head` is a
-        // piece of a page that nobody else has, and `src` has `len` bytes, for which it has room.
-        // An Ethernet header is among them.
-        if !unsafe { bindings::rx_receive(cx.napi(), head, src, len.into(), meta, cx.queue()) } {
+        let size = Self::SIZE as u32;
+        // SAFETY: `head` is a piece of a page that nobody else has, and `src` has `len` bytes, for
+        // which it has room. An Ethernet header is among them. The C function copies bytes
+        // whatever the device writes meanwhile.
+        if !unsafe { bindings::rx_receive(cx.as_raw(), head, size, src, len.into(), meta) } {
             return Err(ENOMEM);
         }
         self.gave_piece();
         Ok(())
+    }
+
+    /// The bytes, of which a piece can hold a copy.
+    #[inline]
+    fn source(from: &Bytes, off: usize, len: u16) -> Result<*const c_void> {
+        if usize::from(len) > LEN {
+            return Err(EINVAL);
+        }
+        Ok(from.range(off, len.into()).ok_or(EINVAL)?.cast())
     }
 
     /// The next piece.
@@ -346,15 +360,6 @@ impl Heads {
         self.page = page;
         self.page.is_some()
     }
-}
-
-/// The bytes, of which a piece of a page can hold a copy.
-#[inline]
-fn source(from: &Bytes, off: usize, len: u16) -> Result<*const c_void> {
-    if len > Heads::MAX {
-        return Err(EINVAL);
-    }
-    Ok(from.range(off, len.into()).ok_or(EINVAL)?.cast())
 }
 
 /// A received packet under construction, which nobody else sees.

@@ -26,9 +26,9 @@ use crate::{
         dma::DmaDevice,
         napi::RxContext,
         page_pool::{
-            Contents,
             PagePool,
             PoolPage, //
+            Usage,
         },
         skbuff::{
             Heads,
@@ -57,8 +57,8 @@ use kernel::{
     }, //
 };
 
-// Headers, and packets that are copied, fit the linear part of a socket buffer.
-const _: () = assert!(CELL_SIZE <= Heads::MAX as u32);
+/// Memory for linear parts of socket buffers: headers, and packets that are copied, fill a cell.
+pub(super) type LinearParts = Heads<{ CELL_SIZE as usize }>;
 
 /// What user settings change while packets flow.
 pub(crate) struct Settings {
@@ -132,9 +132,9 @@ pub(crate) struct Rings<'bound> {
 /// The pages that a sink wants packets in.
 pub(crate) struct Memory {
     /// Pages for data.
-    pub(super) data: Contents,
+    pub(super) data: Usage,
     /// Pages for whole packets.
-    pub(super) packets: Contents,
+    pub(super) packets: Usage,
     /// How many of those, as a power of two.
     pub(super) log2_packets: u32,
     /// For how many times the pages of a ring its pool has room.
@@ -221,7 +221,7 @@ pub(super) fn count_drop(count: &counters::Rx, why: Dropped, packets: u16) {
 #[inline]
 pub(super) fn copy_cell(
     cx: &RxContext<'_>,
-    heads: &mut Heads,
+    heads: &mut LinearParts,
     cells: &Cells<'_>,
     c: &Completion,
     (off, len): (Option<usize>, u16),

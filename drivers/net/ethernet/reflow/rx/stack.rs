@@ -19,6 +19,7 @@ use super::{
     rings::{
         count_drop,
         Dropped,
+        LinearParts,
         Memory,
         Parts,
         Rings, //
@@ -38,13 +39,10 @@ use crate::{
     net::{
         napi::RxContext,
         page_pool::{
-            Contents,
             PagePool, //
+            Usage,
         },
-        skbuff::{
-            Heads,
-            RxSkb, //
-        }, //
+        skbuff::RxSkb, //
     },
     sizes::RingSizes, //
 };
@@ -78,7 +76,7 @@ pub(super) enum Partial {
 /// Packets go to the stack.
 pub(crate) struct Stack<'bound> {
     pub(super) small: Cells<'bound>,
-    pub(super) heads: Heads,
+    pub(super) heads: LinearParts,
     pub(super) flows: Flows,
     /// Whole pages of the completion at hand.
     pub(super) whole: KVec<u16>,
@@ -100,8 +98,8 @@ impl Stack<'_> {
 impl<'bound> Sink<'bound> for Stack<'bound> {
     fn memory(sizes: &RingSizes) -> Memory {
         Memory {
-            data: Contents::Payload,
-            packets: Contents::Headers,
+            data: Usage::DATA,
+            packets: Usage::SHARED,
             log2_packets: sizes.packet(),
             pool_factor: POOL_FACTOR,
         }
@@ -111,7 +109,7 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
         let (queue, log2) = (s.queue.into(), s.rings.small());
         Ok(Self {
             small: Cells::new(s.dev, s.mmio, queue, BufKind::Small, log2)?,
-            heads: Heads::new(s.dma, s.netdev, s.queue)?,
+            heads: LinearParts::new(s.dma, s.netdev, s.queue)?,
             flows: Flows::new(s.flows)?,
             whole: KVec::with_capacity(PAGES_MAX, GFP_KERNEL)?,
             partial: Partial::None,

@@ -44,8 +44,8 @@ use crate::{
     net::{
         napi::RxContext,
         page_pool::{
-            Contents,
             PagePool, //
+            Usage,
         },
         tx_cell::TxCell,
         xdp::{
@@ -102,8 +102,8 @@ impl<'bound> Filtered<'bound> {
 impl<'bound> Sink<'bound> for Filtered<'bound> {
     fn memory(sizes: &RingSizes) -> Memory {
         Memory {
-            data: Contents::PacketData,
-            packets: Contents::Packets,
+            data: Usage::XDP_FRAGS,
+            packets: Usage::XDP,
             // Each packet takes one: as many as there are for data without a program.
             log2_packets: sizes.reasm,
             pool_factor: 1,
