@@ -2,7 +2,7 @@
 
 //! Accelerated receive flow steering: flows that follow the application's CPU.
 //!
-//! Wraps `ndo_rx_flow_steer` and `rps_may_expire_flow()`.
+//! Wraps `ndo_rx_flow_steer` and `rps_may_expire_flow()`. Flows are TCP connections.
 //!
 //! The core sees where a socket is read, and asks for its flow to be sent to a queue of that CPU.
 //! This happens per packet, in softirq context; the driver takes a note and puts the rest off.
@@ -22,6 +22,7 @@
 //!     }
 //! }
 //! # use kernel::sync::atomic::{Atomic, Relaxed};
+//! # use tcp::Flow;
 //! ```
 
 use super::{
@@ -35,7 +36,8 @@ use super::{
         self,
         Device, //
     },
-    own::Live, //
+    own::Live,
+    tcp::Flow, //
 };
 use core::{
     marker::PhantomData,
@@ -45,24 +47,6 @@ use kernel::{
     error::to_result,
     prelude::*, //
 };
-
-/// A TCP connection as its received packets have it.
-///
-/// `key` is source address, destination address, source port and destination port, all in network
-/// byte order, one behind the other: 12 bytes with IPv4, 36 with IPv6, then zeros. The other end is
-/// the source. `tagged` says that packets have the VLAN tag `vlan_tci`.
-pub(crate) type Flow = bindings::rnet_flow;
-
-impl Flow {
-    /// Whether two are of one connection.
-    #[inline]
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        self.key == other.key
-            && self.v6 == other.v6
-            && self.tagged == other.tagged
-            && self.vlan_tci == other.vlan_tci
-    }
-}
 
 /// What the core knows a steered flow by.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,13 +75,6 @@ impl Device {
     /// elsewhere now, or the user does not want it any more. From process context.
     pub(crate) fn may_expire(&self, of: Wanted, number: u16) -> bool {
         bindings::arfs_may_expire(self.as_opaque(), of.queue, of.flow_id, number)
-    }
-
-    /// The sequence number that the socket of a connection waits for; `None` if this machine has no
-    /// established connection of this kind on this device. From process context.
-    pub(crate) fn connection(&self, flow: &Flow) -> Option<u32> {
-        let mut next = 0;
-        bindings::flow_socket(self.as_opaque(), flow, &mut next).then_some(next)
     }
 }
 

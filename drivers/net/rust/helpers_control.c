@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C side of the control plane: net/service.rs, net/arfs.rs, net/stats.rs,
- * net/devlink.rs, net/ethtool/rxfh.rs, net/debugfs.rs. Part of helpers.c, which includes it.
+ * C side of the control plane: net/service.rs, net/arfs.rs, net/tcp.rs,
+ * net/stats.rs, net/devlink.rs, net/ethtool/rxfh.rs, net/debugfs.rs. Part of
+ * helpers.c, which includes it.
  */
 
 /* Work put off. It starts disabled. */
@@ -84,7 +85,7 @@ static struct sock *rnet_flow_sock(struct net_device *dev,
  * Looks for the socket of a connection; the sequence number that it waits for
  * goes to @next. False if there is none that may receive data.
  */
-__rnet_helper bool rnet_safe_flow_socket(struct net_device *dev,
+__rnet_helper bool rnet_safe_tcp_rcv_nxt(struct net_device *dev,
 					 const struct rnet_flow *flow,
 					 u32 *next)
 {

@@ -42,6 +42,7 @@ pub(crate) mod skbuff;
 pub(crate) mod spsc;
 pub(crate) mod stats;
 pub(crate) mod sysfs;
+pub(crate) mod tcp;
 pub(crate) mod tx_cell;
 pub(crate) mod tx_slots;
 mod word;

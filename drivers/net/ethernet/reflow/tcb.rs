@@ -29,7 +29,6 @@ use crate::{
     net::{
         arfs::{
             self,
-            Flow,
             Wanted, //
         },
         service::{
@@ -37,6 +36,7 @@ use crate::{
             Service, //
         },
         stats::Counter,
+        tcp::Flow,
         Device, //
     },
     nic::Nic, //
@@ -357,7 +357,7 @@ impl Tcbs {
     /// What the core wants may change at any time. Once its slot is nobody's, the core is told that
     /// it has to ask again.
     fn is_wanted(&self, i: usize, slot: &Slot, dev: &Device) -> bool {
-        let counter = if dev.connection(&slot.flow).is_none() {
+        let counter = if dev.tcp_rcv_nxt(&slot.flow).is_none() {
             &self.counts.ended
         } else if let Owner::Application(wanted) = slot.owner {
             if slot.since.elapsed() < GRACE || !dev.may_expire(wanted, i as u16) {
@@ -407,7 +407,7 @@ impl Tcbs {
 
     /// Gives a connection its block.
     fn set(&self, i: usize, slot: &Slot, dev: &Device, cmd: &Commands<'_>) {
-        let Some(expected) = dev.connection(&slot.flow) else {
+        let Some(expected) = dev.tcp_rcv_nxt(&slot.flow) else {
             self.change(i, |slot| slot.put_off(LOOK));
             return;
         };

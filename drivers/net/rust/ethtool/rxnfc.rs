@@ -15,7 +15,6 @@
 //! ```
 
 use crate::net::{
-    arfs::Flow,
     bindings,
     callback::{
         callbacks,
@@ -24,7 +23,8 @@ use crate::net::{
     device::{
         self,
         Device, //
-    }, //
+    },
+    tcp::Flow, //
 };
 use core::marker::PhantomData;
 use kernel::prelude::*;

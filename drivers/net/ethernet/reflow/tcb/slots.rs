@@ -3,9 +3,9 @@
 //! Connections that are to have a control block, and what has become of it.
 
 use super::strikes::Strikes;
-use crate::net::arfs::{
-    Flow,
-    Wanted, //
+use crate::net::{
+    arfs::Wanted,
+    tcp::Flow, //
 };
 use kernel::{
     prelude::*,
