@@ -106,24 +106,12 @@ struct rnet_tx_parts {
  * @RNET_RX_HASH_L4: the hash covers ports, too
  * @RNET_RX_VLAN: a VLAN tag was removed
  * @RNET_RX_CSUM_OK: the checksums were verified
- * @RNET_RX_GSO_TCPV4: several segments of TCP over IPv4
- * @RNET_RX_GSO_TCPV6: several segments of TCP over IPv6
- * @RNET_RX_FIXED_ID: their IPv4 ids are all the same
- * @RNET_RX_IN_IP4: and they came through a tunnel over IPv4
- * @RNET_RX_IN_IP6: and they came through a tunnel over IPv6
- * @RNET_RX_OUTER_FIXED_ID: whose IPv4 ids are all the same
  */
 enum rnet_rx_flags {
 	RNET_RX_HASH		= 1,
 	RNET_RX_HASH_L4		= 2,
 	RNET_RX_VLAN		= 4,
 	RNET_RX_CSUM_OK		= 8,
-	RNET_RX_GSO_TCPV4	= 16,
-	RNET_RX_GSO_TCPV6	= 32,
-	RNET_RX_FIXED_ID	= 64,
-	RNET_RX_IN_IP4		= 128,
-	RNET_RX_IN_IP6		= 256,
-	RNET_RX_OUTER_FIXED_ID	= 512,
 };
 
 /**
@@ -239,6 +227,7 @@ enum rnet_headroom {
  * struct rnet_rx_meta - what a driver knows of a received packet
  * @flags: of &enum rnet_rx_flags
  * @hash: flow hash
+ * @gso_type: what of TCP was merged, of SKB_GSO_*; 0 if nothing was
  * @vlan_tci: removed VLAN tag
  * @gso_size: payload bytes of each segment but the last
  * @gso_segs: number of segments
@@ -248,6 +237,7 @@ enum rnet_headroom {
 struct rnet_rx_meta {
 	u32 flags;
 	u32 hash;
+	u32 gso_type;
 	u16 vlan_tci;
 	u16 gso_size;
 	u16 gso_segs;

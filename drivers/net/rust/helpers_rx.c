@@ -306,23 +306,13 @@ __rnet_helper u8 *rnet_safe_rx_head(struct rnet_rx_skb *rx, u32 *len)
  * As GRO leaves a packet that came through a tunnel. The transport header is
  * that of the inner packet already.
  */
-static unsigned int rnet_rx_tunnel(struct sk_buff *skb,
-				   const struct rnet_rx_meta *meta)
+static void rnet_rx_tunnel(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 {
-	u32 flags = meta->flags;
-	unsigned int type;
-
 	skb->encapsulation = 1;
-	skb_set_inner_protocol(skb, flags & RNET_RX_GSO_TCPV4 ?
+	skb_set_inner_protocol(skb, meta->gso_type & SKB_GSO_TCPV4 ?
 				    htons(ETH_P_IP) : htons(ETH_P_IPV6));
 	skb_set_inner_network_header(skb, meta->l3_off - ETH_HLEN);
 	skb->inner_transport_header = skb->transport_header;
-	type = flags & RNET_RX_IN_IP4 ? SKB_GSO_IPXIP4 : SKB_GSO_IPXIP6;
-	if (flags & RNET_RX_OUTER_FIXED_ID)
-		type |= SKB_GSO_TCP_FIXEDID;
-	if (flags & RNET_RX_FIXED_ID)
-		type |= SKB_GSO_TCP_FIXEDID_INNER;
-	return type;
 }
 
 /*
@@ -355,32 +345,28 @@ static bool rnet_rx_ids_are_lost(const struct napi_struct *napi,
 				 const struct sk_buff *skb,
 				 const struct rnet_rx_meta *meta)
 {
-	u32 flags = meta->flags;
+	u32 type = meta->gso_type;
 
-	if (unlikely(flags & (RNET_RX_IN_IP4 | RNET_RX_IN_IP6)))
-		return flags & (RNET_RX_IN_IP4 | RNET_RX_GSO_TCPV4);
-	if (!(flags & RNET_RX_GSO_TCPV4))
+	if (unlikely(type & (SKB_GSO_IPXIP4 | SKB_GSO_IPXIP6)))
+		return type & (SKB_GSO_IPXIP4 | SKB_GSO_TCPV4);
+	if (!(type & SKB_GSO_TCPV4))
 		return false;
-	return flags & RNET_RX_FIXED_ID || rnet_rx_id_is_held(napi, skb, meta->l3_off);
+	return type & SKB_GSO_TCP_FIXEDID || rnet_rx_id_is_held(napi, skb, meta->l3_off);
 }
 
 static void rnet_rx_gso(struct napi_struct *napi, struct sk_buff *skb,
 			const struct rnet_rx_meta *meta)
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
-	u32 flags = meta->flags;
 
 	/* eth_type_trans() has moved the start of the data. */
 	skb_set_transport_header(skb, meta->l4_off - ETH_HLEN);
 	if (meta->gso_segs > 1) {
 		shinfo->gso_size = meta->gso_size;
 		shinfo->gso_segs = meta->gso_segs;
-		shinfo->gso_type = flags & RNET_RX_GSO_TCPV4 ?
-				   SKB_GSO_TCPV4 : SKB_GSO_TCPV6;
-		if (unlikely(flags & (RNET_RX_IN_IP4 | RNET_RX_IN_IP6)))
-			shinfo->gso_type |= rnet_rx_tunnel(skb, meta);
-		else if (flags & RNET_RX_FIXED_ID)
-			shinfo->gso_type |= SKB_GSO_TCP_FIXEDID;
+		shinfo->gso_type = meta->gso_type;
+		if (unlikely(meta->gso_type & (SKB_GSO_IPXIP4 | SKB_GSO_IPXIP6)))
+			rnet_rx_tunnel(skb, meta);
 		if (tcp_hdr(skb)->cwr)
 			shinfo->gso_type |= SKB_GSO_TCP_ACCECN;
 		/*
@@ -409,15 +395,19 @@ static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 }
 
 /*
- * Whether headers of several segments are where @meta says: what is set from
- * it must lie in the linear part.
+ * Whether several segments are of a kind that is known here, with headers where
+ * @meta says: what is set from it must lie in the linear part.
  */
 static bool rnet_rx_gso_fits(const struct sk_buff *skb,
 			     const struct rnet_rx_meta *meta)
 {
 	u32 l4_end = meta->l4_off + sizeof(struct tcphdr);
+	u32 known = SKB_GSO_TCPV4 | SKB_GSO_TCPV6 | SKB_GSO_TCP_FIXEDID |
+		    SKB_GSO_TCP_FIXEDID_INNER | SKB_GSO_IPXIP4 | SKB_GSO_IPXIP6;
 
-	return meta->l4_off > ETH_HLEN && l4_end <= skb_headlen(skb) &&
+	return !(meta->gso_type & ~known) &&
+	       !(meta->gso_type & SKB_GSO_TCPV4) != !(meta->gso_type & SKB_GSO_TCPV6) &&
+	       meta->l4_off > ETH_HLEN && l4_end <= skb_headlen(skb) &&
 	       meta->l3_off >= ETH_HLEN && meta->l3_off < meta->l4_off &&
 	       (meta->gso_segs <= 1 || meta->gso_size);
 }
@@ -432,7 +422,7 @@ static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 	skb->protocol = eth_type_trans(skb, napi->dev);
 	skb_record_rx_queue(skb, queue);
 	rnet_rx_tags(skb, meta);
-	if (flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6))
+	if (meta->gso_type)
 		rnet_rx_gso(napi, skb, meta);
 	else if (flags & RNET_RX_CSUM_OK)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
@@ -449,8 +439,7 @@ __rnet_helper bool rnet_safe_rx_submit(const struct rnet_rx_context *cx,
 {
 	if (unlikely(skb_headlen(taken) < ETH_HLEN))
 		goto drop;
-	if (meta->flags & (RNET_RX_GSO_TCPV4 | RNET_RX_GSO_TCPV6) &&
-	    unlikely(!rnet_rx_gso_fits(taken, meta)))
+	if (meta->gso_type && unlikely(!rnet_rx_gso_fits(taken, meta)))
 		goto drop;
 	rnet_rx_submit(cx->tx.napi, taken, meta, cx->tx.queue);
 	return true;

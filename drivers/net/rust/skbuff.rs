@@ -196,20 +196,24 @@ pub(crate) mod rx_flags {
     pub(crate) const VLAN: u32 = bindings::rnet_rx_flags_RNET_RX_VLAN;
     /// All checksums were verified.
     pub(crate) const CSUM_OK: u32 = bindings::rnet_rx_flags_RNET_RX_CSUM_OK;
+}
+
+/// Bits of [`RxMeta::gso_type`], of which exactly one says what IP carries TCP.
+pub(crate) mod gso_type {
+    use super::bindings;
+
     /// Several segments of TCP over IPv4.
-    pub(crate) const GSO_TCPV4: u32 = bindings::rnet_rx_flags_RNET_RX_GSO_TCPV4;
+    pub(crate) const TCPV4: u32 = bindings::SKB_GSO_TCPV4 as u32;
     /// Several segments of TCP over IPv6.
-    pub(crate) const GSO_TCPV6: u32 = bindings::rnet_rx_flags_RNET_RX_GSO_TCPV6;
-    /// Either.
-    pub(super) const GSO: u32 = GSO_TCPV4 | GSO_TCPV6;
-    /// Their IPv4 ids are equal.
-    pub(crate) const FIXED_ID: u32 = bindings::rnet_rx_flags_RNET_RX_FIXED_ID;
+    pub(crate) const TCPV6: u32 = bindings::SKB_GSO_TCPV6 as u32;
+    /// The IPv4 ids of the outermost header are equal.
+    pub(crate) const TCP_FIXEDID: u32 = bindings::SKB_GSO_TCP_FIXEDID as u32;
     /// They came through a tunnel over IPv4.
-    pub(crate) const IN_IP4: u32 = bindings::rnet_rx_flags_RNET_RX_IN_IP4;
+    pub(crate) const IPXIP4: u32 = bindings::SKB_GSO_IPXIP4 as u32;
     /// They came through a tunnel over IPv6.
-    pub(crate) const IN_IP6: u32 = bindings::rnet_rx_flags_RNET_RX_IN_IP6;
-    /// The IPv4 ids of the tunnel are equal.
-    pub(crate) const OUTER_FIXED_ID: u32 = bindings::rnet_rx_flags_RNET_RX_OUTER_FIXED_ID;
+    pub(crate) const IPXIP6: u32 = bindings::SKB_GSO_IPXIP6 as u32;
+    /// The IPv4 ids inside the tunnel are equal.
+    pub(crate) const TCP_FIXEDID_INNER: u32 = bindings::SKB_GSO_TCP_FIXEDID_INNER as u32;
 }
 
 /// Memory for the linear parts of received packets, of up to `LEN` bytes: pieces of pages that come
@@ -301,7 +305,7 @@ impl<const LEN: usize> Heads<LEN> {
         len: u16,
         meta: &RxMeta,
     ) -> Result {
-        if len < bindings::ETH_HLEN as u16 || meta.flags & rx_flags::GSO != 0 {
+        if len < bindings::ETH_HLEN as u16 || meta.gso_type != 0 {
             return Err(EINVAL);
         }
         let src = Self::source(from, off, len)?;

@@ -29,6 +29,7 @@ use crate::{
     net::{
         napi::RxContext,
         skbuff::{
+            gso_type,
             rx_flags,
             RxMeta,
             RxSkb, //
@@ -51,6 +52,8 @@ struct Aggregate {
     bytes: u32,
     /// TCP flags of all segments but the first, or-ed.
     flags: u8,
+    /// What the packets but the first say of their ids.
+    fixed: FixedIds,
     /// The header was advanced: its checksum is not that of the packet.
     advanced: bool,
     /// The headers of later packets come with them.
@@ -377,6 +380,7 @@ impl Place {
         };
         let next = Aggregate {
             meta: self.agg.meta,
+            fixed: self.agg.fixed,
             at: self.agg.at,
             advanced: true,
             ..Aggregate::default()
@@ -444,12 +448,9 @@ impl Aggregate {
         self.segs = self.segs.saturating_add(segs);
         self.bytes = self.bytes.saturating_add(bytes);
         self.meta.gso_size = c.c5.seg_size() as u16;
-        if c.c0.fixed_id() != 0 {
-            self.meta.flags |= rx_flags::FIXED_ID;
-        }
-        if c.c5.outer_fixed_id() != 0 {
-            self.meta.flags |= rx_flags::OUTER_FIXED_ID;
-        }
+        let fixed = fixed_ids(c);
+        self.fixed.inner |= fixed.inner;
+        self.fixed.outer |= fixed.outer;
     }
 
     /// Compares the header of the packet in `c` with `head`, that of the aggregate.
@@ -462,18 +463,29 @@ impl Aggregate {
             fixed: fixed_ids(c),
         };
         // The second packet says how ids go on, the others have to agree.
-        let agrees = self.segs < 2 || before.fixed == self.fixed_ids();
+        let agrees = self.segs < 2 || before.fixed == self.fixed;
         agrees
             && len <= seg_size
             && self.bytes == u32::from(self.segs) * seg_size
             && headers::follows(head, header, &before, len)
     }
 
-    fn fixed_ids(&self) -> FixedIds {
-        FixedIds {
-            inner: self.meta.flags & rx_flags::FIXED_ID != 0,
-            outer: self.meta.flags & rx_flags::OUTER_FIXED_ID != 0,
-        }
+    /// What the packets are for the stack, which came through this tunnel.
+    #[inline]
+    fn gso_type(&self, tunnel: Tunnel) -> u32 {
+        let tcp = match self.at.v6 {
+            true => gso_type::TCPV6,
+            false => gso_type::TCPV4,
+        };
+        let fixed = |is: bool, bit: u32| u32::from(is) * bit;
+        let tunnel = match tunnel {
+            Tunnel::None => return tcp | fixed(self.fixed.inner, gso_type::TCP_FIXEDID),
+            Tunnel::Ip4 => gso_type::IPXIP4,
+            Tunnel::Ip6 => gso_type::IPXIP6,
+        };
+        tcp | tunnel
+            | fixed(self.fixed.outer, gso_type::TCP_FIXEDID)
+            | fixed(self.fixed.inner, gso_type::TCP_FIXEDID_INNER)
     }
 
     /// Completes the header and hands the socket buffer to the stack.
@@ -485,16 +497,7 @@ impl Aggregate {
                 count.drop_bad_completion.add(self.segs.into());
                 return;
             };
-            self.meta.flags |= if self.at.v6 {
-                rx_flags::GSO_TCPV6
-            } else {
-                rx_flags::GSO_TCPV4
-            };
-            self.meta.flags |= match tunnel {
-                Tunnel::None => 0,
-                Tunnel::Ip4 => rx_flags::IN_IP4,
-                Tunnel::Ip6 => rx_flags::IN_IP6,
-            };
+            self.meta.gso_type = self.gso_type(tunnel);
             self.meta.l3_off = self.at.l3.into();
             self.meta.l4_off = self.at.l4.into();
             self.meta.gso_segs = self.segs;
