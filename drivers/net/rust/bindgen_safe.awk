@@ -24,6 +24,7 @@ BEGIN {
 	layer["rnet_napi"] = "crate::net::napi::Napi"
 	layer["rnet_locked_napi"] = "crate::net::napi::LockedNapi"
 	layer["rnet_pool"] = "crate::net::page_pool::PagePool"
+	layer["rnet_buffer"] = "crate::net::rx_buffers::Buffer"
 	layer["rnet_page"] = "crate::net::page_pool::PoolPage"
 	layer["rnet_rx_skb"] = "crate::net::skbuff::RxSkb"
 	layer["rnet_xdp_buff"] = "crate::net::xdp::Buff<'_>"

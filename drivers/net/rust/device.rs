@@ -80,6 +80,8 @@ pub(crate) mod features {
     pub(crate) const SG: u64 = bindings::NETIF_F_SG;
     /// Checksum of any protocol inserted on transmit.
     pub(crate) const HW_CSUM: u64 = bindings::NETIF_F_HW_CSUM;
+    /// Checksum of TCP and UDP right behind IPv4 or IPv6 inserted on transmit.
+    pub(crate) const IP_CSUM: u64 = bindings::NETIF_F_IP_CSUM | bindings::NETIF_F_IPV6_CSUM;
     /// Checksums verified on receive.
     pub(crate) const RXCSUM: u64 = bindings::NETIF_F_RXCSUM;
     /// Flow hash on receive.

@@ -81,6 +81,18 @@ struct rnet_tx_info {
 };
 
 /**
+ * struct rnet_tx_headers - where the headers of a packet to send are
+ * @l3_off: offset of the IP header
+ * @l4_off: offset of the header that has the checksum
+ * @v6: IPv6, else IPv4
+ */
+struct rnet_tx_headers {
+	u16 l3_off;
+	u16 l4_off;
+	u8 v6;
+};
+
+/**
  * struct rnet_tx_part - a part of a packet to send, as the device finds it
  * @addr: bus address
  * @len: bytes
@@ -221,6 +233,18 @@ struct rnet_rx_skb {
 /* Bytes in front of the linear part of a received packet, for headers to come. */
 enum rnet_headroom {
 	RNET_HEADROOM	= 64,
+};
+
+/**
+ * struct rnet_buffer - a receive buffer that an skb can be built around
+ * @page: the page that it lies in, with one reference
+ * @off: where it begins in the page
+ * @size: its bytes: %RNET_HEADROOM, the packet, and what the skb adds
+ */
+struct rnet_buffer {
+	struct rnet_page page;
+	u32 off;
+	u32 size;
 };
 
 /**

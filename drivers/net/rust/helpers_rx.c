@@ -464,3 +464,83 @@ __rnet_helper bool rnet_helper_rx_receive(const struct rnet_rx_context *cx,
 	rnet_rx_submit(cx->tx.napi, skb, meta, cx->tx.queue);
 	return true;
 }
+
+/* Whether a buffer has room for @len bytes, and is still its owner's. */
+static __always_inline bool rnet_buffer_fits(const struct rnet_buffer *buf, u32 len)
+{
+	return buf->page.refs == 1 &&
+	       RNET_HEADROOM + len + SKB_SHARED_INFO_ROOM <= buf->size;
+}
+
+/* A packet of @len bytes around which the skb is built, which takes the buffer over. */
+static __always_inline struct sk_buff *
+rnet_rx_build(const struct rnet_rx_context *cx, struct rnet_buffer *buf, u32 len)
+{
+	netmem_ref netmem = buf->page.netmem;
+	u8 *memory = netmem_address(netmem) + buf->off;
+	struct sk_buff *skb;
+
+	BUILD_BUG_ON(NET_SKB_PAD + NET_IP_ALIGN > RNET_HEADROOM);
+	net_prefetch(memory + RNET_HEADROOM);
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem,
+					  buf->off + RNET_HEADROOM, len);
+	skb = napi_build_skb(memory, buf->size);
+	if (unlikely(!skb))
+		return NULL;
+	buf->page.refs = 0;
+	skb_mark_for_recycle(skb);
+	skb_reserve(skb, RNET_HEADROOM);
+	__skb_put(skb, len);
+	skb->dev = cx->tx.napi->dev;
+	return skb;
+}
+
+/* A packet that begins with the @len bytes in a buffer, or why there is none. */
+__rnet_helper struct sk_buff *rnet_safe_rx_build(const struct rnet_rx_context *cx,
+						 struct rnet_buffer *buf, u16 len,
+						 int *err)
+{
+	struct sk_buff *skb;
+
+	*err = -EINVAL;
+	if (unlikely(!rnet_buffer_fits(buf, len)))
+		return NULL;
+	skb = rnet_rx_build(cx, buf, len);
+	*err = skb ? 0 : -ENOMEM;
+	return skb;
+}
+
+/* Receives a packet that lies in one buffer, an Ethernet header at least. */
+__rnet_helper int rnet_safe_rx_build_receive(const struct rnet_rx_context *cx,
+					     struct rnet_buffer *buf, u16 len,
+					     const struct rnet_rx_meta *meta)
+{
+	struct sk_buff *skb;
+
+	if (unlikely(len < ETH_HLEN || meta->gso_type || !rnet_buffer_fits(buf, len)))
+		return -EINVAL;
+	skb = rnet_rx_build(cx, buf, len);
+	if (unlikely(!skb))
+		return -ENOMEM;
+	rnet_rx_submit(cx->tx.napi, skb, meta, cx->tx.queue);
+	return 0;
+}
+
+/* Puts the @len bytes in a buffer behind what the packet holds. */
+__rnet_helper int rnet_safe_rx_add_buffer(struct rnet_rx_skb *rx,
+					  struct rnet_buffer *buf, u16 len)
+{
+	netmem_ref netmem = buf->page.netmem;
+	u32 off = buf->off + RNET_HEADROOM;
+
+	if (unlikely(!len || !rnet_buffer_fits(buf, len)))
+		return -EINVAL;
+	if (unlikely(rx->nr_frags >= MAX_SKB_FRAGS))
+		return -ENOSPC;
+	page_pool_dma_sync_netmem_for_cpu(netmem_get_pp(netmem), netmem, off, len);
+	rnet_rx_fill_frag(rx->skb, rx->nr_frags, netmem, off, len);
+	rx->skb->truesize += buf->size;
+	rx->nr_frags++;
+	buf->page.refs = 0;
+	return 0;
+}

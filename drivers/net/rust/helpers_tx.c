@@ -91,6 +91,41 @@ __rnet_helper void rnet_safe_skb_tx_info(const struct sk_buff *skb,
 		info->vlan_tci = skb_vlan_tag_get(skb);
 }
 
+/* Where the headers are of a packet whose checksum is to be inserted. */
+__rnet_helper void rnet_safe_skb_tx_headers(const struct sk_buff *skb,
+					    struct rnet_tx_headers *headers)
+{
+	headers->l3_off = skb_network_offset(skb);
+	headers->l4_off = skb_checksum_start_offset(skb);
+	headers->v6 = ip_hdr(skb)->version == 6;
+}
+
+/*
+ * Prepares the headers of a packet for a device that fills in the lengths of
+ * the segments by itself: it wants them left out of what it adds them to.
+ */
+__rnet_helper int rnet_safe_skb_prepare_tso(struct sk_buff *skb)
+{
+	struct iphdr *ip;
+	int err;
+
+	if (!skb_is_gso_tcp(skb))
+		return -EINVAL;
+	err = skb_cow_head(skb, 0);
+	if (err)
+		return err;
+	if (skb_is_gso_v6(skb)) {
+		tcp_v6_gso_csum_prep(skb);
+		return 0;
+	}
+	ip = ip_hdr(skb);
+	ip->tot_len = 0;
+	ip->check = 0;
+	tcp_hdr(skb)->check = ~csum_tcpudp_magic(ip->saddr, ip->daddr, 0,
+						 IPPROTO_TCP, 0);
+	return 0;
+}
+
 __rnet_helper void rnet_safe_dev_consume_skb_any(struct sk_buff *taken)
 {
 	dev_consume_skb_any(taken);

@@ -20,7 +20,7 @@
 //! `crate::net`. Parts that a driver leaves alone are left out of its object.
 
 // A driver uses what it needs of the layer.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub(crate) mod arfs;
 mod bindings;
@@ -37,6 +37,7 @@ mod own;
 pub(crate) mod page_pool;
 pub(crate) mod pci;
 pub(crate) mod queue_mgmt;
+pub(crate) mod rx_buffers;
 pub(crate) mod service;
 pub(crate) mod skbuff;
 pub(crate) mod spsc;

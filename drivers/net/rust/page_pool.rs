@@ -105,6 +105,14 @@ impl Usage {
         both_ways: true,
         ..Self::SHARED
     };
+    /// As [`Self::SHARED`], with so few references that they go with what each page is cut into.
+    pub(super) const fn cut_into(parts: i32) -> Self {
+        Self {
+            refs: parts,
+            ..Self::SHARED
+        }
+    }
+
     /// What the CPU writes, and no device.
     pub(super) const CPU: Self = Self {
         mapped: false,
@@ -281,6 +289,18 @@ impl PoolPage {
     /// Bus address of where the device is to begin in the page.
     pub(crate) fn dma_address(&self) -> u64 {
         self.0.addr
+    }
+
+    /// Shares the page with another object, to which one reference passes; `None` if this has but
+    /// one.
+    #[inline]
+    pub(super) fn share(&mut self) -> Option<Self> {
+        if self.0.refs < 2 {
+            return None;
+        }
+        // INVARIANT: One reference moves.
+        self.0.refs -= 1;
+        Some(Self(bindings::rnet_page { refs: 1, ..self.0 }))
     }
 
     /// Gives the page away with its one reference, if its pool's pages have but one.

@@ -71,6 +71,8 @@ pub(crate) enum DropReason {
     FullRing = bindings::skb_drop_reason_SKB_DROP_REASON_FULL_RING,
     /// The device or its queue is going down.
     NotReady = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY,
+    /// The device cannot do what the packet wants, and the stack did not know.
+    NotOffloadable = bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED,
     /// What the device said of the packet is wrong.
     HardwareLie = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
 }
@@ -100,6 +102,9 @@ impl End<bindings::sk_buff> for NotSubmitted {
 
 /// What a driver must know of a packet to send, fetched in one go.
 pub(crate) type TxInfo = bindings::rnet_tx_info;
+
+/// Where the headers of a packet to send are.
+pub(crate) type TxHeaders = bindings::rnet_tx_headers;
 
 /// Values of [`TxInfo::gso`] besides 0.
 pub(crate) mod tx_gso {
@@ -142,6 +147,27 @@ impl TxSkb {
         let mut info = TxInfo::default();
         bindings::skb_tx_info(&self.0, &mut info);
         info
+    }
+
+    /// Where the headers are of a packet that wants its checksum inserted; else the answer means
+    /// nothing.
+    #[inline]
+    pub(crate) fn headers(&self) -> TxHeaders {
+        let mut headers = TxHeaders::default();
+        bindings::skb_tx_headers(&self.0, &mut headers);
+        headers
+    }
+
+    /// Prepares the headers of a packet that is to be cut into TCP segments, for a device that
+    /// adds the length of each segment to the checksum and to the IPv4 header by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if the headers are shared and cannot be copied, [`EINVAL`] for a packet that is
+    /// not to be cut.
+    #[inline]
+    pub(crate) fn prepare_tso(&mut self) -> Result {
+        to_result(bindings::skb_prepare_tso(&self.0))
     }
 
     /// Takes the time at which the packet goes to the device, for a socket that asks for it. To be
@@ -390,9 +416,9 @@ const _: () = {
 unsafe impl Send for RxSkb {}
 
 impl RxSkb {
-    /// A fresh packet.
+    /// A packet without fragments that nobody else has.
     #[inline]
-    fn new(skb: Given<bindings::sk_buff>) -> Self {
+    pub(super) fn new(skb: Given<bindings::sk_buff>) -> Self {
         // INVARIANT: It has no fragments yet.
         Self {
             skb: skb.into(),

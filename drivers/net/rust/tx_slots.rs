@@ -277,8 +277,18 @@ impl<P: Outgoing, M> Mapped<'_, '_, P, M> {
     /// Unmaps it and gives it back if there are not as many free slots as it has parts.
     #[inline]
     pub(crate) fn commit(self, meta: M) -> Result<(), P> {
+        self.commit_behind(0, meta)
+    }
+
+    /// As [`Self::commit`], with `empty` slots in front for descriptors that have no memory.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub(crate) fn commit_behind(self, empty: usize, meta: M) -> Result<(), P> {
         let count = self.mapping.count;
-        if (self.mapping.sender.free() as usize) < count {
+        if (self.mapping.sender.free() as usize) < empty + count {
             return Err(self.unmap());
         }
         let Self {
@@ -290,13 +300,24 @@ impl<P: Outgoing, M> Mapped<'_, '_, P, M> {
         let Sender { slots, parts } = &mut *mapping.sender;
         let mut end = Some((packet.into(), meta));
         let mut left = count;
-        slots.push_all(parts.part.iter().take(count).map(|&part| {
+        let filled = parts.part.iter().take(count).map(|&part| {
             left -= 1;
             Slot {
                 part: Live(part),
                 end: if left == 0 { end.take() } else { None },
             }
-        }));
+        });
+        let nothing = Part {
+            addr: 0,
+            len: 0,
+            foreign: 1,
+        };
+        // INVARIANT: Nothing is mapped here, so it is foreign.
+        let empty = (0..empty).map(|_| Slot {
+            part: Live(nothing),
+            end: None,
+        });
+        slots.push_all(Iterator::chain(empty, filled));
         Ok(())
     }
 }

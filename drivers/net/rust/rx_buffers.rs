@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive buffers with room for a socket buffer around the packet: nothing is copied.
+//!
+//! Wraps `napi_build_skb()` over pages of a [`PagePool`]. Buffers are taken and received in polls,
+//! or taken by whoever borrows the source exclusively before that; they may be given back in any
+//! context.
+//!
+//! A buffer is a page of a pool or half of one. The device writes behind some headroom, and the
+//! kernel's part of the socket buffer lies behind the packet, so a packet that needs one buffer
+//! costs one call: [`Buffer::receive`]. A longer one begins with [`Buffer::into_skb`] and goes on
+//! with [`RxSkb::add_buffer`].
+//!
+//! ```
+//! /// Hands a packet in two buffers to the stack.
+//! fn receive(cx: &RxContext<'_>, first: Buffer, rest: Buffer, len: u16) -> Result {
+//!     let mut skb = first.into_skb(cx, Size::Half.room() as u16)?;
+//!     skb.add_buffer(rest, len)?;
+//!     skb.submit(cx, &RxMeta::default())
+//! }
+//! # use napi::RxContext;
+//! # use skbuff::RxMeta;
+//! ```
+
+use super::{
+    bindings,
+    dma::DmaDevice,
+    napi::{
+        NapiRef,
+        RxContext, //
+    },
+    page_pool::{
+        PagePool,
+        PoolPage,
+        Usage,
+        PAGE_SIZE, //
+    },
+    skbuff::{
+        RxMeta,
+        RxSkb, //
+    },
+    Device, //
+};
+use core::mem::offset_of;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// How large buffers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Size {
+    /// Two a page.
+    Half,
+    /// A page each.
+    Page,
+}
+
+impl Size {
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Half => PAGE_SIZE / 2,
+            Self::Page => PAGE_SIZE,
+        }
+    }
+
+    /// Bytes that a packet can have in a buffer.
+    pub(crate) const fn room(self) -> usize {
+        self.bytes() - HEADROOM - bindings::SKB_SHARED_INFO_ROOM
+    }
+
+    /// Bytes between where the device begins and the end of the buffer.
+    pub(crate) const fn reach(self) -> usize {
+        self.bytes() - HEADROOM
+    }
+}
+
+/// Bytes in front of the packet.
+const HEADROOM: usize = bindings::rnet_headroom_RNET_HEADROOM as usize;
+
+/// A source of receive buffers.
+pub(crate) struct Buffers {
+    /// Declared first: the pool goes at once if its pages are back by then.
+    other_half: Option<Buffer>,
+    pool: PagePool,
+    size: Size,
+}
+
+impl Buffers {
+    /// Makes a source for receive queue `queue`, of which about `count` are in use. May sleep; the
+    /// instance lock is held.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(
+        dev: &DmaDevice<'_>,
+        netdev: &Device,
+        queue: u16,
+        size: Size,
+        count: u32,
+    ) -> Result<Self> {
+        let (parts, pages) = match size {
+            Size::Half => (2, count / 2),
+            Size::Page => (1, count),
+        };
+        Ok(Self {
+            other_half: None,
+            pool: PagePool::new(dev, netdev, queue, Usage::cut_into(parts), pages)?,
+            size,
+        })
+    }
+
+    /// How large its buffers are.
+    #[inline]
+    pub(crate) fn size(&self) -> Size {
+        self.size
+    }
+
+    /// As [`PagePool::attach`]. May sleep.
+    pub(crate) fn attach(&mut self, napi: NapiRef<'_>) {
+        self.pool.attach(napi);
+    }
+
+    /// As [`PagePool::detach`]. May sleep.
+    pub(crate) fn detach(&mut self, napi: NapiRef<'_>) {
+        self.pool.detach(napi);
+    }
+
+    /// Takes a buffer, in the context of the NAPI instance that the source is attached to.
+    #[inline]
+    pub(crate) fn alloc(&mut self, cx: &RxContext<'_>) -> Option<Buffer> {
+        match self.other_half.take() {
+            None => {
+                let page = self.pool.alloc(cx)?;
+                Some(self.cut(page))
+            }
+            half => half,
+        }
+    }
+
+    /// Takes a buffer from a source that is attached to no NAPI instance: used to fill a ring
+    /// before it is put to work. May sleep.
+    pub(crate) fn alloc_sleeping(&mut self) -> Option<Buffer> {
+        match self.other_half.take() {
+            None => {
+                let page = self.pool.alloc_sleeping()?;
+                Some(self.cut(page))
+            }
+            half => half,
+        }
+    }
+
+    /// Cuts a fresh page into buffers.
+    #[inline]
+    fn cut(&mut self, mut page: PoolPage) -> Buffer {
+        // INVARIANT: The page has a reference for each of its buffers, and no buffer yet.
+        self.other_half = page.share().map(|page| Buffer {
+            page,
+            off: self.size.bytes() as u32,
+            size: self.size.bytes() as u32,
+        });
+        Buffer {
+            page,
+            off: 0,
+            size: self.size.bytes() as u32,
+        }
+    }
+}
+
+/// A buffer that the device may write to.
+///
+/// # Invariants
+///
+/// The page is one that the CPU can read, of which this has one reference, or none once a packet
+/// took it over. The `size` bytes at `off` in it are in no other buffer.
+#[repr(C)]
+pub(crate) struct Buffer {
+    // As in `struct rnet_buffer`.
+    page: PoolPage,
+    off: u32,
+    size: u32,
+}
+
+const _: () = {
+    use bindings::rnet_buffer;
+
+    assert!(offset_of!(Buffer, page) == offset_of!(rnet_buffer, page));
+    assert!(offset_of!(Buffer, off) == offset_of!(rnet_buffer, off));
+    assert!(offset_of!(Buffer, size) == offset_of!(rnet_buffer, size));
+};
+
+impl Buffer {
+    /// Bus address of where the device is to begin.
+    #[inline]
+    pub(crate) fn dma_address(&self) -> u64 {
+        self.page.dma_address() + u64::from(self.off) + HEADROOM as u64
+    }
+
+    /// Hands a packet of `len` bytes in this buffer to the stack.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the packet is less than an Ethernet header or more than there is room for,
+    /// and for several segments; [`ENOMEM`] without memory.
+    #[inline(always)]
+    pub(crate) fn receive(mut self, cx: &RxContext<'_>, len: u16, meta: &RxMeta) -> Result {
+        to_result(bindings::rx_build_receive(cx, &mut self, len, meta))
+    }
+
+    /// A packet that begins with the `len` bytes in this buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if they are more than there is room for, [`ENOMEM`] without memory.
+    pub(crate) fn into_skb(mut self, cx: &RxContext<'_>, len: u16) -> Result<RxSkb> {
+        let mut err = 0;
+        let skb = bindings::rx_build(cx, &mut self, len, &mut err);
+        to_result(err)?;
+        skb.map(RxSkb::new).ok_or(ENOMEM)
+    }
+}
+
+impl RxSkb {
+    /// Appends the `len` bytes in a buffer as a fragment.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if there are none or more than there is room for, [`ENOSPC`] if the packet can
+    /// hold no more fragments. The packet is as before then.
+    pub(crate) fn add_buffer(&mut self, mut buffer: Buffer, len: u16) -> Result {
+        to_result(bindings::rx_add_buffer(self, &mut buffer, len))
+    }
+}
