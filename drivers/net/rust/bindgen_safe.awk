@@ -27,8 +27,8 @@ BEGIN {
 	layer["rnet_buffer"] = "crate::net::rx_buffers::Buffer"
 	layer["rnet_page"] = "crate::net::page_pool::PoolPage"
 	layer["rnet_rx_skb"] = "crate::net::skbuff::RxSkb"
-	layer["rnet_xdp_buff"] = "crate::net::xdp::Buff<'_>"
-	layer["xdp_frame_bulk"] = "crate::net::xdp::FrameBulk<'_>"
+	layer["rnet_xdp_buff"] = "crate::net::xdp::XdpBuff<'_>"
+	layer["xdp_frame_bulk"] = "crate::net::xdp::XdpFrameBulk<'_>"
 
 	split(opaque, a, " ")
 	for (i in a)

@@ -70,11 +70,11 @@ pub(crate) enum DropReason {
     /// The ring had no room although the queue was not stopped.
     FullRing = bindings::skb_drop_reason_SKB_DROP_REASON_FULL_RING,
     /// The device or its queue is going down.
-    NotReady = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY,
+    DevReady = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY,
     /// The device cannot do what the packet wants, and the stack did not know.
     NotOffloadable = bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED,
     /// What the device said of the packet is wrong.
-    HardwareLie = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
+    DevHdr = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
 }
 
 /// Drops a packet. In any context.
@@ -87,7 +87,7 @@ struct NotSent;
 
 impl End<bindings::sk_buff> for NotSent {
     fn end(skb: Given<bindings::sk_buff>) {
-        free(skb, DropReason::NotReady);
+        free(skb, DropReason::DevReady);
     }
 }
 
@@ -96,7 +96,7 @@ struct NotSubmitted;
 
 impl End<bindings::sk_buff> for NotSubmitted {
     fn end(skb: Given<bindings::sk_buff>) {
-        free(skb, DropReason::HardwareLie);
+        free(skb, DropReason::DevHdr);
     }
 }
 

@@ -7,13 +7,13 @@
 //!
 //! ```
 //! /// Sends a frame from a poll.
-//! fn send<Tx: Transmit>(cell: &TxCell<Tx>, cx: &RxContext<'_>, frame: Frame) -> Result {
+//! fn send<Tx: Transmit>(cell: &TxCell<Tx>, cx: &RxContext<'_>, frame: XdpFrame) -> Result {
 //!     let sent = cell.with(cx, |tx, _| tx.xmit_frame(frame)).ok_or(ENOSPC)?;
 //!     // A frame that comes back is freed.
 //!     sent.map_err(|_frame| ENOSPC)
 //! }
 //! # use napi::RxContext;
-//! # use xdp::{Frame, Transmit};
+//! # use xdp::{XdpFrame, Transmit};
 //! ```
 
 use super::{

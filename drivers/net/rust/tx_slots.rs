@@ -35,8 +35,8 @@ use super::{
     skbuff::TxSkb,
     spsc,
     xdp::{
-        Frame,
         OwnFrame, //
+        XdpFrame,
     }, //
 };
 use kernel::prelude::*;
@@ -50,7 +50,7 @@ pub(crate) enum Packet {
     /// Of the stack.
     Skb(TxSkb),
     /// Of an XDP program.
-    Frame(Frame),
+    Frame(XdpFrame),
 }
 
 impl From<TxSkb> for Packet {
@@ -60,9 +60,9 @@ impl From<TxSkb> for Packet {
     }
 }
 
-impl From<Frame> for Packet {
+impl From<XdpFrame> for Packet {
     #[inline]
-    fn from(frame: Frame) -> Self {
+    fn from(frame: XdpFrame) -> Self {
         Self::Frame(frame)
     }
 }
@@ -102,7 +102,7 @@ unsafe impl Outgoing for TxSkb {
 }
 
 // SAFETY: The helper maps all parts or none.
-unsafe impl Outgoing for Frame {
+unsafe impl Outgoing for XdpFrame {
     #[inline]
     fn map(&self, dev: &DmaDevice<'_>, parts: &mut Parts) -> Result<usize> {
         mapped(bindings::xdp_frame_map(dev.device(), self.live(), parts))

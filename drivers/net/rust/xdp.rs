@@ -5,19 +5,18 @@
 //! Wraps `struct xdp_buff`, `struct xdp_rxq_info` and `struct bpf_prog`. Programs run in polls;
 //! they are exchanged under rtnl and the instance lock.
 //!
-//! A packet lies in pages of a [`PagePool`] that hold nothing else. [`Buff`] owns those pages, and
-//! [`Program::run`] takes the `Buff` and gives a [`Verdict`] in its place: what of the packet is
-//! still the driver's is inside the verdict, all else has found its new owner or was given back.
-//! So no path can forget a page or use one twice.
+//! A packet lies in pages of a [`PagePool`] that hold nothing else. An [`XdpBuff`] owns them.
+//! [`BpfProg::run`] takes it and gives a [`Verdict`], which holds what is still the driver's; the
+//! rest was given to its new owner or back to the pool. So no path leaks a page or uses one twice.
 //!
 //! What happens on the way out, and how a program gets in, is in [`frame`] and [`attach`].
 //!
 //! ```
 //! /// Has a program decide about a packet; gives a frame that is to be sent back.
 //! fn decide<'p>(
-//!     program: Program<'_>,
+//!     program: BpfProg<'_>,
 //!     cx: &'p RxContext<'_>,
-//!     packet: Buff<'p>,
+//!     packet: XdpBuff<'p>,
 //!     meta: &RxMeta,
 //! ) -> Result<Option<OwnFrame>> {
 //!     match program.run(cx, packet) {
@@ -80,9 +79,9 @@ pub(crate) use attach::{
     Transmit, //
 };
 pub(crate) use frame::{
-    Frame,
-    FrameBulk,
     OwnFrame, //
+    XdpFrame,
+    XdpFrameBulk,
 };
 
 /// Room that every packet has in front: what programs may rely on, and what describes a packet that
@@ -125,12 +124,12 @@ impl End<bindings::xdp_rxq_info> for Unregister {
 }
 
 /// The receive queue that packets come from, as programs see it.
-pub(crate) struct RxQueue(Owned<bindings::xdp_rxq_info, Unregister>);
+pub(crate) struct XdpRxqInfo(Owned<bindings::xdp_rxq_info, Unregister>);
 
 // SAFETY: The structure is touched in polls of the queue only, and it may be unregistered anywhere.
-unsafe impl Send for RxQueue {}
+unsafe impl Send for XdpRxqInfo {}
 
-impl RxQueue {
+impl XdpRxqInfo {
     /// Registers queue `queue`, whose packets lie in pages of `pool`. May sleep.
     ///
     /// # Errors
@@ -152,18 +151,18 @@ impl RxQueue {
 /// attached to the instance being polled. One reference of each is owned by this object, which
 /// lives within one poll and has its queue, where some of its state is, to itself.
 #[repr(C)]
-pub(crate) struct Buff<'p> {
+pub(crate) struct XdpBuff<'p> {
     raw: bindings::rnet_xdp_buff,
-    _poll: PhantomData<&'p mut RxQueue>,
+    _poll: PhantomData<&'p mut XdpRxqInfo>,
 }
 
-impl<'p> Buff<'p> {
+impl<'p> XdpBuff<'p> {
     /// A packet that begins with `len` bytes at the offset of the pool in a page that it fills
     /// alone. Gives the page back if they do not fit or are less than an Ethernet header.
     #[inline]
     pub(crate) fn new(
         cx: &'p RxContext<'_>,
-        queue: &'p mut RxQueue,
+        queue: &'p mut XdpRxqInfo,
         page: PoolPage,
         len: u16,
         hints: &Hints,
@@ -187,7 +186,7 @@ impl<'p> Buff<'p> {
     /// it fills alone. Gives the page back if they do not fit or are not there.
     pub(crate) fn copied(
         cx: &'p RxContext<'_>,
-        queue: &'p mut RxQueue,
+        queue: &'p mut XdpRxqInfo,
         page: PoolPage,
         (from, off, len): (&Bytes, usize, u16),
         hints: &Hints,
@@ -269,7 +268,7 @@ impl<'p> Buff<'p> {
     }
 }
 
-impl Drop for Buff<'_> {
+impl Drop for XdpBuff<'_> {
     fn drop(&mut self) {
         // SAFETY: The pages are ours by the type invariant, and the poll that they were taken in is
         // still running, as the lifetime says.
@@ -281,7 +280,7 @@ impl Drop for Buff<'_> {
 #[must_use]
 pub(crate) enum Verdict<'p> {
     /// It is for the stack.
-    Pass(Buff<'p>),
+    Pass(XdpBuff<'p>),
     /// It is to be sent back where it came from.
     Tx(OwnFrame),
     /// It is on its way to another device, CPU or socket, for good at the end of the poll.
@@ -295,13 +294,13 @@ pub(crate) enum Verdict<'p> {
 
 /// A program that is at work.
 #[derive(Clone, Copy)]
-pub(crate) struct Program<'p>(&'p Live<bindings::bpf_prog>);
+pub(crate) struct BpfProg<'p>(&'p Live<bindings::bpf_prog>);
 
-impl Program<'_> {
+impl BpfProg<'_> {
     /// Has the program decide about a packet, and does what it says as far as that is not the
     /// driver's business.
     #[inline]
-    pub(crate) fn run<'p>(&self, cx: &'p RxContext<'_>, mut packet: Buff<'p>) -> Verdict<'p> {
+    pub(crate) fn run<'p>(&self, cx: &'p RxContext<'_>, mut packet: XdpBuff<'p>) -> Verdict<'p> {
         let action = bindings::xdp_run(self.0, &mut packet);
         match action {
             bindings::xdp_action_XDP_PASS => Verdict::Pass(packet),
@@ -373,11 +372,11 @@ unsafe impl Sync for AtomicProgram {}
 impl Holder {
     /// The program to run for the rest of this poll, if there is one.
     #[inline]
-    pub(crate) fn get<'p>(&self, _cx: &'p RxContext<'_>) -> Option<Program<'p>> {
+    pub(crate) fn get<'p>(&self, _cx: &'p RxContext<'_>) -> Option<BpfProg<'p>> {
         let prog = NonNull::new(self.0 .0.load(Acquire))?;
         // SAFETY: A program by the type invariant. Softirqs are off during a poll, which holds off
         // the RCU grace period that frees a program after its last reference was put.
-        Some(Program(unsafe { Live::from_raw(prog) }))
+        Some(BpfProg(unsafe { Live::from_raw(prog) }))
     }
 
     /// Whether there is a program.

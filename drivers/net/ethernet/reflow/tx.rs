@@ -44,7 +44,7 @@ use crate::{
             Part,
             Sender, //
         },
-        xdp::FrameBulk, //
+        xdp::XdpFrameBulk, //
     },
     sizes::LOG2_TX_MIN, //
 };
@@ -394,7 +394,7 @@ impl<'bound> Cleaner<'bound> {
         let mut sums = Sums::default();
         // What the stack is to hear of: it does not know of frames.
         let (mut packets, mut bytes) = (0, 0_u64);
-        let mut frames = cx.rx().map(FrameBulk::new);
+        let mut frames = cx.rx().map(XdpFrameBulk::new);
         let may = frames.is_some();
         let may = |packet: &Packet| may || matches!(packet, Packet::Skb(_));
         let gone = self.slots.finish_while(done.into(), may, |packet, was| {
@@ -458,7 +458,7 @@ impl Drop for Cleaner<'_> {
             dropped += 1;
             // A frame goes back to where it came from when it is dropped.
             if let Packet::Skb(skb) = packet {
-                skb.drop_with(DropReason::NotReady);
+                skb.drop_with(DropReason::DevReady);
             }
         });
         self.counters.tx_done.drop_down.add(dropped);

@@ -91,7 +91,7 @@ impl<T: Operations> Ndo<T> {
             // SAFETY: Softirqs are off.
             let cells = unsafe { handle.senders() };
             let Some(tx) = cells.and_then(|cells| cells.get(queue as usize)) else {
-                skb.drop_with(DropReason::NotReady);
+                skb.drop_with(DropReason::DevReady);
                 return bindings::netdev_tx_NETDEV_TX_OK;
             };
             // SAFETY: The queue exists, as it has a transmit side, and is started and locked.

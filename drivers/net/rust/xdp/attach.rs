@@ -6,9 +6,9 @@
 //! context with rtnl and the instance lock held, sending and asking with softirqs off.
 
 use super::{
-    Frame,
     Holder,
     ProgramRef, //
+    XdpFrame,
 };
 use crate::net::{
     bindings,
@@ -49,7 +49,7 @@ pub(crate) trait Transmit {
     /// # Errors
     ///
     /// Gives the frame back when there is no room or its memory cannot be mapped.
-    fn xmit_frame(&mut self, frame: Frame) -> Result<(), Frame>;
+    fn xmit_frame(&mut self, frame: XdpFrame) -> Result<(), XdpFrame>;
 
     /// Tells the device of all frames on the ring.
     fn flush_frames(&mut self);
@@ -83,8 +83,8 @@ pub(in crate::net) static METADATA_OPS: bindings::xdp_metadata_ops = bindings::x
 /// What is known of the packet that a program asks about.
 struct Asked<'a>(&'a bindings::rnet_xdp_hints);
 
-// SAFETY: Programs call with the packet that they were given, which is that of a `Buff`: the packet
-// as programs see it is the first field of the packet as we see it.
+// SAFETY: Programs call with the packet that they were given, which is that of an `XdpBuff`: the
+// packet as programs see it is the first field of the packet as we see it.
 unsafe impl Arg for Asked<'_> {
     type Raw = *const bindings::xdp_md;
 
@@ -228,7 +228,7 @@ where
             // SAFETY: The array has so many frames, none of them null. The core gives them up one
             // by one: those from the number that is returned on stay its own.
             let frames = unsafe {
-                core::slice::from_raw_parts_mut(frames.cast::<Option<Frame>>(), n.try_into()?)
+                core::slice::from_raw_parts_mut(frames.cast::<Option<XdpFrame>>(), n.try_into()?)
             };
             let mut sent = 0;
             for slot in frames {

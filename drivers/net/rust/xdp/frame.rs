@@ -34,12 +34,12 @@ impl End<bindings::xdp_frame> for Return {
 
 /// A packet to send that is not a socket buffer, with all its memory.
 #[repr(transparent)]
-pub(crate) struct Frame(Owned<bindings::xdp_frame, Return>);
+pub(crate) struct XdpFrame(Owned<bindings::xdp_frame, Return>);
 
 // SAFETY: The object owns the frame, and a frame may be sent and freed on any CPU.
-unsafe impl Send for Frame {}
+unsafe impl Send for XdpFrame {}
 
-impl Frame {
+impl XdpFrame {
     /// The frame, for helpers.
     #[inline]
     pub(in crate::net) fn live(&self) -> &Live<bindings::xdp_frame> {
@@ -56,7 +56,7 @@ impl Frame {
 
     /// Ends a frame that was sent. The memory goes back with that of others, in bulk.
     #[inline]
-    pub(crate) fn consume(self, bulk: &mut FrameBulk<'_>) {
+    pub(crate) fn consume(self, bulk: &mut XdpFrameBulk<'_>) {
         bindings::xdp_return_frame_bulk(self.0.give(), bulk);
     }
 }
@@ -67,15 +67,15 @@ impl Frame {
 /// # Invariants
 ///
 /// All memory of the frame is in such pages.
-pub(crate) struct OwnFrame(Frame);
+pub(crate) struct OwnFrame(XdpFrame);
 
 impl OwnFrame {
-    /// What became of a [`super::Buff`].
+    /// What became of a [`super::XdpBuff`].
     #[inline]
     pub(super) fn new(frame: Given<bindings::xdp_frame>) -> Self {
         // INVARIANT: A packet of this layer is in such pages; programs can make it shorter or
         // longer, but only within them.
-        Self(Frame(frame.into()))
+        Self(XdpFrame(frame.into()))
     }
 
     /// The frame, for helpers.
@@ -86,11 +86,11 @@ impl OwnFrame {
 
     /// The frame, as one of anyone's.
     #[inline]
-    pub(crate) fn into_frame(self) -> Frame {
+    pub(crate) fn into_frame(self) -> XdpFrame {
         self.0
     }
 
-    /// As [`Frame::shape`].
+    /// As [`XdpFrame::shape`].
     #[inline]
     pub(crate) fn shape(&self) -> (u32, u32) {
         self.0.shape()
@@ -103,7 +103,7 @@ impl OwnFrame {
 ///
 /// The first `count` entries are references that frames gave up.
 #[repr(C)]
-pub(crate) struct FrameBulk<'p> {
+pub(crate) struct XdpFrameBulk<'p> {
     // As in `struct xdp_frame_bulk`.
     count: i32,
     netmems: [MaybeUninit<bindings::netmem_ref>; BULK],
@@ -119,12 +119,12 @@ const BULK: usize = {
 const _: () = {
     use bindings::xdp_frame_bulk;
 
-    assert!(size_of::<FrameBulk<'_>>() == size_of::<xdp_frame_bulk>());
-    assert!(offset_of!(FrameBulk<'_>, count) == offset_of!(xdp_frame_bulk, count));
-    assert!(offset_of!(FrameBulk<'_>, netmems) == offset_of!(xdp_frame_bulk, q));
+    assert!(size_of::<XdpFrameBulk<'_>>() == size_of::<xdp_frame_bulk>());
+    assert!(offset_of!(XdpFrameBulk<'_>, count) == offset_of!(xdp_frame_bulk, count));
+    assert!(offset_of!(XdpFrameBulk<'_>, netmems) == offset_of!(xdp_frame_bulk, q));
 };
 
-impl<'p> FrameBulk<'p> {
+impl<'p> XdpFrameBulk<'p> {
     /// An empty one, for the rest of a poll.
     #[inline]
     pub(crate) fn new(_cx: &'p RxContext<'_>) -> Self {
@@ -137,7 +137,7 @@ impl<'p> FrameBulk<'p> {
     }
 }
 
-impl Drop for FrameBulk<'_> {
+impl Drop for XdpFrameBulk<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.count != 0 {

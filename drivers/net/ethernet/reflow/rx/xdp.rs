@@ -51,12 +51,12 @@ use crate::{
         xdp::{
             self,
             rss_type,
-            Buff,
             Hints,
             Holder,
             OwnFrame,
             Transmit as _,
             Verdict, //
+            XdpBuff,
         }, //
     },
     sizes::RingSizes,
@@ -77,7 +77,7 @@ const _: () = assert!(BUF_SIZE as usize <= xdp::FIRST_MAX);
 /// An XDP program sees packets before the stack does.
 pub(crate) struct Filtered<'bound> {
     /// Lent to one packet after the other.
-    info: xdp::RxQueue,
+    info: xdp::XdpRxqInfo,
     ways: Ways<'bound>,
     /// The rest of a packet whose beginning was dropped comes next.
     skip: bool,
@@ -112,7 +112,7 @@ impl<'bound> Sink<'bound> for Filtered<'bound> {
 
     fn new(s: &Parts<'_, 'bound>, rings: &mut Rings<'bound>) -> Result<Self> {
         Ok(Self {
-            info: xdp::RxQueue::new(s.netdev, s.queue.into(), rings.packet.pool())?,
+            info: xdp::XdpRxqInfo::new(s.netdev, s.queue.into(), rings.packet.pool())?,
             ways: Ways {
                 program: s.program.clone(),
                 tx: None,
@@ -181,7 +181,9 @@ impl<'bound> Sink<'bound> for Filtered<'bound> {
         }
         let hints = rings.hints(c);
         let begun = match rings.packet.claim_whole(span.id) {
-            Some(page) if in_place(span) => Buff::new(cx, &mut self.info, page, span.len, &hints),
+            Some(page) if in_place(span) => {
+                XdpBuff::new(cx, &mut self.info, page, span.len, &hints)
+            }
             Some(page) => Err(page),
             None => {
                 self.skip = head.cont;
@@ -253,9 +255,9 @@ impl Rings<'_> {
     fn rest<'p>(
         &mut self,
         cx: &'p RxContext<'_>,
-        mut packet: Result<Buff<'p>, Dropped>,
+        mut packet: Result<XdpBuff<'p>, Dropped>,
         mut more: bool,
-    ) -> (Result<Buff<'p>, Dropped>, bool) {
+    ) -> (Result<XdpBuff<'p>, Dropped>, bool) {
         while more && packet.is_ok() {
             let Some(c) = self.ring.take() else {
                 packet = Err(Dropped::Lie);
@@ -272,8 +274,8 @@ impl Rings<'_> {
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
-        packet: Result<Buff<'p>, Dropped>,
-    ) -> Result<Buff<'p>, Dropped> {
+        packet: Result<XdpBuff<'p>, Dropped>,
+    ) -> Result<XdpBuff<'p>, Dropped> {
         match decode::form(c) {
             Ok(Form::Full) => {
                 if let Ok(span) = decode::in_buffer(c, false) {
@@ -299,8 +301,8 @@ impl Rings<'_> {
         &mut self,
         cx: &'p RxContext<'_>,
         span: &Span,
-        packet: Result<Buff<'p>, Dropped>,
-    ) -> Result<Buff<'p>, Dropped> {
+        packet: Result<XdpBuff<'p>, Dropped>,
+    ) -> Result<XdpBuff<'p>, Dropped> {
         let Some(page) = self.packet.claim_whole(span.id) else {
             return packet.and(Err(Dropped::Lie));
         };
@@ -325,8 +327,8 @@ impl Rings<'_> {
         cx: &'p RxContext<'_>,
         c: &Completion,
         p: &Apart,
-        packet: Result<Buff<'p>, Dropped>,
-    ) -> Result<Buff<'p>, Dropped> {
+        packet: Result<XdpBuff<'p>, Dropped>,
+    ) -> Result<XdpBuff<'p>, Dropped> {
         if let Some(span) = &p.header {
             self.header.claim(span);
         }
@@ -344,8 +346,8 @@ impl Rings<'_> {
         cx: &'p RxContext<'_>,
         c: &Completion,
         p: &Apart,
-        packet: Result<Buff<'p>, Dropped>,
-    ) -> Result<Buff<'p>, Dropped> {
+        packet: Result<XdpBuff<'p>, Dropped>,
+    ) -> Result<XdpBuff<'p>, Dropped> {
         let spans = (decode::owner(c), [p.data, p.data2]);
         put_data(&mut self.reasm, cx, packet, spans, |packet, page, span| {
             packet.add_shared(cx, page, (span.off, span.len), span.release)
@@ -357,13 +359,13 @@ impl Rings<'_> {
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
-        info: &'p mut xdp::RxQueue,
+        info: &'p mut xdp::XdpRxqInfo,
         (off, len): (usize, u16),
-    ) -> Result<Buff<'p>, Dropped> {
+    ) -> Result<XdpBuff<'p>, Dropped> {
         check_headers(&self.header, c, off, len)?;
         let page = self.packet.spare(cx).ok_or(Dropped::NoMem)?;
         let from = (self.header.mem(), off, len);
-        Buff::copied(cx, info, page, from, &self.hints(c)).map_err(|page| {
+        XdpBuff::copied(cx, info, page, from, &self.hints(c)).map_err(|page| {
             page.recycle(cx);
             Dropped::Lie
         })
@@ -407,7 +409,7 @@ impl Ways<'_> {
         &mut self,
         cx: &RxContext<'_>,
         c: &Completion,
-        packet: Buff<'_>,
+        packet: XdpBuff<'_>,
         offer: Offer,
         count: &counters::Rx,
     ) {

@@ -12,9 +12,9 @@ use crate::net::{
     skbuff::TxInfo,
     tx_slots::Outgoing,
     xdp::{
-        Frame,
         OwnFrame,
         Transmit, //
+        XdpFrame,
     }, //
 };
 use kernel::prelude::*;
@@ -41,7 +41,7 @@ impl Ring<'_> {
 }
 
 impl Transmit for Ring<'_> {
-    fn xmit_frame(&mut self, frame: Frame) -> Result<(), Frame> {
+    fn xmit_frame(&mut self, frame: XdpFrame) -> Result<(), XdpFrame> {
         let shape = frame.shape();
         let put = self.put_frame(frame, shape);
         let count = &self.counters.tx_queued;
