@@ -48,7 +48,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// What the core knows a steered flow by.
+/// A steered flow, as the core names it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// The queue that it is to go to.

@@ -46,7 +46,7 @@ impl<'bound> DmaDevice<'bound> {
     ///
     /// # Errors
     ///
-    /// What setting the DMA mask says.
+    /// As of `dma_set_mask_and_coherent()`.
     pub(crate) fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         // SAFETY: `Core` means that a bus callback is running; nothing was allocated or mapped on
         // behalf of the device before, as that takes an object of this type or comes after it.

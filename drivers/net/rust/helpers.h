@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What passes between the net abstractions and their C helpers in one call,
- * so that the hot path crosses the language border once a packet and not once
- * a field.
+ * Structures that the net abstractions and their C helpers share. The hot path
+ * crosses the language border once a packet, not once a field.
  */
 #ifndef _NET_RUST_HELPERS_H
 #define _NET_RUST_HELPERS_H

@@ -10,9 +10,9 @@
 //! no completion at budget 0 or when the budget is used up, the interrupt asked for again only
 //! after completion, and nothing of the poll state touched after that.
 //!
-//! What a poll may do follows from the context that it is given. A [`TxContext`] allows freeing
-//! socket buffers that were sent and no more: netpoll may have called, with interrupts off. Page
-//! pools, received packets and XDP need an [`RxContext`], of which there is none at budget 0.
+//! The context of a poll says what it may do. With a [`TxContext`] it may free socket buffers that
+//! were sent, no more: netpoll may have called, with interrupts off. Page pools, received packets
+//! and XDP need an [`RxContext`], of which there is none at budget 0.
 //!
 //! ```
 //! /// What the device reads when it is to raise the next interrupt.
@@ -83,25 +83,24 @@ use kernel::{
 };
 pub(super) use vectors::Vectors;
 
-/// What one poll did.
+/// The result of one poll.
 pub(crate) struct Outcome {
     /// Receive work done, in completions, at most the budget.
     pub(crate) work: usize,
     /// There is more to do although the budget was not used up.
     pub(crate) again: bool,
-    /// Something could not be had, such as memory: poll again in a few milliseconds, whatever the
-    /// device says until then.
+    /// An allocation failed: poll again in a few milliseconds, even without an interrupt.
     pub(crate) retry: bool,
-    /// The device raises interrupts for nothing: do not ask for the next one now, but poll again in
-    /// a few milliseconds and ask then.
+    /// Interrupts come without work: do not arm the next one now, but poll again in a few
+    /// milliseconds and arm it then.
     pub(crate) rest: bool,
-    /// What [`Poll::arm`] is given if this was the last poll for now.
+    /// The argument of [`Poll::arm`], if this was the last poll for now.
     pub(crate) token: u32,
 }
 
-/// What a NAPI instance runs.
+/// The work of a NAPI instance.
 pub(crate) trait Poll: Send {
-    /// What [`Poll::arm`] works on. It is used while the next poll may already run elsewhere.
+    /// The part that [`Poll::arm`] uses. The next poll may already run on another CPU meanwhile.
     type Shared: Send + Sync;
 
     /// Called once, before the first poll, in process context. May sleep.
@@ -111,12 +110,11 @@ pub(crate) trait Poll: Send {
     /// out of the context of the instance, which goes an RCU grace period later.
     fn detached(&mut self, napi: NapiRef<'_>);
 
-    /// Frees what was sent, for netpoll: with interrupts off, possibly in a hard interrupt. The
-    /// device must not take this for the end of a poll: none will follow.
+    /// Frees sent packets for netpoll: interrupts are off, possibly in a hard interrupt. Must not
+    /// arm the interrupt: the poll is not completed.
     fn clean(&mut self, cx: &TxContext<'_>);
 
-    /// Frees what was sent, and receives packets up to the budget. In softirq context, on one CPU
-    /// at a time.
+    /// Frees sent packets and receives up to the budget. In softirq context, on one CPU at a time.
     fn poll(&mut self, shared: &Self::Shared, cx: &RxContext<'_>) -> Outcome;
 
     /// Asks the device for the next interrupt. In softirq context.
@@ -252,7 +250,7 @@ impl RxContext<'_> {
 pub(crate) struct CompletedQueue<'a>(&'a TxContext<'a>);
 
 impl CompletedQueue<'_> {
-    /// Tells byte queue limits what was sent.
+    /// Reports sent packets to byte queue limits.
     #[inline]
     pub(crate) fn completed(&self, packets: u32, bytes: u32) {
         bindings::polled_txq_completed(self.0, packets, bytes);
@@ -281,8 +279,8 @@ struct Head {
     polled: Atomic<u32>,
     /// Number of the last poll, never 0. Written by polls only.
     number: Atomic<u32>,
-    /// The last poll, by its number, if it is complete and it is the device's turn to say when the
-    /// next one is due: no timer of the core is to poll. Else 0. Written by polls only.
+    /// The number of the last poll, if it is complete and the next one waits for an interrupt. Else
+    /// 0. Written by polls only.
     waits: Atomic<u32>,
 }
 
@@ -393,7 +391,7 @@ impl<P: Poll> Vector<P> {
         unsafe { &*core::ptr::from_ref(self.napi()).cast() }
     }
 
-    /// What polls work on, and the instance, while no poll can run.
+    /// The poll state and the instance, while no poll can run.
     fn held_off(&mut self) -> Option<(&mut P, NapiRef<'_>)> {
         if self.enabled {
             return None;
@@ -403,7 +401,7 @@ impl<P: Poll> Vector<P> {
         Some((poll, NapiRef(self.napi())))
     }
 
-    /// What polls work on, while none can run.
+    /// The poll state, while no poll can run.
     pub(super) fn poll_mut(&mut self) -> Option<&mut P> {
         self.held_off().map(|(poll, _)| poll)
     }
@@ -454,9 +452,8 @@ impl<P: Poll> Vector<P> {
         }
         // INVARIANT: The interrupt is requested.
         self.irq = Some(irq);
-        // The core puts the interrupt on its CPU again when the instance is enabled. Only of one
-        // that is requested does its map of CPUs hear, which steering goes by; one that comes
-        // before is for nothing, as long as the first poll is not left to it.
+        // Request the IRQ first: enabling updates the aRFS rmap only for requested IRQs. An early
+        // interrupt is lost; the caller kicks the first poll.
         self.enable();
         let queue = self.inner.queue;
         bindings::napi_link(self.locked(), queue, true);
@@ -468,14 +465,13 @@ impl<P: Poll> Vector<P> {
         self.irq.is_some()
     }
 
-    /// What polls share with whoever looks after the queue.
+    /// The part that is used besides polls.
     pub(super) fn shared(&self) -> &P::Shared {
         &self.inner.shared
     }
 
-    /// Whether it is the device's turn to have the instance polled. Not while a poll is under way
-    /// or about to run, which the host may be late with, nor while a timer of the core is to poll
-    /// (`gro_flush_timeout`, suspended interrupts).
+    /// Whether only an interrupt can have the instance polled: no poll runs or is scheduled, and no
+    /// timer of the core will poll (`gro_flush_timeout`, suspended interrupts).
     pub(super) fn waits_for_device(&self) -> bool {
         !bindings::napi_is_scheduled(self.napi()) && self.inner.head.waits.load(Relaxed) != 0
     }
@@ -516,23 +512,22 @@ impl<P: Poll> Vector<P> {
             return Err(ENETDOWN);
         }
         self.disable();
-        // A poll that is over may still be about to ask for its interrupt, in the name of what will
-        // be exchanged.
+        // A completed poll may still be arming the interrupt for the old rings; wait for it.
         bindings::synchronize_net();
         let out = match self.held_off() {
             Some((poll, napi)) => f(poll, napi),
             None => Err(EBUSY),
         };
         self.enable();
-        // An interrupt that came meanwhile was for nothing, so a poll makes up for it.
+        // Interrupts of the meantime are lost; poll once instead.
         bindings::napi_kick(self.napi());
         out
     }
 }
 
 impl<P: Poll> Vector<P> {
-    /// Has nobody find the instance any more. To be followed by an RCU grace period: whoever gives
-    /// a page back on another CPU and still knows the pool by this instance is done with it then.
+    /// Removes the instance from the device. An RCU grace period must follow before it is freed:
+    /// page_pool on another CPU may still compare the instance of a pool.
     fn delete(&mut self) {
         if self.stage != Stage::Registered {
             return;
@@ -614,8 +609,8 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
     }
     // `work` is below the budget, so it fits. From here on another CPU may poll.
     let work = out.work as i32;
-    // Before the poll is complete: the next one may be over when this one goes on. If the poll does
-    // not become complete, the core has it polled.
+    // Set before completion: afterwards the next poll may already have run. If completion fails,
+    // the core polls again.
     head.waits.store(number, Relaxed);
     // SAFETY: The instance is being polled, and less than the budget was done.
     if unsafe { bindings::napi_complete_done(napi, work) } {
@@ -623,7 +618,7 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
             P::arm(shared, out.token);
         }
     } else {
-        // Unless another poll has its say by now.
+        // Unless another poll has written since.
         let _ = head.waits.cmpxchg(number, 0, Relaxed);
     }
     work

@@ -10,7 +10,7 @@
 //! of a packet takes one; when the device is done with the page the driver gives back the rest at
 //! once. So sharing a page among packets costs no atomic operation.
 //!
-//! What is called a page here may be a piece of memory that the kernel has no page for: user space
+//! A page may be a piece of memory that the kernel has no page for: user space
 //! can have a queue receive into memory of its own or of another device. It has references and a
 //! bus address like a page, but may not be readable by the CPU. Only a pool made for
 //! [`Usage::DATA`] hands out such memory, and only copying asks whether it can be read.
@@ -57,7 +57,7 @@ pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 /// Bytes that packets are charged for in one go when they share a page.
 const CHARGE_STEP: u32 = 512;
 
-/// What the pages of a pool are for, which decides how they are mapped and handed out.
+/// The purpose of a pool, which decides how its pages are mapped and handed out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Usage {
     /// References of a fresh page.
@@ -113,7 +113,7 @@ impl Usage {
         }
     }
 
-    /// What the CPU writes, and no device.
+    /// Written by the CPU only.
     pub(super) const CPU: Self = Self {
         mapped: false,
         ..Self::SHARED
@@ -314,7 +314,7 @@ impl PoolPage {
         Ok(self.0.netmem)
     }
 
-    /// What a packet is charged for (`truesize`) that has `len` bytes at `off`, as a new
+    /// The charge (`truesize`) for a packet that has `len` bytes at `off`, as a new
     /// `reference` to the page or behind what it has of it already; `last` says that nobody else
     /// gets any.
     ///

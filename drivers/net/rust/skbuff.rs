@@ -61,7 +61,7 @@ const HEAD_PAGES: u32 = 256;
 /// Most fragments of a packet, besides its linear part.
 pub(crate) const MAX_FRAGS: u32 = bindings::MAX_SKB_FRAGS;
 
-/// Why a packet was dropped; what `drop_monitor` and tracing show.
+/// Why a packet was dropped, as `drop_monitor` and tracing show it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub(crate) enum DropReason {
@@ -73,7 +73,7 @@ pub(crate) enum DropReason {
     DevReady = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY,
     /// The device cannot do what the packet wants, and the stack did not know.
     NotOffloadable = bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED,
-    /// What the device said of the packet is wrong.
+    /// The description of the packet by the device is wrong.
     DevHdr = bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
 }
 
@@ -100,7 +100,7 @@ impl End<bindings::sk_buff> for NotSubmitted {
     }
 }
 
-/// What a driver must know of a packet to send, fetched in one go.
+/// Lengths and offload requests of a packet to send, fetched in one call.
 pub(crate) type TxInfo = bindings::rnet_tx_info;
 
 /// Where the headers of a packet to send are.
@@ -207,7 +207,7 @@ impl TxSkb {
     }
 }
 
-/// What is known of a received packet when it goes up.
+/// The description of a received packet for the stack.
 pub(crate) type RxMeta = bindings::rnet_rx_meta;
 
 /// Bits of [`RxMeta::flags`].

@@ -124,7 +124,7 @@ pub(crate) fn channel<T, K: Keeper<T>>(
 }
 
 impl<T, K: Keeper<T>> Producer<T, K> {
-    /// What both sides have in common.
+    /// The keeper, which both sides share.
     #[inline]
     pub(crate) fn keeper(&self) -> &K {
         &self.shared.keeper

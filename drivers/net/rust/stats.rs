@@ -78,7 +78,7 @@ pub(crate) use counters;
 /// A count that the driver does not keep: it is not told.
 const NOT_COUNTED: u64 = u64::MAX;
 
-/// What the core asks of a receive queue. All counts are of wire packets but for aggregates. By
+/// Counters of a receive queue for the core. All counts are of wire packets but for aggregates. By
 /// default none is told.
 #[derive(Clone, Copy)]
 pub(crate) struct RxQueue {
@@ -100,7 +100,7 @@ pub(crate) struct RxQueue {
     pub(crate) hw_gro_wire_packets: u64,
 }
 
-/// What the core asks of a transmit queue. By default nothing is told.
+/// Counters of a transmit queue for the core. By default nothing is told.
 #[derive(Clone, Copy)]
 pub(crate) struct TxQueue {
     /// Packets.

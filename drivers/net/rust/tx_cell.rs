@@ -37,7 +37,7 @@ use core::{
 };
 use kernel::sync::Arc;
 
-/// What `ndo_start_xmit` of one queue works on. Everybody takes the queue's lock first.
+/// The transmit side of one queue. All users take the queue's lock first.
 ///
 /// The object may outlive the device: it reaches for the lock only on behalf of somebody who has a
 /// context of the same device.
@@ -66,7 +66,7 @@ impl<Tx> TxCell<Tx> {
         }
     }
 
-    /// What is inside, to be touched by whoever has the queue locked, or has it stopped.
+    /// The transmit side, for callers that have the queue locked or stopped.
     #[inline]
     pub(super) fn get(&self) -> *mut Tx {
         self.tx.get()
@@ -93,7 +93,7 @@ impl<Tx> TxCell<Tx> {
     }
 }
 
-/// What NAPI works on, if it is to send as well.
+/// Poll state that sends as well.
 pub(crate) trait SharesTx<Tx> {
     /// Names the transmit side of the queue. Called once, before the first poll.
     fn share_tx(&mut self, tx: &Arc<TxCell<Tx>>);
@@ -171,7 +171,7 @@ impl<'a> Locked<'a> {
         self.queue
     }
 
-    /// What is inside a cell of this queue; `None` for one of another.
+    /// The transmit side in a cell of this queue; `None` for a cell of another.
     #[inline]
     pub(super) fn reach<'b, Tx>(
         &'b mut self,

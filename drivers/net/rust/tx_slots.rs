@@ -77,7 +77,7 @@ impl From<OwnFrame> for Packet {
 /// Room for all parts of a packet.
 pub(crate) type Parts = bindings::rnet_tx_parts;
 
-/// What can be sent.
+/// A packet that can be sent.
 ///
 /// # Safety
 ///
@@ -131,7 +131,7 @@ fn mapped(parts: i32) -> Result<usize> {
 /// It is a live mapping for that device, or foreign, and this is the only object for it.
 struct Live(Part);
 
-/// What belongs to one descriptor until the device is done with it.
+/// The memory of one descriptor, and the packet that ends there.
 ///
 /// # Invariants
 ///

@@ -9,7 +9,7 @@
 //! [`BpfProg::run`] takes it and gives a [`Verdict`], which holds what is still the driver's; the
 //! rest was given to its new owner or back to the pool. So no path leaks a page or uses one twice.
 //!
-//! What happens on the way out, and how a program gets in, is in [`frame`] and [`attach`].
+//! Sending is in [`frame`], attaching programs in [`attach`].
 //!
 //! ```
 //! /// Has a program decide about a packet; gives a frame that is to be sent back.
@@ -84,8 +84,7 @@ pub(crate) use frame::{
     XdpFrameBulk,
 };
 
-/// Room that every packet has in front: what programs may rely on, and what describes a packet that
-/// was sent on.
+/// Room in front of every packet: the headroom that programs rely on, and `struct xdp_frame`.
 pub(crate) const HEADROOM: u16 = (bindings::XDP_PACKET_HEADROOM as usize
     + core::mem::size_of::<bindings::xdp_frame>())
 .next_multiple_of(64) as u16;
@@ -110,8 +109,7 @@ pub(crate) mod rss_type {
     pub(crate) const L4: u32 = bindings::xdp_rss_hash_type_XDP_RSS_L4;
 }
 
-/// What a program may ask about a packet besides its bytes: [`rss_type`] 0 means no hash, time 0
-/// none.
+/// Metadata of a packet that a program may ask for. [`rss_type`] 0 means no hash, time 0 none.
 pub(crate) type Hints = bindings::rnet_xdp_hints;
 
 /// How a receive queue of programs ends.
@@ -276,7 +274,7 @@ impl Drop for XdpBuff<'_> {
     }
 }
 
-/// What has become of a packet.
+/// The fate of a packet.
 #[must_use]
 pub(crate) enum Verdict<'p> {
     /// It is for the stack.

@@ -38,7 +38,7 @@ pub(crate) trait Plan: Sized {
     ///
     /// # Errors
     ///
-    /// What other setting stands against it.
+    /// The setting that conflicts with it.
     fn with_xdp(&self, on: bool) -> Result<Self, Refused>;
 }
 
@@ -66,21 +66,21 @@ pub(crate) trait Operations {
     fn xdp_program(&self) -> &Holder;
 }
 
-/// What devices of this layer can do, of `enum netdev_xdp_act`.
+/// Abilities of all devices of this layer, of `enum netdev_xdp_act`.
 pub(in crate::net) const FEATURES: u32 = bindings::netdev_xdp_act_NETDEV_XDP_ACT_BASIC
     | bindings::netdev_xdp_act_NETDEV_XDP_ACT_REDIRECT
     | bindings::netdev_xdp_act_NETDEV_XDP_ACT_NDO_XMIT
     | bindings::netdev_xdp_act_NETDEV_XDP_ACT_RX_SG
     | bindings::netdev_xdp_act_NETDEV_XDP_ACT_NDO_XMIT_SG;
 
-/// What programs can ask about a packet.
+/// Metadata that programs can ask for.
 pub(in crate::net) static METADATA_OPS: bindings::xdp_metadata_ops = bindings::xdp_metadata_ops {
     xmo_rx_timestamp: Some(rx_timestamp),
     xmo_rx_hash: Some(rx_hash),
     xmo_rx_vlan_tag: Some(rx_vlan_tag),
 };
 
-/// What is known of the packet that a program asks about.
+/// Metadata of the packet at hand.
 struct Asked<'a>(&'a bindings::rnet_xdp_hints);
 
 // SAFETY: Programs call with the packet that they were given, which is that of an `XdpBuff`: the

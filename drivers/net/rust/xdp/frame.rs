@@ -70,7 +70,7 @@ impl XdpFrame {
 pub(crate) struct OwnFrame(XdpFrame);
 
 impl OwnFrame {
-    /// What became of a [`super::XdpBuff`].
+    /// Takes over the frame that an [`super::XdpBuff`] was converted to.
     #[inline]
     pub(super) fn new(frame: Given<bindings::xdp_frame>) -> Self {
         // INVARIANT: A packet of this layer is in such pages; programs can make it shorter or
