@@ -379,7 +379,7 @@ COMMON = ("packets", "bytes", "up_packets", "up_bytes", "skbs", "csum_bad", "tcb
           "tcb_not_applied", "released", "drop_nomem", "drop_bad_completion", "bad_completion",
           "drop_orphan")
 PACKET_AUXDATA, SOL_PACKET, CSUM_VALID, VLAN_VALID = 8, 263, 1 << 7, 1 << 4
-# Of asm-generic/socket.h; the module of Python does not have it.
+# The socket module does not name it.
 SO_ATTACH_FILTER = 26
 
 
@@ -457,12 +457,12 @@ def _told(rig, frame, hashed):
         seen.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         if hashed:
             _only_hashed(seen)
-        seen.settimeout(0.5)
         wire.send(frame)
         try:
             while True:
                 data, more, *_ = seen.recvmsg(65536, 256)
-                if data[-60:] == frame[-60:]:
+                # Without its tag, perhaps.
+                if data[:12] == frame[:12] and data[-46:] == frame[-46:]:
                     break
         except TimeoutError:
             return None
