@@ -445,7 +445,7 @@ impl<'bound> Commands<'bound> {
     /// # Errors
     ///
     /// [`ENOMEM`].
-    pub(crate) fn flow_dump(&self, from: u16, out: &mut KVec<Flow>) -> Result<Option<u16>> {
+    fn flow_dump(&self, from: u16, out: &mut KVec<Flow>) -> Result<Option<u16>> {
         out.reserve(FLOWS_AT_ONCE, GFP_KERNEL)?;
         let mut ring = self.ring.lock();
         let count = ring.run(Command::FlowDump, from.into(), FLOWS_AT_ONCE * FLOW_WORDS)?;
@@ -471,6 +471,21 @@ impl<'bound> Commands<'bound> {
             out.push(flow, GFP_KERNEL)?;
         }
         Ok(if count == FLOWS_AT_ONCE { next } else { None })
+    }
+
+    /// Calls `f` for each entry of the flow database, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], and those of `f`.
+    pub(crate) fn each_flow(&self, mut f: impl FnMut(&Flow) -> Result) -> Result {
+        let mut from = Some(0);
+        let mut some = KVec::new();
+        while let Some(start) = from {
+            from = self.flow_dump(start, &mut some)?;
+            some.drain_all().try_for_each(|flow| f(&flow))?;
+        }
+        Ok(())
     }
 
     /// Has the device test its memories and its parser.

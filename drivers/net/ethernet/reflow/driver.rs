@@ -14,7 +14,7 @@ use crate::{
     mmio::Mmio,
     net::{
         device::{
-            self as netdev,
+            online_cpus,
             Config, //
         },
         dma::DmaDevice,
@@ -25,6 +25,7 @@ use crate::{
             Probed, //
         }, //
     },
+    netdev::VLAN_FEATURES,
     nic::{
         self,
         Nic, //
@@ -96,7 +97,7 @@ fn set_up<'bound>(
     let dev: &'bound device::Device<Bound> = pdev.as_ref();
 
     // A queue for each CPU; more if the user wants them, and there are interrupts for them.
-    let used = caps.queues().min(netdev::online_cpus());
+    let used = caps.queues().min(online_cpus());
     let msix = IrqTypes::default().with(IrqType::MsiX);
     let vectors = |queues| pdev.alloc_irq_vectors(queues + 1, queues + 1, msix);
     let (queues, irqs) = match vectors(caps.queues()) {
@@ -109,10 +110,13 @@ fn set_up<'bound>(
 
     let nic = Nic::new(dev, mmio, dma, parser, queues as usize)?;
     let offered = nic.switchable();
+    nic.bring_back()?;
+    nic.apply_features(offered);
+    nic.self_test();
     let config = Config {
         hw_features: offered,
         features: offered,
-        vlan_features: offered & nic::VLAN_FEATURES,
+        vlan_features: offered & VLAN_FEATURES,
         queues,
         max_mtu: nic::MAX_MTU,
         mac: nic.permanent_mac(),

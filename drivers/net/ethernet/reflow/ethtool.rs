@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Answers to `ethtool`.
+//! Answers to `ethtool`: statistics, coalescing, versions. Its larger parts have files of their own.
+
+mod rxfh;
+mod rxnfc;
+mod selftest;
+mod split;
 
 use crate::{
     hw::{
@@ -51,9 +56,9 @@ const _: () = assert!(MAX_USECS == 65535 && MAX_FRAMES == 255);
 
 impl FwVersion for Nic<'_> {
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let version = self.mmio().read(reg::VERSION);
-        let parser = self.mmio().read(reg::PARSER_STATUS);
-        let crc = self.mmio().read(reg::PARSER_CRC);
+        let version = self.mmio.read(reg::VERSION);
+        let parser = self.mmio.read(reg::PARSER_STATUS);
+        let crc = self.mmio.read(reg::PARSER_CRC);
         write!(
             out,
             "{}.{} parser {:08x}/{}",

@@ -2,7 +2,8 @@
 
 //! The device's counters, which it keeps up to date in host memory.
 //!
-//! The device counts from its last reset; here counters go on over resets.
+//! The device counts from its last reset; here counters go on over resets. It counts frames that it
+//! does not receive while the interface is down, too; [`Missed`] leaves those out.
 
 use crate::{
     hw::{
@@ -174,5 +175,61 @@ impl<'bound> Block<'bound> {
 impl Drop for Block<'_> {
     fn drop(&mut self) {
         self.quiesce();
+    }
+}
+
+/// Frames that came while the device did not receive.
+///
+/// It counts them, too, while the interface is down; nobody misses those. All counts are those of
+/// the device, which never go back.
+pub(crate) struct Missed {
+    /// While down: how many had been missed when it went down. Else [`UP`].
+    frozen: Atomic<u64>,
+    /// Frames that came while down.
+    away: Atomic<u64>,
+}
+
+/// No count: the interface is up.
+const UP: u64 = u64::MAX;
+
+impl Missed {
+    /// Of an interface that is down.
+    pub(crate) fn new() -> Self {
+        Self {
+            frozen: Atomic::new(0),
+            away: Atomic::new(0),
+        }
+    }
+
+    /// The interface is up or down from now on, and the device has counted so many. Under the
+    /// instance lock.
+    pub(crate) fn running(&self, up: bool, count: u64) {
+        let frozen = self.frozen.load(Relaxed);
+        match (up, frozen == UP) {
+            (true, false) => {
+                self.away.store(count.wrapping_sub(frozen), Relaxed);
+                self.frozen.store(UP, Release);
+            }
+            (false, true) => {
+                let missed = count.wrapping_sub(self.away.load(Relaxed));
+                self.frozen.store(missed, Release);
+            }
+            _ => {}
+        }
+    }
+
+    /// Those that came while the interface was up; `count` tells how many the device has counted.
+    /// From any context.
+    pub(crate) fn while_up(&self, count: impl Fn() -> u64) -> u64 {
+        let frozen = self.frozen.load(Acquire);
+        if frozen != UP {
+            return frozen;
+        }
+        let missed = count().wrapping_sub(self.away.load(Relaxed));
+        // If it went down meanwhile: what came after that does not count.
+        match self.frozen.load(Acquire) {
+            UP => missed,
+            frozen => frozen,
+        }
     }
 }

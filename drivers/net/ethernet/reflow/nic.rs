@@ -1,70 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The duties of a network device: up and down, addresses, filters, features, totals.
+//! The state of a device, from probe to unbind, shared by all that serves it.
 
 use crate::{
     cmd::Commands,
     counters,
     filter::Filter,
-    health,
+    health::seen::Seen,
     hw::regs::{
-        self,
-        queue_reg,
         reg,
         Caps,
-        Ctrl,
-        Event,
         Features, //
     },
-    hw::stats::Global,
-    hw_stats,
-    mmio::{
-        Mmio,
-        GONE, //
+    hw_stats::{
+        self,
+        Missed, //
     },
+    mmio::Mmio,
     net::{
         device::{
             self as netdev,
-            features,
-            Device,
             MacAddr,
-            Parts,
-            QueuePair,
-            Stats64,
-            Unlocked,
-            XmitContext, //
+            Unlocked, //
         },
         dma::DmaDevice,
         ethtool::Coalesce,
         extack::Extack,
-        napi::NapiRef,
-        queue_mgmt,
-        skbuff::{
-            TxInfo,
-            TxSkb, //
-        },
-        xdp::{
-            self,
-            Holder, //
-        }, //
+        xdp::Holder, //
     },
     parser::Parser,
-    queue::{
-        self,
-        Doorbell,
-        ProbeSlot,
-        Queue, //
-    },
+    queue::ProbeSlot,
     rx,
-    setup::Setup,
     steering::Steering,
     tcb::Tcbs,
-    totals::Missed,
-    tuning::{
-        Switch,
-        Tuning, //
-    },
-    tx, //
+    tuning::Tuning, //
 };
 use kernel::{
     device::{
@@ -83,7 +52,7 @@ use kernel::{
 
 /// Bytes of an Ethernet header and two VLAN tags of any kind, beside a first tag 0x8100, which does
 /// not count.
-const FRAME_OVERHEAD: u32 = netdev::ETH_HLEN + 2 * netdev::VLAN_HLEN;
+pub(crate) const FRAME_OVERHEAD: u32 = netdev::ETH_HLEN + 2 * netdev::VLAN_HLEN;
 /// Fewest entries of the flow database that can be set.
 const FLOWS_MIN: u32 = 16;
 /// Most entries of the flow database that the driver works with, as a power of two.
@@ -92,9 +61,6 @@ const LOG2_FLOWS_MAX: u32 = 12;
 pub(crate) const MAX_MTU: u32 = 9600;
 /// Longest frame.
 pub(crate) const MAX_FRAME: u32 = MAX_MTU + FRAME_OVERHEAD;
-/// Features that VLAN interfaces on top inherit.
-pub(crate) const VLAN_FEATURES: u64 =
-    features::SG | features::HW_CSUM | features::TSO | features::USO;
 /// Moderation at start: interrupts wait a little for company.
 const COALESCE: Coalesce = Coalesce {
     rx_usecs: 8,
@@ -106,9 +72,12 @@ const COALESCE: Coalesce = Coalesce {
 
 /// A device and its driver's state, from probe to unbind.
 pub(crate) struct Nic<'bound> {
-    dev: &'bound device::Device<Bound>,
-    mmio: Arc<Mmio<'bound>>,
-    dma: DmaDevice<'bound>,
+    /// The bus device.
+    pub(crate) dev: &'bound device::Device<Bound>,
+    /// The registers.
+    pub(crate) mmio: Arc<Mmio<'bound>>,
+    /// The same, for mappings.
+    pub(crate) dma: DmaDevice<'bound>,
     /// The device's counters.
     pub(crate) hw: hw_stats::Block<'bound>,
     /// Frames that it missed.
@@ -121,22 +90,23 @@ pub(crate) struct Nic<'bound> {
     pub(crate) steering: Steering,
     /// Control blocks.
     pub(crate) tcbs: Arc<Tcbs>,
-    settings: Arc<rx::Settings>,
+    /// What user settings change while packets flow.
+    pub(crate) settings: Arc<rx::Settings>,
     /// The XDP program.
-    program: Arc<Holder>,
+    pub(crate) program: Arc<Holder>,
     /// What the flow machinery does.
     pub(crate) tuning: Tuning<'bound>,
     /// The header parser.
     pub(crate) parser: Parser<'bound>,
     caps: Caps,
     /// What the optional parts of the device are.
-    features: Features,
+    pub(crate) features: Features,
     /// Entries of the flow database; written under the instance lock, while down.
     flows: Atomic<usize>,
     /// The MAC filter.
     pub(crate) filter: Filter<'bound>,
     /// What the watch saw last.
-    pub(crate) seen: health::Seen,
+    pub(crate) seen: Seen,
     /// Where the receive memory of each queue can be looked at.
     pub(crate) probes: KVec<Arc<ProbeSlot>>,
     /// Interrupt moderation: microseconds, packets, adaptive; written under the instance lock.
@@ -151,7 +121,7 @@ fn permanent_mac(mmio: &Mmio<'_>) -> MacAddr {
 }
 
 impl<'bound> Nic<'bound> {
-    /// Takes charge of a device that has been reset. May sleep.
+    /// State for a device that has been reset and hears of nothing yet. May sleep.
     ///
     /// # Errors
     ///
@@ -181,7 +151,7 @@ impl<'bound> Nic<'bound> {
             probes.push(ProbeSlot::new()?, GFP_KERNEL)?;
         }
         let features = mmio.read(reg::FEATURES);
-        let this = Self {
+        Ok(Self {
             dev,
             cmd: Commands::new(dev, &mmio, features.cmd() != 0)?,
             steering: Steering::new(queues as u32)?,
@@ -211,7 +181,7 @@ impl<'bound> Nic<'bound> {
             features,
             flows: Atomic::new(flows as usize),
             filter: Filter::new(&mmio, permanent_mac(&mmio))?,
-            seen: health::Seen::new()?,
+            seen: Seen::new()?,
             probes,
             coalesce: [
                 Atomic::new(COALESCE.rx_usecs),
@@ -219,15 +189,11 @@ impl<'bound> Nic<'bound> {
                 Atomic::new(COALESCE.adaptive.into()),
             ],
             mmio,
-        };
-        this.bring_back()?;
-        this.apply_features(this.switchable());
-        this.self_test();
-        Ok(this)
+        })
     }
 
     /// Has the device test itself, and reports what is wrong.
-    fn self_test(&self) {
+    pub(crate) fn self_test(&self) {
         match self.cmd.self_test() {
             Ok(failures) if failures.0 != 0 => {
                 dev_warn!(self.dev, "self-test failed: {:#x}\n", failures.0);
@@ -235,21 +201,6 @@ impl<'bound> Nic<'bound> {
             Ok(_) | Err(EOPNOTSUPP) => {}
             Err(e) => dev_warn!(self.dev, "no answer to a self-test ({})\n", e.to_errno()),
         }
-    }
-
-    /// The switch that has page allocations fail.
-    pub(crate) fn fail_pages(&self) -> &Atomic<bool> {
-        &self.settings.fail_pages
-    }
-
-    /// The registers.
-    pub(crate) fn mmio(&self) -> &Mmio<'bound> {
-        &self.mmio
-    }
-
-    /// The bus device.
-    pub(crate) fn dev(&self) -> &device::Device<Bound> {
-        self.dev
     }
 
     /// Entries of the flow database.
@@ -330,57 +281,6 @@ impl<'bound> Nic<'bound> {
         permanent_mac(&self.mmio)
     }
 
-    /// Features that this device lets the user switch.
-    pub(crate) fn switchable(&self) -> u64 {
-        let f = self.features;
-        let mut on = features::SG;
-        for (has, feature) in [
-            (f.tx_csum(), features::HW_CSUM),
-            (f.tso(), features::TSO),
-            (f.uso(), features::USO),
-            (f.rx_csum(), features::RXCSUM),
-            (f.rss(), features::RXHASH),
-            (f.reassembly(), features::GRO_HW),
-            (f.vlan_strip(), features::VLAN_RX),
-            (f.vlan_insert(), features::VLAN_TX),
-            (f.cmd(), features::NTUPLE),
-        ] {
-            if has != 0 {
-                on |= feature;
-            }
-        }
-        on
-    }
-
-    fn apply_features(&self, on: u64) {
-        let merge = on & features::GRO_HW != 0;
-        self.tuning.set(Switch::Merge, merge);
-        self.settings
-            .csum
-            .store(on & features::RXCSUM != 0, Relaxed);
-        self.settings
-            .hash
-            .store(on & features::RXHASH != 0, Relaxed);
-        self.filter.strip_vlan(on & features::VLAN_RX != 0);
-    }
-
-    fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<rx::side::Side<'bound>> {
-        let parts = rx::Parts {
-            dev: self.dev,
-            dma: &self.dma,
-            netdev: dev,
-            mmio: &self.mmio,
-            queue: i.try_into()?,
-            rings: setup.rings,
-            flows: self.flows(),
-            settings: &self.settings,
-            counters: self.counters.get(i).ok_or(EINVAL)?,
-            tcbs: &self.tcbs,
-            program: &self.program,
-        };
-        rx::side::Side::new(&parts, setup.xdp)
-    }
-
     /// Tells the device the longest frame that it is to take.
     pub(crate) fn write_max_frame(&self, mtu: u32) {
         self.mmio.write(reg::MAX_FRAME, mtu + FRAME_OVERHEAD);
@@ -391,201 +291,5 @@ impl Drop for Nic<'_> {
     fn drop(&mut self) {
         // Before the memory goes that the device was told of.
         self.mmio.silence();
-    }
-}
-
-impl xdp::Operations for Nic<'_> {
-    const MAX_MTU: u32 = MAX_MTU;
-    // With the first tag, too, which stays in the packet unless the user has it removed.
-    const SINGLE_MTU: u32 = rx::xdp::BUF_SIZE - FRAME_OVERHEAD - netdev::VLAN_HLEN;
-
-    fn xdp_program(&self) -> &Holder {
-        &self.program
-    }
-}
-
-impl<'bound> queue_mgmt::Operations for Nic<'bound> {
-    type Rx = rx::side::Side<'bound>;
-    const RX_PAGE_MAX: u32 = 1 << regs::LOG2_BUF_MAX;
-
-    fn rx_alloc(&self, dev: &Device, setup: &Setup, queue: usize) -> Result<Self::Rx> {
-        self.receiver(dev, setup, queue)
-    }
-
-    fn rx_install(
-        &self,
-        _queue: usize,
-        poll: &mut Queue<'bound>,
-        rx: Self::Rx,
-        napi: NapiRef<'_>,
-    ) -> Result {
-        poll.rx_install(rx, napi)
-    }
-
-    fn rx_remove(
-        &self,
-        _queue: usize,
-        poll: &mut Queue<'bound>,
-        napi: NapiRef<'_>,
-    ) -> Option<Self::Rx> {
-        poll.rx_remove(napi)
-    }
-}
-
-#[vtable]
-impl<'bound> netdev::Operations for Nic<'bound> {
-    const PARTS: Parts<Self> = Parts::new()
-        .arfs()
-        .channels()
-        .coalesce()
-        .copybreak()
-        .debugfs()
-        .devlink()
-        .fw_version()
-        .health()
-        .queue_mgmt()
-        .queue_stats()
-        .rings()
-        .rxfh()
-        .rxnfc()
-        .selftest()
-        .service()
-        .split()
-        .standard_stats()
-        .stats()
-        .sysfs()
-        .watch()
-        .xdp();
-
-    type Setup = Setup;
-    type Tx = tx::Ring<'bound>;
-    type Poll = Queue<'bound>;
-
-    fn event_vector(&self) -> Option<usize> {
-        Some(self.counters.len())
-    }
-
-    fn open_queue(&self, dev: &Device, setup: &Setup, i: usize) -> Result<QueuePair<Self>> {
-        let counters = self.counters.get(i).ok_or(EINVAL)?;
-        let log2 = setup.rings.tx;
-        let (ring, cleaner) = tx::new(self.dev, self.dma, &self.mmio, i, log2, counters)?;
-        let receiver = self.receiver(dev, setup, i)?;
-        let probe = self.probes.get(i).ok_or(EINVAL)?;
-        let poll = Queue::new(&self.mmio, i, receiver, cleaner, counters.clone(), probe);
-        Ok(QueuePair {
-            tx: ring,
-            shared: Doorbell::new(&self.mmio, i, &poll),
-            poll,
-        })
-    }
-
-    fn restore(&self, dev: &Device, setup: &Setup, reset: bool) -> Result {
-        if !reset && self.is_as_left() {
-            return Ok(());
-        }
-        self.bring_back_for(dev, setup)
-    }
-
-    fn quiesce(&self) {
-        self.mmio.write(reg::CTRL, Ctrl(0));
-        self.mmio.write(reg::EVENT_ARM, Event(0));
-        self.cmd.quiesce();
-        self.hw.quiesce();
-    }
-
-    fn reset(&self) -> Result {
-        self.mmio.reset()
-    }
-
-    fn is_present(&self) -> bool {
-        self.mmio.present().is_ok()
-    }
-
-    fn link(&self) -> bool {
-        let arm = Event(0).with_link(1).with_queue_fault(1);
-        self.mmio.write(reg::EVENT_ARM, arm);
-        let status = self.mmio.read(reg::STATUS);
-        status.0 != GONE && status.link() != 0
-    }
-
-    fn start_queue(&self, queue: usize, tx: &mut Self::Tx, poll: &mut Self::Poll) -> Result {
-        queue::set_coalesce(&self.mmio, queue, self.moderation());
-        poll.start(tx)
-    }
-
-    fn stop_queue(&self, _queue: usize, poll: &mut Self::Poll) {
-        poll.stop();
-    }
-
-    fn start(&self, dev: &Device, setup: &Setup) {
-        self.write_max_frame(dev.mtu());
-        self.steer(dev, setup.queues);
-        self.tcbs.up(setup.queues);
-        self.tuning.set(Switch::Program, setup.xdp);
-        let on = Ctrl(0).with_rx(1).with_tx(1);
-        self.mmio.write(reg::CTRL, on);
-        let arm = regs::QueueDoorbell(0).with_arm(1);
-        for queue in 0..setup.queues as usize {
-            self.mmio.queue(queue).write(queue_reg::Q_DB, arm);
-        }
-    }
-
-    fn stop(&self, _dev: &Device) {
-        self.mmio.write(reg::CTRL, Ctrl(0));
-        self.tcbs.down(&self.cmd);
-    }
-
-    fn running(&self, up: bool) {
-        self.missed.running(up, self.hw.global(Global::RxDisabled));
-    }
-
-    fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb) {
-        tx.xmit(cx, skb);
-    }
-
-    fn can_segment(packet: &TxInfo) -> bool {
-        tx::can_segment(packet)
-    }
-
-    fn stats64(&self, stats: &mut Stats64) {
-        self.fill_totals(stats);
-    }
-
-    fn set_rx_mode(&self, _dev: &Device, mode: &netdev::RxMode<'_>) -> Result {
-        self.filter.set(mode);
-        Ok(())
-    }
-
-    fn set_mac(&self, addr: &MacAddr) {
-        self.filter.set_station(addr);
-    }
-
-    fn set_mtu(&self, mtu: u32) {
-        self.write_max_frame(mtu);
-    }
-
-    fn event(&self) {
-        let what = self.mmio.read(reg::EVENT);
-        if what.0 != GONE {
-            self.mmio.write(reg::EVENT, what);
-        }
-    }
-
-    fn fix_features(&self, features: u64) -> u64 {
-        // A program is to see every packet as it was on the wire.
-        if self.tuning.is(Switch::KeepWhole) || self.program.is_set() {
-            features & !features::GRO_HW
-        } else {
-            features
-        }
-    }
-
-    fn set_features(&self, dev: &Device, on: u64) -> Result {
-        self.enable_rules(dev, on & features::NTUPLE != 0)?;
-        if on & features::NTUPLE == 0 {
-            self.tcbs.stop_following(&self.cmd);
-        }
-        self.apply_features(on);
-        Ok(())
     }
 }

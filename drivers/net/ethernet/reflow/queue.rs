@@ -4,7 +4,7 @@
 
 use crate::{
     counters,
-    health::SeenQueue,
+    health::seen::SeenQueue,
     hw::{
         desc::Completion,
         index::Index,

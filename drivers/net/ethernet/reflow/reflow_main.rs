@@ -2,13 +2,16 @@
 
 //! Driver for the Reflow network device, which recognises flows and re-assembles their data.
 //!
-//! * [`driver`] binds to the PCI function, [`nic`] has the duties of a network device, [`ethtool`]
-//!   answers the tool of that name.
-//! * [`cmd`] asks the device what registers cannot say.
-//! * [`steering`] decides which queue packets go to.
-//! * [`tcb`] has connections that the device sends where their application is.
+//! * [`driver`] binds to the PCI function, [`nic`] is the state of a device, [`setup`] that of its
+//!   queues.
+//! * [`netdev`] has the operations of the network device, [`ethtool`], [`devlink`], [`sysfs`] and
+//!   [`debugfs`] answer those of their names, [`stats`] has totals.
 //! * [`queue`] is a queue pair: [`rx`] is the way in, [`tx`] the way out.
-//! * [`record`] is the way back from a reset, [`health`] what is wrong with a device.
+//! * [`steering`] decides which queue packets go to, [`tcb`] has connections that the device sends
+//!   where their application is.
+//! * [`filter`], [`tuning`], [`red`] and [`parser`] are units of the device, [`cmd`] asks it what
+//!   registers cannot say, [`hw_stats`] has its counters.
+//! * [`health`] finds what is wrong with a device, [`restore`] is the way back from a reset.
 //! * [`hw`] has the facts that the device's model compiles, too; [`mmio`] reaches the registers.
 //! * [`net`] has the safe abstractions over the networking core, with nearly all `unsafe`.
 
@@ -18,6 +21,10 @@
 mod cmd;
 #[forbid(unsafe_code)]
 mod counters;
+#[forbid(unsafe_code)]
+mod debugfs;
+#[forbid(unsafe_code)]
+mod devlink;
 #[forbid(unsafe_code)]
 mod driver;
 #[forbid(unsafe_code)]
@@ -36,35 +43,31 @@ mod mmio;
 #[path = "../../rust/net.rs"]
 mod net;
 #[forbid(unsafe_code)]
+mod netdev;
+#[forbid(unsafe_code)]
 mod nic;
-#[forbid(unsafe_code)]
-mod observe;
-#[forbid(unsafe_code)]
-mod params;
 #[forbid(unsafe_code)]
 mod parser;
 #[forbid(unsafe_code)]
 mod queue;
 #[forbid(unsafe_code)]
-mod record;
-#[forbid(unsafe_code)]
 mod red;
 #[forbid(unsafe_code)]
-mod rx;
+mod restore;
 #[forbid(unsafe_code)]
-mod selftest;
+mod rx;
 #[forbid(unsafe_code)]
 mod setup;
 #[forbid(unsafe_code)]
 mod sizes;
 #[forbid(unsafe_code)]
-mod split;
+mod stats;
 #[forbid(unsafe_code)]
 mod steering;
 #[forbid(unsafe_code)]
-mod tcb;
+mod sysfs;
 #[forbid(unsafe_code)]
-mod totals;
+mod tcb;
 #[forbid(unsafe_code)]
 mod tuning;
 #[forbid(unsafe_code)]

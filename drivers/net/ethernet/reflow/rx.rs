@@ -16,6 +16,7 @@ mod flows;
 mod headers;
 mod merged;
 mod order;
+mod parts;
 mod rings;
 pub(crate) mod side;
 mod stack;
@@ -49,13 +50,13 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+pub(crate) use parts::{
+    Parts,
+    Settings, //
+};
 use rings::{
     Memory,
     Rings, //
-};
-pub(crate) use rings::{
-    Parts,
-    Settings, //
 };
 
 /// Summary of a control block that applied.

@@ -27,19 +27,12 @@ use crate::{
         desc::C0, //
     },
     net::{
-        arfs::{
-            self,
-            Wanted, //
-        },
-        service::{
-            self,
-            Service, //
-        },
+        arfs::Wanted,
+        service::Service,
         stats::Counter,
         tcp::Flow,
         Device, //
-    },
-    nic::Nic, //
+    }, //
 };
 use kernel::{
     new_mutex,
@@ -434,22 +427,6 @@ impl Tcbs {
                 self.suspend(i, slot, LOOK, cmd);
             }
         }
-    }
-}
-
-impl arfs::Operations for Nic<'_> {
-    fn steer(&self, flow: &Flow, to: Wanted) -> Result<u16> {
-        self.tcbs.steer(flow, to)
-    }
-}
-
-impl service::Operations for Nic<'_> {
-    fn service(&self) -> &Arc<Service> {
-        self.tcbs.service()
-    }
-
-    fn serve(&self, dev: &Device) {
-        self.tcbs.serve(dev, &self.cmd);
     }
 }
 

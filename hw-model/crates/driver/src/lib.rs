@@ -20,7 +20,7 @@ mod hw {
 mod decode;
 #[path = "../../../../drivers/net/ethernet/reflow/rx/headers.rs"]
 mod headers;
-#[path = "../../../../drivers/net/ethernet/reflow/observe/key.rs"]
+#[path = "../../../../drivers/net/ethernet/reflow/debugfs/key.rs"]
 mod key;
 #[path = "../../../../drivers/net/ethernet/reflow/rx/order.rs"]
 mod order;

@@ -2,7 +2,7 @@
 
 //! The completion ring.
 
-use super::rings::Parts;
+use super::parts::Parts;
 use crate::{
     counters,
     hw::{

@@ -21,7 +21,7 @@ use super::{
         Layout,
         Tunnel, //
     },
-    rings::Offer, //
+    parts::Offer, //
 };
 use crate::{
     counters,

@@ -7,7 +7,7 @@ use super::{
         Polled,
         Probe, //
     },
-    rings::Parts,
+    parts::Parts,
     stack::Stack,
     xdp::Filtered,
     Receiver, //

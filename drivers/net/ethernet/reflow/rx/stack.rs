@@ -16,12 +16,12 @@ use super::{
         self,
         Flows, //
     },
+    parts::Parts,
     rings::{
         count_drop,
         Dropped,
         LinearParts,
         Memory,
-        Parts,
         Rings, //
     },
     Sink, //

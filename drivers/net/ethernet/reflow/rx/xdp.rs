@@ -23,14 +23,16 @@ use super::{
         Span, //
     },
     flows,
+    parts::{
+        Offer,
+        Parts, //
+    },
     rings::{
         check_headers,
         count_drop,
         put_data,
         Dropped,
         Memory,
-        Offer,
-        Parts,
         Rings, //
     },
     Sink, //

@@ -2,14 +2,10 @@
 
 //! Spreading by hash: secret key, indirection table and what is hashed, for each context.
 
-use super::State;
 use crate::{
     cmd,
     hw::{
-        cmd::{
-            RSS_CONTEXTS,
-            X0, //
-        },
+        cmd::X0,
         regs::{
             reg,
             HashFields,
@@ -20,19 +16,17 @@ use crate::{
         },
         toeplitz::SECRET_LEN, //
     },
+    mmio::Mmio,
     net::{
         device::rss_key_fill,
         ethtool::rxfh::{
             Change,
             Fields,
             Kind,
-            Operations,
             View, //
         },
-        extack::Extack,
-        Device, //
-    },
-    nic::Nic, //
+        extack::Extack, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -77,7 +71,7 @@ const CHOICES: &[Choice] = &[
 pub(super) struct Hash {
     secret: [u8; SECRET_LEN],
     table: [u8; RSS_ENTRIES],
-    symmetric: bool,
+    pub(super) symmetric: bool,
     /// What is hashed of each kind of packets.
     fields: [HashFields; Kind::COUNT],
 }
@@ -109,7 +103,8 @@ impl Hash {
         }
     }
 
-    fn change(&mut self, to: &Change<'_>) {
+    /// Takes over what the user changes.
+    pub(super) fn change(&mut self, to: &Change<'_>) {
         if let Some(table) = to.table {
             for (entry, &queue) in self.table.iter_mut().zip(table) {
                 *entry = queue as u8;
@@ -125,7 +120,8 @@ impl Hash {
         }
     }
 
-    fn show(&self, view: View<'_>) {
+    /// Fills in what the user asks for.
+    pub(super) fn show(&self, view: View<'_>) {
         if let Some(table) = view.table {
             for (out, &queue) in table.iter_mut().zip(&self.table) {
                 *out = queue.into();
@@ -138,13 +134,19 @@ impl Hash {
         }
     }
 
-    fn fields(&self, kind: Kind) -> Fields {
+    /// What is hashed of a kind of packets.
+    pub(super) fn fields(&self, kind: Kind) -> Fields {
         let fields = self.fields[kind as usize];
         let chosen = CHOICES.iter().filter(|c| (c.chosen)(fields) != 0);
         chosen.fold(Fields::NONE, |all, c| all.or(c.field))
     }
 
-    fn set_fields(&mut self, kind: Kind, to: Fields, ack: &mut Extack<'_>) -> Result {
+    /// Sets what is hashed of a kind of packets.
+    ///
+    /// # Errors
+    ///
+    /// [`EOPNOTSUPP`] for what the device cannot hash.
+    pub(super) fn set_fields(&mut self, kind: Kind, to: Fields, ack: &mut Extack<'_>) -> Result {
         let mut left = to;
         let mut fields = HashFields(0);
         for c in CHOICES {
@@ -192,141 +194,17 @@ impl Hash {
             table: self.table,
         }
     }
-}
 
-impl State {
-    /// How a context spreads flows.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOENT`] if there is no such context.
-    pub(super) fn hash(&self, context: u32) -> Result<&Hash> {
-        let Some(at) = context.checked_sub(1) else {
-            return Ok(&self.main);
-        };
-        let slot = self.contexts.get(at as usize);
-        slot.and_then(|hash| hash.as_deref()).ok_or(ENOENT)
-    }
-
-    /// The place of a context's state, of those from 1 on.
-    fn slot(&mut self, context: u32) -> Result<&mut Option<KBox<Hash>>> {
-        let at = context.checked_sub(1).ok_or(EINVAL)?;
-        self.contexts.get_mut(at as usize).ok_or(EINVAL)
-    }
-}
-
-impl Nic<'_> {
-    /// Tells the device how context 0 spreads flows.
-    pub(super) fn write_main(&self, hash: &Hash) {
-        let mmio = self.mmio();
-        for (i, word) in hash.secret.chunks_exact(4).enumerate() {
+    /// Tells the device that context 0 spreads flows like this.
+    pub(super) fn write(&self, mmio: &Mmio<'_>) {
+        for (i, word) in self.secret.chunks_exact(4).enumerate() {
             if let &[a, b, c, d] = word {
                 mmio.write_at(reg::RSS_KEY, i, u32::from_le_bytes([a, b, c, d]));
             }
         }
-        for (i, &queue) in hash.table.iter().enumerate() {
+        for (i, &queue) in self.table.iter().enumerate() {
             mmio.write_at(reg::RSS_TABLE, i, queue.into());
         }
-        mmio.write(reg::RSS_CTRL, hash.hashed().with_enable(1));
-    }
-
-    /// Changes a context, in the device and here.
-    fn update(
-        &self,
-        dev: &Device,
-        context: u32,
-        ack: &mut Extack<'_>,
-        change: impl FnOnce(&mut Hash, &mut Extack<'_>) -> Result,
-    ) -> Result {
-        let mut state = self.steering.state.lock();
-        let mut new = state.hash(context)?.clone();
-        if context == 0 && !dev.rxfh_configured() {
-            new.spread_evenly(dev.rx_queues());
-        }
-        change(&mut new, ack)?;
-        if new.last_queue() + state.largest_offset(context) >= dev.rx_queues() {
-            ack.say(c"a rule adds to the queues of this context, and there are not so many");
-            return Err(EINVAL);
-        }
-        if context == 0 {
-            self.write_main(&new);
-            state.main = new;
-            return Ok(());
-        }
-        self.cmd.rss_set(context, &new.command())?;
-        if let Some(hash) = state.slot(context)? {
-            **hash = new;
-        }
-        Ok(())
-    }
-}
-
-#[vtable]
-impl Operations for Nic<'_> {
-    const TABLE_LEN: usize = RSS_ENTRIES;
-    const KEY_LEN: usize = SECRET_LEN;
-    const CONTEXTS: u32 = RSS_CONTEXTS as u32;
-    const SYMMETRIC: bool = true;
-
-    fn show_context(&self, dev: &Device, context: u32, view: View<'_>) -> Result<bool> {
-        let mut state = self.steering.state.lock();
-        if context == 0 && !dev.rxfh_configured() {
-            state.main.spread_evenly(dev.rx_queues());
-        }
-        let hash = state.hash(context)?;
-        hash.show(view);
-        Ok(hash.symmetric)
-    }
-
-    fn change_context(
-        &self,
-        dev: &Device,
-        context: u32,
-        to: &Change<'_>,
-        ack: &mut Extack<'_>,
-    ) -> Result {
-        self.update(dev, context, ack, |hash, _| {
-            hash.change(to);
-            Ok(())
-        })
-    }
-
-    fn add_context(&self, dev: &Device, context: u32, to: &Change<'_>) -> Result {
-        let mut hash = KBox::new(Hash::new(dev.rx_queues()), GFP_KERNEL)?;
-        hash.change(to);
-        let mut state = self.steering.state.lock();
-        let slot = state.slot(context)?;
-        self.cmd.rss_set(context, &hash.command())?;
-        *slot = Some(hash);
-        Ok(())
-    }
-
-    fn remove_context(&self, context: u32) -> Result {
-        let mut state = self.steering.state.lock();
-        let slot = state.slot(context)?;
-        match self.cmd.rss_del(context) {
-            // The device may have been reset meanwhile.
-            Ok(()) | Err(ENOENT) => {}
-            Err(e) => return Err(e),
-        }
-        slot.take().map(drop).ok_or(ENOENT)
-    }
-
-    fn hash_fields(&self, context: u32, kind: Kind) -> Result<Fields> {
-        let state = self.steering.state.lock();
-        Ok(state.hash(context)?.fields(kind))
-    }
-
-    fn set_hash_fields(
-        &self,
-        dev: &Device,
-        context: u32,
-        kind: Kind,
-        to: Fields,
-        ack: &mut Extack<'_>,
-    ) -> Result {
-        self.update(dev, context, ack, |hash, ack| {
-            hash.set_fields(kind, to, ack)
-        })
+        mmio.write(reg::RSS_CTRL, self.hashed().with_enable(1));
     }
 }

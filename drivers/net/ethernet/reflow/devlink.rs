@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `devlink` shows and sets.
+//! `devlink`: versions, flash and parameters; [`reporters`] has its health reporters.
+
+mod reporters;
 
 use crate::{
     hw::regs::reg,
@@ -89,8 +91,8 @@ impl Operations for Nic<'_> {
     const PARAMS: &'static [Param] = NAMES;
 
     fn info(&self, info: &mut Info<'_>) -> Result {
-        self.mmio().present()?;
-        let version = self.mmio().read(reg::VERSION);
+        self.mmio.present()?;
+        let version = self.mmio.read(reg::VERSION);
         let (major, minor) = (version >> 16, version & 0xffff);
         info.fixed(c"interface", fmt!("{major}.{minor}"))?;
         info.running(c"fw.app", fmt!("{}", self.parser.name().as_str()))?;

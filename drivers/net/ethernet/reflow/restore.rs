@@ -23,11 +23,11 @@ impl Nic<'_> {
     /// Whether the device has what was configured, as far as a look can tell: a reset by somebody
     /// else, or a power cycle, took all of it away at once. May sleep.
     pub(crate) fn is_as_left(&self) -> bool {
-        self.mmio().present().is_ok()
-            && self.mmio().is_ready()
-            && self.mmio().may_access_memory()
+        self.mmio.present().is_ok()
+            && self.mmio.is_ready()
+            && self.mmio.may_access_memory()
             && self.hw.is_kept()
-            && self.mmio().read(reg::EVENT_VECTOR) == self.event_vector()
+            && self.mmio.read(reg::EVENT_VECTOR) == self.event_vector()
             && !self.cmd.is_silent()
     }
 
@@ -39,13 +39,13 @@ impl Nic<'_> {
     ///
     /// [`ENODEV`], [`ETIMEDOUT`], [`EIO`] if the device does not take what it took before.
     pub(crate) fn bring_back(&self) -> Result {
-        self.mmio().reset()?;
-        self.mmio().allow_memory();
+        self.mmio.reset()?;
+        self.mmio.allow_memory();
         self.cmd.revive();
         self.hw.restore();
-        self.mmio().write(reg::EVENT_VECTOR, self.event_vector());
+        self.mmio.write(reg::EVENT_VECTOR, self.event_vector());
         self.parser.restore().map_err(|why| {
-            dev_err!(self.dev(), "parser program: {}\n", why);
+            dev_err!(self.dev, "parser program: {}\n", why);
             Error::from(why)
         })?;
         self.filter.restore();
@@ -65,7 +65,7 @@ impl Nic<'_> {
     pub(crate) fn bring_back_for(&self, dev: &Device, setup: &Setup) -> Result {
         self.bring_back()?;
         self.write_max_frame(dev.mtu());
-        self.steer(dev, setup.queues);
+        self.steering.tell(dev, &self.mmio, &self.cmd, setup.queues);
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Nic<'_> {
     pub(crate) fn write_moderation(&self) {
         let to = self.moderation();
         for queue in 0..self.counters.len() {
-            queue::set_coalesce(self.mmio(), queue, to);
+            queue::set_coalesce(&self.mmio, queue, to);
         }
     }
 }
