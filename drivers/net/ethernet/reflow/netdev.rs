@@ -57,7 +57,7 @@ use crate::{
     },
     rx::{
         self,
-        side::Side, //
+        queue::RxQueue, //
     },
     setup::Setup,
     tuning::Switch,
@@ -112,7 +112,7 @@ impl<'bound> Nic<'bound> {
     }
 
     /// The receive side of a queue. May sleep.
-    fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<Side<'bound>> {
+    fn receiver(&self, dev: &Device, setup: &Setup, i: usize) -> Result<RxQueue<'bound>> {
         let parts = rx::Parts {
             dev: self.dev,
             dma: &self.dma,
@@ -124,9 +124,9 @@ impl<'bound> Nic<'bound> {
             settings: &self.settings,
             counters: self.counters.get(i).ok_or(EINVAL)?,
             tcbs: &self.tcbs,
-            program: &self.program,
+            xdp: &self.xdp,
         };
-        Side::new(&parts, setup.xdp)
+        RxQueue::new(&parts, setup.xdp)
     }
 }
 
@@ -219,7 +219,7 @@ impl<'bound> Operations for Nic<'bound> {
         self.write_max_frame(dev.mtu());
         self.steering.tell(dev, &self.mmio, &self.cmd, setup.queues);
         self.tcbs.up(setup.queues);
-        self.tuning.set(Switch::Program, setup.xdp);
+        self.tuning.set(Switch::Xdp, setup.xdp);
         let on = Ctrl(0).with_rx(1).with_tx(1);
         self.mmio.write(reg::CTRL, on);
         let arm = regs::QueueDoorbell(0).with_arm(1);
@@ -271,7 +271,7 @@ impl<'bound> Operations for Nic<'bound> {
 
     fn fix_features(&self, features: u64) -> u64 {
         // A program is to see every packet as it was on the wire.
-        if self.tuning.is(Switch::KeepWhole) || self.program.is_set() {
+        if self.tuning.is(Switch::KeepWhole) || self.xdp.is_set() {
             features & !features::GRO_HW
         } else {
             features
@@ -292,15 +292,15 @@ impl<'bound> Operations for Nic<'bound> {
 impl xdp::Operations for Nic<'_> {
     const MAX_MTU: u32 = MAX_MTU;
     // With the first tag, too, which stays in the packet unless the user has it removed.
-    const SINGLE_MTU: u32 = rx::xdp::BUF_SIZE - FRAME_OVERHEAD - VLAN_HLEN;
+    const SINGLE_MTU: u32 = rx::xdp::XDP_BUF_SIZE - FRAME_OVERHEAD - VLAN_HLEN;
 
     fn xdp_program(&self) -> &Holder {
-        &self.program
+        &self.xdp
     }
 }
 
 impl<'bound> queue_mgmt::Operations for Nic<'bound> {
-    type Rx = Side<'bound>;
+    type Rx = RxQueue<'bound>;
     const RX_PAGE_MAX: u32 = 1 << regs::LOG2_BUF_MAX;
 
     fn rx_alloc(&self, dev: &Device, setup: &Setup, queue: usize) -> Result<Self::Rx> {

@@ -93,7 +93,7 @@ pub(crate) struct Nic<'bound> {
     /// What user settings change while packets flow.
     pub(crate) settings: Arc<rx::Settings>,
     /// The XDP program.
-    pub(crate) program: Arc<Holder>,
+    pub(crate) xdp: Arc<Holder>,
     /// What the flow machinery does.
     pub(crate) tuning: Tuning<'bound>,
     /// The header parser.
@@ -166,7 +166,7 @@ impl<'bound> Nic<'bound> {
             hw: hw_stats::Block::new(dev, &mmio, caps.queues() as usize)?,
             dma,
             counters,
-            program: Arc::new(Holder::default(), GFP_KERNEL)?,
+            xdp: Arc::new(Holder::default(), GFP_KERNEL)?,
             settings: Arc::new(
                 rx::Settings {
                     csum: Atomic::new(false),

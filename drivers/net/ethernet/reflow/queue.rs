@@ -79,7 +79,7 @@ pub(crate) struct Queue<'bound> {
     /// Declared first: dropped first, before the memory that the device may access.
     switch: Switch<'bound>,
     /// `None` while the receive memory is being exchanged.
-    rx: Option<rx::side::Side<'bound>>,
+    rx: Option<rx::queue::RxQueue<'bound>>,
     tx: tx::Cleaner<'bound>,
     /// The other side of the transmit ring.
     ring: Option<Arc<TxCell<tx::Ring<'bound>>>>,
@@ -185,7 +185,7 @@ impl<'bound> Queue<'bound> {
     pub(crate) fn new(
         mmio: &Arc<Mmio<'bound>>,
         queue: usize,
-        rx: rx::side::Side<'bound>,
+        rx: rx::queue::RxQueue<'bound>,
         tx: tx::Cleaner<'bound>,
         counters: Arc<counters::Queue>,
         probe: &Arc<ProbeSlot>,
@@ -217,11 +217,11 @@ impl<'bound> Queue<'bound> {
     pub(crate) fn start(&mut self, ring: &tx::Ring<'_>) -> Result {
         let mmio = &self.switch.mmio;
         let queue = self.switch.queue;
-        ring.program();
+        ring.configure();
         mmio.queue(queue)
             .write(queue_reg::Q_VECTOR, u32::try_from(queue)?);
         if let Some(rx) = &self.rx {
-            rx.program();
+            rx.configure();
         }
         let on = QueueCtrl(0).with_rx(self.rx.is_some().into()).with_tx(1);
         let status = self.switch.set(on);
@@ -230,7 +230,7 @@ impl<'bound> Queue<'bound> {
             return Err(EIO);
         }
         if let Some(rx) = &mut self.rx {
-            rx.launch();
+            rx.post_first();
             self.probe.set(Some(rx.probe().clone()));
         }
         Ok(())
@@ -243,7 +243,7 @@ impl<'bound> Queue<'bound> {
     }
 
     /// Switches the receive side off and takes its memory; transmit goes on.
-    pub(crate) fn rx_remove(&mut self, napi: NapiRef<'_>) -> Option<rx::side::Side<'bound>> {
+    pub(crate) fn rx_remove(&mut self, napi: NapiRef<'_>) -> Option<rx::queue::RxQueue<'bound>> {
         self.switch.off(QueueCtrl(0).with_rx(1));
         let mut rx = self.rx.take()?;
         self.probe.set(None);
@@ -258,7 +258,7 @@ impl<'bound> Queue<'bound> {
     /// [`EIO`] if the device refuses the configuration, [`EBUSY`] if there is memory already.
     pub(crate) fn rx_install(
         &mut self,
-        mut rx: rx::side::Side<'bound>,
+        mut rx: rx::queue::RxQueue<'bound>,
         napi: NapiRef<'_>,
     ) -> Result {
         if self.rx.is_some() {
@@ -268,14 +268,14 @@ impl<'bound> Queue<'bound> {
         if let Some(ring) = &self.ring {
             rx.set_tx(ring);
         }
-        rx.program();
+        rx.configure();
         let status = self.switch.set(self.switch.on.with_rx(1));
         if status.rx() == 0 {
             self.switch.off(QueueCtrl(0).with_rx(1));
             rx.detach(napi);
             return Err(EIO);
         }
-        rx.launch();
+        rx.post_first();
         self.probe.set(Some(rx.probe().clone()));
         self.rx = Some(rx);
         // Its completions are counted from the beginning.

@@ -5,20 +5,20 @@
 //! [`Receiver::poll`] is the hot path and the only receive loop. It takes completions off the ring
 //! one by one, has [`decode`] check each once, counts its packet, reads its control-block summary,
 //! and hands it to a [`Sink`]. There are two: [`Stack`](stack::Stack) makes socket buffers,
-//! [`Filtered`](xdp::Filtered) asks an XDP program first. Each has a loop of its own by
+//! [`Xdp`](xdp::Xdp) asks an XDP program first. Each has a loop of its own by
 //! monomorphisation, so that nothing is decided at run time.
 
-mod alone;
+mod aggregate;
 mod buffers;
 mod completions;
 mod decode;
 mod flows;
 mod headers;
-mod merged;
 mod order;
 mod parts;
+pub(crate) mod queue;
 mod rings;
-pub(crate) mod side;
+mod single;
 mod stack;
 pub(crate) mod xdp;
 
@@ -41,10 +41,10 @@ use crate::{
 use completions::Polled;
 pub(crate) use completions::Probe;
 use decode::{
-    Apart,
     Form,
     Head,
     Span, //
+    Split,
 };
 use kernel::{
     prelude::*,
@@ -78,10 +78,10 @@ pub(crate) trait Sink<'bound>: Sized {
     fn new(s: &Parts<'_, 'bound>, rings: &mut Rings<'bound>) -> Result<Self>;
 
     /// Tells the device of rings that only this sink has.
-    fn program(&self, rings: &Rings<'bound>);
+    fn configure(&self, rings: &Rings<'bound>);
 
     /// Gives the device the first buffers of such rings.
-    fn launch(&mut self);
+    fn post_first(&mut self);
 
     /// A pool that only this sink has.
     fn pool(&mut self) -> Option<&mut PagePool>;
@@ -89,8 +89,8 @@ pub(crate) trait Sink<'bound>: Sized {
     /// Whether a part of a packet in a packet buffer goes on with the packet at hand.
     fn continues_full(&self) -> bool;
 
-    /// Whether a part of a packet whose header and data are apart goes on with the packet at hand.
-    fn continues_apart(&self, p: &Apart) -> bool;
+    /// Whether a part of a packet that is split into header and data goes on with the packet at hand.
+    fn continues_split(&self, p: &Split) -> bool;
 
     /// The packet at hand, if there is one, is not gone on with.
     fn break_off(&mut self, count: &counters::Rx);
@@ -122,14 +122,14 @@ pub(crate) trait Sink<'bound>: Sized {
         count: &counters::Rx,
     );
 
-    /// A packet, or a part of one, whose header and data are apart; `first` says that it begins
+    /// A packet, or a part of one, that is split into header and data; `first` says that it begins
     /// here.
-    fn apart(
+    fn split(
         &mut self,
         rings: &mut Rings<'bound>,
         cx: &RxContext<'_>,
         c: &Completion,
-        p: &Apart,
+        p: &Split,
         first: bool,
         count: &counters::Rx,
     );
@@ -168,9 +168,9 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
 
     /// Tells the device where the rings are. It takes note when the queue is switched on, which can
     /// be done once with these rings.
-    pub(crate) fn program(&self) {
-        self.rings.program();
-        self.sink.program(&self.rings);
+    pub(crate) fn configure(&self) {
+        self.rings.configure();
+        self.sink.configure(&self.rings);
     }
 
     /// Tells from outside of polls whether completions wait.
@@ -179,9 +179,9 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
     }
 
     /// Gives the device its first buffers. The queue must have been switched on just now.
-    pub(crate) fn launch(&mut self) {
-        self.rings.launch();
-        self.sink.launch();
+    pub(crate) fn post_first(&mut self) {
+        self.rings.post_first();
+        self.sink.post_first();
     }
 
     fn pools(&mut self) -> impl Iterator<Item = &mut PagePool> {
@@ -216,7 +216,7 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
             match decode::form(&c) {
                 Ok(Form::Small) => self.small(cx, &c, &counters),
                 Ok(Form::Full) => self.full(cx, &c, &counters),
-                Ok(Form::Apart) => self.apart(cx, &c, &counters),
+                Ok(Form::Split) => self.split(cx, &c, &counters),
                 Ok(Form::Release(id)) => {
                     count.released.add(1);
                     if !self.rings.reasm.release(cx, id) {
@@ -271,21 +271,21 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
         self.sink.full(&mut self.rings, cx, c, part, first, count);
     }
 
-    /// A packet, or a part of one, whose header and data are apart.
+    /// A packet, or a part of one, that is split into header and data.
     #[inline(never)]
-    fn apart(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
+    fn split(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
         let count = &counters.rx;
-        let Ok(p) = decode::apart(c, self.rings.flows, self.rings.reasm.size()) else {
+        let Ok(p) = decode::split(c, self.rings.flows, self.rings.reasm.size()) else {
             self.rings.header.refuse();
             self.rings.reasm.refuse();
             return count.bad_completion.add(1);
         };
-        let first = !self.sink.continues_apart(&p);
+        let first = !self.sink.continues_split(&p);
         if first {
             self.sink.break_off(count);
             self.begin(cx, c, &p.head, counters);
         }
-        self.sink.apart(&mut self.rings, cx, c, &p, first, count);
+        self.sink.split(&mut self.rings, cx, c, &p, first, count);
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) enum Switch {
     /// Start the data of each session PDU on a fresh page.
     AlignPdus,
     /// An XDP program sees packets, which are to be as on the wire: none are merged.
-    Program,
+    Xdp,
 }
 
 impl Switch {
@@ -108,7 +108,7 @@ const DEFAULT: u32 = Switch::Suppress.bit();
 /// What the device is to be told.
 fn compose(on: u32) -> FlowCfg {
     let is = |s: Switch| u32::from(on & s.bit() != 0);
-    let merge = is(Switch::Merge) & (1 - is(Switch::Program));
+    let merge = is(Switch::Merge) & (1 - is(Switch::Xdp));
     let split = is(Switch::SplitAll);
     FlowCfg(0)
         .with_reassembly(merge | split)

@@ -253,7 +253,7 @@ fn describe(info: &TxInfo) -> (T1, T2) {
 impl Ring<'_> {
     /// Tells the device where the ring is. It takes note when the queue is switched on, which can
     /// be done once with this ring.
-    pub(crate) fn program(&self) {
+    pub(crate) fn configure(&self) {
         let regs = self.mmio.queue(self.queue);
         regs.write_addr(
             queue_reg::TX_LO,

@@ -110,7 +110,7 @@ impl<'bound> Ring<'bound> {
     }
 
     /// Tells the device where the ring is. It takes note when the queue is switched on.
-    fn program(&self) {
+    fn configure(&self) {
         let regs = self.regs();
         regs.write_buf_addr(self.kind, self.desc.dma_address());
         let cfg = BufCfg(0)
@@ -180,12 +180,12 @@ impl<'bound> Cells<'bound> {
     }
 
     /// Tells the device where the ring is.
-    pub(super) fn program(&self) {
-        self.ring.program();
+    pub(super) fn configure(&self) {
+        self.ring.configure();
     }
 
     /// Tells the device of the buffers. The queue must have been switched on just now.
-    pub(super) fn launch(&mut self) {
+    pub(super) fn ring_doorbell(&mut self) {
         self.ring.ring();
     }
 
@@ -302,12 +302,12 @@ impl<'bound> Pages<'bound> {
     }
 
     /// Tells the device where the ring is.
-    pub(super) fn program(&self) {
-        self.ring.program();
+    pub(super) fn configure(&self) {
+        self.ring.configure();
     }
 
     /// Tells the device of the pages. The queue must have been switched on just now.
-    pub(super) fn launch(&mut self) {
+    pub(super) fn ring_doorbell(&mut self) {
         self.ring.ring();
     }
 

@@ -143,7 +143,7 @@ impl<'bound> Completions<'bound> {
     }
 
     /// Tells the device where the ring is. It takes note when the queue is switched on.
-    pub(super) fn program(&self) {
+    pub(super) fn configure(&self) {
         let regs = self.mmio.queue(self.queue.into());
         let addr = self.ring.dma_address();
         regs.write_addr(queue_reg::CQ_LO, queue_reg::CQ_HI, addr);

@@ -2,7 +2,7 @@
 
 //! What the device says of a packet, checked once.
 //!
-//! [`form`] tells what a completion is about; [`whole`], [`in_cell`], [`in_buffer`] and [`apart`]
+//! [`form`] tells what a completion is about; [`whole`], [`in_cell`], [`in_buffer`] and [`split`]
 //! turn its words into types that cannot be wrong afterwards: operation codes exist, flow numbers
 //! are below the table's size, ranges lie inside their buffer and the parts of a packet fit
 //! together. Whether a buffer id is one that the device holds is for its ring to say. Pure:
@@ -29,7 +29,7 @@ const ETH_HLEN: u16 = 14;
 
 /// What cannot be true of a completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Lie {
+pub(crate) enum BadCompletion {
     /// No such operation code.
     Opcode,
     /// No such kind of completion.
@@ -72,9 +72,9 @@ pub(crate) struct Head {
     pub(crate) segs: u16,
 }
 
-/// A packet, or a part of one, whose header and data are apart.
+/// A packet, or a part of one, that is split into header and data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Apart {
+pub(crate) struct Split {
     /// What it is.
     pub(crate) head: Head,
     /// The header.
@@ -94,8 +94,8 @@ pub(crate) enum Form {
     Small,
     /// A packet, or a part of one, in a packet buffer.
     Full,
-    /// A packet, or a part of one, whose header and data are apart.
-    Apart,
+    /// A packet, or a part of one, that is split into header and data.
+    Split,
     /// A re-assembly buffer comes back without a packet.
     Release(u16),
 }
@@ -113,11 +113,17 @@ impl Head {
 
 /// Checks a range of at most `limit` bytes of a buffer of `size` bytes.
 #[inline]
-fn span(id: u64, (off, len): (u64, u64), limit: u32, size: u32, release: u64) -> Result<Span, Lie> {
+fn span(
+    id: u64,
+    (off, len): (u64, u64),
+    limit: u32,
+    size: u32,
+    release: u64,
+) -> Result<Span, BadCompletion> {
     // All come from 16-bit fields.
     let (off, len) = (off as u32, len as u32);
     if len == 0 || len > limit || off + len > size {
-        return Err(Lie::Range);
+        return Err(BadCompletion::Range);
     }
     Ok(Span {
         id: id as u16,
@@ -129,16 +135,16 @@ fn span(id: u64, (off, len): (u64, u64), limit: u32, size: u32, release: u64) ->
 
 /// Checks the beginning of a packet: the stack reads an Ethernet header there.
 #[inline]
-fn beginning(span: Span) -> Result<Span, Lie> {
+fn beginning(span: Span) -> Result<Span, BadCompletion> {
     if span.len < ETH_HLEN {
-        return Err(Lie::Range);
+        return Err(BadCompletion::Range);
     }
     Ok(span)
 }
 
-/// Header, data and more data of a packet whose header and data are apart.
+/// Header, data and more data of a packet that is split into header and data.
 #[inline]
-fn parts(c: &Completion) -> Result<[Option<Span>; 3], Lie> {
+fn parts(c: &Completion) -> Result<[Option<Span>; 3], BadCompletion> {
     let c0 = c.c0;
     let header = if c0.hb() != 0 {
         let s = span(
@@ -175,7 +181,7 @@ fn parts(c: &Completion) -> Result<[Option<Span>; 3], Lie> {
         None
     };
     if (header.is_none() && data.is_none()) || (data.is_none() && data2.is_some()) {
-        return Err(Lie::Shape);
+        return Err(BadCompletion::Shape);
     }
     Ok([header, data, data2])
 }
@@ -184,9 +190,9 @@ fn parts(c: &Completion) -> Result<[Option<Span>; 3], Lie> {
 ///
 /// # Errors
 ///
-/// [`Lie::Range`].
+/// [`BadCompletion::Range`].
 #[inline]
-pub(crate) fn in_cell(c: &Completion) -> Result<Span, Lie> {
+pub(crate) fn in_cell(c: &Completion) -> Result<Span, BadCompletion> {
     let at = (c.c4.nb_off(), c.c4.nb_len());
     beginning(span(c.c2.nb_id(), at, CELL_SIZE, BUF_SIZE, c.c0.rel_sb())?)
 }
@@ -196,9 +202,9 @@ pub(crate) fn in_cell(c: &Completion) -> Result<Span, Lie> {
 ///
 /// # Errors
 ///
-/// [`Lie::Range`].
+/// [`BadCompletion::Range`].
 #[inline]
-pub(crate) fn in_buffer(c: &Completion, first: bool) -> Result<Span, Lie> {
+pub(crate) fn in_buffer(c: &Completion, first: bool) -> Result<Span, BadCompletion> {
     let at = (c.c4.nb_off(), c.c4.nb_len());
     let span = span(c.c2.nb_id(), at, BUF_SIZE, BUF_SIZE, 1)?;
     if first {
@@ -247,20 +253,20 @@ pub(crate) fn owner(c: &Completion) -> u16 {
 ///
 /// # Errors
 ///
-/// [`Lie::Kind`] and [`Lie::Shape`].
+/// [`BadCompletion::Kind`] and [`BadCompletion::Shape`].
 #[inline]
-pub(crate) fn form(c: &Completion) -> Result<Form, Lie> {
+pub(crate) fn form(c: &Completion) -> Result<Form, BadCompletion> {
     const PACKET: u64 = CompletionKind::Packet as u64;
     const RELEASE: u64 = CompletionKind::Release as u64;
     let c0 = c.c0;
-    let apart = c0.hb() | c0.rb() | c0.rb2();
-    match (c0.kind(), c0.sb(), c0.nb(), apart) {
+    let split = c0.hb() | c0.rb() | c0.rb2();
+    match (c0.kind(), c0.sb(), c0.nb(), split) {
         (PACKET, 1, 0, 0) => Ok(Form::Small),
         (PACKET, 0, 1, 0) => Ok(Form::Full),
-        (PACKET, 0, 0, _) => Ok(Form::Apart),
+        (PACKET, 0, 0, _) => Ok(Form::Split),
         (RELEASE, ..) if c0.rel_rb() != 0 => Ok(Form::Release(c.c3.rb_id() as u16)),
-        (PACKET | RELEASE, ..) => Err(Lie::Shape),
-        _ => Err(Lie::Kind),
+        (PACKET | RELEASE, ..) => Err(BadCompletion::Shape),
+        _ => Err(BadCompletion::Kind),
     }
 }
 
@@ -268,19 +274,19 @@ pub(crate) fn form(c: &Completion) -> Result<Form, Lie> {
 ///
 /// # Errors
 ///
-/// [`Lie::Opcode`] and [`Lie::Flow`].
+/// [`BadCompletion::Opcode`] and [`BadCompletion::Flow`].
 #[inline]
-pub(crate) fn head(c: &Completion, flows: usize) -> Result<Head, Lie> {
+pub(crate) fn head(c: &Completion, flows: usize) -> Result<Head, BadCompletion> {
     let c0 = c.c0;
-    let opcode = Opcode::from_raw(c0.opcode() as u8).ok_or(Lie::Opcode)?;
+    let opcode = Opcode::from_raw(c0.opcode() as u8).ok_or(BadCompletion::Opcode)?;
     if opcode == Opcode::Placed {
         // The device was given no list of pages to place data in.
-        return Err(Lie::Opcode);
+        return Err(BadCompletion::Opcode);
     }
     let flow = match c0.flow() as u16 {
         desc::FLOW_NONE => None,
         flow if usize::from(flow) < flows => Some(flow),
-        _ => return Err(Lie::Flow),
+        _ => return Err(BadCompletion::Flow),
     };
     Ok(Head {
         opcode,
@@ -297,24 +303,24 @@ pub(crate) fn head(c: &Completion, flows: usize) -> Result<Head, Lie> {
 ///
 /// The first thing found that cannot be true.
 #[inline]
-pub(crate) fn whole(c: &Completion, flows: usize) -> Result<Head, Lie> {
+pub(crate) fn whole(c: &Completion, flows: usize) -> Result<Head, BadCompletion> {
     let head = head(c, flows)?;
     if aggregates(head.opcode) || c.c0.segs() > 1 || c.c5.pages() != 0 {
-        return Err(Lie::Shape);
+        return Err(BadCompletion::Shape);
     }
     Ok(head)
 }
 
-/// Checks a completion of form [`Form::Apart`] against a table of `flows` flows. Pages of payload
+/// Checks a completion of form [`Form::Split`] against a table of `flows` flows. Pages of payload
 /// have `size` bytes.
 ///
 /// # Errors
 ///
 /// The first thing found that cannot be true.
 #[inline(always)]
-pub(crate) fn apart(c: &Completion, flows: usize, size: u32) -> Result<Apart, Lie> {
+pub(crate) fn split(c: &Completion, flows: usize, size: u32) -> Result<Split, BadCompletion> {
     let [header, data, data2] = parts(c)?;
-    let mut this = Apart {
+    let mut this = Split {
         head: head(c, flows)?,
         header,
         data,
@@ -324,12 +330,12 @@ pub(crate) fn apart(c: &Completion, flows: usize, size: u32) -> Result<Apart, Li
     if this.is_of_aggregate() {
         this.check_aggregate(c, size)?;
     } else if c.c0.segs() > 1 || this.pages != 0 {
-        return Err(Lie::Shape);
+        return Err(BadCompletion::Shape);
     }
     Ok(this)
 }
 
-impl Apart {
+impl Split {
     /// Whether it belongs to an aggregate. It has a flow and data then.
     #[inline]
     pub(crate) fn is_of_aggregate(&self) -> bool {
@@ -351,22 +357,22 @@ impl Apart {
     }
 
     #[inline]
-    fn check_aggregate(&mut self, c: &Completion, size: u32) -> Result<(), Lie> {
+    fn check_aggregate(&mut self, c: &Completion, size: u32) -> Result<(), BadCompletion> {
         let c0 = c.c0;
         let Some(data) = &self.data else {
-            return Err(Lie::Shape);
+            return Err(BadCompletion::Shape);
         };
         if self.head.flow.is_none() {
-            return Err(Lie::Flow);
+            return Err(BadCompletion::Flow);
         }
         // What goes through a tunnel has an outer header.
         if (c0.tunnel() != 0) != (c.c5.outer_off() != 0) {
-            return Err(Lie::Shape);
+            return Err(BadCompletion::Shape);
         }
         // Pages that are named by an id alone are full, so the first range ends with its page.
         let to_end = u32::from(data.off) + u32::from(data.len) == size;
         if self.pages != 0 && (self.head.cont || self.data2.is_none() || !to_end) {
-            return Err(Lie::Shape);
+            return Err(BadCompletion::Shape);
         }
         let segs = c0.segs() as u32;
         if segs > 1 {
@@ -374,7 +380,7 @@ impl Apart {
             // first, but for the last, which may be shorter.
             let (len, each) = (self.len(size), c.c5.seg_size() as u32);
             if self.head.cont || len > segs * each || len <= (segs - 1) * each {
-                return Err(Lie::Shape);
+                return Err(BadCompletion::Shape);
             }
             self.head.segs = segs as u16;
         }

@@ -74,7 +74,7 @@ pub(crate) struct Parts<'a, 'bound> {
     /// Counters of the queue.
     pub(crate) counters: &'a Arc<counters::Queue>,
     /// The XDP program.
-    pub(crate) program: &'a Arc<Holder>,
+    pub(crate) xdp: &'a Arc<Holder>,
     /// Control blocks of the device.
     pub(crate) tcbs: &'a Arc<Tcbs>,
 }

@@ -109,18 +109,18 @@ impl<'bound> Rings<'bound> {
     }
 
     /// Tells the device where the rings are.
-    pub(super) fn program(&self) {
-        self.ring.program();
-        self.header.program();
-        self.reasm.program();
-        self.packet.program();
+    pub(super) fn configure(&self) {
+        self.ring.configure();
+        self.header.configure();
+        self.reasm.configure();
+        self.packet.configure();
     }
 
     /// Gives the device its first buffers.
-    pub(super) fn launch(&mut self) {
-        self.header.launch();
-        self.reasm.launch();
-        self.packet.launch();
+    pub(super) fn post_first(&mut self) {
+        self.header.ring_doorbell();
+        self.reasm.ring_doorbell();
+        self.packet.ring_doorbell();
     }
 
     /// Refills the rings at the end of a poll. True if the device may be waiting for memory that
@@ -137,7 +137,7 @@ impl<'bound> Rings<'bound> {
 #[derive(Clone, Copy)]
 pub(super) enum Dropped {
     NoMem,
-    Lie,
+    BadCompletion,
     Orphan,
     /// It has data of this flow, which misses them.
     Taken(u16),
@@ -150,7 +150,7 @@ pub(super) fn count_drop(count: &counters::Rx, why: Dropped, packets: u16) {
     let packets = packets.into();
     match why {
         Dropped::NoMem => count.drop_nomem.add(packets),
-        Dropped::Lie | Dropped::Taken(_) => count.drop_bad_completion.add(packets),
+        Dropped::BadCompletion | Dropped::Taken(_) => count.drop_bad_completion.add(packets),
         Dropped::Orphan => count.drop_orphan.add(packets),
         Dropped::Counted => {}
     }
@@ -165,13 +165,13 @@ pub(super) fn copy_cell(
     c: &Completion,
     (off, len): (Option<usize>, u16),
 ) -> Result<RxSkb, Dropped> {
-    let off = off.ok_or(Dropped::Lie)?;
+    let off = off.ok_or(Dropped::BadCompletion)?;
     check_headers(cells, c, off, len)?;
     heads.copy(cx, cells.mem(), off, len).map_err(|e| {
         if e == ENOMEM {
             Dropped::NoMem
         } else {
-            Dropped::Lie
+            Dropped::BadCompletion
         }
     })
 }
@@ -186,7 +186,7 @@ pub(super) fn check_headers(
     len: u16,
 ) -> Result<(), Dropped> {
     match decode::header_len(c, |at| cells.mem().byte(off + at)) {
-        Some(right) if right != len => Err(Dropped::Lie),
+        Some(right) if right != len => Err(Dropped::BadCompletion),
         _ => Ok(()),
     }
 }
@@ -208,7 +208,7 @@ pub(super) fn put_data<T>(
         });
         let lost = match added {
             Ok(Ok(())) => continue,
-            Ok(Err(_)) | Err(Refused::Gap) => Dropped::Lie,
+            Ok(Err(_)) | Err(Refused::Gap) => Dropped::BadCompletion,
             Err(Refused::Owner(flow)) => Dropped::Taken(flow),
         };
         packet = packet.and(Err(lost));

@@ -2,15 +2,15 @@
 
 //! The sink that makes socket buffers.
 //!
-//! Packets outside any aggregate go up at once ([`alone`](super::alone)), data of an aggregate
-//! share a socket buffer ([`merged`](super::merged)).
+//! Packets outside any aggregate go up at once ([`single`](super::single)), data of an aggregate
+//! share a socket buffer ([`aggregate`](super::aggregate)).
 
 use super::{
     buffers::Cells,
     decode::{
-        Apart,
         Head,
         Span, //
+        Split,
     },
     flows::{
         self,
@@ -116,12 +116,12 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
         })
     }
 
-    fn program(&self, _rings: &Rings<'bound>) {
-        self.small.program();
+    fn configure(&self, _rings: &Rings<'bound>) {
+        self.small.configure();
     }
 
-    fn launch(&mut self) {
-        self.small.launch();
+    fn post_first(&mut self) {
+        self.small.ring_doorbell();
     }
 
     fn pool(&mut self) -> Option<&mut PagePool> {
@@ -134,7 +134,7 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
     }
 
     #[inline]
-    fn continues_apart(&self, p: &Apart) -> bool {
+    fn continues_split(&self, p: &Split) -> bool {
         match self.partial {
             // The rest of a packet is its flow's.
             Partial::Flow { flow, .. } => p.is_of_aggregate() && p.head.flow == Some(flow),
@@ -215,19 +215,19 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
     }
 
     #[inline(always)]
-    fn apart(
+    fn split(
         &mut self,
         rings: &mut Rings<'bound>,
         cx: &RxContext<'_>,
         c: &Completion,
-        p: &Apart,
+        p: &Split,
         first: bool,
         count: &counters::Rx,
     ) {
         match p.head.flow {
             Some(_) if first && p.is_all_of_aggregate() => self.aggregate(rings, cx, c, p, count),
             Some(flow) if p.is_of_aggregate() => self.flow(rings, cx, c, (p, flow), count),
-            _ => self.alone(rings, cx, c, p, count),
+            _ => self.single(rings, cx, c, p, count),
         }
     }
 

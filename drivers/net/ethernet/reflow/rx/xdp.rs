@@ -17,10 +17,10 @@ use super::{
     buffers,
     decode::{
         self,
-        Apart,
         Form,
         Head,
         Span, //
+        Split,
     },
     flows,
     parts::{
@@ -70,23 +70,23 @@ use kernel::{
 };
 
 /// Bytes of a buffer.
-pub(crate) const BUF_SIZE: u32 = 2048;
+pub(crate) const XDP_BUF_SIZE: u32 = 2048;
 /// Frames that are sent back together.
 const BATCH: usize = 32;
 
-const _: () = assert!(BUF_SIZE as usize <= xdp::FIRST_MAX);
+const _: () = assert!(XDP_BUF_SIZE as usize <= xdp::FIRST_MAX);
 
 /// An XDP program sees packets before the stack does.
-pub(crate) struct Filtered<'bound> {
+pub(crate) struct Xdp<'bound> {
     /// Lent to one packet after the other.
     info: xdp::XdpRxqInfo,
-    ways: Ways<'bound>,
+    verdicts: Verdicts<'bound>,
     /// The rest of a packet whose beginning was dropped comes next.
     skip: bool,
 }
 
 /// The program, and where its verdicts send packets.
-struct Ways<'bound> {
+struct Verdicts<'bound> {
     program: Arc<Holder>,
     /// Where packets are sent back.
     tx: Option<Arc<TxCell<tx::Ring<'bound>>>>,
@@ -94,14 +94,14 @@ struct Ways<'bound> {
     back: KVec<OwnFrame>,
 }
 
-impl<'bound> Filtered<'bound> {
+impl<'bound> Xdp<'bound> {
     /// Names the transmit ring that packets are sent back on.
     pub(super) fn set_tx(&mut self, tx: Arc<TxCell<tx::Ring<'bound>>>) {
-        self.ways.tx = Some(tx);
+        self.verdicts.tx = Some(tx);
     }
 }
 
-impl<'bound> Sink<'bound> for Filtered<'bound> {
+impl<'bound> Sink<'bound> for Xdp<'bound> {
     fn memory(sizes: &RingSizes) -> Memory {
         Memory {
             data: Usage::XDP_FRAGS,
@@ -115,8 +115,8 @@ impl<'bound> Sink<'bound> for Filtered<'bound> {
     fn new(s: &Parts<'_, 'bound>, rings: &mut Rings<'bound>) -> Result<Self> {
         Ok(Self {
             info: xdp::XdpRxqInfo::new(s.netdev, s.queue.into(), rings.packet.pool())?,
-            ways: Ways {
-                program: s.program.clone(),
+            verdicts: Verdicts {
+                program: s.xdp.clone(),
                 tx: None,
                 back: KVec::with_capacity(BATCH, GFP_KERNEL)?,
             },
@@ -124,11 +124,11 @@ impl<'bound> Sink<'bound> for Filtered<'bound> {
         })
     }
 
-    fn program(&self, rings: &Rings<'bound>) {
+    fn configure(&self, rings: &Rings<'bound>) {
         buffers::without(&rings.mmio, rings.queue, BufKind::Small);
     }
 
-    fn launch(&mut self) {}
+    fn post_first(&mut self) {}
 
     fn pool(&mut self) -> Option<&mut PagePool> {
         None
@@ -140,7 +140,7 @@ impl<'bound> Sink<'bound> for Filtered<'bound> {
     }
 
     #[inline]
-    fn continues_apart(&self, _p: &Apart) -> bool {
+    fn continues_split(&self, _p: &Split) -> bool {
         self.skip
     }
 
@@ -189,28 +189,28 @@ impl<'bound> Sink<'bound> for Filtered<'bound> {
             Some(page) => Err(page),
             None => {
                 self.skip = head.cont;
-                return count_drop(count, Dropped::Lie, 1);
+                return count_drop(count, Dropped::BadCompletion, 1);
             }
         };
         let begun = begun.map_err(|page| {
             page.recycle(cx);
-            Dropped::Lie
+            Dropped::BadCompletion
         });
         let (packet, skip) = rings.rest(cx, begun, head.cont);
         self.skip = skip;
         match packet {
-            Ok(packet) => self.ways.decide(cx, c, packet, rings.offer, count),
+            Ok(packet) => self.verdicts.decide(cx, c, packet, rings.offer, count),
             Err(e) => count_drop(count, e, 1),
         }
     }
 
     #[inline(always)]
-    fn apart(
+    fn split(
         &mut self,
         rings: &mut Rings<'bound>,
         cx: &RxContext<'_>,
         c: &Completion,
-        p: &Apart,
+        p: &Split,
         first: bool,
         count: &counters::Rx,
     ) {
@@ -222,21 +222,21 @@ impl<'bound> Sink<'bound> for Filtered<'bound> {
         let at = p.header.and_then(|span| rings.header.claim(&span));
         let begun = match (at, &p.header) {
             // Nothing is merged here.
-            _ if p.head.segs > 1 || p.pages != 0 => Err(Dropped::Lie),
+            _ if p.head.segs > 1 || p.pages != 0 => Err(Dropped::BadCompletion),
             (Some(off), Some(span)) => rings.headers(cx, c, &mut self.info, (off, span.len)),
-            _ => Err(Dropped::Lie),
+            _ => Err(Dropped::BadCompletion),
         };
         let begun = rings.put_data(cx, c, p, begun);
         let (packet, skip) = rings.rest(cx, begun, p.head.cont);
         self.skip = skip;
         match packet {
-            Ok(packet) => self.ways.decide(cx, c, packet, rings.offer, count),
+            Ok(packet) => self.verdicts.decide(cx, c, packet, rings.offer, count),
             Err(e) => count_drop(count, e, p.head.segs),
         }
     }
 
     fn end(&mut self, cx: &RxContext<'_>, _empty: bool, count: &counters::Rx) {
-        self.ways.flush(cx, count);
+        self.verdicts.flush(cx, count);
     }
 
     fn left_over(&self) -> u64 {
@@ -247,7 +247,7 @@ impl<'bound> Sink<'bound> for Filtered<'bound> {
 /// Whether a part of a packet lies where a page has room for it.
 #[inline]
 fn in_place(span: &Span) -> bool {
-    span.off == 0 && u32::from(span.len) <= BUF_SIZE
+    span.off == 0 && u32::from(span.len) <= XDP_BUF_SIZE
 }
 
 impl Rings<'_> {
@@ -262,7 +262,7 @@ impl Rings<'_> {
     ) -> (Result<XdpBuff<'p>, Dropped>, bool) {
         while more && packet.is_ok() {
             let Some(c) = self.ring.take() else {
-                packet = Err(Dropped::Lie);
+                packet = Err(Dropped::BadCompletion);
                 break;
             };
             more = c.c0.cont() != 0;
@@ -284,8 +284,8 @@ impl Rings<'_> {
                     return self.add_page(cx, &span, packet);
                 }
             }
-            Ok(Form::Apart) => {
-                if let Ok(p) = decode::apart(c, self.flows, self.reasm.size()) {
+            Ok(Form::Split) => {
+                if let Ok(p) = decode::split(c, self.flows, self.reasm.size()) {
                     return self.add_data(cx, c, &p, packet);
                 }
             }
@@ -294,7 +294,7 @@ impl Rings<'_> {
         self.header.refuse();
         self.reasm.refuse();
         self.packet.refuse();
-        packet.and(Err(Dropped::Lie))
+        packet.and(Err(Dropped::BadCompletion))
     }
 
     /// A part of a packet, in a page of its own. The page is taken back if the packet is lost.
@@ -306,7 +306,7 @@ impl Rings<'_> {
         packet: Result<XdpBuff<'p>, Dropped>,
     ) -> Result<XdpBuff<'p>, Dropped> {
         let Some(page) = self.packet.claim_whole(span.id) else {
-            return packet.and(Err(Dropped::Lie));
+            return packet.and(Err(Dropped::BadCompletion));
         };
         let put = match packet {
             Ok(mut packet) if in_place(span) => packet.add(cx, page, span.len).map(|()| packet),
@@ -318,17 +318,17 @@ impl Rings<'_> {
         };
         put.map_err(|page| {
             page.recycle(cx);
-            Dropped::Lie
+            Dropped::BadCompletion
         })
     }
 
-    /// More data of a packet whose header and data are apart. Pages that the device is done with
+    /// More data of a packet that is split into header and data. Pages that the device is done with
     /// are taken back in any case.
     fn add_data<'p>(
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
-        p: &Apart,
+        p: &Split,
         packet: Result<XdpBuff<'p>, Dropped>,
     ) -> Result<XdpBuff<'p>, Dropped> {
         if let Some(span) = &p.header {
@@ -337,7 +337,7 @@ impl Rings<'_> {
         let goes_on = p.header.is_none() && p.head.segs == 1 && p.pages == 0;
         let packet = match goes_on {
             true => packet,
-            false => packet.and(Err(Dropped::Lie)),
+            false => packet.and(Err(Dropped::BadCompletion)),
         };
         self.put_data(cx, c, p, packet)
     }
@@ -347,7 +347,7 @@ impl Rings<'_> {
         &mut self,
         cx: &'p RxContext<'_>,
         c: &Completion,
-        p: &Apart,
+        p: &Split,
         packet: Result<XdpBuff<'p>, Dropped>,
     ) -> Result<XdpBuff<'p>, Dropped> {
         let spans = (decode::owner(c), [p.data, p.data2]);
@@ -369,7 +369,7 @@ impl Rings<'_> {
         let from = (self.header.mem(), off, len);
         XdpBuff::copied(cx, info, page, from, &self.hints(c)).map_err(|page| {
             page.recycle(cx);
-            Dropped::Lie
+            Dropped::BadCompletion
         })
     }
 
@@ -404,7 +404,7 @@ impl Rings<'_> {
     }
 }
 
-impl Ways<'_> {
+impl Verdicts<'_> {
     /// Has the program decide about a packet, and does so.
     #[inline]
     fn decide(

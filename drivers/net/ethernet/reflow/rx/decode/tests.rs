@@ -7,17 +7,17 @@ use crate::hw::desc::{C0, C1, C2, C3, C4, C5};
 
 const PAGE: u32 = 4096;
 
-fn small(c: &Completion, flows: usize) -> Result<(Head, Span), Lie> {
+fn small(c: &Completion, flows: usize) -> Result<(Head, Span), BadCompletion> {
     Ok((whole(c, flows)?, in_cell(c)?))
 }
 
-fn full(c: &Completion, flows: usize) -> Result<(Head, Span), Lie> {
+fn full(c: &Completion, flows: usize) -> Result<(Head, Span), BadCompletion> {
     Ok((whole(c, flows)?, in_buffer(c, true)?))
 }
 
-fn decode(c: &Completion, flows: usize) -> Result<Apart, Lie> {
-    assert_eq!(form(c)?, Form::Apart);
-    apart(c, flows, PAGE)
+fn decode(c: &Completion, flows: usize) -> Result<Split, BadCompletion> {
+    assert_eq!(form(c)?, Form::Split);
+    split(c, flows, PAGE)
 }
 
 fn start() -> Completion {
@@ -54,111 +54,111 @@ fn a_start_is_a_header_and_data_of_a_flow() {
 }
 
 #[test]
-fn lies_are_told_apart() {
+fn bad_completions_are_told_apart() {
     let ok = start();
     let c0 = ok.c0;
-    let lie = |c| decode(&c, 16).err();
+    let why = |c| decode(&c, 16).err();
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c0: c0.with_opcode(10),
             ..ok
         }),
-        Some(Lie::Opcode)
+        Some(BadCompletion::Opcode)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c0: c0.with_opcode(Opcode::Placed as u64),
             ..ok
         }),
-        Some(Lie::Opcode)
+        Some(BadCompletion::Opcode)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c0: c0.with_kind(2),
             ..ok
         }),
-        Some(Lie::Kind)
+        Some(BadCompletion::Kind)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c0: c0.with_flow(16),
             ..ok
         }),
-        Some(Lie::Flow)
+        Some(BadCompletion::Flow)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c0: c0.with_flow(0xffff),
             ..ok
         }),
-        Some(Lie::Flow)
+        Some(BadCompletion::Flow)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c0: c0.with_rb(0),
             ..ok
         }),
-        Some(Lie::Shape)
+        Some(BadCompletion::Shape)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c0: c0.with_nb(1),
             ..ok
         }),
-        Some(Lie::Shape)
+        Some(BadCompletion::Shape)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c2: ok.c2.with_hdr_len(257),
             ..ok
         }),
-        Some(Lie::Range)
+        Some(BadCompletion::Range)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c2: ok.c2.with_hdr_len(13),
             ..ok
         }),
-        Some(Lie::Range)
+        Some(BadCompletion::Range)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c3: ok.c3.with_rb_off(14937),
             ..ok
         }),
-        Some(Lie::Range)
+        Some(BadCompletion::Range)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c3: ok.c3.with_rb_len(0),
             ..ok
         }),
-        Some(Lie::Range)
+        Some(BadCompletion::Range)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c0: c0.with_tunnel(1),
             ..ok
         }),
-        Some(Lie::Shape)
+        Some(BadCompletion::Shape)
     );
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c5: ok.c5.with_outer_off(14),
             ..ok
         }),
-        Some(Lie::Shape)
+        Some(BadCompletion::Shape)
     );
     let two = Completion {
         c0: c0.with_rb2(1),
         ..ok
     };
     assert_eq!(
-        lie(Completion {
+        why(Completion {
             c4: C4(0).with_rb2_len(16385),
             ..two
         }),
-        Some(Lie::Range)
+        Some(BadCompletion::Range)
     );
 }
 
@@ -186,14 +186,14 @@ fn several_packets_have_data_that_fit_their_number() {
     assert_eq!(head.wire_bytes(&c), 2896 + 2 * 66);
     assert_eq!(Head { segs: 1, ..head }.wire_bytes(&c), 1514);
     assert!(two(1449, 1448).is_ok());
-    assert_eq!(two(1448, 1448), Err(Lie::Shape));
-    assert_eq!(two(2897, 1448), Err(Lie::Shape));
-    assert_eq!(two(1, 0), Err(Lie::Shape));
+    assert_eq!(two(1448, 1448), Err(BadCompletion::Shape));
+    assert_eq!(two(2897, 1448), Err(BadCompletion::Shape));
+    assert_eq!(two(1, 0), Err(BadCompletion::Shape));
     let alone = Completion {
         c0: start().c0.with_segs(2).with_opcode(Opcode::Small as u64),
         ..start()
     };
-    assert_eq!(decode(&alone, 16), Err(Lie::Shape));
+    assert_eq!(decode(&alone, 16), Err(BadCompletion::Shape));
 }
 
 /// Claims: 42, 55, 59.
@@ -220,19 +220,19 @@ fn whole_pages_lie_between_two_ranges() {
         c0.with_opcode(Opcode::Small as u64),
         c0.with_segs(2),
     ] {
-        assert_eq!(run(1000, 14, lie), Err(Lie::Shape));
+        assert_eq!(run(1000, 14, lie), Err(BadCompletion::Shape));
     }
     let gap = Completion {
         c5: C5(0).with_pages(1),
         ..start()
     };
-    assert_eq!(decode(&gap, 16), Err(Lie::Shape));
+    assert_eq!(decode(&gap, 16), Err(BadCompletion::Shape));
     let gap = Completion {
         c0: c0.with_rb2(1),
         c4: C4(0).with_rb2_len(1),
         ..gap
     };
-    assert_eq!(decode(&gap, 16), Err(Lie::Shape));
+    assert_eq!(decode(&gap, 16), Err(BadCompletion::Shape));
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_release_names_its_buffer() {
     };
     assert_eq!(form(&c), Ok(Form::Release(7)));
     let c0 = C0(0).with_kind(1);
-    assert_eq!(form(&Completion { c0, ..c }), Err(Lie::Shape));
+    assert_eq!(form(&Completion { c0, ..c }), Err(BadCompletion::Shape));
 }
 
 #[test]
@@ -260,18 +260,21 @@ fn whole_packets_are_in_one_place_and_in_no_aggregate() {
     let (head, span) = small(&c, 16).unwrap();
     assert_eq!((head.flow, head.opcode), (Some(2), Opcode::NoData));
     assert_eq!((span.id, span.off, span.len), (5, 512, 60));
-    let lie = |c0| small(&Completion { c0, ..c }, 16).err();
-    assert_eq!(lie(c.c0.with_flow(16)), Some(Lie::Flow));
-    assert_eq!(lie(c.c0.with_segs(2)), Some(Lie::Shape));
+    let why = |c0| small(&Completion { c0, ..c }, 16).err();
+    assert_eq!(why(c.c0.with_flow(16)), Some(BadCompletion::Flow));
+    assert_eq!(why(c.c0.with_segs(2)), Some(BadCompletion::Shape));
     assert_eq!(
-        lie(c.c0.with_opcode(Opcode::Start as u64)),
-        Some(Lie::Shape)
+        why(c.c0.with_opcode(Opcode::Start as u64)),
+        Some(BadCompletion::Shape)
     );
     let c4 = C4(0).with_nb_len(257);
-    assert_eq!(small(&Completion { c4, ..c }, 16).err(), Some(Lie::Range));
+    assert_eq!(
+        small(&Completion { c4, ..c }, 16).err(),
+        Some(BadCompletion::Range)
+    );
     assert!(full(&Completion { c4, ..c }, 16).is_ok());
     for c0 in [c.c0.with_nb(1), c.c0.with_hb(1), c.c0.with_rb2(1)] {
-        assert_eq!(form(&Completion { c0, ..c }), Err(Lie::Shape));
+        assert_eq!(form(&Completion { c0, ..c }), Err(BadCompletion::Shape));
     }
 }
 
@@ -337,7 +340,7 @@ fn no_words_lead_outside() {
                 Ok((head, s)) => (head, [Some(s), None, None], Some(s)),
                 Err(_) => continue,
             },
-            Ok(Form::Apart) => match apart(&c, 4096, PAGE) {
+            Ok(Form::Split) => match split(&c, 4096, PAGE) {
                 Ok(p) => (p.head, [p.header, p.data, p.data2], p.header),
                 Err(_) => continue,
             },

@@ -4,9 +4,9 @@
 
 use super::{
     decode::{
-        Apart,
         Head,
         Span, //
+        Split,
     },
     flows,
     rings::{
@@ -53,7 +53,7 @@ impl Stack<'_> {
         let before = core::mem::replace(&mut self.partial, Partial::None);
         let refused = match before {
             Partial::Dropped => Dropped::Counted,
-            _ => Dropped::Lie,
+            _ => Dropped::BadCompletion,
         };
         let put = rings
             .packet
@@ -62,7 +62,7 @@ impl Stack<'_> {
                 Partial::Whole(mut skb) => {
                     match skb.add_page(page, span.off, span.len, span.release) {
                         Ok(()) => Ok(skb),
-                        Err(_) => Err(Dropped::Lie),
+                        Err(_) => Err(Dropped::BadCompletion),
                     }
                 }
                 _ => Err(Dropped::Counted),
@@ -84,12 +84,12 @@ impl Stack<'_> {
 
     /// A split packet outside any aggregate.
     #[inline(always)]
-    pub(super) fn alone(
+    pub(super) fn single(
         &mut self,
         rings: &mut Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
-        p: &Apart,
+        p: &Split,
         count: &counters::Rx,
     ) {
         let (header, data, data2) = (p.header, p.data, p.data2);
@@ -97,7 +97,7 @@ impl Stack<'_> {
         let begun = match core::mem::replace(&mut self.partial, Partial::None) {
             Partial::None => match header {
                 Some(span) => copy_cell(cx, &mut self.heads, &rings.header, c, (at, span.len)),
-                None => Err(Dropped::Lie),
+                None => Err(Dropped::BadCompletion),
             },
             Partial::Split(skb) => Ok(skb),
             _ => Err(Dropped::Counted),
@@ -154,6 +154,6 @@ fn full_begin(
         0 => Ok(()),
         _ => skb.add_page(page, span.off + pull, rest, span.release),
     });
-    put.map_err(|_| Dropped::Lie)?;
+    put.map_err(|_| Dropped::BadCompletion)?;
     Ok(skb)
 }

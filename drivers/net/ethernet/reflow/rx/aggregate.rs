@@ -7,8 +7,8 @@ use super::{
     completions::Completions,
     decode::{
         self,
-        Apart,
         Span, //
+        Split,
     },
     flows::{
         self,
@@ -58,7 +58,7 @@ impl Stack<'_> {
         rings: &mut Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
-        p: &Apart,
+        p: &Split,
         count: &counters::Rx,
     ) {
         let bytes = p.len(rings.reasm.size());
@@ -78,7 +78,7 @@ impl Stack<'_> {
         rings: &mut Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
-        p: &Apart,
+        p: &Split,
         bytes: u32,
     ) -> Result<RxSkb, Dropped> {
         let named = p.pages == 0 || self.name_pages(&mut rings.ring, c, p.pages.into());
@@ -87,11 +87,15 @@ impl Stack<'_> {
                 let at = rings.header.claim(&span);
                 copy_cell(cx, &mut self.heads, &rings.header, c, (at, span.len))
             }
-            None => Err(Dropped::Lie),
+            None => Err(Dropped::BadCompletion),
         };
         // Length by length the data must be what the device says there is.
         let right = named && u64::from(bytes) == c.c5.data_len();
-        let mut skb = if right { skb } else { Err(Dropped::Lie) };
+        let mut skb = if right {
+            skb
+        } else {
+            Err(Dropped::BadCompletion)
+        };
         let whole = if p.pages == 0 { &[] } else { &*self.whole };
         let to = skb.as_mut().map_err(|e| *e);
         put_run(
@@ -111,7 +115,7 @@ impl Stack<'_> {
         rings: &mut Rings<'_>,
         cx: &RxContext<'_>,
         c: &Completion,
-        (p, flow): (&Apart, u16),
+        (p, flow): (&Split, u16),
         count: &counters::Rx,
     ) {
         let (header, data, data2) = (p.header, p.data, p.data2);
@@ -133,7 +137,7 @@ impl Stack<'_> {
         if starts {
             let skb = match header {
                 Some(span) => copy_cell(cx, &mut self.heads, &rings.header, c, (at, span.len)),
-                None => Err(Dropped::Lie),
+                None => Err(Dropped::BadCompletion),
             };
             if let Err(e) = &skb {
                 count_drop(count, *e, p.head.segs);
@@ -146,12 +150,14 @@ impl Stack<'_> {
         let whole = if p.pages == 0 { &[] } else { &*self.whole };
         let skb = match self.flows.skb(cx, flow, c, &need, count) {
             // Length by length the data must be what the device says the packet has.
-            Ok(_) if !p.head.cont && u64::from(bytes) != c.c5.data_len() => Err(Dropped::Lie),
-            Ok(_) if (p.head.segs > 1 && !first) || !named => Err(Dropped::Lie),
+            Ok(_) if !p.head.cont && u64::from(bytes) != c.c5.data_len() => {
+                Err(Dropped::BadCompletion)
+            }
+            Ok(_) if (p.head.segs > 1 && !first) || !named => Err(Dropped::BadCompletion),
             Ok(skb) => Ok(skb),
             Err(Refused::NoMem) => Err(Dropped::NoMem),
             Err(Refused::Orphan) => Err(Dropped::Orphan),
-            Err(Refused::Malformed) => Err(Dropped::Lie),
+            Err(Refused::Malformed) => Err(Dropped::BadCompletion),
         };
         if let Err(e) = put_run(&mut rings.reasm, cx, skb, flow, (data, whole, data2)) {
             let packets = if dropped { 0 } else { p.head.segs };
@@ -220,7 +226,7 @@ impl Stack<'_> {
 
 /// What a packet of an aggregate, whose first completion this is, needs of its socket buffer.
 #[inline]
-fn need(c: &Completion, p: &Apart) -> Need {
+fn need(c: &Completion, p: &Split) -> Need {
     let frags = if p.head.cont {
         // The 16-bit length in pages and one that it begins in the middle of, and with aligned PDUs
         // another for each that begins in it.
@@ -251,7 +257,7 @@ fn put_run<'a>(
     });
     for &id in whole {
         let Some(page) = pages.claim_whole(id) else {
-            skb = skb.and(Err(Dropped::Lie));
+            skb = skb.and(Err(Dropped::BadCompletion));
             continue;
         };
         let left = match &mut skb {
@@ -260,7 +266,7 @@ fn put_run<'a>(
         };
         if let Err(page) = left {
             page.recycle(cx);
-            skb = skb.and(Err(Dropped::Lie));
+            skb = skb.and(Err(Dropped::BadCompletion));
         }
     }
     put_data(pages, cx, skb, (owner, [last, None]), |skb, page, span| {

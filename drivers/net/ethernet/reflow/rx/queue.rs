@@ -9,7 +9,7 @@ use super::{
     },
     parts::Parts,
     stack::Stack,
-    xdp::Filtered,
+    xdp::Xdp,
     Receiver, //
 };
 use crate::{
@@ -28,22 +28,22 @@ use kernel::{
 };
 
 /// The receive side of a queue.
-pub(crate) enum Side<'bound> {
+pub(crate) enum RxQueue<'bound> {
     /// Packets go to the stack.
     Stack(Receiver<'bound, Stack<'bound>>),
     /// An XDP program sees them first.
-    Program(Receiver<'bound, Filtered<'bound>>),
+    Xdp(Receiver<'bound, Xdp<'bound>>),
 }
 
-impl<'bound> Side<'bound> {
+impl<'bound> RxQueue<'bound> {
     /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`].
-    pub(crate) fn new(s: &Parts<'_, 'bound>, program: bool) -> Result<Self> {
-        Ok(if program {
-            Self::Program(Receiver::new(s)?)
+    pub(crate) fn new(s: &Parts<'_, 'bound>, xdp: bool) -> Result<Self> {
+        Ok(if xdp {
+            Self::Xdp(Receiver::new(s)?)
         } else {
             Self::Stack(Receiver::new(s)?)
         })
@@ -51,10 +51,10 @@ impl<'bound> Side<'bound> {
 
     /// Tells the device where the rings are. It takes note when the queue is switched on, which can
     /// be done once with these rings.
-    pub(crate) fn program(&self) {
+    pub(crate) fn configure(&self) {
         match self {
-            Self::Stack(rx) => rx.program(),
-            Self::Program(rx) => rx.program(),
+            Self::Stack(rx) => rx.configure(),
+            Self::Xdp(rx) => rx.configure(),
         }
     }
 
@@ -62,15 +62,15 @@ impl<'bound> Side<'bound> {
     pub(crate) fn probe(&self) -> &Arc<Probe> {
         match self {
             Self::Stack(rx) => rx.probe(),
-            Self::Program(rx) => rx.probe(),
+            Self::Xdp(rx) => rx.probe(),
         }
     }
 
     /// Gives the device its first buffers. The queue must have been switched on just now.
-    pub(crate) fn launch(&mut self) {
+    pub(crate) fn post_first(&mut self) {
         match self {
-            Self::Stack(rx) => rx.launch(),
-            Self::Program(rx) => rx.launch(),
+            Self::Stack(rx) => rx.post_first(),
+            Self::Xdp(rx) => rx.post_first(),
         }
     }
 
@@ -78,7 +78,7 @@ impl<'bound> Side<'bound> {
     pub(crate) fn attached(&mut self, napi: NapiRef<'_>) {
         match self {
             Self::Stack(rx) => rx.attached(napi),
-            Self::Program(rx) => rx.attached(napi),
+            Self::Xdp(rx) => rx.attached(napi),
         }
     }
 
@@ -86,13 +86,13 @@ impl<'bound> Side<'bound> {
     pub(crate) fn detach(&mut self, napi: NapiRef<'_>) {
         match self {
             Self::Stack(rx) => rx.detach(napi),
-            Self::Program(rx) => rx.detach(napi),
+            Self::Xdp(rx) => rx.detach(napi),
         }
     }
 
     /// Names the transmit ring that a program sends packets back on.
     pub(crate) fn set_tx(&mut self, tx: &Arc<TxCell<tx::Ring<'bound>>>) {
-        if let Self::Program(rx) = self {
+        if let Self::Xdp(rx) = self {
             rx.sink.set_tx(tx.clone());
         }
     }
@@ -102,7 +102,7 @@ impl<'bound> Side<'bound> {
     pub(crate) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
         match self {
             Self::Stack(rx) => rx.poll(cx),
-            Self::Program(rx) => rx.poll(cx),
+            Self::Xdp(rx) => rx.poll(cx),
         }
     }
 }
