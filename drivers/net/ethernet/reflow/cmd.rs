@@ -39,10 +39,10 @@ use crate::{
 };
 use blocks::key_of;
 pub(crate) use blocks::{
-    Context,
+    ContextBlock,
     Flow,
     Key,
-    Rule,
+    RuleBlock,
     Tcb,
     KEY_LEN, //
 };
@@ -406,7 +406,7 @@ impl<'bound> Commands<'bound> {
     /// # Errors
     ///
     /// [`EINVAL`] if there is no such rule or queue, [`ENOENT`] if there is no such hash context.
-    pub(crate) fn rule_set(&self, index: u32, rule: &Rule) -> Result {
+    pub(crate) fn rule_set(&self, index: u32, rule: &RuleBlock) -> Result {
         self.give(Command::RuleSet, index, &rule.words())
             .map(|_| ())
     }
@@ -425,7 +425,7 @@ impl<'bound> Commands<'bound> {
     /// # Errors
     ///
     /// [`EINVAL`] if there is no such context, or no such queue as the table names.
-    pub(crate) fn rss_set(&self, index: u32, context: &Context) -> Result {
+    pub(crate) fn rss_set(&self, index: u32, context: &ContextBlock) -> Result {
         self.give(Command::RssSet, index, &context.words())
             .map(|_| ())
     }

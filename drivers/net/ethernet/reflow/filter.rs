@@ -26,11 +26,11 @@ use kernel::{
 /// The filter of a device.
 pub(crate) struct Filter<'bound> {
     mmio: Arc<Mmio<'bound>>,
-    wanted: Pin<KBox<Mutex<Wanted>>>,
+    config: Pin<KBox<Mutex<Config>>>,
 }
 
 /// What is configured.
-struct Wanted {
+struct Config {
     station: MacAddr,
     /// Groups, as many as the device's table holds.
     groups: KVec<MacAddr>,
@@ -44,59 +44,59 @@ impl<'bound> Filter<'bound> {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new(mmio: &Arc<Mmio<'bound>>, station: MacAddr) -> Result<Self> {
-        let wanted = Wanted {
+        let config = Config {
             station,
             groups: KVec::with_capacity(regs::MC_ENTRIES, GFP_KERNEL)?,
             mode: RxMode(0).with_broadcast(1),
         };
         Ok(Self {
             mmio: mmio.clone(),
-            wanted: KBox::pin_init(new_mutex!(wanted, "reflow::filter"), GFP_KERNEL)?,
+            config: KBox::pin_init(new_mutex!(config, "reflow::filter"), GFP_KERNEL)?,
         })
     }
 
     /// Tells the device all of it after a reset. May sleep.
     pub(crate) fn restore(&self) {
-        let wanted = self.wanted.lock();
-        self.write_station(&wanted.station);
-        self.write_groups(&wanted.groups);
-        self.mmio.write(reg::RX_MODE, wanted.mode);
+        let config = self.config.lock();
+        self.write_station(&config.station);
+        self.write_groups(&config.groups);
+        self.mmio.write(reg::RX_MODE, config.mode);
     }
 
     /// Changes the station address. May sleep.
     pub(crate) fn set_station(&self, to: &MacAddr) {
-        let mut wanted = self.wanted.lock();
-        wanted.station = *to;
+        let mut config = self.config.lock();
+        config.station = *to;
         self.write_station(to);
     }
 
     /// Changes whether VLAN tags are removed. May sleep.
     pub(crate) fn strip_vlan(&self, on: bool) {
-        let mut wanted = self.wanted.lock();
-        wanted.mode = wanted.mode.with_vlan_strip(on.into());
-        self.mmio.write(reg::RX_MODE, wanted.mode);
+        let mut config = self.config.lock();
+        config.mode = config.mode.with_vlan_strip(on.into());
+        self.mmio.write(reg::RX_MODE, config.mode);
     }
 
     /// Changes what is let in besides the station address. May sleep.
     pub(crate) fn set(&self, to: &netdev::RxMode<'_>) {
-        let mut wanted = self.wanted.lock();
+        let mut config = self.config.lock();
         let fits = to.multicast.len() <= regs::MC_ENTRIES;
-        if fits && *wanted.groups != *to.multicast {
+        if fits && *config.groups != *to.multicast {
             // All groups come in while the table is written: none that stays loses a frame.
-            let open = wanted.mode.with_allmulti(1);
+            let open = config.mode.with_allmulti(1);
             self.mmio.write(reg::RX_MODE, open);
-            wanted.groups.clear();
+            config.groups.clear();
             for group in to.multicast {
                 // There is room for as many.
-                let _ = wanted.groups.push_within_capacity(*group);
+                let _ = config.groups.push_within_capacity(*group);
             }
-            self.write_groups(&wanted.groups);
+            self.write_groups(&config.groups);
         }
-        wanted.mode = wanted
+        config.mode = config
             .mode
             .with_promisc(to.promisc.into())
             .with_allmulti((to.allmulti || !fits).into());
-        self.mmio.write(reg::RX_MODE, wanted.mode);
+        self.mmio.write(reg::RX_MODE, config.mode);
     }
 
     fn write_station(&self, &[a, b, c, d, e, f]: &MacAddr) {

@@ -77,7 +77,7 @@ impl<'bound> Doorbell<'bound> {
 /// What NAPI cleans up for a queue pair.
 pub(crate) struct Queue<'bound> {
     /// Declared first: dropped first, before the memory that the device may access.
-    switch: Switch<'bound>,
+    enabled: EnableBits<'bound>,
     /// `None` while the receive memory is being exchanged.
     rx: Option<rx::queue::RxQueue<'bound>>,
     tx: tx::Cleaner<'bound>,
@@ -130,15 +130,15 @@ impl ProbeSlot {
     }
 }
 
-/// The queue's switch; going away, it turns the queue off and waits until it is.
-struct Switch<'bound> {
+/// The queue's enable bits. Dropping them turns the queue off and waits until it is.
+struct EnableBits<'bound> {
     mmio: Arc<Mmio<'bound>>,
     queue: usize,
     on: QueueCtrl,
 }
 
-impl Switch<'_> {
-    /// Sets the switches, and returns when the device has stopped what is off now.
+impl EnableBits<'_> {
+    /// Sets the bits, and returns when the device has stopped what is off now.
     fn set(&mut self, on: QueueCtrl) -> QueueStatus {
         let regs = self.mmio.queue(self.queue);
         regs.write(queue_reg::Q_CTRL, on);
@@ -165,7 +165,7 @@ impl Switch<'_> {
     }
 }
 
-impl Drop for Switch<'_> {
+impl Drop for EnableBits<'_> {
     fn drop(&mut self) {
         self.all_off();
     }
@@ -191,7 +191,7 @@ impl<'bound> Queue<'bound> {
         probe: &Arc<ProbeSlot>,
     ) -> Self {
         Self {
-            switch: Switch {
+            enabled: EnableBits {
                 mmio: mmio.clone(),
                 queue,
                 on: QueueCtrl(0),
@@ -215,8 +215,8 @@ impl<'bound> Queue<'bound> {
     ///
     /// [`EIO`] if the device refuses the configuration.
     pub(crate) fn start(&mut self, ring: &tx::Ring<'_>) -> Result {
-        let mmio = &self.switch.mmio;
-        let queue = self.switch.queue;
+        let mmio = &self.enabled.mmio;
+        let queue = self.enabled.queue;
         ring.configure();
         mmio.queue(queue)
             .write(queue_reg::Q_VECTOR, u32::try_from(queue)?);
@@ -224,9 +224,9 @@ impl<'bound> Queue<'bound> {
             rx.configure();
         }
         let on = QueueCtrl(0).with_rx(self.rx.is_some().into()).with_tx(1);
-        let status = self.switch.set(on);
+        let status = self.enabled.set(on);
         if status.error() != 0 || status.rx() != on.rx() || status.tx() != on.tx() {
-            self.switch.all_off();
+            self.enabled.all_off();
             return Err(EIO);
         }
         if let Some(rx) = &mut self.rx {
@@ -239,12 +239,12 @@ impl<'bound> Queue<'bound> {
     /// Switches the pair off; the device does not access its memory after this.
     pub(crate) fn stop(&mut self) {
         self.probe.set(None);
-        self.switch.all_off();
+        self.enabled.all_off();
     }
 
     /// Switches the receive side off and takes its memory; transmit goes on.
     pub(crate) fn rx_remove(&mut self, napi: NapiRef<'_>) -> Option<rx::queue::RxQueue<'bound>> {
-        self.switch.off(QueueCtrl(0).with_rx(1));
+        self.enabled.off(QueueCtrl(0).with_rx(1));
         let mut rx = self.rx.take()?;
         self.probe.set(None);
         rx.detach(napi);
@@ -269,9 +269,9 @@ impl<'bound> Queue<'bound> {
             rx.set_tx(ring);
         }
         rx.configure();
-        let status = self.switch.set(self.switch.on.with_rx(1));
+        let status = self.enabled.set(self.enabled.on.with_rx(1));
         if status.rx() == 0 {
-            self.switch.off(QueueCtrl(0).with_rx(1));
+            self.enabled.off(QueueCtrl(0).with_rx(1));
             rx.detach(napi);
             return Err(EIO);
         }
@@ -357,7 +357,7 @@ impl<'bound> Poll for Queue<'bound> {
             retry,
             // A device that contradicts itself would raise the interrupt at once, for ever: it is
             // looked at now and then.
-            rest: self.is_useless(idle, cx.interrupted()) || sent.lie,
+            rest: self.is_useless(idle, cx.interrupted()) || sent.bad,
             token: done.with_arm(1).0,
         }
     }

@@ -10,7 +10,7 @@
 //! Lock order: the lock here, then those of control blocks and of the command ring.
 
 mod hash;
-mod place;
+mod location;
 mod rules;
 
 use crate::{
@@ -135,9 +135,9 @@ impl State {
             Place::At(location) => Some(location),
             // One of the two would never be asked.
             Place::Any if self.rules.iter().any(same) => return Err(EEXIST),
-            Place::Any => place::lowest(taken),
-            Place::First => place::before_all(taken),
-            Place::Last => place::behind_all(taken),
+            Place::Any => location::lowest(taken),
+            Place::First => location::before_all(taken),
+            Place::Last => location::behind_all(taken),
         }
         .ok_or(ENOSPC)
     }
@@ -357,7 +357,7 @@ impl Steering {
     ) -> Result {
         let mut state = self.state.lock();
         if !on {
-            let done = place::all_or_none(
+            let done = location::all_or_none(
                 state.taken(),
                 |location| forget_rule(cmd, location),
                 |location| {

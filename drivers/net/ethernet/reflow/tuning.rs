@@ -124,11 +124,11 @@ fn compose(on: u32) -> FlowCfg {
 /// The settings of the flow machinery.
 pub(crate) struct Tuning<'bound> {
     mmio: Arc<Mmio<'bound>>,
-    wanted: Pin<KBox<Mutex<Wanted>>>,
+    config: Pin<KBox<Mutex<Config>>>,
 }
 
 /// What users and features want.
-struct Wanted {
+struct Config {
     /// The switches that are on, as bits.
     on: u32,
     numbers: [u32; Number::COUNT],
@@ -142,32 +142,32 @@ impl<'bound> Tuning<'bound> {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new(mmio: &Arc<Mmio<'bound>>) -> Result<Self> {
-        let wanted = Wanted {
+        let config = Config {
             on: DEFAULT,
             numbers: Number::ALL.map(|number| mmio.read(number.register())),
             red: [Band::default(); regs::RED_BANDS],
         };
         Ok(Self {
             mmio: mmio.clone(),
-            wanted: KBox::pin_init(new_mutex!(wanted), GFP_KERNEL)?,
+            config: KBox::pin_init(new_mutex!(config), GFP_KERNEL)?,
         })
     }
 
     /// Tells the device all of it again after a reset. May sleep.
     pub(crate) fn restore(&self) {
-        let wanted = self.wanted.lock();
-        for (number, &value) in Number::ALL.iter().zip(&wanted.numbers) {
+        let config = self.config.lock();
+        for (number, &value) in Number::ALL.iter().zip(&config.numbers) {
             self.mmio.write(number.register(), value);
         }
-        for (band, to) in wanted.red.iter().enumerate() {
+        for (band, to) in config.red.iter().enumerate() {
             self.write_red(band, to);
         }
-        self.mmio.write(reg::FLOW_CFG, compose(wanted.on));
+        self.mmio.write(reg::FLOW_CFG, compose(config.on));
     }
 
     /// Whether `switch` is on. May sleep.
     pub(crate) fn is(&self, switch: Switch) -> bool {
-        self.wanted.lock().on & switch.bit() != 0
+        self.config.lock().on & switch.bit() != 0
     }
 
     /// Turns `switch` on or off. May sleep.
@@ -175,25 +175,25 @@ impl<'bound> Tuning<'bound> {
     /// It takes effect between two packets, and while an aggregate is open: who reads completions
     /// goes by what they say, not by the switch.
     pub(crate) fn set(&self, switch: Switch, to: bool) {
-        let mut wanted = self.wanted.lock();
+        let mut config = self.config.lock();
         if to {
-            wanted.on |= switch.bit();
+            config.on |= switch.bit();
         } else {
-            wanted.on &= !switch.bit();
+            config.on &= !switch.bit();
         }
-        self.mmio.write(reg::FLOW_CFG, compose(wanted.on));
+        self.mmio.write(reg::FLOW_CFG, compose(config.on));
     }
 
     /// The value of `number`. May sleep.
     pub(crate) fn number(&self, number: Number) -> u32 {
-        let numbers = self.wanted.lock().numbers;
+        let numbers = self.config.lock().numbers;
         numbers.get(number as usize).copied().unwrap_or_default()
     }
 
     /// Sets `number`, from the next packet on. May sleep.
     pub(crate) fn set_number(&self, number: Number, to: u32) {
-        let mut wanted = self.wanted.lock();
-        if let Some(n) = wanted.numbers.get_mut(number as usize) {
+        let mut config = self.config.lock();
+        if let Some(n) = config.numbers.get_mut(number as usize) {
             *n = to;
         }
         self.mmio.write(number.register(), to);
@@ -201,14 +201,14 @@ impl<'bound> Tuning<'bound> {
 
     /// A band of random early discard. May sleep.
     pub(crate) fn red(&self, band: usize) -> Band {
-        let wanted = self.wanted.lock();
-        wanted.red.get(band).copied().unwrap_or_default()
+        let config = self.config.lock();
+        config.red.get(band).copied().unwrap_or_default()
     }
 
     /// Sets a band of random early discard, from the next packet on. May sleep.
     pub(crate) fn set_red(&self, band: usize, to: Band) {
-        let mut wanted = self.wanted.lock();
-        if let Some(b) = wanted.red.get_mut(band) {
+        let mut config = self.config.lock();
+        if let Some(b) = config.red.get_mut(band) {
             *b = to;
             self.write_red(band, &to);
         }

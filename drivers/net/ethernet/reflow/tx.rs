@@ -114,7 +114,7 @@ pub(crate) struct Cleaner<'bound> {
     slots: Finisher<'bound, OnWire>,
     head: Index,
     /// What the device said last cannot be true.
-    lie: bool,
+    bad: bool,
     counters: Arc<counters::Queue>,
 }
 
@@ -124,7 +124,7 @@ pub(crate) struct Cleaned {
     pub(crate) seen: Index,
     /// What the device says of its progress cannot be true. It takes what it says for news until
     /// it says something else, so it is not to be asked for an interrupt.
-    pub(crate) lie: bool,
+    pub(crate) bad: bool,
 }
 
 /// Makes both sides of queue `queue` with a ring of `2^log2` descriptors; the device does not hear
@@ -162,7 +162,7 @@ pub(crate) fn new<'bound>(
         probe,
         slots: finisher,
         head: Index::ZERO,
-        lie: false,
+        bad: false,
         counters: counters.clone(),
     };
     Ok((ring, cleaner))
@@ -372,21 +372,21 @@ impl<'bound> Cleaner<'bound> {
         let now = self.probe.progress(self.head);
         let Some(done) = now.done() else {
             // Counted once, not with each look at it.
-            if !core::mem::replace(&mut self.lie, true) {
+            if !core::mem::replace(&mut self.bad, true) {
                 self.counters.tx_done.bad_completion.add(1);
             }
             return Cleaned {
                 seen: self.head,
-                lie: true,
+                bad: true,
             };
         };
-        self.lie = false;
+        self.bad = false;
         if done != 0 {
             self.clean(cx, done);
         }
         Cleaned {
             seen: self.head,
-            lie: false,
+            bad: false,
         }
     }
 

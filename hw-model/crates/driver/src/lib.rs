@@ -22,12 +22,12 @@ mod decode;
 mod headers;
 #[path = "../../../../drivers/net/ethernet/reflow/debugfs/key.rs"]
 mod key;
+#[path = "../../../../drivers/net/ethernet/reflow/steering/location.rs"]
+mod location;
 #[path = "../../../../drivers/net/ethernet/reflow/rx/order.rs"]
 mod order;
 #[path = "../../../../drivers/net/ethernet/reflow/health/pauses.rs"]
 mod pauses;
-#[path = "../../../../drivers/net/ethernet/reflow/steering/place.rs"]
-mod place;
 #[path = "../../../../drivers/net/ethernet/reflow/tx/progress.rs"]
 mod progress;
 #[path = "../../../../drivers/net/ethernet/reflow/red.rs"]

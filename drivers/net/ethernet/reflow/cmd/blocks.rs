@@ -74,7 +74,7 @@ impl Tcb {
 
 /// A steering rule: what is done with packets whose key is `key` wherever `mask` has ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub(crate) struct RuleBlock {
     /// Which protocols it matches, and what happens.
     pub(crate) head: R0,
     /// Key to match.
@@ -83,7 +83,7 @@ pub(crate) struct Rule {
     pub(crate) mask: Key,
 }
 
-impl Rule {
+impl RuleBlock {
     pub(super) fn words(&self) -> [u64; RULE_WORDS] {
         let mut words = [0; RULE_WORDS];
         words[0] = self.head.0;
@@ -94,7 +94,7 @@ impl Rule {
 }
 
 /// A hash context.
-pub(crate) struct Context {
+pub(crate) struct ContextBlock {
     /// Which headers are hashed.
     pub(crate) head: X0,
     /// Secret key.
@@ -103,7 +103,7 @@ pub(crate) struct Context {
     pub(crate) table: [u8; RSS_ENTRIES],
 }
 
-impl Context {
+impl ContextBlock {
     pub(super) fn words(&self) -> [u64; RSS_WORDS] {
         let mut words = [0; RSS_WORDS];
         words[0] = self.head.0;

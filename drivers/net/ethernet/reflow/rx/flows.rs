@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open aggregates, one place for each flow number.
+//! Open aggregates, one slot for each flow number.
 //!
 //! The flow number that the device gives is the index: no key is compared or hashed on the host. A
-//! place holds the socket buffer that grows while packets of the flow follow each other. It goes up
+//! slot holds the socket buffer that grows while packets of the flow follow each other. It goes up
 //! when the device closes the aggregate, when the batching hint says that nothing follows, and at
 //! the end of a poll. In the last case the header is *parked*, as the device does not send it again
 //! for what it still appends.
@@ -84,17 +84,17 @@ enum State {
     Lost,
 }
 
-/// A flow's place.
-struct Place {
+/// A flow's slot.
+struct FlowSlot {
     state: State,
     agg: Aggregate,
-    /// The place is in the list of open ones.
+    /// The slot is in the list of open ones.
     listed: bool,
 }
 
-/// The table of places of one queue.
+/// The table of slots of one queue.
 pub(super) struct Flows {
-    places: KVVec<Place>,
+    slots: KVVec<FlowSlot>,
     /// Flows opened in this poll, some of them closed again.
     open: KVec<u16>,
 }
@@ -151,19 +151,19 @@ fn fixed_ids(c: &Completion) -> FixedIds {
 }
 
 impl Flows {
-    /// Makes a table of `count` places. May sleep.
+    /// Makes a table of `count` slots. May sleep.
     pub(super) fn new(count: usize) -> Result<Self> {
-        let mut places = KVVec::with_capacity(count, GFP_KERNEL)?;
+        let mut slots = KVVec::with_capacity(count, GFP_KERNEL)?;
         for _ in 0..count {
-            let place = Place {
+            let slot = FlowSlot {
                 state: State::Idle,
                 agg: Aggregate::default(),
                 listed: false,
             };
-            places.push(place, GFP_KERNEL)?;
+            slots.push(slot, GFP_KERNEL)?;
         }
         Ok(Self {
-            places,
+            slots,
             open: KVec::with_capacity(count, GFP_KERNEL)?,
         })
     }
@@ -172,11 +172,11 @@ impl Flows {
     ///
     /// `None` notes that there is no such buffer.
     pub(super) fn start(&mut self, flow: u16, skb: Option<RxSkb>, c: &Completion, meta: RxMeta) {
-        let Some(place) = self.places.get_mut(usize::from(flow)) else {
+        let Some(slot) = self.slots.get_mut(usize::from(flow)) else {
             return;
         };
-        place.agg = Aggregate::new(c, meta);
-        place.state = match skb {
+        slot.agg = Aggregate::new(c, meta);
+        slot.state = match skb {
             Some(skb) => State::Open(skb),
             None => State::Lost,
         };
@@ -185,10 +185,10 @@ impl Flows {
 
     /// Remembers that the flow's aggregate is to go up at the end of the poll.
     fn list(&mut self, flow: u16) {
-        if let Some(place) = self.places.get_mut(usize::from(flow)) {
-            if !place.listed {
-                // There is room for every place once.
-                place.listed = self.open.push_within_capacity(flow).is_ok();
+        if let Some(slot) = self.slots.get_mut(usize::from(flow)) {
+            if !slot.listed {
+                // There is room for every slot once.
+                slot.listed = self.open.push_within_capacity(flow).is_ok();
             }
         }
     }
@@ -204,14 +204,14 @@ impl Flows {
         need: &Need,
         count: &counters::Rx,
     ) -> bool {
-        let Some(place) = self.places.get_mut(usize::from(flow)) else {
+        let Some(slot) = self.slots.get_mut(usize::from(flow)) else {
             return false;
         };
-        let has_room = place.has_room(need);
-        let State::Open(skb) = &mut place.state else {
+        let has_room = slot.has_room(need);
+        let State::Open(skb) = &mut slot.state else {
             return false;
         };
-        let follows = place.agg.is_followed_by(skb.head_mut(), header, c);
+        let follows = slot.agg.is_followed_by(skb.head_mut(), header, c);
         if follows && has_room {
             return true;
         }
@@ -236,18 +236,18 @@ impl Flows {
         need: &Need,
         count: &counters::Rx,
     ) -> Result<&mut RxSkb, Refused> {
-        if let Some(place) = self.places.get_mut(usize::from(flow)) {
-            place.make_room(cx, need, count);
+        if let Some(slot) = self.slots.get_mut(usize::from(flow)) {
+            slot.make_room(cx, need, count);
         }
-        if let Some(Place {
+        if let Some(FlowSlot {
             state: State::Parked(_),
             ..
-        }) = self.places.get(usize::from(flow))
+        }) = self.slots.get(usize::from(flow))
         {
             self.unpark(cx, flow, c)?;
         }
-        match self.places.get_mut(usize::from(flow)) {
-            Some(Place {
+        match self.slots.get_mut(usize::from(flow)) {
+            Some(FlowSlot {
                 state: State::Open(skb),
                 ..
             }) => Ok(skb),
@@ -257,19 +257,19 @@ impl Flows {
 
     /// Makes a socket buffer from a parked header, which becomes that of the packet in `c`.
     fn unpark(&mut self, cx: &RxContext<'_>, flow: u16, c: &Completion) -> Result<(), Refused> {
-        let Some(place) = self.places.get_mut(usize::from(flow)) else {
+        let Some(slot) = self.slots.get_mut(usize::from(flow)) else {
             return Err(Refused::Orphan);
         };
-        let State::Parked(mut parked) = core::mem::replace(&mut place.state, State::Lost) else {
+        let State::Parked(mut parked) = core::mem::replace(&mut slot.state, State::Lost) else {
             return Err(Refused::Orphan);
         };
         let (bytes, segs, len) = (parked.bytes, parked.segs, parked.len);
         let header = parked.header.get_mut(..len).ok_or(Refused::Orphan)?;
-        headers::advance(header, place.agg.at, bytes, segs, fixed_ids(c))
+        headers::advance(header, slot.agg.at, bytes, segs, fixed_ids(c))
             .map_err(|_| Refused::Malformed)?;
         let mut skb = RxSkb::alloc(cx, CELL_SIZE).ok_or(Refused::NoMem)?;
         skb.put_slice(header).map_err(|_| Refused::NoMem)?;
-        place.state = State::Open(skb);
+        slot.state = State::Open(skb);
         self.list(flow);
         Ok(())
     }
@@ -284,9 +284,9 @@ impl Flows {
         bytes: u32,
         last: Option<&Span>,
     ) {
-        if let Some(place) = self.places.get_mut(usize::from(flow)) {
-            place.agg.add(c, segs, bytes);
-            place.agg.tail = last.map(|span| (span.id, span.off + span.len));
+        if let Some(slot) = self.slots.get_mut(usize::from(flow)) {
+            slot.agg.add(c, segs, bytes);
+            slot.agg.tail = last.map(|span| (span.id, span.off + span.len));
         }
     }
 
@@ -294,13 +294,13 @@ impl Flows {
     ///
     /// Returns the segments that were dropped.
     pub(super) fn spoil(&mut self, flow: u16) -> u16 {
-        match self.places.get_mut(usize::from(flow)) {
-            Some(place) => {
-                let segs = match core::mem::replace(&mut place.state, State::Lost) {
-                    State::Open(_) => place.agg.segs,
+        match self.slots.get_mut(usize::from(flow)) {
+            Some(slot) => {
+                let segs = match core::mem::replace(&mut slot.state, State::Lost) {
+                    State::Open(_) => slot.agg.segs,
                     _ => 0,
                 };
-                place.agg.segs = 0;
+                slot.agg.segs = 0;
                 segs
             }
             None => 0,
@@ -310,9 +310,9 @@ impl Flows {
     /// Hands the flow's aggregate up; nothing will be appended to it any more.
     #[inline]
     pub(super) fn close(&mut self, cx: &RxContext<'_>, flow: u16, count: &counters::Rx) {
-        if let Some(place) = self.places.get_mut(usize::from(flow)) {
-            if let State::Open(skb) = core::mem::replace(&mut place.state, State::Idle) {
-                place.agg.submit(cx, skb, count);
+        if let Some(slot) = self.slots.get_mut(usize::from(flow)) {
+            if let State::Open(skb) = core::mem::replace(&mut slot.state, State::Idle) {
+                slot.agg.submit(cx, skb, count);
             }
         }
     }
@@ -320,34 +320,34 @@ impl Flows {
     /// Packets in aggregates that have not gone up.
     pub(super) fn left_over(&self) -> u64 {
         let open = self
-            .places
+            .slots
             .iter()
-            .filter(|place| matches!(place.state, State::Open(_)));
-        open.map(|place| u64::from(place.agg.segs)).sum()
+            .filter(|slot| matches!(slot.state, State::Open(_)));
+        open.map(|slot| u64::from(slot.agg.segs)).sum()
     }
 
     /// Hands all open aggregates up, keeping the headers of those that may still grow.
     pub(super) fn flush(&mut self, cx: &RxContext<'_>, count: &counters::Rx) {
         // In the order in which they were opened.
         for flow in &self.open {
-            let Some(place) = self.places.get_mut(usize::from(*flow)) else {
+            let Some(slot) = self.slots.get_mut(usize::from(*flow)) else {
                 continue;
             };
-            place.listed = false;
-            match core::mem::replace(&mut place.state, State::Idle) {
-                State::Open(skb) if place.agg.headers => {
+            slot.listed = false;
+            match core::mem::replace(&mut slot.state, State::Idle) {
+                State::Open(skb) if slot.agg.headers => {
                     count.parked.add(1);
-                    place.agg.submit(cx, skb, count);
+                    slot.agg.submit(cx, skb, count);
                 }
-                State::Open(skb) => place.park(cx, skb, count),
-                other => place.state = other,
+                State::Open(skb) => slot.park(cx, skb, count),
+                other => slot.state = other,
             }
         }
         self.open.clear();
     }
 }
 
-impl Place {
+impl FlowSlot {
     /// Whether the next packet's fragments fit behind what there is.
     #[inline]
     fn has_room(&self, need: &Need) -> bool {

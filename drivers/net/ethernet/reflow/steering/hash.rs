@@ -187,8 +187,8 @@ impl Hash {
     }
 
     /// The context as the device's command wants it.
-    pub(super) fn command(&self) -> cmd::Context {
-        cmd::Context {
+    pub(super) fn command(&self) -> cmd::ContextBlock {
+        cmd::ContextBlock {
             head: X0(0).with_hashed(self.hashed().0.into()),
             secret: self.secret,
             table: self.table,

@@ -21,7 +21,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The rule as the device's command wants it.
-    pub(super) fn command(&self) -> cmd::Rule {
+    pub(super) fn command(&self) -> cmd::RuleBlock {
         let Rule {
             v6,
             proto,
@@ -41,7 +41,7 @@ impl Entry {
                 .with_target(context.into())
                 .with_offset(offset.into()),
         };
-        cmd::Rule {
+        cmd::RuleBlock {
             head,
             key: padded(&key),
             mask: padded(&mask),

@@ -88,10 +88,10 @@ impl<'bound> Probe<'bound> {
 
 impl Probe<'_> {
     /// How far the ring has come, as far as one can tell who looks on. One who is held up in
-    /// between for a whole round of the indices may see a lie: look twice.
+    /// between for a whole round of the indices may see indices that cannot be true: look twice.
     fn look(&self) -> Progress {
-        // Read first: what is cleaned up was written back before, so no lie is seen where there is
-        // none.
+        // Read the head first: it never passes what was written back before. Read later, it could
+        // seem to.
         self.progress(Index::from_raw(self.head.load(Acquire)))
     }
 

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_is_either_within_or_a_lie() {
+    fn every_value_is_either_within_or_refused() {
         for written in 0..0x8000 {
             let now = progress(0x7f00, written, 0x0100);
             let within = written >= 0x7f00 || written <= 0x0100;

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Free places in a table of 64 rules, of which bit n of a word says whether place n is taken.
+//! Free locations in a table of 64 rules, of which bit n of a word says whether location n is taken.
 
-/// The lowest free place.
+/// The lowest free location.
 pub(crate) fn lowest(taken: u64) -> Option<u32> {
     Some(taken.trailing_ones()).filter(|&at| at < u64::BITS)
 }
 
-/// The place right before all that are taken; the last one if none is.
+/// The location right before all that are taken; the last one if none is.
 pub(crate) fn before_all(taken: u64) -> Option<u32> {
     taken.trailing_zeros().checked_sub(1)
 }
 
-/// The place right behind all that are taken; the first one if none is.
+/// The location right behind all that are taken; the first one if none is.
 pub(crate) fn behind_all(taken: u64) -> Option<u32> {
     Some(u64::BITS - taken.leading_zeros()).filter(|&at| at < u64::BITS)
 }
 
-/// Does `step` for each place that is taken. If one fails, does `back` for those before it, the
+/// Does `step` for each location that is taken. If one fails, does `back` for those before it, the
 /// last one first, and ends.
 ///
 /// # Errors
@@ -28,10 +28,13 @@ pub(crate) fn all_or_none<E>(
     mut step: impl FnMut(u32) -> Result<(), E>,
     back: impl FnMut(u32),
 ) -> Result<(), E> {
-    let places = || (0..u64::BITS).filter(|at| (taken >> at) & 1 != 0);
-    for at in places() {
+    let locations = || (0..u64::BITS).filter(|at| (taken >> at) & 1 != 0);
+    for at in locations() {
         if let Err(e) = step(at) {
-            places().rev().skip_while(|&done| done >= at).for_each(back);
+            locations()
+                .rev()
+                .skip_while(|&done| done >= at)
+                .for_each(back);
             return Err(e);
         }
     }
