@@ -2,7 +2,7 @@
 
 //! Tables and switches in debugfs.
 //!
-//! The device is asked at each look. One that has gone is an error, not an empty table.
+//! Each read queries the device. A device that is gone is an error, not an empty table.
 
 mod key;
 
@@ -54,7 +54,7 @@ impl Nic<'_> {
             }
             let number = flow.head.flow() as u16;
             let tcb = match self.cmd.tcb_get(number) {
-                // It may go while we look.
+                // It may be deleted meanwhile.
                 Err(ENOENT) => return Ok(()),
                 tcb => tcb?,
             };
@@ -87,7 +87,7 @@ impl Nic<'_> {
     }
 }
 
-/// Writes the words that are true with commas between them, or `-`.
+/// Writes the words whose number is not 0, separated by commas, or `-`.
 fn write_words(out: &mut Table<'_>, words: &[(u64, &str)]) -> Result {
     let mut between = "";
     for (_, word) in words.iter().filter(|(is, _)| *is != 0) {

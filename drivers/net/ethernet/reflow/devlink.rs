@@ -27,7 +27,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// What a parameter is about.
+/// The setting behind a parameter.
 #[derive(Clone, Copy)]
 enum What {
     /// A switch of the flow machinery.
@@ -52,7 +52,7 @@ impl What {
     }
 }
 
-/// Makes the table of parameters, once for the core and once for ourselves.
+/// Makes two tables of parameters: for the core, and for the driver.
 macro_rules! params {
     ( $( $name:literal: $what:expr; )* ) => {
         const NAMES: &[Param] = &[ $( Param { name: $name, kind: $what.kind() }, )* ];

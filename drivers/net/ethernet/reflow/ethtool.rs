@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Answers to `ethtool`: statistics, coalescing, versions. Its larger parts have files of their own.
+//! `ethtool`: statistics, coalescing, versions. Its other parts have files of their own.
 
 mod rxfh;
 mod rxnfc;
@@ -46,12 +46,12 @@ use kernel::{
     str::Formatter, //
 };
 
-/// Longest wait of an interrupt, in microseconds.
+/// Longest delay of an interrupt, in microseconds.
 const MAX_USECS: u32 = 0xffff;
-/// Most packets that an interrupt waits for.
+/// Most packets for which an interrupt is delayed.
 const MAX_FRAMES: u32 = 0xff;
 
-// What `set_coalesce` tells the user.
+// `set_coalesce` names them to the user.
 const _: () = assert!(MAX_USECS == 65535 && MAX_FRAMES == 255);
 
 impl FwVersion for Nic<'_> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The MAC filter: which frames the device lets in, and whether it removes VLAN tags.
+//! The MAC filter: which frames the device accepts, and whether it strips VLAN tags.
 
 use crate::{
     hw::regs::{
@@ -29,7 +29,7 @@ pub(crate) struct Filter<'bound> {
     config: Pin<KBox<Mutex<Config>>>,
 }
 
-/// What is configured.
+/// The configuration.
 struct Config {
     station: MacAddr,
     /// Groups, as many as the device's table holds.
@@ -38,7 +38,7 @@ struct Config {
 }
 
 impl<'bound> Filter<'bound> {
-    /// A filter for the station address alone, which the device does not hear of yet. May sleep.
+    /// A filter for the station address alone; writes nothing to the device. May sleep.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl<'bound> Filter<'bound> {
         })
     }
 
-    /// Tells the device all of it after a reset. May sleep.
+    /// Writes the configuration to the device after a reset. May sleep.
     pub(crate) fn restore(&self) {
         let config = self.config.lock();
         self.write_station(&config.station);
@@ -77,12 +77,12 @@ impl<'bound> Filter<'bound> {
         self.mmio.write(reg::RX_MODE, config.mode);
     }
 
-    /// Changes what is let in besides the station address. May sleep.
+    /// Changes the frames accepted besides those for the station address. May sleep.
     pub(crate) fn set(&self, to: &netdev::RxMode<'_>) {
         let mut config = self.config.lock();
         let fits = to.multicast.len() <= regs::MC_ENTRIES;
         if fits && *config.groups != *to.multicast {
-            // All groups come in while the table is written: none that stays loses a frame.
+            // Accept all groups while the table is written, so that no group loses a frame.
             let open = config.mode.with_allmulti(1);
             self.mmio.write(reg::RX_MODE, open);
             config.groups.clear();

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is wrong with a device that is up: causes told apart, and what helps against each.
+//! The watch: detects faults of a device that is up, and names the remedy for each.
 //!
-//! The watch of the core asks once a second. All that is looked at here is either the driver's own
-//! bookkeeping or a register that never waits.
+//! It runs once a second, and reads only the driver's own state and registers that never stall.
 
 mod pauses;
 pub(crate) mod seen;
@@ -41,7 +40,7 @@ use seen::{
     STATS_LOOKS, //
 };
 
-/// Places of the reporters.
+/// Indices of the reporters.
 pub(crate) const RX: usize = 0;
 pub(crate) const TX: usize = 1;
 pub(crate) const COMMAND: usize = 2;
@@ -143,7 +142,7 @@ impl<'bound> Operations for Nic<'bound> {
         let counters = self.counters.get(queue)?;
         let outstanding = shared.tx.outstanding() != 0;
         let written = shared.tx.written().into();
-        // What the device has sent and nobody has cleaned up is the host's fault.
+        // Packets that were sent and not cleaned up are the fault of the host.
         let timed_out = watched.timed_out && !shared.tx.pending();
         if timed_out || watched.counts && shared.seen.is_stuck(outstanding, written) {
             return finding(
@@ -152,7 +151,7 @@ impl<'bound> Operations for Nic<'bound> {
                 fmt!("packets do not leave queue {queue}; restarting it"),
             );
         }
-        // All below goes by what has changed since the last look.
+        // All checks below compare with the last look.
         if !watched.counts {
             return None;
         }

@@ -44,7 +44,7 @@ const PLAUSIBLE: u64 = 1 << 48;
 /// The statistics block.
 pub(crate) struct Block<'bound> {
     words: Words,
-    /// What was counted before the last reset, by the same index.
+    /// Counts from before the last reset, by the same index.
     before: KVVec<Counter>,
     /// The sums of both, while what is in `words` moves to `before`.
     sums: KVVec<Counter>,
@@ -107,7 +107,7 @@ impl<'bound> Block<'bound> {
         barrier::smp_mb(barrier::Full);
     }
 
-    /// What was counted before and since the last reset.
+    /// The count before and since the last reset.
     fn plain(&self, index: usize) -> u64 {
         let before = self.before.get(index).map_or(0, Counter::read);
         match self.words.read(index) {
@@ -135,7 +135,7 @@ impl<'bound> Block<'bound> {
         self.mmio.read(reg::STATS_CTRL);
     }
 
-    /// The counter at a place of the block.
+    /// The counter at an index of the block.
     fn at(&self, index: usize) -> u64 {
         loop {
             let moves = self.moves.load(Acquire);

@@ -26,7 +26,7 @@ use kernel::{
     }, //
 };
 
-/// What a register reads when the device has gone.
+/// The value of every register when the device is gone.
 pub(crate) const GONE: u32 = u32::MAX;
 
 /// How often the end of a reset is looked for.

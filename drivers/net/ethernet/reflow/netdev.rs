@@ -76,7 +76,7 @@ pub(crate) const VLAN_FEATURES: u64 =
     features::SG | features::HW_CSUM | features::TSO | features::USO;
 
 impl<'bound> Nic<'bound> {
-    /// Features that this device lets the user switch.
+    /// Features of this device that the user may change.
     pub(crate) fn switchable(&self) -> u64 {
         let f = self.features;
         let mut on = features::SG;
@@ -98,7 +98,7 @@ impl<'bound> Nic<'bound> {
         on
     }
 
-    /// Puts these features in force. May sleep.
+    /// Applies these features. May sleep.
     pub(crate) fn apply_features(&self, on: u64) {
         let merge = on & features::GRO_HW != 0;
         self.tuning.set(Switch::Merge, merge);
@@ -270,7 +270,7 @@ impl<'bound> Operations for Nic<'bound> {
     }
 
     fn fix_features(&self, features: u64) -> u64 {
-        // A program is to see every packet as it was on the wire.
+        // An XDP program must see every packet as it was on the wire.
         if self.tuning.is(Switch::KeepWhole) || self.xdp.is_set() {
             features & !features::GRO_HW
         } else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state of a device, from probe to unbind, shared by all that serves it.
+//! The state of a device, from probe to unbind, which all operations share.
 
 use crate::{
     cmd::Commands,
@@ -61,7 +61,7 @@ const LOG2_FLOWS_MAX: u32 = 12;
 pub(crate) const MAX_MTU: u32 = 9600;
 /// Longest frame.
 pub(crate) const MAX_FRAME: u32 = MAX_MTU + FRAME_OVERHEAD;
-/// Moderation at start: interrupts wait a little for company.
+/// Interrupt moderation at probe.
 const COALESCE: Coalesce = Coalesce {
     rx_usecs: 8,
     rx_frames: 32,
@@ -80,34 +80,34 @@ pub(crate) struct Nic<'bound> {
     pub(crate) dma: DmaDevice<'bound>,
     /// The device's counters.
     pub(crate) hw: hw_stats::Block<'bound>,
-    /// Frames that it missed.
+    /// Frames missed while the interface was up.
     pub(crate) missed: Missed,
     /// The driver's counters, one entry a queue.
     pub(crate) counters: KVec<Arc<counters::Queue>>,
     /// Commands to the device, from probe to unbind.
     pub(crate) cmd: Commands<'bound>,
-    /// Which queue packets go to.
+    /// RSS contexts and steering rules.
     pub(crate) steering: Steering,
     /// Control blocks.
     pub(crate) tcbs: Arc<Tcbs>,
-    /// What user settings change while packets flow.
+    /// Receive settings that change at run time.
     pub(crate) settings: Arc<rx::Settings>,
     /// The XDP program.
     pub(crate) xdp: Arc<Holder>,
-    /// What the flow machinery does.
+    /// Settings of the flow machinery.
     pub(crate) tuning: Tuning<'bound>,
     /// The header parser.
     pub(crate) parser: Parser<'bound>,
     caps: Caps,
-    /// What the optional parts of the device are.
+    /// The optional parts of the device.
     pub(crate) features: Features,
     /// Entries of the flow database; written under the instance lock, while down.
     flows: Atomic<usize>,
     /// The MAC filter.
     pub(crate) filter: Filter<'bound>,
-    /// What the watch saw last.
+    /// The last observations of the watch.
     pub(crate) seen: Seen,
-    /// Where the receive memory of each queue can be looked at.
+    /// The completion ring of each queue, for the watch and dumps.
     pub(crate) probes: KVec<Arc<ProbeSlot>>,
     /// Interrupt moderation: microseconds, packets, adaptive; written under the instance lock.
     coalesce: [Atomic<u32>; 3],
@@ -121,7 +121,7 @@ fn permanent_mac(mmio: &Mmio<'_>) -> MacAddr {
 }
 
 impl<'bound> Nic<'bound> {
-    /// State for a device that has been reset and hears of nothing yet. May sleep.
+    /// Makes the state for a device that has been reset; writes nothing to the device. May sleep.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl<'bound> Nic<'bound> {
         })
     }
 
-    /// Has the device test itself, and reports what is wrong.
+    /// Runs the self-test of the device and logs failures.
     pub(crate) fn self_test(&self) {
         match self.cmd.self_test() {
             Ok(failures) if failures.0 != 0 => {
@@ -208,12 +208,12 @@ impl<'bound> Nic<'bound> {
         self.flows.load(Relaxed)
     }
 
-    /// Changes the number of entries of the flow database, which the device forgets. May sleep.
+    /// Changes the size of the flow database, which clears it. May sleep.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] for a size that the device does not have, [`EBUSY`] while the interface is up,
-    /// with the reason said.
+    /// [`EINVAL`] for a size that the device does not support, [`EBUSY`] while the interface is
+    /// up; the extack says why.
     pub(crate) fn set_flows(
         &self,
         dev: &mut Unlocked<'_, Self>,
@@ -237,7 +237,7 @@ impl<'bound> Nic<'bound> {
         done
     }
 
-    /// Tells the device how many entries its flow database is to use. No queue runs.
+    /// Writes the size of the flow database. No queue runs.
     ///
     /// # Errors
     ///
@@ -281,7 +281,7 @@ impl<'bound> Nic<'bound> {
         permanent_mac(&self.mmio)
     }
 
-    /// Tells the device the longest frame that it is to take.
+    /// Writes the length of the longest frame that the device accepts.
     pub(crate) fn write_max_frame(&self, mtu: u32) {
         self.mmio.write(reg::MAX_FRAME, mtu + FRAME_OVERHEAD);
     }
@@ -289,7 +289,7 @@ impl<'bound> Nic<'bound> {
 
 impl Drop for Nic<'_> {
     fn drop(&mut self) {
-        // Before the memory goes that the device was told of.
+        // Before the memory is freed that the device has addresses of.
         self.mmio.silence();
     }
 }

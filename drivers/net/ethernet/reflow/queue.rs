@@ -43,11 +43,11 @@ use kernel::{
     }, //
 };
 
-/// Interrupts for nothing, one behind the other, that are answered at once. One may come with a
-/// poll that was late, or early.
+/// Useless interrupts in a row after which polls are delayed. A few come with polls that are late
+/// or early.
 const USELESS_MAX: u32 = 8;
 
-/// The doorbell that ends a poll, and what the watch saw of its queue last.
+/// The doorbell that ends a poll, and the last observations of the watch.
 pub(crate) struct Doorbell<'bound> {
     mmio: Arc<Mmio<'bound>>,
     queue: usize,
@@ -74,7 +74,7 @@ impl<'bound> Doorbell<'bound> {
     }
 }
 
-/// What NAPI cleans up for a queue pair.
+/// The state of a queue pair that its polls own.
 pub(crate) struct Queue<'bound> {
     /// Declared first: dropped first, before the memory that the device may access.
     enabled: EnableBits<'bound>,
@@ -84,17 +84,17 @@ pub(crate) struct Queue<'bound> {
     /// The other side of the transmit ring.
     ring: Option<Arc<TxCell<tx::Ring<'bound>>>>,
     counters: Arc<counters::Queue>,
-    /// Where the watch finds what tells of completions that wait.
+    /// Shows the completion ring to the watch.
     probe: Arc<ProbeSlot>,
     /// Transmit write-back at the last poll.
     tx_seen: Index,
     /// Interrupts in a row that came for nothing.
     useless: u32,
-    /// How far completions were freed before they were seen with the wish for an interrupt.
+    /// Last `cq_cons` written without arming.
     freed: Index,
 }
 
-/// Where the receive memory of the moment can be looked at from outside of polls.
+/// The current completion ring, for readers outside of polls.
 pub(crate) struct ProbeSlot(Pin<KBox<Mutex<Option<Arc<rx::Probe>>>>>);
 
 impl ProbeSlot {
@@ -155,7 +155,7 @@ impl EnableBits<'_> {
         }
         let status = self.set(on);
         if status.rx() > on.rx() || status.tx() > on.tx() {
-            // It does not listen. What runs besides is mended by the watch.
+            // The device ignores the bits. The watch mends the other queues.
             self.mmio.silence();
         }
     }
@@ -207,9 +207,9 @@ impl<'bound> Queue<'bound> {
         }
     }
 
-    /// Tells the device of all memory, switches the pair on and gives the device its buffers.
+    /// Writes the addresses of all rings, enables the pair and posts its buffers.
     ///
-    /// Nothing moves as long as the device's master switches are off.
+    /// No packet moves before CTRL enables receive and transmit.
     ///
     /// # Errors
     ///
@@ -285,8 +285,8 @@ impl<'bound> Queue<'bound> {
 }
 
 impl Queue<'_> {
-    /// Takes note of a poll that found nothing, or something. True if its interrupt is one of many
-    /// in a row that came for nothing: the device does not agree with us on how far we are.
+    /// Counts useless interrupts. True after many in a row: device and driver disagree on the
+    /// indices.
     fn is_useless(&mut self, idle: bool, interrupted: bool) -> bool {
         if !idle {
             self.useless = 0;
@@ -324,7 +324,7 @@ impl<'bound> Poll for Queue<'bound> {
     }
 
     fn clean(&mut self, cx: &TxContext<'_>) {
-        // The doorbell ends a poll: without the wish for an interrupt it would disarm the queue.
+        // No doorbell: without the arm bit it would disarm the queue.
         self.tx.poll(cx);
     }
 
@@ -342,10 +342,9 @@ impl<'bound> Poll for Queue<'bound> {
             (consumed, half) = (polled.consumed, polled.half);
             done = done.with_cq_cons(consumed.raw());
         }
-        // Who polls for long without the interrupt, busy polling or with deferred interrupts, would
-        // fill the ring: nothing else frees completions then.
+        // Busy polling and deferred interrupts never arm: release completions at half a window.
         if again || consumed.since(self.freed) >= half {
-            // Free the completions; the interrupt is not wanted yet.
+            // Release the completions without arming.
             shared.ring(done);
             self.freed = consumed;
         }
@@ -355,8 +354,8 @@ impl<'bound> Poll for Queue<'bound> {
             work,
             again,
             retry,
-            // A device that contradicts itself would raise the interrupt at once, for ever: it is
-            // looked at now and then.
+            // A device with inconsistent indices would interrupt at once, for ever: poll it by
+            // timer.
             rest: self.is_useless(idle, cx.interrupted()) || sent.bad,
             token: done.with_arm(1).0,
         }

@@ -14,7 +14,7 @@ use core::fmt::{
 
 /// Bytes of the device's unit of levels.
 const UNIT: u32 = 64;
-/// What the device takes for certain.
+/// Probability 1.
 const CERTAIN: u32 = 1 << 16;
 /// A percentage of 100, in thousandths.
 const HUNDRED: u32 = 100_000;
@@ -83,7 +83,7 @@ impl Band {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The reason in words.
     pub(crate) fn parse(text: &str) -> Result<Self, BadBand> {
         if text == "off" {
             return Ok(Self::default());

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way back: from the reset state to all that driver and user have configured.
+//! Restores the configuration of a device that was reset.
 //!
-//! What is configured is kept by those whose business it is, none of it in the device alone:
+//! No configuration is in the device alone. It is kept by
 //! [`crate::filter`], [`crate::parser`], [`crate::tuning`], [`crate::steering`], [`crate::tcb`],
-//! and what [`Nic`] keeps itself. [`Nic::bring_back`] tells a device that was reset all of it; it
-//! is the only place that does, at probe as after any fault.
+//! and what [`Nic`] keeps itself. [`Nic::bring_back`] resets the device and writes all of it, at
+//! probe as after any fault; nothing else does.
 //!
 //! Rings and their memory, XDP, and memory lent by applications are not among it: queues are made
 //! anew, from the same setup, when the device is back.
@@ -20,8 +20,8 @@ use crate::{
 use kernel::prelude::*;
 
 impl Nic<'_> {
-    /// Whether the device has what was configured, as far as a look can tell: a reset by somebody
-    /// else, or a power cycle, took all of it away at once. May sleep.
+    /// Whether the device still has its configuration. Samples suffice: a reset or power cycle
+    /// clears all of it. May sleep.
     pub(crate) fn is_as_left(&self) -> bool {
         self.mmio.present().is_ok()
             && self.mmio.is_ready()
@@ -31,7 +31,7 @@ impl Nic<'_> {
             && !self.cmd.is_silent()
     }
 
-    /// Resets the device and tells it all that is configured, but for queues. No queue runs; the
+    /// Resets the device and writes its configuration, except for queues. No queue runs; the
     /// instance lock is held, or nobody else knows of the device yet. May sleep, about a second at
     /// most.
     ///
@@ -57,7 +57,7 @@ impl Nic<'_> {
         Ok(())
     }
 
-    /// The same, and what depends on the queues that are going to be made.
+    /// The same, and the settings that depend on the queues about to be made.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Nic<'_> {
         Ok(())
     }
 
-    /// Tells the device the interrupt moderation of all queues.
+    /// Writes the interrupt moderation of all queues.
     pub(crate) fn write_moderation(&self) {
         let to = self.moderation();
         for queue in 0..self.counters.len() {

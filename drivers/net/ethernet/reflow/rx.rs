@@ -5,8 +5,8 @@
 //! [`Receiver::poll`] is the hot path and the only receive loop. It takes completions off the ring
 //! one by one, has [`decode`] check each once, counts its packet, reads its control-block summary,
 //! and hands it to a [`Sink`]. There are two: [`Stack`](stack::Stack) makes socket buffers,
-//! [`Xdp`](xdp::Xdp) asks an XDP program first. Each has a loop of its own by
-//! monomorphisation, so that nothing is decided at run time.
+//! [`Xdp`](xdp::Xdp) runs an XDP program first. The loop is compiled once for each: no dispatch at
+//! run time.
 
 mod aggregate;
 mod buffers;
@@ -64,8 +64,8 @@ const SUMMARY_APPLIED: u64 = 1;
 
 /// Where the packets of a queue go.
 ///
-/// What does not depend on it is done in [`Receiver`]: a sink is given packets that were checked
-/// and counted. It says what becomes of them, and counts that.
+/// [`Receiver`] checks and counts packets before it hands them to the sink. The sink counts where
+/// they went.
 pub(crate) trait Sink<'bound>: Sized {
     /// The pages that packets are to come in, in rings of these sizes.
     fn memory(sizes: &RingSizes) -> Memory;
@@ -86,13 +86,13 @@ pub(crate) trait Sink<'bound>: Sized {
     /// A pool that only this sink has.
     fn pool(&mut self) -> Option<&mut PagePool>;
 
-    /// Whether a part of a packet in a packet buffer goes on with the packet at hand.
+    /// Whether a part of a packet in a packet buffer continues the unfinished packet.
     fn continues_full(&self) -> bool;
 
-    /// Whether a part of a packet that is split into header and data goes on with the packet at hand.
+    /// Whether a part of a packet that is split into header and data continues the unfinished one.
     fn continues_split(&self, p: &Split) -> bool;
 
-    /// The packet at hand, if there is one, is not gone on with.
+    /// Drops the unfinished packet, if there is one: the next completion does not continue it.
     fn break_off(&mut self, count: &counters::Rx);
 
     /// A packet begins, and was counted.
@@ -137,7 +137,7 @@ pub(crate) trait Sink<'bound>: Sized {
     /// The poll ends; `empty` says that no completion waits.
     fn end(&mut self, cx: &RxContext<'_>, empty: bool, count: &counters::Rx);
 
-    /// Packets that were counted and have not been handed on. The queue goes.
+    /// Packets that were counted and not handed on. Called when the queue is freed.
     fn left_over(&self) -> u64;
 }
 
@@ -231,7 +231,7 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
         self.rings.ring.polled(work, empty, starving)
     }
 
-    /// Takes note of a packet whose first completion this is.
+    /// Counts a packet whose first completion this is.
     #[inline(always)]
     fn begin(&mut self, cx: &RxContext<'_>, c: &Completion, h: &Head, counters: &counters::Queue) {
         note(c, h, counters, &self.tcbs);
@@ -295,7 +295,7 @@ impl<'bound, S: Sink<'bound>> Drop for Receiver<'bound, S> {
     }
 }
 
-/// Counts a packet, or several, whose first completion this is, and hears of control blocks.
+/// Counts a packet, or several, whose first completion this is, and reads its summary.
 #[inline(always)]
 fn note(c: &Completion, h: &Head, counters: &counters::Queue, tcbs: &Tcbs) {
     let count = &counters.rx;

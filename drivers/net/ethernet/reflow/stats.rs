@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the core is told of packets: totals of the interface, statistics of its queues.
+//! Statistics for the core: totals of the interface, counters of its queues.
 
 use crate::{
     hw::stats::{
@@ -21,7 +21,7 @@ use crate::{
 impl Nic<'_> {
     /// Fills in the totals that `ip -s link` shows. In an RCU read section.
     pub(crate) fn fill_totals(&self, s: &mut Stats64) {
-        // What the device counts may be anything: sums wrap.
+        // The device's counts may be any number: sums wrap.
         let sum = |counts: &[u64]| counts.iter().fold(0, |a: u64, b| a.wrapping_add(*b));
         for c in &self.counters {
             s.rx_packets = sum(&[s.rx_packets, c.rx.up_packets.read()]);
@@ -34,7 +34,7 @@ impl Nic<'_> {
         }
         let hw = |which| self.hw.global(which);
         s.rx_dropped = sum(&[s.rx_dropped, hw(Global::RxRed)]);
-        // The device had no room, or the queue was being made anew.
+        // The device had no room, or the queue was being replaced.
         let disabled = self.missed.while_up(|| hw(Global::RxDisabled));
         s.rx_missed_errors = sum(&[hw(Global::RxPmOverflow), disabled]);
         s.rx_length_errors = sum(&[hw(Global::RxRunts), hw(Global::RxGiants)]);

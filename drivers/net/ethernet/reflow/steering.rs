@@ -5,7 +5,7 @@
 //! A packet goes where the first rule that matches says, else where its hash says ([`hash`]). A
 //! rule's location is its number in the device, where of several that match the lowest wins. What
 //! the user set is kept here and not in the device: the device is told of every change, and of
-//! everything when the interface comes up.
+//! all of it when the interface comes up.
 //!
 //! Lock order: the lock here, then those of control blocks and of the command ring.
 
@@ -49,7 +49,7 @@ use kernel::{
 };
 use rules::Entry;
 
-/// What the user set.
+/// The settings of the user.
 struct State {
     /// Context 0.
     main: Hash,
@@ -63,7 +63,7 @@ struct State {
 }
 
 impl State {
-    /// How a context spreads flows.
+    /// The RSS configuration of a context.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl State {
         rules.fold(0, |bits, (i, rule)| bits | u64::from(rule.is_some()) << i)
     }
 
-    /// What rules add to the queues of a context, at most.
+    /// The largest offset that rules add to the queues of a context.
     fn largest_offset(&self, wanted: u32) -> u32 {
         let offset = |entry: &KBox<Entry>| match entry.rule.action {
             Action::Context { context, offset } if context == wanted => offset,
@@ -149,7 +149,7 @@ pub(crate) struct Steering {
 }
 
 impl Steering {
-    /// Steering by hash alone, evenly over `queues` queues. May sleep.
+    /// RSS alone, evenly over `queues` queues. May sleep.
     ///
     /// # Errors
     ///
@@ -175,14 +175,14 @@ impl Steering {
         })
     }
 
-    /// The device was reset and knows nothing of this. May sleep.
+    /// The device was reset and has none of this. May sleep.
     pub(crate) fn forgotten(&self) {
         self.state.lock().told = None;
     }
 
-    /// Tells the device all of the steering, for `queues` queues, unless it was told. May sleep.
+    /// Writes all of it to the device, for `queues` queues, unless it has it. May sleep.
     ///
-    /// What the device does not take is reported, and stays with it as it was.
+    /// Settings that the device refuses are logged; it keeps the old ones.
     pub(crate) fn tell(&self, dev: &Device, mmio: &Mmio<'_>, cmd: &Commands<'_>, queues: u32) {
         let mut state = self.state.lock();
         if state.told == Some(queues) {
@@ -245,7 +245,8 @@ impl Steering {
         Ok(())
     }
 
-    /// Fills in what the user asks for of a context. Returns whether it is symmetric. May sleep.
+    /// Fills in the parts of a context that the user asks for. Returns whether it is symmetric. May
+    /// sleep.
     ///
     /// # Errors
     ///
@@ -315,7 +316,7 @@ impl Steering {
         slot.take().map(drop).ok_or(ENOENT)
     }
 
-    /// What is hashed of a kind of packets in a context. May sleep.
+    /// The fields that are hashed of a kind of packets in a context. May sleep.
     ///
     /// # Errors
     ///
@@ -325,7 +326,7 @@ impl Steering {
         Ok(state.hash(context)?.fields(kind))
     }
 
-    /// Sets what is hashed of a kind of packets in a context. May sleep.
+    /// Sets the fields that are hashed of a kind of packets in a context. May sleep.
     ///
     /// # Errors
     ///
@@ -346,7 +347,7 @@ impl Steering {
     ///
     /// # Errors
     ///
-    /// What the device says; rules are as they were, then. Should the device not take one back that
+    /// Those of the device; rules are as they were, then. Should the device not take one back that
     /// it had forgotten already, the log says so, and it is told again when the interface comes up.
     pub(crate) fn enable_rules(
         &self,
@@ -403,8 +404,8 @@ impl Steering {
     ///
     /// # Errors
     ///
-    /// [`EOPNOTSUPP`] while rules are off, [`EINVAL`], [`ENOSPC`], [`EEXIST`], [`ENOMEM`], and those
-    /// of the device.
+    /// [`EOPNOTSUPP`] while rules are off, [`EINVAL`], [`ENOSPC`], [`EEXIST`], [`ENOMEM`], and
+    /// those of the device.
     pub(crate) fn set_rule(
         &self,
         dev: &Device,
@@ -454,7 +455,7 @@ impl Steering {
     }
 }
 
-/// Has the device forget a rule, which it may have done by a reset.
+/// Deletes a rule in the device, which may have lost it by a reset.
 fn forget_rule(cmd: &Commands<'_>, location: u32) -> Result {
     match cmd.rule_del(location) {
         Ok(()) | Err(ENOENT) => Ok(()),
@@ -462,8 +463,7 @@ fn forget_rule(cmd: &Commands<'_>, location: u32) -> Result {
     }
 }
 
-/// Logs what the device did not take. False if it does not answer: there is no use in asking more
-/// of it.
+/// Logs a refusal of the device. False if the device does not answer: the caller stops then.
 fn is_in_force(dev: &Device, done: Result, what: &str, number: u32) -> bool {
     match done {
         Ok(()) => true,

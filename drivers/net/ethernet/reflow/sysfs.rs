@@ -25,7 +25,7 @@ use crate::{
 use core::fmt::Write;
 use kernel::prelude::*;
 
-/// What a file of sysfs tells.
+/// The value that a file shows.
 #[derive(Clone, Copy)]
 enum Value {
     /// A register.
@@ -103,7 +103,7 @@ files! {
     c"red_band3_drops": Value::RedDrops(Global::RxRed3);
 }
 
-/// Place of an operation code's counter in the statistics block.
+/// Index of an operation code's counter in the statistics block.
 const fn opcode_counter(code: Opcode) -> usize {
     Global::OpNoAssist as usize + code as usize
 }
@@ -142,7 +142,7 @@ impl Operations for Nic<'_> {
 
     fn store(&self, index: usize, _text: &str) -> Result {
         match VALUES.get(index) {
-            // Whatever is written, the level of now is the highest one.
+            // Any write resets the highest level to the current one.
             Some(Value::PmHigh) => {
                 self.mmio.write(reg::PM_HIGH, 0);
                 Ok(())

@@ -57,9 +57,9 @@ use slots::{
 
 /// TCP flags of a connection's beginning and end: FIN, SYN, RST.
 const ENDS: u8 = 0x07;
-/// How often connections with a block are looked after, in milliseconds.
+/// Milliseconds between two checks of connections with a block.
 const PERIOD: u32 = 500;
-/// A steered connection is not given up before that: the core needs a moment to take note of it.
+/// Fewest milliseconds that a steered connection is kept: the core needs a moment to record it.
 const GRACE: Delta = Delta::from_millis(1000);
 /// Wait before something is tried again that the device could not do.
 const RETRY: Delta = Delta::from_millis(10);
@@ -70,7 +70,7 @@ const REST: Delta = Delta::from_millis(5000);
 /// Bytes of a flow's key: IPv4, IPv6.
 const KEY_LEN: [u64; 2] = [12, 36];
 
-/// What is touched in process context only.
+/// State for process context only.
 struct Control {
     /// Queues that are up; 0 while the interface is down.
     queues: u32,
@@ -118,7 +118,7 @@ impl Tcbs {
         &self.service
     }
 
-    /// What has been done.
+    /// The counters.
     pub(crate) fn counts(&self) -> &counters::Tcb {
         &self.counts
     }
@@ -263,7 +263,7 @@ impl Tcbs {
         }
     }
 
-    /// Looks after all blocks. May sleep.
+    /// Sets, renews and removes blocks as needed. May sleep.
     pub(crate) fn serve(&self, dev: &Device, cmd: &Commands<'_>) {
         let control = self.control.lock();
         if control.queues == 0 {
@@ -331,7 +331,7 @@ impl Tcbs {
     /// Takes the block of a slot away, and lets go of its connection if that was one of the core's.
     fn take_away(&self, i: usize, slot: &Slot, cmd: &Commands<'_>) {
         if let Some(flow) = slot.block {
-            // If it is gone, so much the better; one that cannot be taken away goes with a reset.
+            // It may be gone already; one that cannot be deleted goes with a reset.
             let _ = cmd.tcb_del(flow);
         }
         self.change(i, Slot::gone);
@@ -347,7 +347,7 @@ impl Tcbs {
 
     /// Sees whether a connection is still to have a block; false if not.
     ///
-    /// What the core wants may change at any time. Once its slot is nobody's, the core is told that
+    /// The core may change its mind at any time. Once its slot is nobody's, the core is told that
     /// it has to ask again.
     fn is_wanted(&self, i: usize, slot: &Slot, dev: &Device) -> bool {
         let counter = if dev.tcp_rcv_nxt(&slot.flow).is_none() {
@@ -373,7 +373,7 @@ impl Tcbs {
         false
     }
 
-    /// Sees whether a block is still good for something.
+    /// Removes a block that is no longer wanted; handles one that became stale.
     fn look_after(&self, i: usize, slot: &Slot, dev: &Device, cmd: &Commands<'_>) {
         if !self.is_wanted(i, slot, dev) {
             self.take_away(i, slot, cmd);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the flow machinery of the device is set to do. The one place that writes FLOW_CFG.
+//! Settings of the flow machinery. Only this file writes FLOW_CFG.
 //!
-//! A switch says what somebody wants, not what the device is told: [`compose`] makes the register
-//! of all of them.
+//! Each switch is the wish of one user, feature or part; [`compose`] combines all of them into the
+//! register.
 
 use crate::{
     hw::{
@@ -29,7 +29,7 @@ use kernel::{
     }, //
 };
 
-/// Something that the flow machinery does or does not.
+/// A setting that is on or off.
 #[derive(Clone, Copy)]
 pub(crate) enum Switch {
     /// Learn flows and merge their packets.
@@ -40,7 +40,7 @@ pub(crate) enum Switch {
     FreshPages,
     /// Split headers from data in all TCP packets, merged or not, so that the data can be mapped.
     SplitAll,
-    /// Leave packets whole. Who wants that must not want them merged.
+    /// Leave packets whole. Excludes [`Switch::Merge`].
     KeepWhole,
     /// Start the data of each session PDU on a fresh page.
     AlignPdus,
@@ -54,10 +54,10 @@ impl Switch {
     }
 }
 
-/// Something that the flow machinery goes by.
+/// A setting that is a number.
 #[derive(Clone, Copy)]
 pub(crate) enum Number {
-    /// TCP data of fewer bytes are never merged.
+    /// Fewest bytes of TCP data that are merged.
     DataThreshold,
     /// Longest aggregate, as the length of its IP packet in bytes.
     AggregateMax,
@@ -91,21 +91,21 @@ impl Number {
         }
     }
 
-    /// What may be set.
+    /// The range of values.
     pub(crate) const fn range(self) -> RangeInclusive<u32> {
         match self {
             Self::DataThreshold | Self::SplitThreshold | Self::SmallMax => 0..=0xffff,
-            // Longer ones need headers that say more than 16 bits of length.
+            // The length field of the IP header has 16 bits.
             Self::AggregateMax => 576..=0xffff,
             Self::FlowAge => 0..=u32::MAX,
         }
     }
 }
 
-/// What is on from the start.
+/// Switches that are on from the start.
 const DEFAULT: u32 = Switch::Suppress.bit();
 
-/// What the device is to be told.
+/// The value of FLOW_CFG.
 fn compose(on: u32) -> FlowCfg {
     let is = |s: Switch| u32::from(on & s.bit() != 0);
     let merge = is(Switch::Merge) & (1 - is(Switch::Xdp));
@@ -115,7 +115,7 @@ fn compose(on: u32) -> FlowCfg {
         .with_batching(merge)
         .with_suppress(merge & is(Switch::Suppress))
         .with_gather(merge & is(Switch::Suppress))
-        // Who asks for the split wants to map the data, and that goes by whole pages.
+        // The split serves to map the data, which takes whole pages.
         .with_fresh_page(is(Switch::FreshPages) | split)
         .with_split_all(split)
         .with_session(is(Switch::AlignPdus))
@@ -127,7 +127,7 @@ pub(crate) struct Tuning<'bound> {
     config: Pin<KBox<Mutex<Config>>>,
 }
 
-/// What users and features want.
+/// The settings of users and features.
 struct Config {
     /// The switches that are on, as bits.
     on: u32,
@@ -153,7 +153,7 @@ impl<'bound> Tuning<'bound> {
         })
     }
 
-    /// Tells the device all of it again after a reset. May sleep.
+    /// Writes all settings to the device after a reset. May sleep.
     pub(crate) fn restore(&self) {
         let config = self.config.lock();
         for (number, &value) in Number::ALL.iter().zip(&config.numbers) {
@@ -172,8 +172,7 @@ impl<'bound> Tuning<'bound> {
 
     /// Turns `switch` on or off. May sleep.
     ///
-    /// It takes effect between two packets, and while an aggregate is open: who reads completions
-    /// goes by what they say, not by the switch.
+    /// It may take effect in the middle of an aggregate: trust completions, not this switch.
     pub(crate) fn set(&self, switch: Switch, to: bool) {
         let mut config = self.config.lock();
         if to {
@@ -216,7 +215,7 @@ impl<'bound> Tuning<'bound> {
 
     fn write_red(&self, band: usize, to: &Band) {
         let (levels, probability) = to.registers();
-        // No lot is drawn with the levels of one and the probability of the other.
+        // Never combine the levels of one band with the probability of another.
         self.mmio.write_at(reg::RED_PROB, band, 0);
         self.mmio.write_at(reg::RED_LEVELS, band, RedLevels(levels));
         self.mmio.write_at(reg::RED_PROB, band, probability);

@@ -85,7 +85,7 @@ const WORDS_PER_DESC: usize = 4;
 // A queue that was stopped is started before the smallest ring is empty.
 const _: () = assert!(START_AT < 1 << LOG2_TX_MIN);
 
-/// What a packet becomes on the wire.
+/// The frames that a packet becomes.
 fn on_wire(info: &TxInfo) -> OnWire {
     if info.gso == 0 {
         OnWire::whole(info.len)
@@ -113,7 +113,7 @@ pub(crate) struct Cleaner<'bound> {
     probe: Arc<Probe<'bound>>,
     slots: Finisher<'bound, OnWire>,
     head: Index,
-    /// What the device said last cannot be true.
+    /// The last write-back index was out of range.
     bad: bool,
     counters: Arc<counters::Queue>,
 }
@@ -122,8 +122,8 @@ pub(crate) struct Cleaner<'bound> {
 pub(crate) struct Cleaned {
     /// Index up to which the device is done, as far as that can be true.
     pub(crate) seen: Index,
-    /// What the device says of its progress cannot be true. It takes what it says for news until
-    /// it says something else, so it is not to be asked for an interrupt.
+    /// The write-back index is out of range. Do not arm: the device would interrupt until it
+    /// writes another one.
     pub(crate) bad: bool,
 }
 
@@ -224,7 +224,7 @@ pub(crate) fn can_segment(info: &TxInfo) -> bool {
     (ip == 20 || ip == 40) && info.hdr_len <= 0xff && has_few_parts(info)
 }
 
-/// What a packet's first descriptor says of it.
+/// The offloads in a packet's first descriptor.
 fn describe(info: &TxInfo) -> (T1, T2) {
     let (mut w1, mut w2) = (T1(0), T2(0));
     if info.vlan != 0 {
@@ -392,7 +392,7 @@ impl<'bound> Cleaner<'bound> {
 
     fn clean(&mut self, cx: &TxContext<'_>, done: u16) {
         let mut sums = Sums::default();
-        // What the stack is to hear of: it does not know of frames.
+        // The stack is told of its own packets, not of frames.
         let (mut packets, mut bytes) = (0, 0_u64);
         let mut frames = cx.rx().map(XdpFrameBulk::new);
         let may = frames.is_some();

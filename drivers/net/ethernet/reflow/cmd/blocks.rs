@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What commands are about, and how the device wants it: the words of their blocks.
+//! The data blocks of commands.
 
 use crate::hw::{
     cmd::{
@@ -29,7 +29,7 @@ pub(crate) type Key = [u8; KEY_LEN];
 /// A host control block.
 #[derive(Clone, Copy)]
 pub(crate) struct Tcb {
-    /// What it is about and where data go.
+    /// Key length, flags and queue.
     pub(crate) head: T0,
     /// Key of the connection, of `head.key_len()` bytes.
     pub(crate) key: Key,

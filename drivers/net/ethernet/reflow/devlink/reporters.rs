@@ -147,7 +147,7 @@ impl Nic<'_> {
         })
     }
 
-    /// What the device said last of a queue, or of each.
+    /// The last completions of a queue, or of each.
     fn dump_completions(&self, only: Option<usize>, out: &mut Message<'_>) -> Result {
         out.list(c"last_completions", |out| {
             for (queue, probe) in self.probes.iter().enumerate() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ethtool -x`, `-X` and `--show-rxfh`: how hashes spread flows, see [`steering`](crate::steering).
+//! `ethtool -x`, `-X` and `--show-rxfh`: RSS, see [`steering`](crate::steering).
 
 use crate::{
     hw::{

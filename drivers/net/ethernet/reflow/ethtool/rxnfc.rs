@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ethtool -n` and `-N`: rules for flows, see [`steering`](crate::steering).
+//! `ethtool -n` and `-N`: steering rules, see [`steering`](crate::steering).
 
 use crate::{
     hw::cmd::RULE_MAX,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device's test of itself. It disturbs no traffic.
+//! The self-test of the device. It does not disturb traffic.
 
 use crate::{
     hw::cmd::TestFailures,
@@ -9,7 +9,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// What a test says that could not be made: the device did not answer, or not sensibly.
+/// The result of a test that the device did not answer.
 const NO_ANSWER: u64 = u64::MAX;
 
 impl Operations for Nic<'_> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which packets are split into header and data, and which are copied.
+//! Header split (`tcp-data-split`, `hds-thresh`) and `rx-copybreak`.
 //!
-//! Merging needs the split, so without a word of the user there is as much of it as merging takes.
+//! Merging needs the split: unless the user sets it, it is on for packets that may be merged.
 
 use crate::{
     net::ethtool::split::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the watch saw last, of the device and of each queue pair.
+//! The last observations of the watch, of the device and of each queue pair.
 
 use super::pauses::Pauses;
 use crate::counters;
@@ -66,7 +66,7 @@ impl Resets {
     }
 }
 
-/// What the watch saw of the device last.
+/// The last observations of the device.
 pub(crate) struct Seen {
     /// Locked for a moment only.
     resets: Pin<KBox<Mutex<Resets>>>,
@@ -111,7 +111,7 @@ impl Seen {
     }
 }
 
-/// What the watch saw of a queue pair last.
+/// The last observations of a queue pair.
 #[derive(Default)]
 pub(crate) struct SeenQueue {
     /// Polls.
@@ -182,7 +182,7 @@ impl SeenQueue {
     }
 
     /// Whether packets have been waiting since the last look though nothing keeps us from giving
-    /// the device what it needs: completions that would give memory back were lost, or lied.
+    /// the device what it needs: completions that would give memory back were lost or bad.
     pub(super) fn is_dry(&self, waits: bool, count: &counters::Rx) -> bool {
         let moved = self.packets.changed(count.packets.read());
         let lacking = self.alloc_fail.changed(count.alloc_fail.read());

@@ -180,7 +180,7 @@ impl Stack<'_> {
         }
     }
 
-    /// Takes note of the ids of a completion's whole pages. False if it has not so many.
+    /// Collects the ids of a completion's whole pages. False if there are fewer.
     fn name_pages(&mut self, ring: &mut Completions<'_>, c: &Completion, count: usize) -> bool {
         let whole = &mut self.whole;
         whole.clear();
@@ -224,7 +224,7 @@ impl Stack<'_> {
     }
 }
 
-/// What a packet of an aggregate, whose first completion this is, needs of its socket buffer.
+/// The room that a packet of an aggregate, whose first completion this is, needs.
 #[inline]
 fn need(c: &Completion, p: &Split) -> Need {
     let frags = if p.head.cont {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffers that the device receives into, and who holds them.
+//! Buffers that the device receives into, and their owners.
 //!
 //! A [`Cells`] ring is coherent memory cut into cells, whose buffers go back to the device as soon
 //! as their last cell was used. A [`Pages`] ring is `page_pool` pages under ids; a page stays in
 //! its table from posting until the device says that it is done.
 //!
-//! Both hand out what is due by [`order`](super::order) and nothing else: a completion that names
-//! another cell, page or part of one is wrong, and changes nothing here.
+//! Both accept only what is due by [`order`](super::order): a completion that names another cell,
+//! page or part of one is bad and changes nothing.
 
 use super::{
     decode::Span,
@@ -59,8 +59,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Doorbells are rung for so many buffers at once, and for a quarter of a small ring. The longest
-/// packet takes fewer, with each of its messages in a page of its own.
+/// Buffers for each doorbell; a small ring takes a quarter of its entries. The longest packet takes
+/// fewer, even with each PDU in a page of its own.
 const BATCH: u16 = 8;
 
 /// The descriptor ring that both kinds have.
@@ -97,8 +97,8 @@ impl<'bound> Ring<'bound> {
         })
     }
 
-    /// Buffers that are worth a doorbell. What the device still has must do for the longest packet,
-    /// or it and we would wait for each other.
+    /// Buffers for each doorbell. The device must keep enough for the longest packet, or device and
+    /// driver would wait for each other.
     #[inline]
     fn batch(&self) -> u16 {
         BATCH.min(1 << self.log2.saturating_sub(2))
@@ -128,7 +128,7 @@ impl<'bound> Ring<'bound> {
         self.tail = self.tail.add(1);
     }
 
-    /// What was posted and the device has not heard of.
+    /// Buffers posted since the last doorbell.
     #[inline]
     fn unrung(&self) -> u16 {
         self.tail.since(self.rung)
@@ -243,7 +243,7 @@ impl<'bound> Cells<'bound> {
     }
 }
 
-/// What an id of a [`Pages`] ring stands for.
+/// The state of an id of a [`Pages`] ring.
 enum Entry {
     /// Nothing; the number of the next free id.
     Free(Option<u16>),
@@ -256,8 +256,7 @@ enum Entry {
 /// Buffers that are pages.
 pub(super) struct Pages<'bound> {
     ring: Ring<'bound>,
-    /// Declared before the pool, which goes at once if its pages are back by then, else a second
-    /// later.
+    /// Drop before `pool`, or its destruction retries a second later.
     entries: KVVec<Entry>,
     pool: PagePool,
     free: Option<u16>,
@@ -382,7 +381,7 @@ impl<'bound> Pages<'bound> {
                 }
             }
         }
-        // What the longest packet takes; the smallest ring has twice as many.
+        // The longest packet takes so many; the smallest ring has twice as many.
         let need = u32::from(BATCH).min(1 << (self.ring.log2 - 1));
         let posted = self.order.len();
         if order::is_doorbell_due(self.ring.unrung(), posted, batch, need, lacking) {

@@ -31,13 +31,13 @@ use kernel::{
     }, //
 };
 
-/// Completions that the device gives us at most before it hears that they were taken. While we are
-/// at work on them, packets wait where they can be put together.
+/// CQ_WINDOW: completions outstanding before the device holds packets back, which it may merge
+/// meanwhile.
 const WINDOW: u16 = 64;
 /// Word of a completion that holds the receive time.
 const TIME: usize = 6;
 
-/// What a poll of the receive side came to.
+/// The result of a poll.
 pub(crate) struct Polled {
     /// Completions taken: a packet has one at least, several that were merged may have one.
     pub(crate) work: usize,
@@ -47,8 +47,7 @@ pub(crate) struct Polled {
     pub(crate) starving: bool,
     /// Index behind the last completion taken.
     pub(crate) consumed: Index,
-    /// Half of the completions that the device gives us before it hears that they were taken. The
-    /// smallest ring holds as many.
+    /// Half of CQ_WINDOW; the smallest ring holds as many.
     pub(crate) half: u16,
 }
 
@@ -95,7 +94,7 @@ impl Probe {
     }
 }
 
-/// What the device has done, in order.
+/// The completion ring.
 pub(super) struct Completions<'bound> {
     ring: Arc<Words>,
     probe: Arc<Probe>,
@@ -178,7 +177,7 @@ impl<'bound> Completions<'bound> {
     pub(super) fn take(&mut self) -> Option<Completion> {
         let c0 = self.peek()?;
         let word = |i| self.ring.read(self.at + i);
-        // Word 6, the time, is read by who wants to know it.
+        // Word 6, the time, is read by [`Completions::time`] only.
         let words = [
             c0.0,
             word(1),
@@ -219,7 +218,7 @@ impl<'bound> Completions<'bound> {
             .read(self.at.wrapping_sub(COMPLETION_WORDS) + TIME)
     }
 
-    /// What a poll came to that took `work` completions and left the ring `empty`, or not.
+    /// The result of a poll that took `work` completions and left the ring `empty`, or not.
     #[inline]
     pub(super) fn polled(&self, work: usize, empty: bool, starving: bool) -> Polled {
         self.probe.next.store(self.next.raw(), Relaxed);
@@ -234,7 +233,7 @@ impl<'bound> Completions<'bound> {
 }
 
 impl Drop for Completions<'_> {
-    /// Counts the packets that the device has delivered and nobody has taken. The queue is off.
+    /// Counts the packets that were delivered and not taken. The queue is off.
     fn drop(&mut self) {
         let mut lost = 0;
         // The generations are right for one round at most.

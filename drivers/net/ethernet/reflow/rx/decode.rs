@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the device says of a packet, checked once.
+//! Checks each completion once.
 //!
 //! [`form`] tells what a completion is about; [`whole`], [`in_cell`], [`in_buffer`] and [`split`]
-//! turn its words into types that cannot be wrong afterwards: operation codes exist, flow numbers
+//! turn its words into types with valid values only: operation codes exist, flow numbers
 //! are below the table's size, ranges lie inside their buffer and the parts of a packet fit
 //! together. Whether a buffer id is one that the device holds is for its ring to say. Pure:
 //! compiled in the module and in the host's tests.
@@ -27,7 +27,7 @@ use crate::{
 /// Bytes of an Ethernet header.
 const ETH_HLEN: u16 = 14;
 
-/// What cannot be true of a completion.
+/// Why a completion is bad.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum BadCompletion {
     /// No such operation code.
@@ -56,7 +56,7 @@ pub(crate) struct Span {
     pub(crate) release: bool,
 }
 
-/// What every packet has.
+/// The fields that every packet has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Head {
     /// Operation code.
@@ -75,7 +75,7 @@ pub(crate) struct Head {
 /// A packet, or a part of one, that is split into header and data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Split {
-    /// What it is.
+    /// The fields of every packet.
     pub(crate) head: Head,
     /// The header.
     pub(crate) header: Option<Span>,
@@ -87,7 +87,7 @@ pub(crate) struct Split {
     pub(crate) pages: u16,
 }
 
-/// What a completion is about.
+/// The kind of a completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Form {
     /// A packet in a cell of the small class.
@@ -249,7 +249,7 @@ pub(crate) fn owner(c: &Completion) -> u16 {
     }
 }
 
-/// What a completion is about, by the flags of its first word.
+/// The kind of a completion, by the flags of its first word.
 ///
 /// # Errors
 ///
@@ -301,7 +301,7 @@ pub(crate) fn head(c: &Completion, flows: usize) -> Result<Head, BadCompletion> 
 ///
 /// # Errors
 ///
-/// The first thing found that cannot be true.
+/// The first contradiction found.
 #[inline]
 pub(crate) fn whole(c: &Completion, flows: usize) -> Result<Head, BadCompletion> {
     let head = head(c, flows)?;
@@ -316,7 +316,7 @@ pub(crate) fn whole(c: &Completion, flows: usize) -> Result<Head, BadCompletion>
 ///
 /// # Errors
 ///
-/// The first thing found that cannot be true.
+/// The first contradiction found.
 #[inline(always)]
 pub(crate) fn split(c: &Completion, flows: usize, size: u32) -> Result<Split, BadCompletion> {
     let [header, data, data2] = parts(c)?;
@@ -365,7 +365,7 @@ impl Split {
         if self.head.flow.is_none() {
             return Err(BadCompletion::Flow);
         }
-        // What goes through a tunnel has an outer header.
+        // A packet in a tunnel has an outer header.
         if (c0.tunnel() != 0) != (c.c5.outer_off() != 0) {
             return Err(BadCompletion::Shape);
         }

@@ -42,7 +42,7 @@ use kernel::prelude::*;
 /// TCP flags that a later packet adds to the header of its aggregate: FIN and PSH.
 const LATER_FLAGS: u8 = 0x09;
 
-/// What is known of the aggregate of one socket buffer.
+/// The aggregate in one socket buffer.
 #[derive(Default)]
 struct Aggregate {
     meta: RxMeta,
@@ -99,7 +99,7 @@ pub(super) struct Flows {
     open: KVec<u16>,
 }
 
-/// What the next packet needs of its flow's socket buffer.
+/// The room that the next packet needs in its flow's socket buffer.
 #[derive(Default)]
 pub(super) struct Need {
     /// Fragments at most; 0 for a packet that was begun.
@@ -118,7 +118,7 @@ pub(super) enum Refused {
     Malformed,
 }
 
-/// What a completion says of a packet, as the stack wants it.
+/// The metadata of a packet for the stack.
 pub(super) fn meta(c: &Completion, offer: Offer) -> RxMeta {
     let c0 = c.c0;
     let mut flags = 0;
@@ -274,7 +274,7 @@ impl Flows {
         Ok(())
     }
 
-    /// Takes note of packets of which so many bytes were put into the flow's socket buffer.
+    /// Adds packets of which so many bytes were put into the flow's socket buffer.
     #[inline]
     pub(super) fn appended(
         &mut self,
@@ -438,7 +438,7 @@ impl Aggregate {
         }
     }
 
-    /// Takes note of `segs` packets with so many bytes of data.
+    /// Adds `segs` packets with so many bytes of data.
     #[inline]
     fn add(&mut self, c: &Completion, segs: u16, bytes: u32) {
         if self.segs != 0 || self.advanced || segs > 1 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The header of an aggregate, made to fit what was merged.
+//! Completes the header of an aggregate.
 //!
 //! The header that the device delivered is that of the first packet. When more data stand behind
 //! it, lengths, checksums and the flags of later packets have to be in it, so that the stack and
@@ -33,7 +33,7 @@ pub(crate) struct FixedIds {
     pub(crate) outer: bool,
 }
 
-/// What a packet is carried in.
+/// The tunnel that a packet is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tunnel {
     /// Nothing but Ethernet.
@@ -240,7 +240,7 @@ pub(crate) fn advance(
     Ok(())
 }
 
-/// What is known of an aggregate when its next packet comes.
+/// The state of an aggregate before its next packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Before {
     /// Where its headers are.

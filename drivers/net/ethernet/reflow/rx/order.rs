@@ -25,7 +25,7 @@ const LOG2_CELLS: u32 = (BUF_SIZE / CELL_SIZE).ilog2();
 /// Places that are skipped at most without a second completion that agrees.
 const SKIP_MAX: u32 = 16;
 
-/// What is to be thought of a place ahead of the one that is due.
+/// Decides whether to accept a place ahead of the one that is due.
 #[derive(Clone, Copy, Default, Debug)]
 struct Doubt {
     /// How many places completions may have stood for that were not believed.
@@ -38,7 +38,7 @@ impl Doubt {
     /// Whether place `at` is believed, `ahead` of the one that is due, in a ring of `len` places.
     #[inline]
     fn believe(&mut self, at: u32, ahead: u32, len: u32) -> bool {
-        // What seems to be half a round ahead is behind.
+        // More than half a round ahead means behind.
         if ahead <= self.refused || (self.next == Some(at) && ahead < len / 2) {
             *self = Self::default();
             return true;

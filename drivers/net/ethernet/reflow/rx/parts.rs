@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a receive queue is made from, and settings that change while it runs.
+//! Arguments for making a receive queue, and settings that change while it runs.
 
 use crate::{
     counters,
@@ -27,17 +27,17 @@ use kernel::{
     }, //
 };
 
-/// What user settings change while packets flow.
+/// Settings that change while packets flow.
 pub(crate) struct Settings {
-    /// Believe the device's checksums.
+    /// Pass the result of the checksum test on.
     pub(crate) csum: Atomic<bool>,
     /// Pass the device's hash on.
     pub(crate) hash: Atomic<bool>,
-    /// Have each allocation of a page fail, to see what becomes of it.
+    /// Make each allocation of a page fail, for tests.
     pub(crate) fail_pages: Atomic<bool>,
 }
 
-/// What of a completion the stack is told, by user settings.
+/// The parts of a completion that are passed to the stack.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Offer {
     pub(super) csum: bool,
@@ -53,7 +53,7 @@ impl Settings {
     }
 }
 
-/// What a receiver is made from.
+/// Arguments for making a receive queue.
 pub(crate) struct Parts<'a, 'bound> {
     /// The bus device.
     pub(crate) dev: &'a device::Device<Bound>,

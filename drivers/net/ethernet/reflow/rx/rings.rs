@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rings of a receive queue that packets come in, whoever gets them.
+//! The rings of a receive queue that both sinks have.
 
 use super::{
     buffers::{
@@ -60,7 +60,7 @@ pub(crate) struct Rings<'bound> {
     /// Pages for whole packets.
     pub(super) packet: Pages<'bound>,
     pub(super) settings: Arc<Settings>,
-    /// What of a completion the stack is told, in this poll.
+    /// The parts of a completion that are passed to the stack, in this poll.
     pub(super) offer: Offer,
     /// Size of the device's flow database.
     pub(super) flows: usize,
@@ -139,7 +139,7 @@ pub(super) enum Dropped {
     NoMem,
     BadCompletion,
     Orphan,
-    /// It has data of this flow, which misses them.
+    /// It held data of this flow, which are lost.
     Taken(u16),
     /// The packet was counted with an earlier completion.
     Counted,
@@ -176,8 +176,8 @@ pub(super) fn copy_cell(
     })
 }
 
-/// Whether headers in a cell are as long as they say. What is behind them in the cell would be
-/// taken for data.
+/// Whether headers in a cell are as long as the completion says. Bytes behind them would be taken
+/// for data.
 #[inline]
 pub(super) fn check_headers(
     cells: &Cells<'_>,

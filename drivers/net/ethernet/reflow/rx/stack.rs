@@ -54,7 +54,7 @@ const POOL_FACTOR: u32 = 4;
 
 /// A packet in several completions.
 pub(super) enum Partial {
-    /// None is under way.
+    /// None is unfinished.
     None,
     /// A whole packet, in several packet buffers.
     Whole(RxSkb),

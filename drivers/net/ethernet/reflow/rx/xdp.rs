@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sink that asks an XDP program first.
+//! The sink that runs an XDP program first.
 //!
 //! Nothing is merged, and as a rule nothing is split: a packet comes in packet buffers, each part
 //! of a page of its own, with room in front for the program to add headers, and room behind. A
@@ -10,7 +10,7 @@
 //! with fragments only, the headers are copied to such a page, and the data stay in re-assembly
 //! pages as fragments.
 //!
-//! A packet lends the queue's `xdp_rxq_info` for as long as it exists, so all of its completions
+//! A packet borrows the queue's `xdp_rxq_info` for as long as it exists, so all of its completions
 //! are taken at once. They are there: the device writes the first one last.
 
 use super::{
@@ -78,7 +78,7 @@ const _: () = assert!(XDP_BUF_SIZE as usize <= xdp::FIRST_MAX);
 
 /// An XDP program sees packets before the stack does.
 pub(crate) struct Xdp<'bound> {
-    /// Lent to one packet after the other.
+    /// Borrowed by one packet after the other.
     info: xdp::XdpRxqInfo,
     verdicts: Verdicts<'bound>,
     /// The rest of a packet whose beginning was dropped comes next.
@@ -373,7 +373,7 @@ impl Rings<'_> {
         })
     }
 
-    /// What the device knows of the packet whose completion was taken last.
+    /// The metadata of the packet whose completion was taken last.
     #[inline]
     fn hints(&self, c: &Completion) -> Hints {
         let c0 = c.c0;
@@ -405,7 +405,7 @@ impl Rings<'_> {
 }
 
 impl Verdicts<'_> {
-    /// Has the program decide about a packet, and does so.
+    /// Runs the program and carries out its verdict.
     #[inline]
     fn decide(
         &mut self,
@@ -420,7 +420,7 @@ impl Verdicts<'_> {
             Some(program) => program.run(cx, packet),
             None => Verdict::Pass(packet),
         };
-        // What a program decided on has got to it, unless it failed.
+        // The packet reached the program, unless that failed.
         if !matches!(verdict, Verdict::Pass(_) | Verdict::Aborted) {
             count.up(1, c.c1.pkt_len());
         }
@@ -435,7 +435,7 @@ impl Verdicts<'_> {
             },
             Verdict::Tx(frame) => {
                 if let Err(full) = self.back.push_within_capacity(frame) {
-                    // Cannot be: it is emptied when it is full.
+                    // Cannot happen: it is flushed when it is full.
                     drop(full);
                     count.xdp_tx_full.add(1);
                 }

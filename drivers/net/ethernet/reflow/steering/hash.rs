@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Spreading by hash: secret key, indirection table and what is hashed, for each context.
+//! RSS: secret key, indirection table and hashed fields of a context.
 
 use crate::{
     cmd,
@@ -30,7 +30,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// A field that can be hashed: what the core calls it, and its bit in the device's word.
+/// A field that can be hashed: its name in the core, and its bit in the register.
 struct Choice {
     field: Fields,
     chosen: fn(HashFields) -> u32,
@@ -66,18 +66,18 @@ const CHOICES: &[Choice] = &[
     },
 ];
 
-/// How a context spreads flows.
+/// The RSS configuration of a context.
 #[derive(Clone)]
 pub(super) struct Hash {
     secret: [u8; SECRET_LEN],
     table: [u8; RSS_ENTRIES],
     pub(super) symmetric: bool,
-    /// What is hashed of each kind of packets.
+    /// The fields that are hashed of each kind of packets.
     fields: [HashFields; Kind::COUNT],
 }
 
 impl Hash {
-    /// Spreads evenly over `queues` queues, with the system's secret.
+    /// The default: evenly over `queues` queues, with the secret of the system.
     pub(super) fn new(queues: u32) -> Self {
         let mut this = Self {
             secret: [0; SECRET_LEN],
@@ -95,7 +95,7 @@ impl Hash {
         this
     }
 
-    /// Makes the table the one that the user did not set.
+    /// Restores the default table.
     pub(super) fn spread_evenly(&mut self, queues: u32) {
         // There are at most 32 queues, and at least one.
         for (entry, queue) in self.table.iter_mut().zip((0..queues.max(1) as u8).cycle()) {
@@ -103,7 +103,7 @@ impl Hash {
         }
     }
 
-    /// Takes over what the user changes.
+    /// Applies the changes of the user.
     pub(super) fn change(&mut self, to: &Change<'_>) {
         if let Some(table) = to.table {
             for (entry, &queue) in self.table.iter_mut().zip(table) {
@@ -120,7 +120,7 @@ impl Hash {
         }
     }
 
-    /// Fills in what the user asks for.
+    /// Fills in the parts that the user asks for.
     pub(super) fn show(&self, view: View<'_>) {
         if let Some(table) = view.table {
             for (out, &queue) in table.iter_mut().zip(&self.table) {
@@ -134,14 +134,14 @@ impl Hash {
         }
     }
 
-    /// What is hashed of a kind of packets.
+    /// The fields that are hashed of a kind of packets.
     pub(super) fn fields(&self, kind: Kind) -> Fields {
         let fields = self.fields[kind as usize];
         let chosen = CHOICES.iter().filter(|c| (c.chosen)(fields) != 0);
         chosen.fold(Fields::NONE, |all, c| all.or(c.field))
     }
 
-    /// Sets what is hashed of a kind of packets.
+    /// Sets the fields that are hashed of a kind of packets.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Hash {
         Ok(())
     }
 
-    /// What is hashed, and how, as the device wants it.
+    /// The register value: fields and symmetry.
     fn hashed(&self) -> RssCtrl {
         let [tcp4, udp4, ip4, tcp6, udp6, ip6] = self.fields;
         RssCtrl(0)
@@ -186,7 +186,7 @@ impl Hash {
         self.table.iter().copied().max().unwrap_or(0).into()
     }
 
-    /// The context as the device's command wants it.
+    /// The context as a command block.
     pub(super) fn command(&self) -> cmd::ContextBlock {
         cmd::ContextBlock {
             head: X0(0).with_hashed(self.hashed().0.into()),
@@ -195,7 +195,7 @@ impl Hash {
         }
     }
 
-    /// Tells the device that context 0 spreads flows like this.
+    /// Writes this as context 0 to the device.
     pub(super) fn write(&self, mmio: &Mmio<'_>) {
         for (i, word) in self.secret.chunks_exact(4).enumerate() {
             if let &[a, b, c, d] = word {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Free locations in a table of 64 rules, of which bit n of a word says whether location n is taken.
+//! Free locations in a table of 64 rules; bit n of a word says whether location n is taken.
 
 /// The lowest free location.
 pub(crate) fn lowest(taken: u64) -> Option<u32> {
@@ -22,7 +22,7 @@ pub(crate) fn behind_all(taken: u64) -> Option<u32> {
 ///
 /// # Errors
 ///
-/// What `step` says.
+/// Those of `step`.
 pub(crate) fn all_or_none<E>(
     taken: u64,
     mut step: impl FnMut(u32) -> Result<(), E>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A rule of the user: where packets of some addresses and ports go.
+//! A steering rule of the user.
 
 use crate::{
     cmd,
@@ -13,14 +13,14 @@ use crate::{
     }, //
 };
 
-/// A rule, as the user gave it and as the device wants it.
+/// A rule, as the user gave it and as the core parsed it.
 pub(super) struct Entry {
     pub(super) rule: Rule,
     pub(super) spec: Spec,
 }
 
 impl Entry {
-    /// The rule as the device's command wants it.
+    /// The rule as a command block.
     pub(super) fn command(&self) -> cmd::RuleBlock {
         let Rule {
             v6,
@@ -49,7 +49,7 @@ impl Entry {
     }
 }
 
-/// Fills a key up with zeros.
+/// Pads a key with zeros.
 fn padded(bytes: &[u8]) -> cmd::Key {
     let mut key = [0; cmd::KEY_LEN];
     for (to, from) in key.iter_mut().zip(bytes) {

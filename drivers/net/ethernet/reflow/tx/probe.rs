@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A transmit ring as an onlooker sees it: from any context, without a lock.
+//! The progress of a transmit ring, readable from any context without a lock.
 
 use super::progress::Progress;
 use crate::{
@@ -24,7 +24,7 @@ use kernel::{
     }, //
 };
 
-/// What both sides of a ring publish of their progress, beside what the device writes.
+/// The progress of both sides of a ring, and the word that the device writes.
 ///
 /// A ring that stands still while the device owes something has [`Probe::outstanding`] above 0 and
 /// does not change; one that nobody cleans up, because an interrupt was lost, say, has
@@ -74,8 +74,7 @@ impl<'bound> Probe<'bound> {
     #[inline]
     pub(super) fn progress(&self, head: Index) -> Progress {
         let written = Index::from_raw(self.write_back.read(0) as u32);
-        // What the device was told before it wrote this is read after it, and so is all that the
-        // device did before.
+        // Read the tail, and everything else that the device did before, after its word.
         barrier::dma_mb(barrier::Read);
         let rung = Index::from_raw(self.rung.load(Acquire));
         Progress {
@@ -87,8 +86,8 @@ impl<'bound> Probe<'bound> {
 }
 
 impl Probe<'_> {
-    /// How far the ring has come, as far as one can tell who looks on. One who is held up in
-    /// between for a whole round of the indices may see indices that cannot be true: look twice.
+    /// How far the ring has come, from any context. A reader that is delayed for a whole round of
+    /// the indices may see inconsistent ones: look twice.
     fn look(&self) -> Progress {
         // Read the head first: it never passes what was written back before. Read later, it could
         // seem to.

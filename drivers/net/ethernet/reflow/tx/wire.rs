@@ -4,7 +4,7 @@
 //!
 //! Pure: compiled in the module and in the host's tests.
 
-/// What a packet becomes on the wire.
+/// The frames that a packet becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct OnWire {
     pub(crate) frames: u32,

@@ -104,7 +104,7 @@ fn lost_completions_cost_one_more_packet() {
     }
 }
 
-/// What the device has not heard of it cannot have used, whatever it says.
+/// The device cannot have used buffers that it was not told of.
 #[test]
 fn nothing_is_used_before_the_doorbell() {
     let mut order = CellOrder::new(LOG2);
@@ -144,7 +144,7 @@ fn pages_are_begun_in_order() {
     // Not due, and not posted.
     assert_eq!(order.claim(&ids, 5, 0), None);
     assert_eq!(order.claim(&ids, 0, 0), None);
-    // What was refused may have been page 1.
+    // Page 1 may be the one that was refused.
     assert_eq!(order.claim(&ids, 2, 0), Some(1));
     assert_eq!((order.pop(&ids), order.pop(&ids)), (Some(1), Some(2)));
     // Two that follow each other are right.
