@@ -6,6 +6,7 @@
 ifneq ($(KERNELRELEASE),)
 
 obj-$(CONFIG_REFLOW) += drivers/net/ethernet/reflow/
+obj-$(CONFIG_SAMPLE_NIC) += drivers/net/rust/sample/
 
 else
 
@@ -19,6 +20,7 @@ DRIVER := $(CURDIR)/drivers/net/ethernet/reflow
 # Where Kbuild finds this file and the drivers: here, or in a copy.
 SOURCE := $(CURDIR)
 DRIVERS := CONFIG_REFLOW=m
+SAMPLES := CONFIG_SAMPLE_NIC=m
 JOBS ?= $(shell nproc)
 
 # With KDIR the host's own tools build against that tree, which they prepared;
@@ -36,7 +38,7 @@ PASSED_ON := V W C CLIPPY KCFLAGS KRUSTFLAGS
 KBUILD = $(RUN) $(CURDIR)/scripts/kbuild $(TREE) -j$(JOBS) M=$(SOURCE) $(DRIVERS) \
 	$(foreach v,$(PASSED_ON),$(if $($(v)),$(v)='$($(v))'))
 
-# What Kbuild leaves here and beside the source.
+# Files that Kbuild leaves here and beside the source.
 BUILT := *.o *.ko *.mod *.mod.c .*.cmd .*.d *_generated.rs *_generated.rs.tmp \
 	modules.order Module.symvers .module-common.c
 
@@ -53,7 +55,7 @@ KCSAN_RUST := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-, \
 
 MODEL_BINARIES := reflow-hw reflow-asm
 
-.PHONY: all module examples model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model mutants lint clean help
+.PHONY: all module examples sample model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model mutants lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
@@ -64,6 +66,10 @@ EXAMPLES := $(CURDIR)/build/examples
 examples: $(if $(KDIR),,toolbox)
 	$(Q)scripts/layer-examples $(EXAMPLES)
 	$(Q)$(MAKE) module SOURCE=$(EXAMPLES)
+
+# The driver of the tutorial; nothing else needs it.
+sample:
+	$(Q)$(MAKE) module DRIVERS='$(SAMPLES)'
 
 model: toolbox
 	$(Q)cd hw-model && ../$(TOOLBOX) run cargo build --release --locked \
@@ -81,7 +87,7 @@ toolbox:
 demo: all
 	$(Q)scripts/demo
 
-test: all examples
+test: all examples sample
 	$(Q)tests/run
 
 debug: toolbox
@@ -144,6 +150,7 @@ help:
 	@echo 'make module     drivers/net/ethernet/reflow/reflow.ko (KDIR=tree for a kernel of your own,'
 	@echo '                CLIPPY=1 to check it with clippy, V=1 to see the commands)'
 	@echo 'make examples   the examples in the documentation of drivers/net/rust/, compiled'
+	@echo 'make sample     drivers/net/rust/sample/sample_nic.ko, the driver of the tutorial'
 	@echo 'make model      build/bin/reflow-hw and build/bin/reflow-asm'
 	@echo 'make demo       boot a kernel with the device and watch TCP run through it'
 	@echo 'make test       all tests; the last line is "N passed, N failed"'
