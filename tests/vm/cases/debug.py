@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What only a debug kernel can tell, at the end of a run."""
+"""Checks that only a debug kernel has, at the end of each run."""
 
 import os
 import time
@@ -22,7 +22,7 @@ def _restore(rig):
 
 @case(limit=10, debug=True, last=True, each_run=True)
 def locks_watched(_rig):
-    """The lock checker, which goes silent with its first report, is still at work."""
+    """lockdep, which stops at its first report, still works."""
     with open(LOCKDEP, encoding="ascii") as text:
         words = dict(line.rsplit(":", 1) for line in text if ":" in line)
     state = {name.strip(): value.strip() for name, value in words.items()}
@@ -32,7 +32,7 @@ def locks_watched(_rig):
 
 @case(limit=10, debug=True, last=True, each_run=True)
 def dma_watched(_rig):
-    """The checks of the DMA API, which end when they lack memory, are still at work."""
+    """The checks of the DMA API, which stop without memory, still work."""
     with open(DMA_OFF, encoding="ascii") as text:
         check(text.read().strip() == "N",
               "the checks of the DMA API ended in this run; nothing behind that was checked")
@@ -40,7 +40,7 @@ def dma_watched(_rig):
 
 @case(limit=60, debug=True, last=True, each_run=True)
 def leaks(rig):
-    """After rmmod and two scans for leaks there is no memory that nobody refers to."""
+    """After rmmod two scans of kmemleak find nothing."""
     rig.defer(_restore, rig)
     rig.unload()
     for _ in range(2):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The same again and again under streams whose content is checked; nothing is left behind.
+"""Life cycle operations repeated under streams whose content is checked; nothing leaks.
 
 A few rounds each in the ordinary run; `make endurance` does hundreds.
 """
@@ -20,7 +20,7 @@ LIMIT = 1500
 
 
 def _rounds(rig, many):
-    """Return how often: `many` at the full number of rounds, a few in the ordinary run."""
+    """Return the number of rounds: `many` of a full run, a few in an ordinary one."""
     return max(2, many * (rig.config.get("rounds") or 10) // 1000)
 
 
@@ -34,7 +34,7 @@ def _slab():
 
 
 def _endure(rig, what, many, act):
-    """Do `act(n)` under streams, round after round, then see that nothing was left behind."""
+    """Call `act(n)` under streams, round after round, then check that nothing leaked."""
     rounds = _rounds(rig, many)
     before = _slab()
     for n in range(rounds):
@@ -48,13 +48,13 @@ def _endure(rig, what, many, act):
     until("pools that were given up to be gone", lambda: pools.none_abandoned(rig), 15)
     until("all pages to be back", lambda: pools.pages_out(rig) < 4096, 15)
     grown = _slab() - before
-    # Slabs are never given back to the last one: a leak of a page a round would show.
+    # The kernel keeps some slabs, but fewer than a leak of a page each round.
     check(grown < 4096 + 4 * rounds, f"{rounds} times {what}: {grown} KiB of slab more than before")
 
 
 @case(limit=LIMIT)
 def up_and_down(rig):
-    """Down and up."""
+    """The interface goes down and up."""
     rig.defer(rig.bring_up)
 
     def act(_):
@@ -66,7 +66,7 @@ def up_and_down(rig):
 
 @case(limit=LIMIT)
 def unbind_and_bind(rig):
-    """Taken from the driver and given back through sysfs."""
+    """The device is unbound and bound through sysfs."""
 
     def act(_):
         device = os.path.realpath(f"{SYS_NET}/{rig.device}/device")
@@ -82,7 +82,7 @@ def unbind_and_bind(rig):
 
 @case(claims=(53,), limit=LIMIT)
 def unload_and_load(rig):
-    """The module goes and comes back."""
+    """The module is unloaded and loaded."""
 
     def act(_):
         rig.unload()
@@ -94,7 +94,7 @@ def unload_and_load(rig):
 
 @case(limit=LIMIT)
 def reset(rig):
-    """The device is reset and brought back."""
+    """ethtool --reset resets the device."""
     counters.need_reflow(rig)
     resets = status(rig)["resets"]
     # Not by `devlink health recover`: the core does nothing about a reporter that is healthy.
@@ -105,7 +105,7 @@ def reset(rig):
 
 @case(limit=LIMIT)
 def function_reset(rig):
-    """The function is reset by the PCI core."""
+    """The PCI core resets the function."""
     counters.need_reflow(rig)
     knob = f"/sys/bus/pci/devices/{bus_address(rig)}/reset"
 
@@ -119,7 +119,7 @@ def function_reset(rig):
 
 @case(limit=LIMIT)
 def ring_sizes(rig):
-    """Rings are made anew with other sizes."""
+    """ethtool -G changes ring sizes."""
     rig.defer(rig.run, DUT, "ethtool", "-G", rig.device, "rx", "2048", "tx", "512")
     _endure(rig, "ethtool -G", 100,
             lambda n: rig.run(DUT, "ethtool", "-G", rig.device, "rx", ("1024", "2048")[n % 2],
@@ -128,7 +128,7 @@ def ring_sizes(rig):
 
 @case(limit=LIMIT)
 def channels(rig):
-    """There are more and fewer queues."""
+    """ethtool -L changes the number of queues."""
     rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", str(rig.queues))
     _endure(rig, "ethtool -L", 100,
             lambda n: rig.run(DUT, "ethtool", "-L", rig.device, "combined",
@@ -137,7 +137,7 @@ def channels(rig):
 
 @case(limit=LIMIT)
 def removed_and_found(rig):
-    """Removed from the bus and found by a scan of it."""
+    """The device is removed from the bus and found by a rescan."""
     counters.need_reflow(rig)
 
     def act(_):

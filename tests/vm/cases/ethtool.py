@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What ethtool says and what it lets one do."""
+"""ethtool: information, counters, settings."""
 
 import re
 import socket
@@ -29,7 +29,7 @@ def driver_info(rig):
 
 @case(limit=10)
 def statistics(rig):
-    """-S shows every queue's counters and every operation code's, and they move."""
+    """-S shows counters of every queue and operation code, and they increase."""
     need_reflow(rig)
     before = read(rig)
     for direction in ("rx", "tx"):
@@ -72,7 +72,7 @@ def features(rig):
 
 @case(claims=(27, 40), limit=10)
 def coalescing(rig):
-    """-c answers, and does not say that every packet waits for long."""
+    """-c answers with a moderation of at most some hundred microseconds."""
     said = rig.run(DUT, "ethtool", "-c", rig.device, may_fail=True)
     if said.returncode and not rig.is_reflow:
         return
@@ -100,7 +100,7 @@ def _interrupts_of(rig, *setting):
 
 @case(claims=(27, 40), limit=30)
 def moderation(rig):
-    """Interrupts that may wait are fewer; adaptive ones do not wait for nothing."""
+    """Moderation lowers the number of interrupts; adaptive moderation delays no lone packet."""
     need_reflow(rig)
     rig.defer(rig.run, DUT, "ethtool", "-C", rig.device, "rx-usecs", "8", "rx-frames", "32",
               "adaptive-rx", "off")
@@ -113,7 +113,7 @@ def moderation(rig):
 
 @case(limit=20)
 def ranges_are_told(rig):
-    """What is out of range is refused with a sentence that says what the range is."""
+    """A value out of range is refused with a message that names the range."""
     need_reflow(rig)
     before = _ask(rig, "-c")
     for words, why in ((("-C", "rx-usecs", "65536"), "rx-usecs must be at most 65535"),
@@ -130,7 +130,7 @@ def ranges_are_told(rig):
 
 @case(limit=10)
 def nonsense_is_refused(rig):
-    """Settings that make no sense are refused, or made sense of, and the link works on."""
+    """Invalid settings are refused or corrected, and the link keeps working."""
     for words in (("-L", "combined", "0"), ("-L", "combined", "5000")):
         done = rig.run(DUT, "ethtool", words[0], rig.device, *words[1:], may_fail=True)
         check(done.returncode != 0, f"`ethtool {' '.join(words)}` was accepted")
@@ -145,7 +145,7 @@ def nonsense_is_refused(rig):
 
 @case(limit=20)
 def checksum_offload_switch(rig):
-    """Receiving and sending work with checksum offload off, too."""
+    """Receiving and sending work with checksum offload off."""
     rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "rx", "on", "tx", "on")
     rig.run(DUT, "ethtool", "-K", rig.device, "rx", "off", "tx", "off")
     for side in (DUT, PEER):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which frames are for us: the MAC filter."""
+"""The MAC filter."""
 
 import time
 
@@ -41,7 +41,7 @@ def _comes_to(rig, dst, arrives):
 
 @case(claims=(1, 48), limit=10)
 def ours(rig):
-    """Frames to our own address arrive unchanged, at all sizes."""
+    """Frames to the station address arrive unchanged, at all sizes."""
     for size in (60, 61, 64, 65, 127, 128, 255, 256, 257, 511, 512, 1000, 1500, 1514):
         check(_arrives(rig, rig.mac, size), f"a frame of {size} bytes to us did not arrive")
 
@@ -77,7 +77,7 @@ def multicast(rig):
 
 @case(limit=60)
 def no_group_suffers_from_others(rig):
-    """A group that stays joined loses no frame while others are joined and left."""
+    """A joined group loses no frame while other groups are joined and left."""
     others = [f"01:00:5e:02:00:{n:02x}" for n in range(40)]
     count = 300
 
@@ -108,7 +108,7 @@ def no_group_suffers_from_others(rig):
 
 @case(limit=10)
 def all_multicast(rig):
-    """With allmulticast every group's frames arrive."""
+    """With allmulticast frames of every group arrive."""
     rig.defer(rig.ip, DUT, f"link set {rig.device} allmulticast off")
     rig.ip(DUT, f"link set {rig.device} allmulticast on")
     _comes_to(rig, STRANGER, True)
@@ -138,7 +138,7 @@ def second_unicast(rig):
 
 @case(limit=20)
 def address_change(rig):
-    """A new MAC address takes effect at once; the old one is no longer ours."""
+    """A new MAC address takes effect at once; frames to the old one are filtered."""
     def assign(address):
         rig.ip(DUT, f"link set {rig.device} address {address}")
         rig.forget_neighbours()
@@ -156,7 +156,7 @@ def address_change(rig):
 
 @case(limit=10)
 def bad_address_is_refused(rig):
-    """A multicast or zero address is no address for an interface."""
+    """A multicast or zero address is refused."""
     for address in ("01:00:5e:00:00:01", "00:00:00:00:00:00"):
         done = rig.run(DUT, "ip", "link", "set", rig.device, "address", address, may_fail=True)
         check(done.returncode != 0, f"{address} was accepted as the interface's address")
@@ -165,7 +165,7 @@ def bad_address_is_refused(rig):
 
 @case(limit=15)
 def silence(rig):
-    """Nothing arrives that nobody sent."""
+    """No frame arrives that was not sent."""
     rig.echo(PEER, 4)
     time.sleep(0.3)
     before = (rig.totals(DUT)["rx_packets"], rig.totals(PEER)["tx_packets"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What only our device does: operation codes, header split, flows put together."""
+"""Operation codes, header split and merging of flows."""
 
 import socket
 
@@ -19,7 +19,7 @@ def _opcodes_of(rig, action):
 
 @case(claims=(1, 13, 18, 33, 37, 42, 44, 47, 55, 56, 57, 58, 59, 62), limit=25)
 def stream_is_put_together(rig):
-    """A bulk stream starts aggregates and appends to them; fewer skbs than packets."""
+    """A bulk stream is merged: starts and appends, fewer skbs than packets."""
     need_reflow(rig)
     gather(rig)
     codes, stats = _opcodes_of(rig, lambda: bulk(rig, PEER, 4, size=4 << 20))
@@ -43,7 +43,7 @@ def stream_v6_is_put_together(rig):
 
 @case(claims=(9, 10, 20, 21, 23, 36, 51, 60), limit=25)
 def flows_are_kept_apart(rig):
-    """Sixteen flows at once are each put together, contents checked."""
+    """Sixteen flows at once are merged separately, contents checked."""
     need_reflow(rig)
     codes, stats = _opcodes_of(rig, lambda: bulk(rig, PEER, 4, flows=16, size=1 << 18))
     packets = sum(per_queue(rig, stats, "rx", "packets"))
@@ -53,7 +53,7 @@ def flows_are_kept_apart(rig):
 
 @case(claims=(15, 46, 47), limit=15)
 def no_data(rig):
-    """While we send, what comes back are acknowledgements: TCP without data."""
+    """ACKs of a stream that the guest sends are counted as TCP without data."""
     need_reflow(rig)
     codes, _ = _opcodes_of(rig, lambda: bulk(rig, DUT, 4, size=1 << 20))
     check(codes["no_data"] >= 20, f"1 MB sent, but few packets without data came back: {codes}")
@@ -79,7 +79,7 @@ def control(rig):
 
 @case(claims=(1, 13, 33, 46, 58), limit=15)
 def no_assist(rig):
-    """What is not TCP gets no assistance: UDP, ARP-like frames, fragments."""
+    """Packets other than TCP get no assistance: UDP, ARP-like frames, fragments."""
     need_reflow(rig)
 
     def others():
@@ -96,7 +96,7 @@ def no_assist(rig):
 
 @case(claims=(16,), limit=35)
 def out_of_order(rig):
-    """Segments out of order are recognised, and the stream is right all the same."""
+    """Segments out of order are counted as such, and the stream is right."""
     need_reflow(rig)
     device = rig.name(PEER)
     rig.run(PEER, "tc", "qdisc", "replace", "dev", device, "root", "netem", "delay", "2ms",

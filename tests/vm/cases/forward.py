@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest that forwards: what was merged on the way in leaves as the frames that came."""
+"""Forwarding: merged packets leave as the frames that came in."""
 
 import json
 import random
@@ -156,7 +156,7 @@ def _to_far():
 
 @case(claims=(42, 57, 59), limit=120)
 def routed(rig):
-    """Routed frames are as they came but for MAC addresses, TTL and the IPv4 checksum."""
+    """Routed frames equal the received ones but for MAC addresses, TTL and IPv4 checksum."""
     prepare(rig)
     path = _route(rig)
     _all(rig, path, [*_streams(_to_far(), 4), *_streams(_to_far(), 6)], _one_hop)
@@ -164,7 +164,7 @@ def routed(rig):
 
 @case(claims=(42, 57, 59), limit=120)
 def routed_tunnels(rig):
-    """The same for what is in a tunnel that ends elsewhere."""
+    """The same for frames in a tunnel that ends elsewhere."""
     prepare(rig)
     path = _route(rig)
     kinds = ((4, 4), (6, 6), (6, 4), (4, 6))
@@ -174,7 +174,7 @@ def routed_tunnels(rig):
 
 @case(claims=(42, 57, 59), limit=120)
 def routed_through_software_gro(rig):
-    """The same when the stack's own GRO merges what the device has merged."""
+    """The same when software GRO merges aggregates of the device."""
     prepare(rig)
     rig.run(DUT, "ethtool", "-K", rig.device, "gro", "on")
     path = _route(rig)
@@ -207,7 +207,7 @@ def _id_streams(ends, outer=None):
 
 @case(claims=(42, 57, 59), limit=120)
 def ids_through_software_gro(rig):
-    """IPv4 ids are those that came, however the device and the stack's GRO share the merging."""
+    """IPv4 ids are kept, however the device and software GRO share the merging."""
     prepare(rig)
     rig.run(DUT, "ethtool", "-K", rig.device, "gro", "on")
     path = _route(rig)
@@ -216,7 +216,7 @@ def ids_through_software_gro(rig):
 
 @case(claims=(42, 57, 59), limit=120)
 def bridged(rig):
-    """Bridged frames are those that came, all of each."""
+    """Bridged frames equal the received ones, every byte."""
     prepare(rig)
     _far_end(rig)
     rig.ip(DUT, "link add br0 type bridge forward_delay 0 mcast_snooping 0", "link set br0 up")

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What hardware GRO makes of crafted segments: which are merged, which are not, byte by byte.
+"""Hardware GRO of crafted segments: which are merged and which are not, byte by byte.
 
-The table is that of the kernel's own selftest (tools/testing/selftests/net/lib/gro.c): too much
-merged would be wrong, too little would be slow.
+The table is that of the kernel's own selftest (tools/testing/selftests/net/lib/gro.c).
 """
 
 import struct
@@ -88,7 +87,7 @@ class Watch:
         last = [part for part in segments if not isinstance(part, float)][0]
         end = last.but(seq=last.seq + 100000 & 0xFFFFFFFF, flags=FIN | ACK, payload=b"",
                        options=b"", extension=b"")
-        # What is not parsed to its ports may take another queue, and may not be overtaken.
+        # Packets whose ports are not parsed may take another queue; none may be overtaken.
         self.send([*segments, 2 * WINDOW_US / 1e6, end] if lonely else [*segments, end])
         return self.arrivals(ports)
 
@@ -329,7 +328,7 @@ def mixed_tunnels(rig):
 
 @case(claims=(42, 57), limit=60)
 def largest(rig):
-    """An aggregate is as long as an IP packet may be, and not a byte longer."""
+    """An aggregate is at most as long as an IP packet may be."""
     prepare(rig, mtu=4096)
     table = []
     for segment in (base(4), base(6), base(4, True), base(6, True)):
@@ -350,7 +349,7 @@ def largest(rig):
 
 @case(claims=(42, 44, 57), limit=120)
 def headers_delivered(rig):
-    """With every packet's header delivered, the driver makes the same of them."""
+    """With the header of every packet delivered, the driver builds the same skbs."""
     prepare(rig)
     with_parameter(rig, "header_suppression", "false")
     _run(rig, common(base(4)) + of_ipv4(base(4)) + common(base(6)) + of_ipv6(base(6)))
@@ -359,7 +358,7 @@ def headers_delivered(rig):
 
 @case(claims=(22, 56, 62), limit=40)
 def single(rig):
-    """A lone segment is one packet and no aggregate, by all counts."""
+    """A single segment counts as one packet and as no aggregate."""
     prepare(rig)
     watch = Watch(rig)
     before = read(rig)
@@ -387,7 +386,7 @@ def _interleaved(watch, flows):
 
 @case(claims=(9, 10, 36, 42, 49, 60), limit=40)
 def capacity(rig):
-    """Segments of many interleaved flows are merged, each with its own, and counted."""
+    """Segments of many interleaved flows are merged per flow, and counted."""
     prepare(rig)
     rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "65535", "rx-frames", "0")
     watch = Watch(rig)
@@ -406,7 +405,7 @@ def capacity(rig):
 
 @case(claims=(10, 16, 36), limit=60)
 def order(rig):
-    """Many flows at once: what is alike comes in order, first, second and merged segments.
+    """Many flows at once: first, second and merged segments each arrive in order.
 
     A second segment may come with its first, past the first ones of other flows that
     wait; nothing else overtakes.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A device that lies, loses, stops or disappears: each fault for some seconds under traffic.
+"""A faulty device: wrong completions, losses, stops, removal; each for seconds under traffic.
 
-Whatever it is, the kernel log stays clean, and when the fault ends traffic is back within five
-seconds without a command from the user.
+The kernel log stays clean, and traffic is back within five seconds after the fault, without a
+command from the user.
 """
 
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Coming and going: up, down, in, out, while traffic runs."""
+"""The interface goes up and down, the module is loaded and unloaded, under traffic."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def _answers(rig):
 
 @case(limit=20)
 def up_and_down(rig):
-    """Down and up again, ten times, then everything works."""
+    """After ten times down and up everything works."""
     rig.defer(rig.bring_up)
     for _ in range(10):
         rig.ip(DUT, f"link set {rig.device} down", f"link set {rig.device} up")
@@ -35,7 +35,7 @@ def up_and_down(rig):
 
 @case(limit=15)
 def carrier(rig):
-    """The link is reported up when it is, and down when the interface is."""
+    """The carrier follows the wire, and is off while the interface is down."""
     equal("the state of the link", rig.link(DUT)["operstate"], "UP")
     check("Link detected: yes" in rig.run(DUT, "ethtool", rig.device),
           "ethtool does not detect the link")
@@ -93,7 +93,7 @@ def _missed(rig):
 
 @case(limit=30)
 def nothing_is_missed_while_down(rig):
-    """Frames that come while the interface is down do not count as missed, then or later."""
+    """Frames that come while the interface is down never count as missed."""
     need_reflow(rig)
     rig.defer(rig.bring_up)
     _down(rig)
@@ -108,14 +108,14 @@ def nothing_is_missed_while_down(rig):
     equal("rx_missed_errors while down", _missed(rig), missed)
     rig.bring_up()
     _answers(rig)
-    # What the device counts is seen a little later, so the last of them may come behind the end.
+    # The device's counters are seen a little later, so the last of them may come after the end.
     more = _missed(rig) - missed
     check(more < 100, f"{more} frames that came while down count as missed afterwards")
 
 
 @case(limit=15)
 def down_means_silent(rig):
-    """While down, nothing is received and nothing is sent."""
+    """While down, the interface receives and sends nothing."""
     rig.defer(rig.bring_up)
     _down(rig)
     before = rig.totals(DUT)
@@ -127,7 +127,7 @@ def down_means_silent(rig):
 
 @case(limit=40)
 def up_and_down_under_traffic(rig):
-    """Down and up under floods both ways; TCP streams outlive it with their content."""
+    """Down and up under floods both ways; TCP streams keep their content."""
     rig.defer(rig.bring_up)
     floods = [Flood(rig, PEER), Flood(rig, DUT)]
     try:
@@ -147,7 +147,7 @@ def up_and_down_under_traffic(rig):
 
 @case(limit=30)
 def a_load_is_quiet(rig):
-    """A driver that finds a healthy device and its firmware reports nothing that sounds like harm."""
+    """Loading the driver for a healthy device with firmware logs no warning."""
     need_reflow(rig)
     rig.unload()
     log = KernelLog()
@@ -164,7 +164,7 @@ def a_load_is_quiet(rig):
 
 @case(claims=(53,), limit=60)
 def reload_under_traffic(rig):
-    """The module goes and comes back under floods both ways; TCP outlives even that."""
+    """The module is unloaded and loaded under floods both ways; TCP streams keep their content."""
     floods = [Flood(rig, PEER), Flood(rig, DUT)]
     try:
         stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 19, limit=45)
@@ -182,7 +182,7 @@ def reload_under_traffic(rig):
 
 @case(limit=40)
 def reload_leaves_nothing(rig):
-    """After rmmod there is no interface, no interrupt and no memory of the driver."""
+    """rmmod removes the interface, its interrupts and its memory."""
     rig.defer(_restore, rig)
     vectors = set(rig.interrupts())
     check(vectors, "the device has no interrupts in /proc/interrupts")
@@ -204,7 +204,7 @@ def _restore(rig):
 
 @case(limit=30)
 def down_then_reload(rig):
-    """rmmod of an interface that is down, and a fresh one works."""
+    """rmmod works while the interface is down, and a new load works."""
     rig.defer(_restore, rig)
     _down(rig)
     rig.unload()
@@ -215,7 +215,7 @@ def down_then_reload(rig):
 
 @case(limit=30)
 def unbind_and_bind(rig):
-    """Taken from its driver through sysfs and given back."""
+    """The device is unbound and bound through sysfs."""
     device = os.path.realpath(f"{SYS_NET}/{rig.device}/device")
     driver = os.path.realpath(f"{device}/driver")
     with open(f"{driver}/unbind", "w", encoding="ascii") as knob:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What happens to the PCI function: resets, errors, removal; while traffic runs."""
+"""Resets, errors and removal of the PCI function, under traffic."""
 
 import os
 import time
@@ -60,7 +60,7 @@ def function_reset(rig):
 
 @case(limit=60)
 def reset_while_down(rig):
-    """A function reset of an interface that is down; it comes up with what was configured."""
+    """A function reset while the interface is down; it comes up with its configuration."""
     need_reflow(rig)
     rig.defer(rig.bring_up)
     rig.ip(DUT, f"link set {rig.device} down")
@@ -84,7 +84,7 @@ def _reset_in_vain(rig):
 
 @case(limit=60)
 def reset_that_fails(rig):
-    """A device that did not come back from a reset does later, and its interface by itself."""
+    """A device comes back late from a reset; its interface comes back without a command."""
     need_reflow(rig)
     _reset_in_vain(rig)
     control(rig, "chaos off")
@@ -97,7 +97,7 @@ def reset_that_fails(rig):
 
 @case(limit=60)
 def reset_that_fails_while_down(rig):
-    """An interface that was down when a reset failed comes up once the device is back."""
+    """An interface that was down during a failed reset comes up once the device is back."""
     need_reflow(rig)
     rig.defer(rig.bring_up)
     rig.ip(DUT, f"link set {rig.device} down")
@@ -110,7 +110,7 @@ def reset_that_fails_while_down(rig):
 
 @case(limit=60)
 def reload_after_a_reset_that_failed(rig):
-    """After a reset that failed `devlink dev reload` fails as well, or has all of it work."""
+    """After a failed reset `devlink dev reload` fails or restores everything."""
     need_reflow(rig)
     _reset_in_vain(rig)
     reload = ("dev", "reload", "DEVICE", "action", "fw_activate")
@@ -165,7 +165,7 @@ def a_queue_that_goes_on(rig):
 
 @case(limit=60)
 def a_device_that_goes_on(rig):
-    """A device that does not even take a reset loses bus mastering, until it takes one."""
+    """A device that ignores a reset loses bus mastering until a reset works."""
     need_reflow(rig)
     _down(rig, "deaf=1,ms=0,reset-stuck=1,ms=0")
     check(not status(rig)["quiet"], "the device was to ignore that it is switched off")
@@ -181,7 +181,7 @@ def a_device_that_goes_on(rig):
 
 @case(limit=60)
 def reset_first(rig):
-    """Unbound, the device is idle and no bus master; bound, it is reset before it is one."""
+    """Unbind leaves the device idle without bus mastering; bind resets it before allowing that."""
     need_reflow(rig)
     rig.defer(_make_whole, rig)
     where = _function(rig)
@@ -201,7 +201,7 @@ def reset_first(rig):
 
 @case(limit=90)
 def unbind_and_bind(rig):
-    """Unbound and bound under floods both ways; a stream outlives it."""
+    """Unbind and bind under floods both ways; a stream keeps its content."""
     need_reflow(rig)
     rig.defer(_make_whole, rig)
     where = _function(rig)
@@ -224,7 +224,7 @@ def unbind_and_bind(rig):
 
 @case(limit=90)
 def remove_and_rescan(rig):
-    """Removed from the bus and found again under floods both ways; a stream outlives it."""
+    """Removal and rescan under floods both ways; a stream keeps its content."""
     need_reflow(rig)
     rig.defer(_make_whole, rig)
     floods = [Flood(rig, PEER), Flood(rig, DUT)]
@@ -256,7 +256,7 @@ def _plug_in(rig):
 
 @case(limit=90)
 def surprise_removal(rig):
-    """The device goes under floods both ways: carrier off, ENODEV, a quick end; it comes back."""
+    """Surprise removal under floods both ways: carrier off, ENODEV, no delay; it comes back."""
     need_reflow(rig)
     rig.defer(_plug_in, rig)
     floods = [Flood(rig, PEER), Flood(rig, DUT)]
@@ -287,7 +287,7 @@ def surprise_removal(rig):
 
 @case(limit=60)
 def removed_and_bound(rig):
-    """A device that has gone is taken off the bus in time, with its driver bound; then is back."""
+    """A device that does not answer is removed from the bus with its driver bound, and comes back."""
     need_reflow(rig)
     rig.defer(_plug_in, rig)
     control(rig, "chaos removed")

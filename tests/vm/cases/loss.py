@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""No packet is lost without a counter: what came from the wire is all accounted for."""
+"""Every lost packet is counted: all frames from the wire are accounted for."""
 
 import errno
 import glob
@@ -13,10 +13,10 @@ from guest.net import DUT, PEER
 from guest.pools import device_stats
 from guest.traffic import Flood, bulk
 
-# What becomes of a frame from the wire, in the device.
+# Counters of which exactly one counts each frame from the wire.
 FATES = DEVICE_DROPS + (HANDED_OVER,)
 DRIVER_DROPS = ("drop_nomem", "drop_bad_completion", "drop_orphan", "xdp_aborted")
-# What nobody wanted, and so is missed by nobody.
+# Frames that were not wanted, and so are not lost.
 UNWANTED = ("hw_rx_filtered", "hw_rx_rule_drop", "hw_rx_mac_control")
 
 
@@ -40,7 +40,7 @@ def _account(rig, before, after):
     """Check that what came in between is accounted for; return the changes."""
     moved = change(before, after)
     left = moved["hw_rx_frames"] - sum(moved[name] for name in FATES)
-    # What waits in the packet memory of a queue that has no buffers is not lost yet.
+    # Packets that wait in the packet memory of a queue without buffers are not lost yet.
     equal("frames from the wire without a fate", left, 0)
 
     def total(name):
@@ -63,7 +63,7 @@ def _account(rig, before, after):
 
 @case(claims=(8,), limit=30)
 def traffic_is_accounted_for(rig):
-    """Streams, floods of UDP and strangers' frames: each frame has one fate."""
+    """Streams, floods of UDP and frames to others: each frame is counted once."""
     need_reflow(rig)
     before = _quiet(rig)
     bulk(rig, PEER, 4, flows=8, size=1 << 18)
@@ -75,7 +75,7 @@ def traffic_is_accounted_for(rig):
 
 @case(claims=(8,), limit=30)
 def dropped_is_not_received(rig):
-    """Packets that the driver drops are among those received neither in number nor in bytes."""
+    """Packets that the driver drops are not counted as received, in packets or bytes."""
     need_reflow(rig)
     program = bpf.Program(bpf.finish(bpf.only(LOCAL_EXPERIMENT).leave(bpf.ABORTED)))
     rig.defer(program.close)
@@ -97,7 +97,7 @@ def dropped_is_not_received(rig):
 
 @case(limit=40)
 def attaching_is_accounted_for(rig):
-    """What comes while a program is attached, or queues come and go, is counted, too."""
+    """Packets that come while a program is attached or channels change are counted."""
     need_reflow(rig)
     program = bpf.Program(bpf.Code().leave(bpf.PASS))
     rig.defer(program.close)
@@ -116,7 +116,7 @@ def attaching_is_accounted_for(rig):
 
 @case(limit=40)
 def going_down_is_accounted_for(rig):
-    """What is on its way when queues are made anew is counted, too."""
+    """Packets in flight while queues are replaced are counted."""
     need_reflow(rig)
     before = _quiet(rig)
     flood = Flood(rig, PEER)
@@ -137,7 +137,7 @@ def _switch(rig, name, value):
 
 @case(limit=10)
 def a_switch_takes_no_nonsense(rig):
-    """A switch in debugfs takes yes and no in the kernel's words, and refuses any other."""
+    """A switch in debugfs takes the kernel's words for yes and no, and refuses others."""
     need_reflow(rig)
     rig.defer(_switch, rig, "fail_pages", "N")
     for word in ("xxxxxxxxxx", "9999999999", "", "-1"):
@@ -162,7 +162,7 @@ def _level(rig):
 
 @case(claims=(8,), limit=60)
 def no_memory_stalls_no_queue(rig):
-    """Without pages packets wait in the device; with pages again all of them come."""
+    """Without pages packets wait in the device; all arrive once there are pages."""
     need_reflow(rig)
     before = _quiet(rig)
     rig.defer(_switch, rig, "fail_pages", "N")

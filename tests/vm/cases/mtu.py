@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The sizes of frames, from the smallest MTU to jumbo frames."""
+"""MTU, from the smallest to jumbo frames."""
 
 from guest.counters import device_drops, read
 from guest.frames import LOCAL_EXPERIMENT, ethernet
@@ -69,7 +69,7 @@ def impossible_is_refused(rig):
 
 @case(limit=15)
 def giants_are_counted(rig):
-    """Frames longer than the MTU allows are delivered or counted, and hurt nothing."""
+    """Frames longer than the MTU are delivered or counted."""
     rig.defer(rig.ip, PEER, f"link set {rig.name(PEER)} mtu 1500")
     rig.ip(PEER, f"link set {rig.name(PEER)} mtu 9000")
     with rig.raw(PEER) as wire:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""When packets are handed up, and every way in which the kernel may ask for them."""
+"""When packets are handed up, and all ways of polling."""
 
 import os
 import socket
@@ -44,7 +44,7 @@ def _traffic(rig):
 
 @case(claims=(20, 22, 27, 40, 56, 62), limit=40)
 def a_burst_is_handed_up_once(rig):
-    """Segments that come while the interrupt waits are one packet, with one interrupt."""
+    """Segments that come while the interrupt is delayed are one packet with one interrupt."""
     prepare(rig)
     watch = Watch(rig)
     before, fired = read(rig), sum(map(sum, rig.interrupts().values()))
@@ -58,7 +58,7 @@ def a_burst_is_handed_up_once(rig):
 
 @case(claims=(22, 27, 40, 56), limit=40)
 def a_lone_packet_waits_for_nothing(rig):
-    """Without moderation each segment is handed up as it comes, none is held for another."""
+    """Without moderation each segment is handed up as it comes."""
     prepare(rig)
     rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "0", "rx-frames", "0")
     watch = Watch(rig)
@@ -87,7 +87,7 @@ def deferred_interrupts(rig):
 
 @case(limit=60)
 def busy_polling(rig):
-    """Sockets that poll the device themselves."""
+    """Busy polling by sockets."""
     need_reflow(rig)
     for name in ("busy_read", "busy_poll"):
         _knob(rig, f"/proc/sys/net/core/{name}", "50")
@@ -96,7 +96,7 @@ def busy_polling(rig):
 
 @case(limit=60)
 def busy_polling_preferred(rig):
-    """The same with interrupts put off for as long as somebody polls."""
+    """Busy polling with interrupts suspended (prefer-busy-poll)."""
     need_reflow(rig)
     for name in ("busy_read", "busy_poll"):
         _knob(rig, f"/proc/sys/net/core/{name}", "50")

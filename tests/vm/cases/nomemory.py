@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Memory that is refused: each allocation of an operation fails in turn.
+"""Failing allocations: each allocation of an operation fails in turn.
 
-The operation either succeeds all the same or ends with an error and leaves things
-as they were. That nothing leaks is found out at the end of the run (debug.leaks).
+The operation either succeeds or ends with an error and changes nothing. debug.leaks checks
+at the end of the run that nothing leaked.
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def mtu(rig):
 
 @case(limit=60, debug=True)
 def programs(rig):
-    """An XDP program comes and goes."""
+    """An XDP program is attached and detached."""
     program = bpf.Program(bpf.Code().leave(bpf.PASS))
     rig.defer(bpf.detach, rig.device)
 
@@ -132,7 +132,7 @@ def programs(rig):
 
 @case(limit=60, debug=True)
 def rules(rig):
-    """A rule comes and goes."""
+    """A rule is added and deleted."""
     with _faults(rig) as (faults, direct):
         made = []
 
@@ -149,7 +149,7 @@ def rules(rig):
 
 @case(limit=120, debug=True)
 def lending(rig):
-    """A queue is lent to a reader's memory."""
+    """A queue is lent to an application."""
     queue = QUEUES - 1
     with _faults(rig) as (faults, _):
         split_of(rig).set(ON, 0)
@@ -182,7 +182,7 @@ def _answers(rig):
 
 @case(limit=180, debug=True)
 def reset(rig):
-    """ethtool --reset: in the worst case the watch makes the queues a little later."""
+    """ethtool --reset: at worst the watch makes the queues a little later."""
     with _faults(rig) as (faults, direct):
         def afterwards(_why):
             _answers(rig)
@@ -191,7 +191,7 @@ def reset(rig):
 
 @case(limit=180, debug=True)
 def reload(rig):
-    """devlink dev reload: as above."""
+    """devlink dev reload: at worst the watch makes the queues a little later."""
     address = os.path.basename(os.path.realpath(f"{SYS_NET}/{rig.device}/device"))
     family = Family("devlink")
 
@@ -225,7 +225,7 @@ def up(rig):
 
 @case(limit=300, debug=True)
 def probe(rig):
-    """The device is given to its driver."""
+    """The device is bound to its driver."""
     device = os.path.realpath(f"{SYS_NET}/{rig.device}/device")
     driver, name = os.path.realpath(f"{device}/driver"), os.path.basename(device)
 

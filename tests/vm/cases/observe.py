@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What can be seen of the device: sysfs and debugfs, held against the model's own view."""
+"""sysfs and debugfs, compared with the status of the model."""
 
 import os
 import socket
@@ -71,7 +71,7 @@ def _connections(rig):
 
 @case(claims=(8,), limit=40)
 def values(rig):
-    """Each file of sysfs tells what the device itself says."""
+    """Each file of sysfs shows the value of the device."""
     need_reflow(rig)
     pairs = _connections(rig)
     bulk(rig, PEER, 4, size=1 << 18)
@@ -108,7 +108,7 @@ def values(rig):
 
 @case(claims=(8,), limit=20)
 def high_watermark(rig):
-    """The highest level of the packet memory begins anew when it is written to."""
+    """A write restarts the high watermark of the packet memory."""
     need_reflow(rig)
     bulk(rig, PEER, 4, size=1 << 18)
     path = f"/sys/class/net/{rig.device}/reflow/pm_high"
@@ -168,7 +168,7 @@ def header_fields(rig):
 
 @case(claims=(8, 11, 20, 21, 22, 23, 36, 37), limit=60)
 def waiting_packets(rig):
-    """Packets in the packet memory know their flow: A1 A2 B1 A3 tell that A1 and A2 have company.
+    """The hint is set for packets behind which others of their flow wait: of A1 A2 B1 A3, A1 and A2.
 
     While the host gives no buffers the packets wait; the flow database shows whose packets do.
     When they are transferred, exactly those that another packet of the same key stands behind
@@ -203,7 +203,7 @@ def waiting_packets(rig):
 
 @case(claims=(17, 35, 47, 52), limit=60)
 def codes_wait_with_their_packets(rig):
-    """A packet keeps the operation code that it was given when it came.
+    """A packet keeps the operation code of its arrival.
 
     Packets wait while the host gives no buffers. Then the parser gets a program that recognises
     nothing: what came before is transferred as it was judged, what comes later is not assisted.
@@ -234,7 +234,7 @@ def codes_wait_with_their_packets(rig):
 
 @case(limit=20)
 def opcodes_of_the_driver(rig):
-    """What the driver counts by operation code is what the device counts.
+    """The driver's counters of operation codes agree with the device's.
 
     Of packets that a completion stands for together, the driver cannot tell which closed it.
     """
@@ -257,7 +257,7 @@ def opcodes_of_the_driver(rig):
 
 @case(claims=(24, 25), limit=40)
 def control_blocks(rig):
-    """The table of control blocks shows what the device has, and who wants it."""
+    """The table of control blocks shows those of the device, and who asked for them."""
     need_reflow(rig)
     equal("blocks at first", table(rig, "tcbs"), [])
     connection = Connection(rig, 1)
@@ -291,7 +291,7 @@ def control_blocks(rig):
 
 @case(limit=40)
 def control_of_the_model(rig):
-    """The device obeys while it runs: its wire is plugged out and in, faults come and go."""
+    """The control socket of the model unplugs the wire and sets faults while it runs."""
     need_reflow(rig)
     rig.defer(control, rig, "link up")
     control(rig, "link down")
@@ -325,7 +325,7 @@ done
 
 @case(limit=60)
 def readers_while_it_goes(rig):
-    """The device is taken from its driver and given back while all of it is being read."""
+    """The device is unbound and bound while all files are being read."""
     need_reflow(rig)
     device = os.path.realpath(f"{SYS_NET}/{rig.device}/device")
     driver, address = os.path.realpath(f"{device}/driver"), os.path.basename(device)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Frames no well-behaved sender makes, and checksums that are wrong."""
+"""Malformed frames and wrong checksums."""
 
 import socket
 
@@ -25,7 +25,7 @@ def _still_works(rig):
 
 @case(limit=15)
 def runts(rig):
-    """Frames too short for Ethernet are delivered padded or counted, none is lost track of."""
+    """Frames too short for Ethernet are delivered padded or counted."""
     lengths = list(range(14, 60, 3))
     with rig.raw(PEER) as wire:
         before, own = rig.totals(DUT), read(rig)
@@ -48,7 +48,7 @@ def runts(rig):
 
 @case(limit=15)
 def padding_is_not_data(rig):
-    """Small packets in padded frames keep their length, whatever the padding holds."""
+    """Small packets in padded frames keep their length, for any padding."""
     sink, port = _sink(rig)
     with sink, rig.raw(PEER) as wire:
         for size in range(0, 19):
@@ -61,7 +61,7 @@ def padding_is_not_data(rig):
 
 @case(limit=15)
 def trailing_bytes_are_not_data(rig):
-    """Bytes behind the end of the IP packet are not part of a TCP stream either."""
+    """Bytes behind the end of the IP packet are not part of a TCP stream."""
     with rig.socket(DUT, FAMILY[4], socket.SOCK_STREAM) as listener:
         listener.bind((US, 0))
         listener.listen(1)
@@ -79,7 +79,7 @@ def trailing_bytes_are_not_data(rig):
 
 @case(limit=15)
 def garbage(rig):
-    """Frames whose headers lie are dropped by somebody and hurt nobody."""
+    """Frames with inconsistent headers are dropped without harm to others."""
     good = ipv4(THEM, US, TCP, tcp(THEM, US, 5, 6, 1000, 0, 16, b"data" * 20))
     lies = [
         (IPV4, b""), (IPV4, b"\x45"), (IPV4, good[:19]), (IPV4, good[:33]), (IPV4, good[:52]),
@@ -117,7 +117,7 @@ def bad_udp_checksum(rig):
 
 @case(claims=(14, 47), limit=20)
 def bad_tcp_checksum(rig):
-    """A segment with a wrong checksum is not taken, even in the middle of a stream."""
+    """A segment with a wrong checksum is dropped, even in the middle of a stream."""
     with rig.socket(DUT, FAMILY[4], socket.SOCK_STREAM) as listener:
         listener.bind((US, 0))
         listener.listen(1)
@@ -162,7 +162,7 @@ def _last_segment(sniffer, port):
 
 @case(limit=15)
 def bad_ip_checksum(rig):
-    """A packet with a wrong IP header checksum is not taken, its neighbours are."""
+    """A packet with a wrong IP header checksum is dropped, its neighbours are not."""
     sink, port = _sink(rig)
     with sink, rig.raw(PEER) as wire:
         for payload, broken in ((b"bad", True), (b"good", False)):
@@ -173,7 +173,7 @@ def bad_ip_checksum(rig):
 
 @case(limit=15)
 def sent_checksums_are_right(rig):
-    """What we send carries the right checksum on the wire, at all lengths."""
+    """Sent packets have the right checksum on the wire, at all lengths."""
     with rig.raw(PEER, IPV4) as wire, rig.socket(DUT, FAMILY[4], socket.SOCK_DGRAM) as out:
         for size in (1, 2, 3, 17, 18, 19, 100, 101, 1000, 1471, 1472):
             out.sendto(bytes(n & 255 for n in range(size)), (THEM, 9999))

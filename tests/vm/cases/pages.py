@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Receive pages: recycled, bounded, and not kept by flows that have gone quiet."""
+"""Receive pages: recycled, bounded, not kept by idle flows."""
 
 import fcntl
 import socket
@@ -26,7 +26,7 @@ SO_RCVBUFFORCE, SO_MEMINFO = 33, 55
 
 @case(claims=(), limit=90)
 def are_recycled(rig):
-    """In steady state at least 95 of 100 pages come back to their pool and from it."""
+    """In steady state at least 95 % of the pages are recycled."""
     need_reflow(rig)
     bulk(rig, PEER, 4, flows=2, size=4 << 20, limit=30)
     before = pools(rig)
@@ -45,7 +45,7 @@ def are_recycled(rig):
 
 @case(claims=(), limit=90)
 def add_up(rig):
-    """As many pages are out after streams as before, but for those that flows and rings keep."""
+    """After streams as many pages are out as before, except those of flows and rings."""
     need_reflow(rig)
     slack = BATCH * KINDS * rig.config["queues"]
     time.sleep(2.5 * Waiting.scale)  # what flows before us kept
@@ -145,7 +145,7 @@ def are_charged_once(rig):
 
 @case(claims=(), limit=120)
 def short_memory(rig):
-    """64 flows go on, slowly, while another process has nearly all memory, and fast afterwards."""
+    """64 flows go on while another process has nearly all memory, and are fast afterwards."""
     need_reflow(rig)
     # Buffers that were allocated long ago would do for all that is sent.
     before, least = counters.read(rig), hog.available()

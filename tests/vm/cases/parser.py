@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The header parser's program: replaced at run time, from files and by name."""
+"""Programs of the header parser, loaded at run time from files and by name."""
 
 import os
 import shutil
@@ -96,7 +96,7 @@ def _with_default(rig):
 
 @case(claims=(2, 3, 34), limit=60)
 def program_from_a_file(rig):
-    """Another program judges the same traffic otherwise, and the first one again as before."""
+    """Another program changes the operation codes of the same traffic, the first one restores them."""
     need_reflow(rig)
     _with_default(rig)
     offer_firmware(rig, {"without5005.rfw": _assemble("without", WITHOUT_PORT.format(port=5005))})
@@ -115,7 +115,7 @@ def program_from_a_file(rig):
 
 @case(claims=(2, 3, 34), limit=60)
 def program_under_traffic(rig):
-    """Programs change while streams run, whose contents are right throughout."""
+    """Programs change while streams run; their contents stay right."""
     need_reflow(rig)
     _with_default(rig)
     job = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 20, limit=40)
@@ -145,7 +145,7 @@ def programs_by_name(rig):
 
 @case(limit=30)
 def nothing_recognised(rig):
-    """The empty program leaves every packet alone; both IP versions work all the same."""
+    """With the empty program no packet is assisted; both IP versions work."""
     need_reflow(rig)
     _with_default(rig)
     set_parameter(rig, "parser_program", "empty")
@@ -182,7 +182,7 @@ def _damaged(good):
 
 @case(claims=(3, 34), limit=60)
 def damaged_files_are_refused(rig):
-    """A file that is no good program is refused in words, and the old program works on."""
+    """An invalid program file is refused with a message; the old program stays."""
     need_reflow(rig)
     _with_default(rig)
     good = _assemble("noport")
@@ -206,7 +206,7 @@ def damaged_files_are_refused(rig):
 
 @case(limit=60)
 def program_at_probe(rig):
-    """When the driver binds, a file that is there takes the place of the driver's program."""
+    """At probe a firmware file replaces the driver's program."""
     need_reflow(rig)
 
     def again():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Echo: the shortest way through everything."""
+"""ICMP echo over both IP versions."""
 
 from guest.harness import case, check
 from guest.net import DUT, PEER
@@ -49,6 +49,6 @@ def flood_fragmented(rig):
 
 @case(claims=(27, 40), limit=15)
 def lone_packet_is_not_held(rig):
-    """A packet with nothing behind it is answered at once, not by the next one."""
+    """A single packet is answered at once, without waiting for another."""
     took = rig.echo(PEER, 4, count=10, gap=0.15)
     check(min(took) < 0.05, f"the quickest of ten lone echoes took {1000 * min(took):.0f} ms")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Every queue is used, and every packet is accounted for."""
+"""All queues are used, and all packets are counted."""
 
 import random
 import time
@@ -48,7 +48,7 @@ def one_flow_one_queue(rig):
 
 @case(claims=(27, 38, 40, 45, 61), limit=25)
 def every_vector_and_cpu(rig):
-    """Each queue alerts through a vector of its own, and the vectors share the CPUs out."""
+    """Each queue has its own vector, and the vectors are spread over the CPUs."""
     before = rig.interrupts()
     check(before, "the device has no interrupts in /proc/interrupts")
     bulk(rig, PEER, 4, flows=64, size=1 << 16)
@@ -83,7 +83,7 @@ def _exchange(rig, out, sink, count, dice):
 
 @case(claims=(27, 40), limit=40)
 def no_packet_is_forgotten(rig):
-    """A few packets, then silence, 300 times: none waits for the next packet's alert."""
+    """300 short bursts: no packet waits for the interrupt of the next burst."""
     dice = random.Random(7)
     slow = []
     for version in (4, 6):
@@ -102,7 +102,7 @@ def no_packet_is_forgotten(rig):
 
 @case(claims=(8,), limit=20)
 def gentle_accounting(rig):
-    """At a gentle pace: frames sent by the partner = packets received, to the frame."""
+    """At a low rate: frames sent by the partner = packets received, exactly."""
     ends = {"in": (PEER, DUT), "out": (DUT, PEER)}
 
     def counts():
@@ -140,7 +140,7 @@ def _burst(rig, count):
 
 @case(claims=(8,), limit=40)
 def burst_accounting(rig):
-    """Faster than the host can take: sent = received + counted drops, to the frame."""
+    """Above the rate of the host: sent = received + counted drops, exactly."""
     sent, got, lost = rig.totals(PEER)["tx_packets"], rig.totals(DUT)["rx_packets"], _drops(rig)
     _burst(rig, 4000)
 
@@ -154,7 +154,7 @@ def burst_accounting(rig):
 
 @case(claims=(8,), limit=40)
 def device_accounting(rig):
-    """The device's own word: on the wire = handed over + its drops, to the frame."""
+    """The device's counters: frames on the wire = handed over + dropped, exactly."""
     need_reflow(rig)
     before, sent = read(rig), rig.totals(PEER)["tx_packets"]
     _burst(rig, 1000)
@@ -188,7 +188,7 @@ def queues_add_up(rig):
 
 @case(limit=30)
 def totals_outlive_their_queues(rig):
-    """What queues counted stays in the device's totals when they are taken away."""
+    """Counters of removed queues stay in the totals of the interface."""
     need_reflow(rig)
     count = rig.queues
     rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", str(count))

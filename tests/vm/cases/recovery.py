@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The way back: all that was configured is in force again after a reset, whoever asked for it."""
+"""All configuration is in force again after a reset, whatever caused it."""
 
 import json
 import random
@@ -85,7 +85,7 @@ def _resets(rig):
 
 @case(limit=40)
 def all_of_it_comes_back(rig):
-    """After a reset, a reload, down and up, the device holds what was configured before."""
+    """After a reset, a reload, or down and up, the device has its configuration."""
     counters.need_reflow(rig)
     configure(rig)
     before = _state(rig)
@@ -103,7 +103,7 @@ def all_of_it_comes_back(rig):
 
 @case(limit=60)
 def a_mac_address_outlives_a_reset(rig):
-    """An address that the user set is the one that frames come in by after a reset."""
+    """A MAC address that the user set is in force after a reset."""
     counters.need_reflow(rig)
     other = "02:00:5e:10:00:77"
     rig.defer(rig.bring_up)
@@ -117,7 +117,7 @@ def a_mac_address_outlives_a_reset(rig):
 
 @case(limit=240)
 def reset_under_streams(rig):
-    """Resets at random moments under 64 streams: each arrives as sent, nothing else changes."""
+    """Resets at random times under 64 streams: contents stay right, nothing else changes."""
     counters.need_reflow(rig)
     configure(rig)
     before = _state(rig)
@@ -140,7 +140,7 @@ def reset_under_streams(rig):
 
 @case(limit=30)
 def counters_go_on(rig):
-    """What the device counts goes on from where it was, over resets."""
+    """The device's counters continue over resets."""
     counters.need_reflow(rig)
     bulk(rig, PEER, 4, size=1 << 18)
     until("the device's counters to settle", lambda: counters.read(rig)["hw_rx_frames"] > 100)
@@ -168,7 +168,7 @@ def reporters(rig):
 
 @case(limit=60)
 def silent_commands_hold_nobody_up(rig):
-    """A device that answers no command costs its user a second, whatever is configured."""
+    """A device that answers no command delays its user by at most a second."""
     counters.need_reflow(rig)
     rig.defer(rig.bring_up)
     rig.defer(control, rig, "chaos off")
@@ -192,7 +192,7 @@ def silent_commands_hold_nobody_up(rig):
 
 @case(limit=30)
 def told_once(rig):
-    """A device that was reset is told each rule once."""
+    """After a reset each rule is written to the device once."""
     counters.need_reflow(rig)
     configure(rig)
     rules = len(status(rig)["rules"])
@@ -206,7 +206,7 @@ def told_once(rig):
 
 @case(limit=60)
 def counters_never_go_back(rig):
-    """Whoever reads the device's counters while it is reset sees them stand still or grow."""
+    """The device's counters never decrease for readers during resets."""
     counters.need_reflow(rig)
     bulk(rig, PEER, 4, size=1 << 18)
     stream = InBackground(bulk, rig, PEER, 4, flows=8, size=1 << 20, limit=50)
@@ -236,7 +236,7 @@ def _recoveries(rig, reporter):
 
 @case(limit=120)
 def resets_in_vain_grow_rare(rig):
-    """Resets that do not have commands answered come at growing intervals; traffic goes on."""
+    """Resets that do not mend the command ring come at growing intervals; traffic goes on."""
     counters.need_reflow(rig)
     rig.defer(control, rig, "chaos off")
     rig.defer(_ethtool, rig, "-K", rig.device, "ntuple", "on")
@@ -264,7 +264,7 @@ def resets_in_vain_grow_rare(rig):
 
 @case(limit=20)
 def parameters_while_away(rig):
-    """What is set while the device is being brought back is not lost."""
+    """Settings made while the device is being restored are kept."""
     counters.need_reflow(rig)
     rig.defer(set_parameter, rig, "flow_age_us", 2_000_000)
     job = InBackground(recover, rig)

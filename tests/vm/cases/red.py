@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Random early discard: packets lost by chance before the packet memory is full."""
+"""Random early discard."""
 
 import socket
 
@@ -26,9 +26,9 @@ def _counters(rig):
 
 @case(claims=(28,), limit=60)
 def by_level(rig):
-    """In a band of the packet memory's level packets are lost by its probability; SYNs never.
+    """In a band packets are discarded with its probability, SYNs never.
 
-    The level is below the band first and nothing is lost, then in it. What is lost is counted
+    The level is below the band first and nothing is lost, then in it. Discards are counted
     for its band, and all that came is either lost so or transferred.
     """
     need_reflow(rig)
@@ -79,7 +79,7 @@ def settled(rig):
 
 @case(claims=(28,), limit=40)
 def certain(rig):
-    """With certainty all data is lost, yet connections are set up; without bands all arrives."""
+    """At 100 % all data is discarded but connections are set up; without bands all arrives."""
     need_reflow(rig)
     rig.echo(PEER, 4)
     with_parameter(rig, "red_band3", f"{EVERYTHING}:100%")
@@ -117,7 +117,7 @@ def certain(rig):
 
 @case(limit=30)
 def bands(rig):
-    """A band is shown as it was set, by devlink, by sysfs and by the device."""
+    """devlink, sysfs and the device show a band as it was set."""
     need_reflow(rig)
     with_parameter(rig, "red_band2", "65536-131072:12.5%")
     equal("the parameter", parameter(rig, "red_band2"), "65536-131072:12.5%")

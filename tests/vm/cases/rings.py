@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Rings and channels: what can be set, and that it is set while traffic runs."""
+"""Ring sizes and channels, changed under traffic."""
 
 import re
 
@@ -60,7 +60,7 @@ def every_size_works(rig):
 
 @case(limit=25)
 def long_packets_fit_the_smallest(rig):
-    """With the smallest rings the longest packets come through, on any queue."""
+    """With the smallest rings the longest packets arrive, on any queue."""
     need_reflow(rig)
     _keep(rig)
     rig.set_mtu(9000)
@@ -72,7 +72,7 @@ def long_packets_fit_the_smallest(rig):
 
 @case(limit=20)
 def sizes_survive_going_down(rig):
-    """Sizes set while the interface is down hold when it comes up."""
+    """Sizes set while the interface is down are in force when it comes up."""
     need_reflow(rig)
     _keep(rig)
     rig.defer(rig.bring_up)
@@ -101,7 +101,7 @@ def nothing_is_left_after_a_refusal(rig):
 
 @case(limit=60)
 def resized_under_traffic(rig):
-    """Rings are made anew while a stream runs; the stream arrives whole."""
+    """Rings are resized while a stream runs; its content stays right."""
     need_reflow(rig)
     _keep(rig)
     stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 20, limit=50)
@@ -113,7 +113,7 @@ def resized_under_traffic(rig):
 
 @case(claims=(32, 38), limit=60)
 def channels_change_under_traffic(rig):
-    """Queues come and go while streams run; all flows go where queues are."""
+    """Channels change while streams run; all flows go to existing queues."""
     need_reflow(rig)
     count = _channels(rig)
     if count < 2:

@@ -25,21 +25,21 @@ def _segmented(rig, work):
 
 @case(limit=30)
 def tcp_v4(rig):
-    """The device cuts a TCP stream over IPv4, which arrives as it was given."""
+    """The device segments a TCP stream over IPv4; its content is right."""
     cut = _segmented(rig, lambda: bulk(rig, DUT, 4, size=4 << 20, limit=20))
     check(cut > 0, "the device cut nothing of 4 MB of TCP over IPv4")
 
 
 @case(limit=30)
 def tcp_v6(rig):
-    """The device cuts a TCP stream over IPv6, which arrives as it was given."""
+    """The device segments a TCP stream over IPv6; its content is right."""
     cut = _segmented(rig, lambda: bulk(rig, DUT, 6, size=4 << 20, limit=20))
     check(cut > 0, "the device cut nothing of 4 MB of TCP over IPv6")
 
 
 @case(limit=30)
 def switched_off(rig):
-    """With segmentation off the stack cuts, and the stream arrives all the same."""
+    """With the offload off the stack segments; the content is right."""
     counters.need_reflow(rig)
     rig.run(DUT, "ethtool", "-K", rig.device, "tso", "off", "gso", "on")
     rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, "tso", "on")
@@ -64,7 +64,7 @@ def _datagrams(rig, version, size, payload):
 
 @case(limit=20)
 def udp(rig):
-    """The device cuts one UDP packet into datagrams, both families."""
+    """The device segments one UDP packet into datagrams, both families."""
     payload = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(256))[:8111]
     for version in (4, 6):
         for size in (1200, 999):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Messages of a session protocol: the data of each long one on pages of its own."""
+"""Session protocols: the data of each long PDU begin on a page of their own."""
 
 import socket
 
@@ -88,7 +88,7 @@ def _off_pages(mapped):
 def pdus_lie_on_pages(rig):
     """64 KiB PDUs at odd segment size: pages of the socket are pages of the PDUs' data.
 
-    What the receiver gets mapped are whole pages as the device filled them.
+    The receiver maps whole pages as the device filled them.
     Each begins at a multiple of the page size from the beginning of its PDU's
     data: the data begin at offset 0 of a page and go on without gaps.
     """
@@ -106,7 +106,7 @@ def pdus_lie_on_pages(rig):
 
 @case(claims=(24, 29, 41), limit=60)
 def with_a_control_block(rig):
-    """The same for a connection that has a control block, which applies to all of it."""
+    """The same for a connection with a control block, which applies to all packets."""
     need_reflow(rig)
     _align(rig)
     out, sink = _connect(rig, SMB)
@@ -130,7 +130,7 @@ def with_a_control_block(rig):
 
 @case(claims=(29, 41), limit=60)
 def mad_lengths(rig):
-    """A length beyond all measure, and short PDUs: the ordinary way, and data are right."""
+    """An impossible length and short PDUs are received without alignment; data are right."""
     need_reflow(rig)
     _align(rig)
     out, sink = _connect(rig, SMB)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What devlink sets of the flow machinery."""
+"""devlink information and parameters."""
 
 from cases.observe import learn
 from guest.counters import change, need_reflow, opcodes, read
@@ -33,7 +33,7 @@ def information(rig):
 
 @case(claims=(57,), limit=40)
 def header_suppression(rig):
-    """Without it each packet's headers cross the bus, with it one packet's an aggregate."""
+    """Without suppression the headers of each packet cross the bus, with it one per aggregate."""
     need_reflow(rig)
     with_parameter(rig, "header_suppression", "true")
     less, codes = _stream(rig)
@@ -51,7 +51,7 @@ def header_suppression(rig):
 
 @case(claims=(15,), limit=30)
 def data_threshold(rig):
-    """Data below the threshold is small, and not put together."""
+    """Data below the threshold is counted as small and not merged."""
     need_reflow(rig)
     with_parameter(rig, "data_threshold", 1449)
     _, codes = _stream(rig)
@@ -64,7 +64,7 @@ def data_threshold(rig):
 
 @case(limit=30)
 def aggregate_max(rig):
-    """No aggregate is longer than the cap: three segments of 1448 bytes here."""
+    """No aggregate is longer than the limit, here three segments of 1448 bytes."""
     need_reflow(rig)
     with_parameter(rig, "aggregate_max", 52 + 3 * 1448)
     _, codes = _stream(rig)
@@ -77,7 +77,7 @@ def aggregate_max(rig):
 
 @case(limit=30)
 def fresh_pages(rig):
-    """Aggregates on fresh pages arrive whole, and take more pages than packed ones."""
+    """Aggregates on fresh pages take more pages than packed ones; contents are right."""
     need_reflow(rig)
     with_parameter(rig, "fresh_pages", "true")
     _, codes = _stream(rig)
@@ -87,7 +87,7 @@ def fresh_pages(rig):
 
 @case(claims=(9,), limit=30)
 def flow_ageing(rig):
-    """A flow that is silent for longer than the limit is forgotten, one below is not."""
+    """A flow that is idle for longer than the limit is forgotten, one below is not."""
     need_reflow(rig)
     with_parameter(rig, "flow_age_us", 0)
     with rig.raw(PEER) as wire:
@@ -102,7 +102,7 @@ def flow_ageing(rig):
 
 @case(claims=(9, 10), limit=60)
 def flow_entries(rig):
-    """A small flow database is used up; more flows than entries lose nothing."""
+    """More flows than entries of the database lose no data."""
     need_reflow(rig)
 
     def resize(entries):
@@ -128,7 +128,7 @@ def flow_entries(rig):
 
 @case(limit=60)
 def switches_under_traffic(rig):
-    """Switches turn while streams run, whose contents are right throughout."""
+    """Parameters change while streams run; their contents stay right."""
     need_reflow(rig)
     names = ("header_suppression", "fresh_pages", "pdu_align")
     for name in names:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Sleep: suspend to idle, to memory, to disk; and the last one, from which nobody wakes."""
+"""Suspend to idle, to memory and to disk; kexec and halt."""
 
 import ctypes
 import glob
@@ -75,7 +75,7 @@ def to_idle(rig):
 
 @case(limit=90)
 def to_memory(rig):
-    """Suspend to memory, which costs the device its state, woken by the clock; streams go on."""
+    """Suspend to memory, where the device loses its state, woken by the clock; streams go on."""
     equal("the deepest sleep", _read(f"{POWER}/mem_sleep").strip(), "s2idle [deep]")
     _all_of_it(rig, "mem", wake="clock")
 
@@ -88,7 +88,7 @@ def devices_only(rig):
 
 @case(limit=90)
 def image_of_memory(rig):
-    """A hibernation up to the image and back: devices freeze and thaw."""
+    """Hibernation up to the image and back: freeze and thaw."""
     _all_of_it(rig, "disk", test="core")
 
 
@@ -99,7 +99,7 @@ def _written(disk):
 
 @case(limit=240)
 def to_disk(rig):
-    """A hibernation with image, which is read again and takes over, as after power was off."""
+    """Hibernation with the image written, read and resumed."""
     need_reflow(rig)
     disk = b"/dev/vda"
     call("swapon", ctypes.c_char_p(disk), 0)
@@ -108,13 +108,13 @@ def to_disk(rig):
     before = _written(disk)
     with BothWays(rig, limit=200):
         _slept(rig, "disk")
-    # What went on after the image was made is forgotten, the writing of it first of all.
+    # The image holds no state from after it was made, its own writing included.
     check(_written(disk) - before < 1 << 20, "it was not the image that woke up")
 
 
 @case(limit=60)
 def down_while_asleep(rig):
-    """An interface that is down sleeps, too, and comes up afterwards."""
+    """An interface that is down during a suspend comes up afterwards."""
     rig.defer(rig.bring_up)
     rig.ip(DUT, f"link set {rig.device} down")
     _slept(rig, "mem", test="devices")
@@ -124,7 +124,7 @@ def down_while_asleep(rig):
 
 
 class _Error:
-    """What the kernel's aer_inject takes for an error of the device."""
+    """An error as the kernel's aer_inject takes it."""
 
     TIMEOUT = 1 << 14
 
@@ -195,7 +195,7 @@ def kexec(rig):
 
 @case(limit=60, last=True)
 def halt(rig):
-    """The machine halts under floods both ways: the device is left idle. Ends the machine."""
+    """Halt under floods both ways leaves the device idle. Ends the machine."""
     need_reflow(rig)
     _both_ways(rig)
     emit(event="halt", test="sleep.halt", limit=20)

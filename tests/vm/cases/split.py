@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Headers apart from data: when the user says so, when merging needs it, and never otherwise."""
+"""Header split: set by the user, or automatic with merging."""
 
 import errno
 import socket
@@ -54,7 +54,7 @@ def _merge(rig, to):
 
 @case(claims=(13,), limit=30)
 def on_means_every_byte(rig):
-    """With the split on, each byte of data is apart from headers, merged or not, however small."""
+    """With the split on, all data is apart from headers, merged or not, of any length."""
     need_reflow(rig)
     split = split_of(rig)
     rig.defer(_merge, rig, "on")
@@ -75,7 +75,7 @@ def on_means_every_byte(rig):
 
 @case(claims=(13, 19), limit=30)
 def off_means_none(rig):
-    """With the split off packets are whole; merging, which needs it, is off as long and no longer."""
+    """With the split off packets are whole, and merging, which needs it, is off meanwhile."""
     need_reflow(rig)
     split = split_of(rig)
     rig.defer(_merge, rig, "on")
@@ -95,7 +95,7 @@ def off_means_none(rig):
 
 @case(claims=(13,), limit=25)
 def auto_follows_merging(rig):
-    """Left to itself, the split is on where packets are merged and off where they are not."""
+    """In automatic mode the split is on where packets are merged and off otherwise."""
     need_reflow(rig)
     split = split_of(rig)
     rig.defer(_merge, rig, "on")
@@ -109,7 +109,7 @@ def auto_follows_merging(rig):
 
 @case(claims=(15, 19), limit=30)
 def the_threshold_is_exact(rig):
-    """Packets of up to hds-thresh bytes stay whole, one byte more and they are split."""
+    """Packets of up to hds-thresh bytes stay whole, longer ones are split."""
     need_reflow(rig)
     split = split_of(rig)
     for threshold in (HEADERS + 1, 200, 256, 257, 1000):
@@ -132,7 +132,7 @@ def the_threshold_is_exact(rig):
 
 @case(claims=(19,), limit=25)
 def copybreak(rig):
-    """rx-copybreak is what the size class of small packets goes by, from nothing to a cell."""
+    """rx-copybreak limits the packets that go to small cells, from 0 to the size of a cell."""
     need_reflow(rig)
 
     def tunable(*words):
@@ -153,7 +153,7 @@ def copybreak(rig):
 
 @case(limit=40)
 def switched_while_traffic_runs(rig):
-    """Mode and threshold change under a stream, which stays what it is."""
+    """Mode and threshold change under a stream; its content stays right."""
     need_reflow(rig)
     split = split_of(rig)
     stream = InBackground(bulk, rig, PEER, 4, flows=4, size=2 << 20, limit=30)

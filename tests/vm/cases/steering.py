@@ -55,7 +55,7 @@ def weights_move_traffic(rig):
 
 @case(claims=(5, 6, 61), limit=60)
 def hashed_fields(rig):
-    """Any choice of addresses and ports, for each kind of packets by itself."""
+    """Any choice of addresses and ports, for each kind of packets separately."""
     _prepare(rig)
     for version, proto, kind in ((4, TCP, "tcp4"), (4, UDP, "udp4"), (6, TCP, "tcp6"),
                                  (6, UDP, "udp6")):
@@ -70,7 +70,7 @@ def hashed_fields(rig):
 
 @case(limit=30)
 def flow_label_is_hashed(rig):
-    """With the flow label, flows of the same addresses and ports are told apart by it."""
+    """With the flow label, flows of the same addresses and ports get different hashes."""
     _prepare(rig)
     chosen = [Flow(6, UDP, 9, 9, label=n * 0x1357) for n in range(1, 40)]
     expect(rig, chosen, _by_hash(rig))
@@ -100,7 +100,7 @@ def symmetric_hash(rig):
 
 @case(claims=(5, 7, 32, 38, 39, 45, 54, 61), limit=40)
 def rules_choose_the_queue(rig):
-    """A rule about a whole connection moves that one and no other; any mask does."""
+    """A rule for one connection moves that one only."""
     _prepare(rig)
     ethtool(rig, "-X", "equal 1")
     chosen = [flow for kind in KINDS for flow in flows(*kind, count=4)]
@@ -113,7 +113,7 @@ def rules_choose_the_queue(rig):
 
 @case(claims=(5, 7, 54, 61), limit=30)
 def rules_with_masks(rig):
-    """Part of an address, part of a port, any protocol: what the mask leaves out is free."""
+    """Rules with masks of addresses and ports match exactly the masked bits."""
     _prepare(rig)
     ethtool(rig, "-X", "equal 1")
     add_rule(rig, "flow-type udp4 dst-port 0x1e00 m 0x00ff action 1")
@@ -150,7 +150,7 @@ def rules_in_their_order(rig):
 
 @case(limit=30)
 def rules_drop(rig):
-    """A rule's drops are counted as such, to the frame, and reach no queue."""
+    """Frames that a rule drops are counted exactly, and reach no queue."""
     _prepare(rig)
     bad, good = flows(4, UDP, 8, dport=666), flows(4, UDP, 8, dport=667)
     location = add_rule(rig, "flow-type udp4 dst-port 666 action -1")
@@ -229,7 +229,7 @@ def survives_down_and_up(rig):
 
 @case(limit=30)
 def nonsense_is_refused(rig):
-    """What the device cannot do is refused, with the reason, and changes nothing."""
+    """Unsupported rules are refused with the reason, and change nothing."""
     _prepare(rig)
     ethtool(rig, "-X", "context new")
     add_rule(rig, "flow-type tcp4 dst-port 81 context 1")
@@ -276,7 +276,7 @@ def all_rules_and_contexts(rig):
 
 @case(claims=(38, 39, 45), limit=40)
 def streams_move_between_queues(rig):
-    """Connections under way are moved by a rule, a context and a new key, and stay whole."""
+    """A rule, a context and a new key move open connections; contents stay right."""
     _prepare(rig)
     ethtool(rig, "-X", "context new start 2 equal 2")
     for words in (("-X", f"hkey {KEY.hex(':')}"), ("-N", "flow-type tcp4 action 1 loc 5"),
@@ -289,7 +289,7 @@ def streams_move_between_queues(rig):
 
 @case(limit=20)
 def self_test(rig):
-    """`ethtool -t` finds the device in order while traffic goes on."""
+    """`ethtool -t` passes under traffic."""
     need_reflow(rig)
     stream = InBackground(bulk, rig, PEER, 4, flows=2, size=1 << 19)
     said = ethtool(rig, "-t")

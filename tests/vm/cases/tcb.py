@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Control blocks: connections whose packets go where their application is."""
+"""Control blocks: per-connection steering."""
 
 import os
 import socket
@@ -120,7 +120,7 @@ def _pinned(rig, version, number=1):
 
 @case(claims=(24, 25, 26), limit=40)
 def applies_to_its_own_connection(rig):
-    """A rule's connection gets a block: its packets say so and go to the rule's queue.
+    """A connection with a rule gets a block: its packets report it and go to the rule's queue.
 
     Another connection's packets say nothing of a block; without the rule, nor do its own.
     """
@@ -165,7 +165,7 @@ def _applies_again(rig, connection, queue):
 
 @case(claims=(24, 26), limit=60)
 def out_of_order(rig):
-    """Packets out of order: the block does not apply, is set again, and data stay right."""
+    """Packets out of order make the block stale; it is set again, and data stay right."""
     need_reflow(rig)
     connection, queue, _ = _pinned(rig, 4)
     device, before = rig.name(PEER), read(rig)
@@ -213,7 +213,7 @@ def applies_with_a_program(rig):
     equal("packets that the block applied to without the split", sum(applied), 0)
     equal("the device's own count", stats["hw_tcb_not_applied"], sum(missed))
     check(missed[queue] > 0, f"the block steered {missed}, by queue")
-    # What it missed made it stale: it is set again, or handed back for a while and set anew.
+    # The missed packets made it stale: it is set again, or handed back for a while and set anew.
     split.set(ON, 0)
     _applies_again(rig, connection, queue)
     check(change(before, read(rig))["tcb_set"] > 0, "the block was not set again")
@@ -221,7 +221,7 @@ def applies_with_a_program(rig):
 
 @case(claims=(24,), limit=60)
 def down_and_up(rig):
-    """The interface goes down and up under a connection with a block: both live on."""
+    """Down and up under a connection with a block: both continue."""
     need_reflow(rig)
     connection, queue, _ = _pinned(rig, 4)
     for _ in range(3):
@@ -302,7 +302,7 @@ def _followed(rig, number):
 
 @case(claims=(24,), limit=60)
 def followed_no_longer(rig):
-    """Who switches steering off, in the core or in the device, has the blocks taken away."""
+    """Switching steering off, in the core or in the device, removes the blocks."""
     need_reflow(rig)
 
     def in_core():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""TCP, its content checked at both ends."""
+"""TCP streams, contents checked at both ends."""
 
 import socket
 
@@ -12,25 +12,25 @@ RECEIVE = (1, 7, 13, 18, 31, 33, 42, 44, 48, 53, 55, 58, 59)
 
 @case(claims=RECEIVE, limit=30)
 def bulk_v4_receive(rig):
-    """8 MB arrive over IPv4 as they were sent."""
+    """8 MB are received over IPv4."""
     bulk(rig, PEER, 4, size=8 << 20, limit=25)
 
 
 @case(limit=30)
 def bulk_v4_send(rig):
-    """8 MB go out over IPv4 as they were given."""
+    """8 MB are sent over IPv4."""
     bulk(rig, DUT, 4, size=8 << 20, limit=25)
 
 
 @case(claims=(1, 13, 33, 58), limit=30)
 def bulk_v6_receive(rig):
-    """8 MB arrive over IPv6 as they were sent."""
+    """8 MB are received over IPv6."""
     bulk(rig, PEER, 6, size=8 << 20, limit=25)
 
 
 @case(limit=30)
 def bulk_v6_send(rig):
-    """8 MB go out over IPv6 as they were given."""
+    """8 MB are sent over IPv6."""
     bulk(rig, DUT, 6, size=8 << 20, limit=25)
 
 
@@ -87,7 +87,7 @@ def _exchange(listener, client, target, payload):
 
 @case(claims=(12, 30, 50), limit=25)
 def many_short_connections(rig):
-    """Sixty connections, one after the other, that say little and end."""
+    """Sixty short connections one after the other."""
     listener = rig.socket(DUT, FAMILY[4], socket.SOCK_STREAM)
     listener.bind((ADDRESS[DUT, 4], 0))
     listener.listen(8)
@@ -134,13 +134,13 @@ def _spoil(rig, *netem):
 
 @case(claims=(16,), limit=35)
 def out_of_order(rig):
-    """Segments that overtake each other still make the same stream."""
+    """Reordered segments make the same stream."""
     _spoil(rig, "delay", "2ms", "reorder", "90%", "limit", "5000")
     bulk(rig, PEER, 4, flows=4, size=1 << 19, limit=30)
 
 
 @case(limit=35)
 def lost_and_doubled(rig):
-    """Segments that are lost or come twice still make the same stream."""
+    """Lost and duplicate segments make the same stream."""
     _spoil(rig, "loss", "1%", "duplicate", "2%", "limit", "5000")
     bulk(rig, PEER, 4, flows=4, size=1 << 19, limit=30)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The transmit ring: full, longer packets than it has room for, and what is counted."""
+"""The transmit ring: when it is full, packets longer than the ring, counters."""
 
 import errno
 import hashlib
@@ -115,7 +115,7 @@ def _gso_frame(rig, size, segments):
 
 @case(limit=30)
 def longer_than_the_ring(rig):
-    """A packet that the stack cuts into more frames than the ring has room for goes out whole."""
+    """A packet that the stack segments into more frames than the ring has is sent completely."""
     need_reflow(rig)
     _feature(rig, "tso")
     before = read(rig)
@@ -156,7 +156,7 @@ def _blast(words, device, frame):
 
 @case(claims=(8,), limit=60)
 def accounted_over_changes(rig):
-    """Every frame that is handed over while queues are made anew is sent or counted as dropped."""
+    """Frames given to the driver while queues are replaced are sent or counted as dropped."""
     need_reflow(rig)
     said = rig.run(DUT, "ethtool", "-l", rig.device).split("Current hardware settings:")[1]
     queues = next(line.split()[1] for line in said.split("\n") if line.startswith("Combined:"))
@@ -210,7 +210,7 @@ def _stamps(sock, count, limit=5):
 
 @case(limit=30)
 def time_stamps(rig):
-    """A socket that asks when its data went to the device is told; ethtool says that it may ask."""
+    """Software transmit time stamps work, and ethtool reports them."""
     said = rig.run(DUT, "ethtool", "-T", rig.device)
     check("software-transmit" in said, f"ethtool -T: {said}")
     for version in (4, 6):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""XDP programs in the driver: what they say is done, and nothing else happens."""
+"""XDP programs in driver mode."""
 
 from guest import bpf
 from guest.counters import OPCODES, change, need_reflow, per_queue, read
@@ -69,7 +69,7 @@ def _gro_hw(rig):
 
 @case(limit=60)
 def passes(rig):
-    """A program that passes everything: echoes, datagrams and TCP are as without it."""
+    """A program that passes everything changes nothing for echoes, datagrams and TCP."""
     before = _gro_hw(rig)
     _attach(rig, bpf.Code().leave(bpf.PASS))
     equal("rx-gro-hw with a program", _gro_hw(rig), "off")
@@ -229,7 +229,7 @@ def room_on_both_sides(rig):
 
 @case(limit=30)
 def redirects_to_itself(rig):
-    """Frames redirected to the very device go out again by the way of frames from elsewhere."""
+    """Frames redirected to the same device are sent by ndo_xdp_xmit."""
     index = socket.if_nametoindex(rig.device)
     code = bpf.swap_addresses(bpf.only(KIND)).mov(1, index).mov(2, 0).call(bpf.REDIRECT_TO)
     _attach(rig, bpf.finish(code.leave()))
@@ -289,7 +289,7 @@ def socket_by_copy(rig):
 
 @case(limit=90)
 def changes_under_traffic(rig):
-    """Programs come, are replaced and go while TCP runs in both directions; it survives."""
+    """Programs are attached, replaced and detached while TCP runs both ways."""
     need_reflow(rig)
     programs = [_load(rig, bpf.Code().leave(bpf.PASS)),
                 _load(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)), frags=True)]
@@ -308,7 +308,7 @@ def changes_under_traffic(rig):
 
 @case(limit=30)
 def goes_down_and_up(rig):
-    """A program attached while the interface is down is at work when it is up, and stays."""
+    """A program attached while the interface is down works when it is up, and stays."""
     need_reflow(rig)
     program = _load(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)))
     rig.defer(bpf.detach, rig.device)
@@ -326,7 +326,7 @@ def goes_down_and_up(rig):
 
 @case(limit=30)
 def conflicts_are_explained(rig):
-    """What does not go together is refused in words: long packets and a simple program."""
+    """Conflicts are refused with a message: a large MTU and a program without fragments."""
     need_reflow(rig)
     simple = _load(rig, bpf.Code().leave(bpf.PASS))
     able = _load(rig, bpf.Code().leave(bpf.PASS), frags=True)
@@ -517,7 +517,7 @@ def _asks(results):
 
 @case(limit=90)
 def hints(rig):
-    """A program asks for hash, VLAN tag and time of reception, and gets what is true."""
+    """A program gets the right hash, VLAN tag and time of reception."""
     need_reflow(rig)
     results = bpf.Map(bpf.ARRAY, 48)
     rig.defer(results.close)

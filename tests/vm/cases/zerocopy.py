@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Receiving without a copy: all of a stream, and readers killed in the middle of one."""
+"""Zero-copy receive: whole streams, and readers killed in the middle of one."""
 
 import os
 import random
@@ -28,10 +28,10 @@ PIECE = 1 << 15          # bytes of one write, and most that is compared at once
 RING, PAGES = 64, 192
 WHOLE = 3 << 20
 ENOUGH = 200_000         # bytes of a stream that is to be in its middle
-# What a reader shares with the case.
+# Memory that a reader shares with the case.
 READY, RECEIVED, COPIED, SPELLS, LET_GO = range(5)
 IDLE = 0.25              # seconds without data of a reader that has no buffers left
-# What a reader does with buffers: back at once, never, all when nothing comes any more and it is
+# A reader gives buffers back: at once, never, all when nothing comes any more and it is
 # told to let go.
 BACK, KEEP, HOARD = range(3)
 # Pages that are in the rings of a device or not, at any time.
@@ -144,7 +144,7 @@ def _send_whole(rig, child, version, size):
 
 
 class Account:
-    """What must be as before when all readers have gone."""
+    """State that must be as before when all readers have gone."""
 
     def __init__(self, rig):
         self.rig = rig
@@ -260,7 +260,7 @@ def io_uring_killed_and_reopened(rig):
 
 @case(limit=400)
 def devmem_killed_and_reopened(rig):
-    """Readers of device memory killed in the middle of a stream: as above."""
+    """devmem readers killed in the middle of a stream: the same queue opens again, nothing leaks."""
     _killed_and_reopened(rig, DeviceMemory, "dmabuf")
 
 
@@ -284,7 +284,7 @@ def mapping_killed_and_reopened(rig):
 
 @case(limit=60)
 def not_one_byte_is_copied(rig):
-    """All of a stream is where the device put it: in the memory that the reader gave."""
+    """The kernel copies no byte of a stream: all is in the memory that the reader gave."""
     queue = _lend(rig)
     for memory_of in (ZeroCopy, DeviceMemory):
         for version in (4, 6):
@@ -296,7 +296,7 @@ def not_one_byte_is_copied(rig):
 
 @case(limit=60)
 def goes_on_after_starving(rig):
-    """A reader that has all buffers stops the stream; when it gives them back it goes on."""
+    """A reader that holds all buffers stops the stream; it goes on when they are returned."""
     queue = _lend(rig)
     for memory_of in (ZeroCopy, DeviceMemory):
         before = read(rig)
@@ -397,7 +397,7 @@ def _mappings(address):
 
 @case(limit=60, bears=BINDING)
 def driver_removed_while_lent(rig):
-    """The driver goes while a reader has a queue; a fresh one lends it again."""
+    """The driver is unloaded while a reader has a queue; a new load lends it again."""
     account = None
     for memory_of in (ZeroCopy, DeviceMemory):
         queue = _lend(rig)
