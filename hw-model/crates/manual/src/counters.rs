@@ -30,7 +30,7 @@ fn block(page: &mut Rst, base: &str, infos: &[CounterInfo]) {
             vec![offset, format!("``{}``", info.name), inline(info.doc)]
         })
         .collect();
-    page.table(&["Offset", "Name", "What it counts"], &rows);
+    page.table(&["Offset", "Name", "Counts"], &rows);
 }
 
 /// The page of the statistics block.
@@ -95,7 +95,7 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
     let from = "counters.rs of the driver and hw/stats.rs";
     let mut page = Rst::page("Statistics of the Reflow driver", from);
     page.paragraph(&[
-        "What ``ethtool -S`` shows, in its order. N is the number of a queue. The driver's own \
+        "Counters of ``ethtool -S``, in its order. N is the number of a queue. The driver's own \
          counters live from probe to unbind; those with ``hw_`` in their names are the device's, \
          count from its last reset and are some milliseconds old at most.",
     ]);
@@ -112,7 +112,7 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
             .iter()
             .map(|c| vec![format!("``{prefix}{}``", c.name), inline(&join(&c.doc))])
             .collect();
-        page.table(&["Name", "What it counts"], &rows);
+        page.table(&["Name", "Counts"], &rows);
     }
     page.section("Operation codes: rxN_op_*");
     page.paragraph(&[
@@ -129,7 +129,7 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
             ]
         })
         .collect();
-    page.table(&["Name", "What it counts"], &rows);
+    page.table(&["Name", "Counts"], &rows);
     page.section("The device's, by queue: rxN_hw_*");
     plain(&mut page, "rxN_", QUEUE);
     page.section("The device's: hw_*");
@@ -142,7 +142,7 @@ fn plain(page: &mut Rst, prefix: &str, infos: &[CounterInfo]) {
         .iter()
         .map(|info| vec![format!("``{prefix}{}``", info.name), inline(info.doc)])
         .collect();
-    page.table(&["Name", "What it counts"], &rows);
+    page.table(&["Name", "Counts"], &rows);
 }
 
 #[cfg(test)]
