@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the fuzz targets share: an input that is read bit by bit, frames made from it, and the
-//! promises that every device keeps whatever is done to it.
+//! Shared by the fuzz targets: an input that is read bit by bit, frames made from it, and
+//! invariants of the device.
 
 #![forbid(unsafe_code)]
 
@@ -19,17 +19,16 @@ use reflow_hwdef::regs::{PARSER_COMMIT, PARSER_RAM};
 /// Pumps in a row after which a device that still wants more is at fault.
 const PUMPS: usize = 5000;
 
-/// Pumps until the device has done all it can and waits for a later time; checks that it comes to
-/// that.
+/// Pumps until the device is idle at time `now`; checks that it gets there.
 pub fn pump(dev: &mut Device, host: &mut impl Host, now: u64) {
     let mut left = PUMPS;
     while dev.pump(host, now) || dev.next_deadline().is_some_and(|at| at <= now) {
         left -= 1;
-        assert!(left > 0, "the device never comes to rest");
+        assert!(left > 0, "the device does not become idle");
     }
 }
 
-/// What holds at any moment.
+/// Checks the invariants of the device.
 pub fn check(dev: &Device) {
     assert!(dev.pm_level() <= dev.pm_size());
     assert!(dev.flows_in_use() <= dev.config().flows);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Frames into a running device, whose driver's double checks every completion. What the double's
-//! network stack merged and cut again must be the frames that came, each flow's in their order, and
-//! none may be missing.
+//! Frames into a running device, whose driver's double checks every completion. Aggregates that the
+//! double's network stack segments again must give the original frames of each flow, in order,
+//! without a loss.
 
 #![no_main]
 

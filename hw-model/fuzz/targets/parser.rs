@@ -73,7 +73,7 @@ fn instr(input: &Input<'_>, at: usize, len: usize) -> Instr {
     }
 }
 
-/// What the parser found lies in the frame.
+/// All offsets that the parser found lie in the frame.
 fn within(parsed: &Parsed, len: usize) {
     let offsets = [parsed.l3_off, parsed.l4_off, parsed.pkt_end, parsed.hdr_end];
     for offset in offsets.into_iter().flatten() {

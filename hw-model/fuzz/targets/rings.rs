@@ -79,7 +79,7 @@ impl<'a> Driver<'a> {
         };
         driver.dev.set_link(true);
         if input.one_in(3) {
-            // What it tells the host is wrong then, what it is itself must not be.
+            // Then its completions are wrong, but its own state must not be.
             let spec = input.pick(&FAULTS);
             let spec = spec.parse().expect("a spec");
             driver.dev.set_chaos(&spec);

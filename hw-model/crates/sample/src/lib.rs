@@ -13,7 +13,7 @@ pub mod regs;
 
 use regs::{BUF_SIZE, RING_LEN};
 
-/// What the NIC is plugged into.
+/// Memory, interrupt and wire of the NIC.
 pub trait Host {
     /// Reads guest memory; memory that is not there reads as zeros.
     fn read(&self, at: u64, to: &mut [u8]);

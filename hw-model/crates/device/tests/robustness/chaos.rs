@@ -441,7 +441,7 @@ fn the_device_is_not_ready() {
     assert_eq!(Status(rig.read(STATUS)).ready(), 1);
 }
 
-/// What is to be switched off goes on, what is switched on is; a reset ends it all the same.
+/// A deaf device ignores being switched off, obeys being switched on, and takes a reset.
 #[test]
 fn the_device_is_deaf() {
     let mut rig = rig("deaf", SEED);

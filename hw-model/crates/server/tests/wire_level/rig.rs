@@ -17,7 +17,7 @@ use vfio_user::Client;
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running `reflow-hw serve`. What it leaves on stderr must hold no panic.
+/// A running `reflow-hw serve`. Its stderr must show no panic.
 pub(crate) struct Nic {
     dir: TempDir,
     child: Child,
