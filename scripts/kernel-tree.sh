@@ -72,7 +72,7 @@ kernel_prepare()
 	cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$KERNEL/tree/.config")
 	in_root "$ROOT" make -C "$KERNEL/tree" -j"$(nproc)" "CC=$cc" HOSTCC=gcc \
 		"KERNELRELEASE=$RELEASE" olddefconfig modules_prepare &&
-	# What olddefconfig leaves must be what Debian built, or symbols differ.
+	# olddefconfig must not change the configuration of Debian, or symbols differ.
 	cmp "$KERNEL/tree/.config" "$KERNEL/tree/config.debian" &&
 	[ -s "$KERNEL/tree/rust/libkernel.rmeta" ]
 }

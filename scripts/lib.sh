@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
 #
-# What the scripts share: messages, progress, the places of the cache, and the
+# Shared by the scripts: messages, progress, the places of the cache, and the
 # way into the toolbox root. Sourced, never run.
 
 PROJECT=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
