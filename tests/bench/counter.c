@@ -34,7 +34,7 @@
 #define MAX_DEPTH	16
 #define KERNEL_HALF	(1ULL << 63)
 
-/* What a CPU is doing, as far as counting goes. */
+/* Activity of a CPU, for counting. */
 enum doing { COUNTED, IDLE, TICK, USER, DOINGS };
 
 /* Blocks of code at which that changes. */
@@ -200,7 +200,7 @@ static void load_symbols(void)
 		b->role = role_of(b->addr);
 }
 
-/* What a CPU does --------------------------------------------------------- */
+/* Activity of a CPU ------------------------------------------------------- */
 
 static void enter_role(struct cpu *cpu, enum role role)
 {

@@ -52,12 +52,12 @@ typedef void (*plugin_discon_cb)(unsigned int cpu, int type, uint64_t from,
 				 uint64_t to, void *data);
 typedef void (*plugin_translation_cb)(struct qemu_plugin_tb *tb, void *data);
 
-/* What we export. */
+/* Exported by the plugin. */
 extern int qemu_plugin_version;
 int qemu_plugin_install(uint64_t id, const struct qemu_info *info, int argc,
 			char **argv);
 
-/* What QEMU exports. */
+/* Exported by QEMU. */
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,

@@ -168,7 +168,7 @@ static void tcp(const char *pattern, long flows, struct meter *m)
 	int fds[MAX_FLOWS], listener = listen_tcp(), room = flows > 64 ? 1 << 15 : 1 << 17;
 	uint64_t bytes;
 
-	/* What is not read yet must be little beside what is measured. */
+	/* Unread data must be small compared with the measured data. */
 	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	if (flows < 1 || flows > MAX_FLOWS)
 		errx(2, "1 to %d flows", MAX_FLOWS);

@@ -38,7 +38,7 @@ class Listed(unittest.TestCase):
 
 
 class Chosen(unittest.TestCase):
-    """What PATTERN means."""
+    """The meaning of PATTERN."""
 
     def test_one_of_several_words(self):
         """A,B chooses what holds A or B."""
@@ -59,7 +59,7 @@ class Chosen(unittest.TestCase):
 
 
 class OfCargo(unittest.TestCase):
-    """What cargo prints, and the tests that it runs."""
+    """Parsing the output of cargo."""
 
     LIST = """\
      Running unittests src/lib.rs (/t/debug/deps/reflow_device-0123abcd)

@@ -287,7 +287,7 @@ def surprise_removal(rig):
 
 @case(limit=60)
 def removed_and_bound(rig):
-    """A device that does not answer is removed from the bus with its driver bound, and comes back."""
+    """A device that does not answer is removed from the bus, driver bound, and comes back."""
     need_reflow(rig)
     rig.defer(_plug_in, rig)
     control(rig, "chaos removed")

@@ -168,7 +168,7 @@ def header_fields(rig):
 
 @case(claims=(8, 11, 20, 21, 22, 23, 36, 37), limit=60)
 def waiting_packets(rig):
-    """The hint is set for packets behind which others of their flow wait: of A1 A2 B1 A3, A1 and A2.
+    """Packets behind which others of their flow wait have the hint: A1 and A2 of A1 A2 B1 A3.
 
     While the host gives no buffers the packets wait; the flow database shows whose packets do.
     When they are transferred, exactly those that another packet of the same key stands behind

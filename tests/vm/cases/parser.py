@@ -96,7 +96,7 @@ def _with_default(rig):
 
 @case(claims=(2, 3, 34), limit=60)
 def program_from_a_file(rig):
-    """Another program changes the operation codes of the same traffic, the first one restores them."""
+    """Another program changes the operation codes of traffic, the first one restores them."""
     need_reflow(rig)
     _with_default(rig)
     offer_firmware(rig, {"without5005.rfw": _assemble("without", WITHOUT_PORT.format(port=5005))})

@@ -254,13 +254,13 @@ def _killed_and_reopened(rig, memory_of, name):
 
 @case(limit=400)
 def io_uring_killed_and_reopened(rig):
-    """io_uring readers killed in the middle of a stream: the same queue opens again, nothing leaks."""
+    """io_uring readers killed in the middle of a stream: the queue opens again, nothing leaks."""
     _killed_and_reopened(rig, ZeroCopy, "io-uring")
 
 
 @case(limit=400)
 def devmem_killed_and_reopened(rig):
-    """devmem readers killed in the middle of a stream: the same queue opens again, nothing leaks."""
+    """devmem readers killed in the middle of a stream: the queue opens again, nothing leaks."""
     _killed_and_reopened(rig, DeviceMemory, "dmabuf")
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Allocations that fail, one after the other, by the fault injection of a debug kernel.
 
-Only those count that a module's code is behind: the kernel looks at the stack.
-What an operation does is asked for by plain system calls of this very thread,
-because that is where the fault is ordered: a program started for it would be
-another.
+Only allocations below a module's code count: the kernel looks at the stack. Faults
+are set for one thread, so an operation is started by plain system calls of that
+thread, not by a program.
 """
 
 import ctypes

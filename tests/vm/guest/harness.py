@@ -20,8 +20,8 @@ import traceback
 
 CASES = {}
 
-# What the kernel says when something is wrong. Everything a case leaves in the
-# log is held against these, whatever else the case found.
+# Messages of the kernel about a fault. A line that matches fails the case, whatever
+# its own result.
 TROUBLE = re.compile(
     r"WARNING:|BUG: (?!KCSAN)|KCSAN: .*\[reflow\]|Oops|Kernel panic|general protection|Call Trace|UBSAN|KASAN|"
     r"suspect GRO implementation|page_pool_release_retry|NETDEV WATCHDOG|"

@@ -66,7 +66,7 @@ def none_abandoned(rig):
 def pages_out(rig):
     """Return how many pages were taken from the pools and have not come back.
 
-    What the kernel calls in flight is more: pages that wait in the pool are among it.
+    The kernel's number of pages in flight is larger: it includes pages in the pool.
     """
     return sum(sum(pool[name] for name in TAKEN) - sum(pool[name] for name in GIVEN_BACK)
                for pool in pools(rig).values())

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Life without the host's files: what is needed after a sleep, brought into memory before.
+"""Run without the host's files: copy to memory before a sleep what is needed after it.
 
 The guest's root is a 9p file system over virtio. That driver of the kernel has
 no callbacks for sleep, so after the first one every access to a file hangs; the
-virtio ports lose what is written to them. What survives: memory, PCI devices,
-network interfaces, disks, serial ports. So this process keeps all its pages,
+virtio ports lose what is written to them. Memory, PCI devices, network interfaces,
+disks and serial ports survive. So this process keeps all its pages,
 moves to a root in memory that has the few programs that cases call, and reports
 over a serial port.
 """
@@ -52,8 +52,7 @@ def kept(path):
 
 
 def live_in_memory(*files):
-    """Let go of the host's files but for copies of some; what is reported goes over the serial
-    port from here on."""
+    """Keep copies of some of the host's files, and report over the serial port from here on."""
     os.mkdir(ROOT)
     subprocess.run(["mount", "-t", "tmpfs", "ram", ROOT], check=True)
     for name in ("bin", "sbin", "lib", "lib64"):

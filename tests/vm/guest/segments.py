@@ -19,7 +19,7 @@ NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6, GSO_ECN = 1, 1, 4, 0x80
 
 @dataclass(frozen=True)
 class Ip:
-    """What an IP header says besides addresses and lengths."""
+    """Fields of an IP header, without addresses and lengths."""
 
     version: int
     ttl: int = 64

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernel's own driver tests, each program as a case of its own.
 
-They are run as they are. What they print is left for the host, which knows
-what is expected; here a program only has to end in time, leave no complaint in
-the kernel log and a device that can be removed and found again.
+They run unmodified. The host judges their output; here a program must end in
+time, leave no message in the kernel log, and leave a device that can be removed
+and found again.
 """
 
 import os

@@ -64,7 +64,7 @@ class Flow:
 
 
 class Transfer:
-    """What a bulk transfer came to."""
+    """The result of a bulk transfer."""
 
     def __init__(self, flows, seconds):
         self.size = sum(flow.size for flow in flows)

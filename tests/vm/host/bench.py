@@ -63,12 +63,12 @@ def build():
         subprocess.run(flags + words, check=True)
 
 
-# What a NIC needs to get so that it loses nothing.
+# Settings with which a NIC loses no packet.
 SETTINGS = {"igb": "ethtool -G $dev rx 4096", "e1000e": "ethtool -G $dev rx 4096"}
 
 
 class Window:
-    """What was counted between two marks."""
+    """Counts between two marks."""
 
     def __init__(self, line):
         self.counted, self.idle, self.tick, self.user = (int(n) for n in line.split()[2:])

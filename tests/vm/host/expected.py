@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the kernel's own tests are expected to say, and what they said."""
+"""Expected and actual results of the kernel's own tests."""
 
 import fnmatch
 import os

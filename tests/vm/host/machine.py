@@ -29,7 +29,7 @@ class VmError(Exception):
 
 
 class Options:
-    """What a run of the machine is made of; see scripts/vm --help."""
+    """Options of a run of the machine; see scripts/vm --help."""
 
     def __init__(self, name, **given):
         self.name = name
