@@ -7,7 +7,7 @@
 PROJECT=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Bump when a step changes what it leaves in the root or in the kernel tree.
-# Editing a comment must not cost anybody ten minutes, so the scripts themselves
+# Editing a comment must not rebuild the cache, so the scripts themselves
 # are no part of the key.
 ROOT_RECIPE=1
 TREE_RECIPE=1
@@ -61,7 +61,7 @@ need_namespace()
 		    "(a container without CAP_SYS_ADMIN?); run it privileged or on a real machine."
 }
 
-# need_space GB WHAT: refuse before the work, not in the middle of it.
+# need_space GB WHAT: fail early if the disk is too full.
 need_space()
 {
 	local have
@@ -86,7 +86,7 @@ take_lock()
 	fi
 }
 
-# show_progress TEXT: redraw the line each second for as long as we live.
+# show_progress TEXT: redraw the line each second until killed.
 show_progress()
 {
 	local start=$SECONDS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Find names that the bindings of the net layer hold for nothing.
+"""Find unused names in the bindings of the net layer.
 
 Usage: lint-bindings.py BINDGEN-PARAMETERS FILE...
 

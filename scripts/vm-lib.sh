@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# How everything that starts a virtual machine is started: in the toolbox, and
-# in a process namespace of its own, so that no virtual machine and no device
-# model stays behind, however its starter ends. Sourced, never run.
+# Start of everything that runs a virtual machine: in the toolbox, and
+# in a separate process namespace, so that no virtual machine and no device
+# model outlives its starter. Sourced, never run.
 
 project=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
