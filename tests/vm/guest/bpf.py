@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Small XDP programs, put together here and loaded by the system call.
+"""Small XDP programs, assembled here and loaded by the system call.
 
 No compiler and no library: a program is a list of instructions with labels, a
 map a file descriptor. Attaching goes by netlink, so that the kernel's sentence
@@ -61,7 +61,7 @@ class Map:
                                   ctypes.addressof(value), 0))
 
     def close(self):
-        """Let go of it."""
+        """Close it."""
         os.close(self.fd)
 
 
@@ -158,7 +158,7 @@ def finish(code):
 
 
 def swap_addresses(code):
-    """Turn the station addresses of the packet at r2 round."""
+    """Swap the station addresses of the packet at r2."""
     for size, dst, src in ((4, 0, 6), (2, 4, 10)):
         (code.load(size, 7, 2, dst).load(size, 8, 2, src)
          .store(size, 2, dst, 8).store(size, 2, src, 7))
@@ -182,7 +182,7 @@ class Program:
             raise Failed(f"the verifier refused the program: {why}: {said}") from None
 
     def close(self):
-        """Let go of it; a device that runs it keeps it."""
+        """Close it; a device that runs it keeps it."""
         os.close(self.fd)
 
 
@@ -191,7 +191,7 @@ def _attribute(kind, payload):
 
 
 def set_program(device, fd):
-    """Set an XDP program by netlink, -1 for none; return (errno, what the kernel says of it)."""
+    """Set an XDP program by netlink, -1 for none; return (errno, the kernel's message)."""
     nested = _attribute(1, struct.pack("<i", fd)) + _attribute(3, struct.pack("<I", DRIVER_MODE))
     body = (struct.pack("<BxHiII", 0, 0, socket.if_nametoindex(device), 0, 0)
             + _attribute(43 | 0x8000, nested))
@@ -223,7 +223,7 @@ def refusal(device, program):
 
 
 def detach(device):
-    """Take the program away, if there is one."""
+    """Detach the program, if there is one."""
     number, said = set_program(device, -1)
     check(not number, f"the program could not be taken away: {errno.errorcode.get(number)}: {said}")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A process of its own, to be killed in the middle of what it does."""
+"""A child process that is killed in the middle of its work."""
 
 import mmap
 import os
@@ -8,7 +8,7 @@ import traceback
 
 from guest.harness import check, until
 
-# Numbers that the child shares with us; there is one child at a time.
+# Numbers in memory shared with the child; there is one child at a time.
 WORDS = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")[:8]
 
 
@@ -27,10 +27,10 @@ class Child:
         self.status = None
 
     def _live(self, mouth, func, args):
-        """Be the child; never return into the harness."""
+        """Run in the child; never return into the harness."""
         try:
             func(self.words, *args)
-        except BaseException as why:  # whatever it is, the parent has to hear of it
+        except BaseException as why:  # any error is reported to the parent
             where = traceback.extract_tb(why.__traceback__)[-1]
             text = f"{type(why).__name__}: {why} ({os.path.basename(where.filename)}:{where.lineno})"
             os.write(mouth, text.encode())
@@ -54,7 +54,7 @@ class Child:
         return True
 
     def wait_for(self, what, word, limit=10):
-        """Wait until a shared number is no longer 0, and the child still there."""
+        """Wait until a shared number is not 0; fail if the child ends first."""
         until(what, lambda: self.alive() and self.words[word], limit, interval=0.002)
 
     def kill(self):
@@ -65,13 +65,13 @@ class Child:
         self._close()
 
     def finish(self):
-        """Wait until the child is through; it must have been content."""
+        """Wait until the child ends; it must have found no error."""
         self._ended()
         check(self.status == 0, f"the receiver failed: {self._complaint() if self.status else ''}")
         self._close()
 
     def end(self):
-        """Make sure that there is no child any more, in whatever state the case is."""
+        """Kill the child if it still runs."""
         if self.said is None:
             return
         if not self._ended(os.WNOHANG):

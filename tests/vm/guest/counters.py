@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The driver's own counters, and the one place that knows what they are called."""
+"""The driver's own counters; their names are known here only."""
 
 from guest.harness import Skip, check
 from guest.net import DUT
@@ -9,7 +9,7 @@ QUEUE = "{direction}{queue}_{what}"   # rx0_packets, rx0_skbs, rx0_op_start, tx0
 OPCODES = ("no_assist", "no_data", "control", "small", "out_of_order",
            "start", "append", "append_close", "close_start", "placed")
 AGGREGATED = ("start", "append", "append_close", "close_start")
-# The device's own word, over all queues.
+# The device's counters, over all queues.
 ON_WIRE, HANDED_OVER = "hw_rx_frames", "hw_rx_transferred"
 DEVICE_DROPS = ("hw_rx_runts", "hw_rx_giants", "hw_rx_filtered", "hw_rx_disabled",
                 "hw_rx_pm_overflow", "hw_rx_red", "hw_rx_rule_drop", "hw_rx_dma_errors")
@@ -28,12 +28,12 @@ def read(rig):
 
 
 def change(before, after):
-    """Return what was added between two readings."""
+    """Return the differences between two readings."""
     return {name: value - before.get(name, 0) for name, value in after.items()}
 
 
 def need_reflow(rig):
-    """Skip a case about what only our driver has."""
+    """Skip a case that only our driver can run."""
     if not rig.is_reflow:
         raise Skip(f"{rig.driver} has no such counters")
 
@@ -52,5 +52,5 @@ def opcodes(rig, stats):
 
 
 def device_drops(stats):
-    """Return the frames that the device itself says it has thrown away."""
+    """Return the frames that the device counts as dropped."""
     return sum(stats.get(name, 0) for name in DEVICE_DROPS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""make demo: TCP through the driver, shown as it happens, and a summary."""
+"""make demo: TCP through the driver with progress and a summary."""
 
 import re
 import time
@@ -24,11 +24,11 @@ class Style:
         return f"\033[{code}m{text}\033[0m" if self.fancy else text
 
     def strong(self, text):
-        """Return the text set off."""
+        """Return the text in bold."""
         return self._wrap("1", text)
 
     def faint(self, text):
-        """Return the text stepping back."""
+        """Return the text dimmed."""
         return self._wrap("2", text)
 
 
@@ -40,7 +40,7 @@ def bar(share):
 
 
 class Demo:
-    """The steps, what they found, and what was wrong with it."""
+    """The steps, their results, and complaints."""
 
     STREAMS = (  # title, sender, version, flows, bytes of each flow
         ("IPv4, received", PEER, 4, 1, 16 << 20),

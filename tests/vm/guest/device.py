@@ -20,7 +20,7 @@ FIRST_PROGRAM = "tunnels"
 
 
 def status(rig):
-    """Return the model's status document; see the table in the server's status.rs."""
+    """Return the model's status document; status.rs of the server describes it."""
     number = next(_NUMBERS)
     path = os.path.join(rig.config["run_dir"], f"status-{number}.json")
     emit(event="status", number=number)
@@ -32,7 +32,7 @@ def status(rig):
 
 
 def control(rig, line):
-    """Give the model a command while it runs; fail unless it obeys. See `reflow-hw serve --help`.
+    """Send the running model a command; fail unless it succeeds. See `reflow-hw serve --help`.
 
     Commands are "chaos SPEC", "chaos off", "link up" and "link down".
     """
@@ -48,7 +48,7 @@ def control(rig, line):
 
 
 def with_chaos(rig, spec):
-    """Give the device these faults until the case is over."""
+    """Inject these faults until the case is over."""
     rig.defer(control, rig, "chaos off")
     control(rig, f"chaos {spec}")
 
@@ -114,7 +114,7 @@ def versions(rig):
 
 
 def offer_firmware(rig, files):
-    """Have the kernel find these files, {name: bytes}, as firmware for the case."""
+    """Provide these files, {name: bytes}, as firmware until the case is over."""
     folder = os.path.join("/tmp", "firmware")
     os.makedirs(folder, exist_ok=True)
     for name, content in files.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Device memory TCP: a queue of the device fills memory that only a file stands for."""
+"""Device memory TCP: a queue of the device fills the memory behind a dma-buf."""
 
 import fcntl
 import mmap
@@ -28,7 +28,7 @@ def buffer_of(pages):
     os.ftruncate(file, pages * PAGE)
     fcntl.fcntl(file, fcntl.F_ADD_SEALS, F_SEAL_SHRINK)
     with open("/dev/udmabuf", "rb", buffering=0) as maker:
-        # Of something that cannot change, ioctl() returns what became of it, not the file.
+        # With an immutable argument, ioctl() returns the changed bytes.
         request = bytearray(struct.pack("=IIQQ", file, 1, 0, pages * PAGE))
         return file, fcntl.ioctl(maker, UDMABUF_CREATE, request)
 

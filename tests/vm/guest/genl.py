@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Generic netlink, for what the guest's tools are too old to say."""
+"""Generic netlink, for attributes that the guest's tools do not know."""
 
 import os
 import socket
@@ -40,7 +40,7 @@ def attributes(data):
 
 
 class Refusal(Failed):
-    """The kernel's answer is no: the error number and its words."""
+    """The kernel refused: the error number and its message."""
 
     def __init__(self, code, text):
         super().__init__(f"{os.strerror(code)}{': ' if text else ''}{text}")
@@ -63,7 +63,7 @@ class Family:
         self.version = version
 
     def ask(self, command, *what):
-        """Send a request; return the attributes of the answer, none if there is only a yes."""
+        """Send a request; return the attributes of the answer, none for a plain ACK."""
         body = struct.pack("=BBH", command, self.version, 0) + b"".join(what)
         self.sock.send(struct.pack("=IHHII", 16 + len(body), self.id,
                                    NLM_F_REQUEST | NLM_F_ACK, 1, 0) + body)
@@ -104,5 +104,5 @@ class Family:
             raise Refusal(code, text)
 
     def close(self):
-        """Hang up; the kernel undoes what was bound to the connection."""
+        """Close; the kernel undoes what was bound to the connection."""
         self.sock.close()

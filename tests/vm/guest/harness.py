@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Named test cases: the registry, time limits, the watch on the kernel log.
+"""Named test cases: registry, time limits, check of the kernel log.
 
 A case is a function of one argument, the rig. Its name is that of its file and
 its own, "tcp.bulk_v4_receive". Cases report to the host in lines of JSON that
@@ -48,7 +48,7 @@ ASKED = "Call Trace"
 # a machine of their own, with that device.
 FLAGS = ("ALARMS", "REFUSES", "SLEEPS")
 
-# Data races that are none of ours, or do no harm, each with its reason.
+# Data races outside our code or without harm, each with its reason.
 ARGUED = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                       "../../debug/kcsan.argued")
 
@@ -61,7 +61,7 @@ class Skip(Exception):
 
 
 class Failed(Exception):
-    """The case found something wrong, in words for a person."""
+    """The case failed, with a message."""
 
 
 class Expired(Failed):
@@ -123,7 +123,7 @@ def equal(what, seen, expected):
 
 
 class Waiting:
-    """Names what is being waited for, so that an expiry can say it."""
+    """Names the awaited event for the report of an expiry."""
 
     current = []
     scale = 1.0
@@ -141,7 +141,7 @@ class Waiting:
 
 
 def until(what, predicate, limit=5.0, interval=0.02):
-    """Poll until the predicate holds; return its value. Says what it waited for."""
+    """Poll until the predicate holds; return its value. `what` goes to the report of a failure."""
     limit *= Waiting.scale
     end = time.monotonic() + limit
     with Waiting(what):
@@ -155,7 +155,7 @@ def until(what, predicate, limit=5.0, interval=0.02):
 
 
 def settle(what, difference, limit=4.0):
-    """Poll until there is no difference any more; say which one is left."""
+    """Poll until `difference` returns nothing; report the rest."""
     end = time.monotonic() + limit * Waiting.scale
     with Waiting(what):
         while left := difference():
@@ -199,7 +199,7 @@ class KernelLog:
             lines.append(record.partition(";")[2].split("\n")[0])
 
     def trouble(self, faulty=False):
-        """Return the new lines that no healthy run produces; `faulty` if the device is not."""
+        """Return the new lines that report a fault; `faulty` leaves out alarms of the driver."""
         return [line for line in self.new_lines()
                 if TROUBLE.search(line) and not any(each.search(line) for each in self.argued)
                 or not faulty and ALARM.search(line)]
@@ -224,7 +224,7 @@ def _attempt(entry, rig):
     """Run one case with its limit; return the result and the reason."""
     Waiting.current.clear()
     limit = entry.limit * Waiting.scale
-    # Should even the limit not get through, the console shows where it hangs.
+    # If even the limit does not end the case, the console shows where it hangs.
     faulthandler.dump_traceback_later(limit + 15, file=sys.stderr)
     try:
         signal.setitimer(signal.ITIMER_REAL, limit)
@@ -233,7 +233,7 @@ def _attempt(entry, rig):
         return "skip", str(why)
     except Failed as why:
         return "fail", str(why)
-    except Exception as why:  # a bug of the case is a failed case, not the end
+    except Exception as why:  # a bug of the case fails the case only
         where = traceback.extract_tb(why.__traceback__)[-1]
         place = f"{os.path.basename(where.filename)}:{where.lineno}"
         return "fail", f"{type(why).__name__}: {why} ({place})"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A process that has nearly all memory of the guest.
+"""A process that takes nearly all memory of the guest.
 
 It follows what is free: it takes more while there is some and gives a little back before the
 kernel would have to kill somebody.
@@ -17,7 +17,7 @@ READY = b"ready\n"
 
 
 def available():
-    """Return the KiB that the kernel thinks can be had."""
+    """Return the KiB that the kernel reports as available."""
     with open("/proc/meminfo", encoding="ascii") as text:
         for line in text:
             if line.startswith("MemAvailable:"):
@@ -55,7 +55,7 @@ def main():
 
 @contextlib.contextmanager
 def hogged():
-    """Run something while there is hardly any memory."""
+    """Run a function while there is hardly any memory."""
     hog = subprocess.Popen([sys.executable, "-S", __file__], stdout=subprocess.PIPE)
     try:
         if hog.stdout.readline() != READY:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Holding the driver back, so that packets wait in the device's packet memory."""
+"""Keep the driver from polling, so that packets wait in the device's packet memory."""
 
 import contextlib
 import time
@@ -22,7 +22,7 @@ def held(rig, seconds):
     device fills what buffers it has, and then its packet memory. Whoever leaves
     waits until the timer has fired.
     """
-    # Sent packets are not cleaned up meanwhile, which the core's watchdog bears for ten seconds.
+    # Sent packets are not cleaned up meanwhile; the core's watchdog fires after ten seconds.
     seconds = min(seconds * Waiting.scale, 9)
     knobs = {"napi_defer_hard_irqs": "1000000",
              "gro_flush_timeout": str(int(seconds * 1_000_000_000))}

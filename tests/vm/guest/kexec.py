@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel that starts another one without a reset of the machine."""
+"""kexec: start another kernel without a reset of the machine."""
 
 import base64
 import ctypes
@@ -14,7 +14,7 @@ JOB = re.compile(r"virtme\.exec=`([^`]*)`")
 
 
 def load(config, *words):
-    """Load the kernel that runs, for a boot whose job is that of this one and more `words`."""
+    """Load the running kernel for a boot with the same job and more `words`."""
     with open("/proc/cmdline", encoding="ascii") as text:
         line = text.read().rstrip("\n")
     job = base64.b64decode(JOB.search(line)[1]).decode()

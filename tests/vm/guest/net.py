@@ -154,7 +154,7 @@ class Rig:
         self.wait_link()
 
     def rebuild(self):
-        """Fresh driver, fresh settings: after a failed case nothing is trusted."""
+        """Reload the driver and restore all settings after a failed case."""
         self.undos.clear()
         if os.path.exists(f"/sys/module/{self.driver}"):
             self.unload()
@@ -237,7 +237,7 @@ class Rig:
               lambda: self.carrier(side) == up, limit)
 
     def wait_link(self, limit=10):
-        """Wait until frames really come through; some links come up twice."""
+        """Wait until frames pass; some links come up twice."""
         self.wait_carrier(DUT)
         self.wait_carrier(PEER)
         until("the link to carry frames", lambda: self.answers(limit=0.2), limit)
@@ -310,11 +310,11 @@ class Rig:
         self._ip_lines(*lines, side=side)
 
     def come_home(self):
-        """Leave the partner's namespace, should an expiry have left us there."""
+        """Return to the first namespace, in case an expiry left the partner's entered."""
         os.setns(self.inside[DUT].home, os.CLONE_NEWNET)
 
     def describe(self, name, reason):
-        """Leave what helps to understand a failure in the run's folder."""
+        """Write the state of the rig to the run's folder, for a failed case."""
         if self.config["sleeps"]:
             log = self.run(DUT, "dmesg", may_fail=True).stdout[-8000:]
             emit(event="describe", name=name, text=f"{name}: {reason}\n{log}\n")
@@ -339,8 +339,7 @@ class Rig:
         self.run(side, "ip", "-batch", "-", quiet_input="\n".join(lines) + "\n")
 
     def _change_mtu(self, mtu):
-        # Below 1280 the kernel takes IPv6 away, and addresses with it; what it
-        # has learned about the path's MTU it would keep.
+        # Below 1280 the kernel removes IPv6 and its addresses, but keeps cached path MTUs.
         for side in (DUT, PEER):
             self._ip_lines(f"link set {self.name(side)} mtu {mtu}", "route flush cache", side=side)
             self._address(side, versions=(4, 6) if mtu >= 1280 else (4,))
@@ -353,7 +352,7 @@ class Rig:
                          + (" nodad" if v == 6 else "") for v in versions), side=side)
 
     def _quiet_ipv6(self, side, *devices):
-        """No solicitations of its own, so that the wire is silent when we are."""
+        """Disable router solicitations and DAD, so that the wire is silent between tests."""
         for device in devices:
             for key in ("accept_ra", "accept_dad", "router_solicitations"):
                 self._sysctl(side, f"ipv6/conf/{device}/{key}", "0")

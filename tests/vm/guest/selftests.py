@@ -32,7 +32,7 @@ class Program(Case):
         self.only, self.passes, self.before = about["only"], about["passes"], about["before"]
 
     def run(self, rig):
-        """Run it in a fresh surrounding; what it says is in the run's folder."""
+        """Run it in a clean environment; its output goes to the run's folder."""
         rig.defer(rig.rebuild)
         rig.defer(tidy, rig)
         for side in (DUT, PEER):
@@ -40,7 +40,7 @@ class Program(Case):
             rig.run(side, "sysctl", "-qw",
                     f"net.ipv6.conf.{rig.name(side)}.keep_addr_on_down=1")
         rig.ip(PEER, f"route replace {CONTAINERS} via {ADDRESS[DUT, 6]}")
-        # The usual one serves flows by turns when the wire is slow: they would change places.
+        # The default qdisc reorders flows when the wire is slow.
         rig.run(PEER, "tc", "qdisc", "replace", "dev", PEER_DEVICE, "root", "pfifo",
                 "limit", "10000")
         for words in self.before:
@@ -57,7 +57,7 @@ class Program(Case):
                     self._run_program(rig, output, [again])
 
     def _late(self, path):
-        """Return the cases that failed and should not have: each gets a second chance.
+        """Return the cases that failed unexpectedly; each is run once more.
 
         Some wait for a few seconds only, which a busy host may take to start
         the program at the other end. The report says which passed only then.
@@ -82,7 +82,7 @@ class Program(Case):
 
 
 def environment(rig, place):
-    """Return the surroundings that the tests' README asks for."""
+    """Return the environment variables that the tests' README asks for."""
     tools = os.path.join(place, "tools")
     return {
         **os.environ, "PATH": f"{tools}/usr/sbin:{tools}/usr/bin:{os.environ['PATH']}",
@@ -96,7 +96,7 @@ def environment(rig, place):
 
 
 def end(process):
-    """End a program and all that it started: first politely, it has things to undo."""
+    """End a program and all that it started: SIGTERM first, so that it can clean up."""
     for which, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
         if process.poll() is not None:
             break
@@ -132,7 +132,7 @@ def mapped(rig, program, env, output):
     """Run tcp_mmap, which has neither an end nor a verdict, for some seconds each way."""
     output.write("TAP version 13\n1..2\n")
     for number, version in enumerate((4, 6), 1):
-        # Its words would stay in its buffer until it ends, which it does not.
+        # It does not end, so its output would stay in the buffer.
         with subprocess.Popen(["stdbuf", "-oL", program, f"-{version}", "-s", "-z"],
                               env=env, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:

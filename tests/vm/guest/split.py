@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Setting header split and its threshold, which the guest's ethtool cannot do yet."""
+"""Header split and its threshold, which the guest's ethtool does not know yet."""
 
 import socket
 import struct
@@ -20,7 +20,7 @@ class Split:
         self.header = attribute(HEADER, [attribute(DEV_INDEX, socket.if_nametoindex(device))])
 
     def get(self):
-        """Return what is in force: (mode, threshold, largest threshold)."""
+        """Return (mode, threshold, largest threshold)."""
         said = self.family.ask(RINGS_GET, self.header)
         word = [struct.unpack("=I", said[key])[0] for key in (THRESHOLD, THRESHOLD_MAX)]
         return said[SPLIT][0], *word

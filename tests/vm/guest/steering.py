@@ -81,7 +81,7 @@ def flows(version, proto, count=48, dport=7777):
 
 
 def need_queues(rig, count):
-    """Skip a case that has fewer queues to tell apart than it needs."""
+    """Skip a case that needs more queues."""
     if rig.queues < count:
         raise Skip(f"needs {count} queues, there are {rig.queues}")
 
@@ -92,7 +92,7 @@ def ethtool(rig, *words):
 
 
 def refused(rig, why, *words):
-    """Have ethtool refuse something, and say why."""
+    """Check that ethtool refuses a command with a reason."""
     done = rig.run(DUT, "ethtool", words[0], rig.device, *" ".join(words[1:]).split(),
                    may_fail=True)
     check(done.returncode, f"ethtool took {' '.join(words)}")
@@ -124,7 +124,7 @@ def context(rig, number=0):
 
 
 def reset(rig):
-    """Have the case's end take rules, contexts, table, key and hashed fields back."""
+    """Restore rules, contexts, table, key and hashed fields at the end of the case."""
     _, key = context(rig)
 
     def back():

@@ -18,7 +18,7 @@ _PATTERN = random.Random(2026).randbytes(2 * BLOCK)
 
 
 class Source:
-    """An endless stream: each block names its flow and its place in it."""
+    """An endless stream: each block holds its flow and its offset."""
 
     def __init__(self, flow, size):
         self.flow = flow
@@ -140,7 +140,7 @@ class Bulk:
             self.end(sock)
 
     def end(self, sock):
-        """Close a connection that is through."""
+        """Close a connection that is complete."""
         self.selector.unregister(sock)
         sock.close()
 
@@ -229,7 +229,7 @@ def datagrams(rig, sender, version, sizes, window=8):
 
 
 class InBackground:
-    """Something that runs in a thread of its own while the case does more."""
+    """A function that runs in a thread beside the case."""
 
     def __init__(self, call, *args, **options):
         self.result = self.trouble = None
@@ -253,7 +253,7 @@ class InBackground:
 
 
 class Flood:
-    """UDP as fast as it goes, in a thread, whatever happens to the link below.
+    """UDP at full rate, in a thread, whatever happens to the link.
 
     On a slow machine it pauses between bursts: it is not to take the CPUs from what it disturbs.
     """
@@ -304,7 +304,7 @@ class Flood:
 
 
 class BothWays:
-    """Floods and checked streams both ways, which are to outlive what happens meanwhile."""
+    """Floods and checked streams both ways; the streams must survive the body."""
 
     def __init__(self, rig, size=1 << 20, limit=90):
         self.rig, self.limit = rig, limit

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""An AF_XDP socket with the least that it takes to receive and send frames."""
+"""A minimal AF_XDP socket to receive and send frames."""
 
 import ctypes
 import errno

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which accelerator to use: KVM where it truly works, else emulation.
+"""Choice of the accelerator: KVM where it works, else emulation.
 
 /dev/kvm can be there and yet kill every guest, so a kernel is really booted
 with it, to its "no root file system" panic. The answer is kept until the host
@@ -50,7 +50,7 @@ def probe():
 
 
 def describe(accel):
-    """Say in words what is used."""
+    """Describe the accelerator in words."""
     if accel == KVM:
         return "KVM"
     if os.path.exists("/dev/kvm"):

@@ -50,7 +50,7 @@ class Expectation:
         return None
 
     def missing(self, seen):
-        """Return the cases by name that have to be there and are not."""
+        """Return the names of missing cases."""
         named = self.passes | {word for word, _, _ in self.others if "*" not in word}
         return sorted(named - set(seen))
 
@@ -94,7 +94,7 @@ def parse(path):
 
 
 class Verdict:
-    """The output of a program held against what is expected of it."""
+    """The output of a program compared with the expectation."""
 
     def __init__(self, expectation, path, partial=False):
         self.expectation, self.seen = expectation, parse(path)
@@ -115,7 +115,7 @@ class Verdict:
 
     @staticmethod
     def why(comment, said):
-        """Return the telling line of what a case printed."""
+        """Return the line of a case's output that gives the reason."""
         if comment:
             return f" ({comment})"
         telling = [line for line in said if re.search(
@@ -128,7 +128,7 @@ class Verdict:
         return sum(1 for found, _, _ in self.seen.values() if found == result)
 
     def lines(self):
-        """Yield what is worth a line: totals, and why cases did not pass."""
+        """Yield a summary: totals, and why cases did not pass."""
         yield ", ".join(f"{self.count(result)} {result}" for result in (PASS, FAIL, SKIP)
                         if self.count(result)) or "nothing"
         late = [case for case, (_, comment, _) in self.seen.items() if comment == SECOND]

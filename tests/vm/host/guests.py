@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The cases in the guest, seen from the host: one boot, as many cases as it lasts."""
+"""Run cases in a guest; boot again if one is lost."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from host.machine import Machine, Options, VmError
 from host.report import FAIL, PASS
 
 BOOT_LIMIT = 120
-GRACE = 75        # what a case may need beyond its limit: undoing, rebuilding
+GRACE = 75        # beyond the limit of a case: undoing, rebuilding
 MOST_BOOTS = 4
-# Counters of the model's status that are never to move.
+# Counters of the model's status that must stay 0.
 FORBIDDEN = ("dma_without_bus_master", "dma_while_quiet")
 
 
@@ -36,7 +36,7 @@ class GuestRun:
         self.forbidden = {}
 
     def configuration(self):
-        """Return what the guest has to know, besides what every guest has to."""
+        """Return this run's part of the guest's configuration."""
         return {"cases": self.left, "rounds": self.rounds}
 
     def run(self):
@@ -100,7 +100,7 @@ class GuestRun:
         self.add(self._boot_name(), FAIL if trouble else PASS, seconds, trouble)
 
     def _halted(self, machine, event):
-        """Judge a guest that halts with the device at work: the driver is to leave it idle."""
+        """Check that a guest that halts leaves the device idle."""
         begun = time.monotonic()
         while not (idle := machine.ask_status()["quiet"]):
             if time.monotonic() - begun > event["limit"]:
@@ -116,7 +116,7 @@ class GuestRun:
         self.add(event["test"], event["result"], event["seconds"], event["reason"])
 
     def _hold_against(self, event, status):
-        """Whatever a case does, the device accesses no memory where it must not."""
+        """Fail the case if the device made a forbidden access to memory."""
         for name in FORBIDDEN:
             before = self.forbidden.get(name, 0)
             now = self.forbidden[name] = status.get(name, before)
@@ -140,7 +140,7 @@ class GuestRun:
 
 
 def precompile():
-    """Have Python compile our files here, where it is not emulated."""
+    """Compile our Python files on the host, which is not emulated."""
     subprocess.run([sys.executable, "-m", "compileall", "-q",
                     os.path.join(qemu.PROJECT, "tests/vm")], check=False)
 

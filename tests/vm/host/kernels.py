@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernels that a guest can boot: Debian's own, and those that watch themselves."""
+"""The kernels that a guest can boot: Debian's and the debug kernels."""
 
 import glob
 import os
@@ -10,7 +10,7 @@ DRIVER = "drivers/net/ethernet/reflow/reflow.ko"
 
 
 def cache_folder():
-    """Return where the project keeps what is expensive to make."""
+    """Return the project's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(base, "reflow")
 
@@ -51,7 +51,7 @@ class DebugKernel(Kernel):
         self.modules = "none"
         self.memory = 2048
         self.scale = scale
-        # Each report of KASAN, not only the first; no interfaces that nobody asked for.
+        # All reports of KASAN, not only the first; no dummy interfaces.
         self.arguments = ["kasan_multi_shot", "kmemleak=on", "dummy.numdummies=0", *arguments]
 
     def _built(self, path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One run of the virtual machine: device, guest, logs, and the end of both.
+"""One run of the virtual machine: device, guest and logs.
 
 The scripts start this in a process namespace of its own, so that nothing it
 starts outlives it, however it ends.
@@ -25,7 +25,7 @@ TAIL = 12
 
 
 class VmError(Exception):
-    """Why there is no (more) guest, in words for a person."""
+    """The reason why there is no guest, or no longer one."""
 
 
 class Options:
@@ -104,7 +104,7 @@ class Machine:
         return os.path.join(self.options.run_dir, name)
 
     def configure(self, **more):
-        """Write what the guest has to know."""
+        """Write the guest's configuration."""
         options = self.options
         config = {
             "driver": self.dut.driver, "module": options.module, "queues": options.queues,
@@ -153,11 +153,11 @@ class Machine:
                 self._check_model(what)
 
     def tell_status(self, number):
-        """Put the model's own view of the device where the guest finds it."""
+        """Write the model's status to a file for the guest."""
         self._hand_over(f"status-{number}.json", self._status_text())
 
     def ask_status(self):
-        """Return the model's own view of the device; nothing where QEMU has it, or it ended."""
+        """Return the model's status; nothing if QEMU has the device, or the model ended."""
         if self.model is None or self.model.poll() is not None:
             return {}
         return json.loads(self._status_text())
@@ -183,11 +183,11 @@ class Machine:
         return answer.decode().rstrip("\n")
 
     def obey(self, event):
-        """Do what an event of the guest asks for; return whether it was for us."""
+        """Handle an event of the guest; return whether it was handled."""
         if event["event"] == "status":
             self.tell_status(event["number"])
         elif event["event"] == "wake":
-            # Whether it sleeps by then or not: what comes too soon keeps it awake.
+            # A byte that comes before the sleep would keep it awake.
             threading.Timer(event["after"], self._wake).start()
         elif event["event"] == "describe":
             with open(self.path(f"{event['name']}.txt"), "a", encoding="utf-8") as text:
@@ -249,7 +249,7 @@ class Machine:
     # Helpers -------------------------------------------------------------
 
     def _hand_over(self, name, content):
-        """Put a file where the guest finds it, whole or not at all."""
+        """Write a file for the guest atomically."""
         path = self.path(name)
         with open(f"{path}.new", "wb") as out:
             out.write(content)

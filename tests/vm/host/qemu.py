@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The one place that knows how the virtual machine is put together.
+"""The command line of the virtual machine.
 
 virtme-run (the engine of virtme-ng) makes the initramfs, shares the toolbox's
 root with the guest and starts QEMU; what it is given is made here.
@@ -17,7 +17,7 @@ VIRTME_INIT = "/usr/lib/python3/dist-packages/virtme/guest/virtme-init"
 
 MAC, PEER_MAC = "02:00:5e:10:00:01", "02:00:5e:10:00:02"
 
-# A link partner that offers nothing: what it sends is on the wire as sent.
+# A link partner without offloads: its packets are on the wire as sent.
 PLAIN = ("csum", "gso", "guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "guest_ufo",
          "host_tso4", "host_tso6", "host_ecn", "host_ufo", "guest_uso4", "guest_uso6",
          "host_uso")
@@ -98,7 +98,7 @@ def _qemu_options(options, sockets):
     memory = f"memory-backend-memfd,id=ram,size={options.memory}M,share=on"
     words = ["-object", memory, "-machine", "q35,sata=off,smbus=off,memory-backend=ram"]
     if options.accel == accel.TCG:
-        # No more CPU than the guest needs: what it does not have, it does not set up.
+        # No more CPU features than the guest needs, which saves their setup.
         words += ["-accel", "tcg,thread=multi", "-cpu", options.cpu_model]
     words += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
               "-device", "virtio-9p-pci,fsdev=root,mount_tag=reflow.root"]

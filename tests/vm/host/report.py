@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One line a test, a list for machines, and the last line."""
+"""The results: one line a test, a file of JSON lines, and the totals."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class Report:
         self.log.flush()
 
     def note(self, text):
-        """Print something that is no result."""
+        """Print a remark."""
         print(f"-- {text}", flush=True)
 
     def finish(self):

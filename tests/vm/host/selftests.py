@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel's own driver tests in the guest, held against what is expected of them."""
+"""The kernel's own driver tests in the guest, compared with the expectations."""
 
 import os
 
@@ -13,7 +13,7 @@ MEMORY = 2048   # MiB; zero-copy tests take huge pages
 
 
 class SelftestRun(GuestRun):
-    """Runs the programs as cases; a program's word is not taken for it."""
+    """Runs the programs as cases, and judges each by its output."""
 
     def __init__(self, report, options, chosen, place, only):
         super().__init__(report, options, list(chosen), {})
@@ -21,14 +21,14 @@ class SelftestRun(GuestRun):
         self.totals = {PASS: 0, FAIL: 0, SKIP: 0}
 
     def configuration(self):
-        """Return what the guest has to know of the programs."""
+        """Return the guest's configuration of the programs."""
         about = {name: {"file": entry.file, "limit": entry.limit, "only": self.only,
                         "passes": sorted(entry.passes), "before": entry.before}
                  for name, entry in self.chosen.items()}
         return {**super().configuration(), "selftests": about, "place": self.place}
 
     def add(self, name, result, seconds, reason="", log=None):
-        """Judge what a program has printed, whatever its case came to."""
+        """Judge the output of a program."""
         entry = self.chosen.get(name)
         if entry is None:  # a boot
             name = name.replace("vm.", "selftests.")

@@ -58,7 +58,7 @@ def job_of(arguments, run_dir):
 
 
 def _is_for_host(machine, line):
-    """Do what a line asks the host for, as the guest's device.py writes it; return whether."""
+    """Handle a request of the guest's device.py; return whether the line was one."""
     if not line.startswith('@{"event"'):
         return False
     try:
