@@ -85,6 +85,7 @@ class Bulk:
         family = FAMILY[version]
         self.flows = [Flow(first + n, size) for n in range(flows)]
         self.by_port = {}
+        self.sent = []      # sockets of senders that have sent all
         self.selector = selectors.DefaultSelector()
         self.listener = rig.socket(receiver, family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -123,8 +124,11 @@ class Bulk:
     def _send(self, sock, flow):
         data = flow.source.pending()
         if not data:
+            # Not closed yet: the kernel gives up a socket without an owner, and resets its
+            # connection, as soon as there is no route while data waits.
             self.selector.unregister(sock)
-            sock.close()
+            sock.shutdown(socket.SHUT_WR)
+            self.sent.append(sock)
             return
         try:
             flow.source.sent(sock.send(data))
@@ -164,8 +168,8 @@ class Bulk:
 
     def close(self):
         """Close all that is left open."""
-        for key in list(self.selector.get_map().values()):
-            key.fileobj.close()
+        for sock in [key.fileobj for key in self.selector.get_map().values()] + self.sent:
+            sock.close()
         self.selector.close()
 
 
