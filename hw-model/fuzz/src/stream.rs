@@ -19,7 +19,7 @@ pub const CMD_RING: u64 = 0x20_0000;
 pub const RINGS: u64 = 0x30_0000;
 /// Bus address of the commands' blocks and page lists; they make sense in most cases.
 pub const BLOCKS: u64 = 0x38_0000;
-/// Bus address of what is to be sent: headers of packets, then anything.
+/// Bus address of the packets to send: headers, then any bytes.
 pub const DATA: u64 = 0x40_0000;
 /// No memory from here on.
 pub const END: u64 = 0x80_0000;

@@ -217,7 +217,7 @@ impl Assembler<'_> {
                 let labels = self.items.iter().filter_map(|i| i.label.as_ref());
                 let help = did_you_mean(&name, labels.map(|l| l.name.as_str()));
                 self.mistake(Mistake::new(span.clone(), message, help), &origin);
-                // The block is read all the same, for its own mistakes.
+                // The block is read even so, to report its own mistakes.
                 let at = self.items.len();
                 self.replacing = Some(Replacing { origin, span, at });
             }

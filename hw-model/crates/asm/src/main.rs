@@ -40,7 +40,7 @@ enum Command {
         /// Image or program text.
         input: PathBuf,
     },
-    /// Tell step by step what a program does with a packet.
+    /// Explain step by step what a program does with a packet.
     Explain {
         /// Image or program text.
         input: PathBuf,
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command; gives what it has to print.
+/// Runs a command; returns its output.
 fn run(command: &Command) -> Result<String, String> {
     match command {
         Command::Asm { input, output } => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The tool as it is called, and the story that it tells about a packet.
+//! The command line of the tool, and its explanation of a packet.
 
 mod story;
 

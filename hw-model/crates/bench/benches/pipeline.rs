@@ -187,7 +187,7 @@ fn main() {
         stages(&mut c, payload);
     }
     if is_test() {
-        // As libtest would say it, for those who count.
+        // In the format of libtest, for the runner of the tests.
         return println!("test pipeline_runs ... ok");
     }
     c.final_summary();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The cheapest driver there can be: it reads completions and posts what they give back.
+//! A minimal driver: it reads completions and posts the buffers that they release.
 
 use reflow_device::Device;
 use reflow_hwdef::desc::{CompletionKind, BUF_DESC_SIZE, COMPLETION_SIZE};

@@ -83,11 +83,11 @@ impl Rig {
         }
     }
 
-    /// A batch comes in and is moved on; the driver's work is not counted.
+    /// Receives and transfers a batch; the driver's work is not counted.
     ///
     /// # Panics
     ///
-    /// The device loses a frame: then it is not the pipeline that is measured.
+    /// The device loses a frame: the measurement would be wrong.
     pub fn batch(&mut self) -> Times {
         let frames = self.traffic.next_batch();
         self.now += 1_000_000;

@@ -76,7 +76,7 @@ pub struct Device {
     pub(crate) block: Block,
     /// Times that it was reset.
     pub(crate) resets: u64,
-    /// Something that was switched off since the last reset goes on.
+    /// Since the last reset something was switched off and did not stop.
     pub(crate) defies: bool,
     /// Faults, in hostile mode.
     pub(crate) chaos: Option<Chaos>,

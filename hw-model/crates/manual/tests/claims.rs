@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `scripts/claims`: what it finds in sources and results, and that its status tells the truth.
+//! `scripts/claims`: parsing of sources and results, and its exit status.
 
 use reflow_manual::root;
 use std::path::{Path, PathBuf};

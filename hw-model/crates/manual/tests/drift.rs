@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The committed pages are what the definitions make.
+//! The committed pages are up to date with the definitions.
 
 use reflow_hwdef::layout::FieldInfo;
 use reflow_hwdef::{desc, regs};

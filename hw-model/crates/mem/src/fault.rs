@@ -47,7 +47,7 @@ impl Entry {
         }))
     }
 
-    /// An entry that nobody uses.
+    /// An unused entry.
     fn take() -> &'static Self {
         let mut place = &FIRST;
         loop {
@@ -214,7 +214,7 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
             && before.sa_sigaction != libc::SIG_IGN
     }) {
         // SAFETY: with SA_SIGINFO, and being neither of the two constants, this is the address of
-        // a function of this type, which whoever installed it vouched for.
+        // a function of this type; the code that installed it is responsible for that.
         let handler: Handler = unsafe { std::mem::transmute(before.sa_sigaction) };
         return handler(signal, info, context);
     }

@@ -110,7 +110,7 @@ pub(crate) fn irqs(vectors: usize) -> Vec<IrqInfo> {
 }
 
 impl Backend {
-    /// A backend for whoever connects next.
+    /// A backend for the next client.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Commands for the running NIC, one a line, from whoever connects to the control socket.
+//! The control socket: commands for the running NIC, one a line.
 //!
 //! Each line is answered with one: `ok`, or `error: ` and why.
 //!
@@ -50,7 +50,7 @@ impl FromStr for Command {
     }
 }
 
-/// Serves each connection in a thread of its own, so that an idle one holds up nobody.
+/// Serves each connection in a separate thread, so that an idle one does not block others.
 pub(crate) fn serve(listener: &UnixListener, shared: &Arc<Shared>) {
     for connection in listener.incoming() {
         let shared = Arc::clone(shared);

@@ -161,7 +161,7 @@ fn spawn(
         .context("cannot start a thread")
 }
 
-/// Listens on a socket, whose file may be left from a process that is gone.
+/// Listens on a socket, whose file may be left from a process that has ended.
 pub(crate) fn bind(path: &Path) -> Result<UnixListener> {
     let listen = || -> Result<UnixListener> {
         match fs::symlink_metadata(path) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The state of the NIC as one JSON document, for whoever connects to the status socket.
+//! The status socket: the state of the NIC as one JSON document.
 //!
 //! Keys are stable; new ones may be added. Numbers are integers, times are in the
 //! unit that the key names, and what does not exist is `null`.

@@ -162,7 +162,7 @@ impl Rig {
         while self.dev.pump(&mut self.host, self.now) {}
     }
 
-    /// The device does what it does in one turn.
+    /// Pumps the device once.
     pub fn pump_once(&mut self) {
         self.now += 1000;
         self.dev.pump(&mut self.host, self.now);

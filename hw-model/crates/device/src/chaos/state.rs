@@ -31,7 +31,7 @@ pub(super) struct State {
 /// Changes since the last turn.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Change {
-    /// The link seems to have gone or come.
+    /// The link seems to go down or up.
     pub(crate) link: bool,
     /// The device is back after it was gone.
     pub(crate) back: bool,

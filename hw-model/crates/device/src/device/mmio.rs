@@ -135,7 +135,7 @@ impl Device {
         }
     }
 
-    /// A write to FLOW_SIZE; ignored unless it is in range and the device is at rest.
+    /// A write to FLOW_SIZE; ignored unless it is in range and the device is idle.
     fn resize_flows(&mut self, value: u32) {
         let size = value as usize;
         let in_range = size.is_power_of_two() && size <= self.config.flows;

@@ -155,7 +155,7 @@ impl Device {
         self.resets
     }
 
-    /// Whether it goes on, since the last reset, with what the driver has switched off.
+    /// Whether, since the last reset, it did not stop something that the driver switched off.
     #[must_use]
     pub fn defies(&self) -> bool {
         self.defies

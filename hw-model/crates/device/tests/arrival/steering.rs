@@ -88,7 +88,7 @@ fn rules_match_under_their_mask() {
         mask(4..8),
     );
     assert_eq!(queue_of(&mut rig, &tcp(1)), Some(3));
-    // Other protocols and versions are none of their business.
+    // Rules do not match other protocols and versions.
     let udp = reflow_testkit::frames::udp(1, false, &[1; 100]);
     assert_eq!(queue_of(&mut rig, &udp), Some(0));
     assert_eq!(
@@ -207,7 +207,7 @@ fn contexts_hash_for_themselves() {
     );
     assert_eq!(got[0].first.c0.hash_l4(), 0);
     assert_eq!(queue_of(&mut rig, &Tcp::data(1, 301, 100).build()), Some(3));
-    // A context that has gone is context 0.
+    // A deleted context is context 0.
     assert_eq!(commands.ask(&mut rig, Command::RssDel, 15, 0), Ok(0));
     assert_eq!(queue_of(&mut rig, &Tcp::data(1, 401, 100).build()), Some(0));
     let zero = R0(0).with_context(1);
@@ -237,7 +237,7 @@ fn rules_add_to_the_queue() {
     assert_eq!(queue_of(&mut rig, &tcp(1)), Some(3));
     set(&mut rig, &mut commands, 0, head, key, mask(10..12));
     assert_eq!(queue_of(&mut rig, &tcp(101)), Some(1));
-    // There is no fifth queue: what is to go there is lost, and counted.
+    // There is no fifth queue: packets for it are lost and counted.
     set(
         &mut rig,
         &mut commands,

@@ -69,7 +69,7 @@ fn a_block_applies_to_its_own_flow_only() {
         for d in &got {
             assert_eq!(summary(d), u64::from(d.flow == Some(flow)));
         }
-        // The merge goes on as ever.
+        // Merging continues.
         let codes: Vec<_> = got.iter().step_by(2).map(|d| d.opcode).collect();
         assert_eq!(codes, [Opcode::Start, Opcode::Append, Opcode::Append]);
         assert_eq!(rig.count(Global::TcbApplied), 3);
@@ -350,7 +350,7 @@ fn a_block_makes_room() {
     assert_eq!(released.len(), 1);
     assert_eq!((released[0].flow(), released[0].rel_flow()), (0, 1));
     assert_eq!(verdict(&mut rig, &Tcp::data(9, 1, 100)), 1);
-    // The other one goes on.
+    // The other one continues.
     assert_eq!(rig.opcode(&Tcp::data(2, 101, 100).build()), Opcode::Start);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Control blocks that begin where the device has come to in a flow.
+//! Control blocks that start at the device's current position in a flow.
 
 use reflow_hwdef::cmd::{CmdStatus, T8};
 use reflow_hwdef::opcode::Opcode;

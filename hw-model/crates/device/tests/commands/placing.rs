@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Data that goes straight to pages of the host's choice.
+//! Placement of data in pages that the host lists in a control block.
 
 use proptest::prelude::*;
 use reflow_device::RxOutcome;

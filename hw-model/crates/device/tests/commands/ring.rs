@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The command ring: order, status, refusals, and what hostile entries come to.
+//! The command ring: order, status, refusals, hostile entries.
 
 use proptest::prelude::*;
 use reflow_hwdef::cmd::*;
@@ -343,7 +343,7 @@ fn flows_are_dumped() {
     }
 }
 
-/// The self-test finds a device in order, at rest and under way.
+/// The self-test passes on an idle device and under load.
 #[test]
 fn self_test() {
     let (mut rig, mut commands) = rig();

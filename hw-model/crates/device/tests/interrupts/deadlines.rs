@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A deadline that is over is met by pumping: whoever waits for it must not spin.
+//! Pumping at a deadline clears it, so that the event loop does not spin.
 
 use reflow_hwdef::regs::{BufKind, QueueItr, QUEUE_BASE, Q_ITR};
 use reflow_testkit::frames::arp;
@@ -24,7 +24,7 @@ fn waiting_for_a_page() -> Rig {
     rig
 }
 
-/// After a time that is long for the device it has done what it waited for.
+/// After a long time no deadline is left.
 fn assert_rests(rig: &mut Rig, after_ns: u64) {
     rig.now += after_ns;
     rig.pump();
@@ -40,7 +40,7 @@ fn a_queue_that_is_stuck_has_no_deadline() {
     assert_rests(&mut rig, 1_000_000);
 }
 
-/// A device that is gone does nothing, so it waits for nothing but its return.
+/// A removed device has no deadline but that of its return.
 #[test]
 fn a_device_that_is_gone_has_no_deadline() {
     for (spec, comes_back) in [("removed", false), ("removed,ms=5000", true)] {
@@ -51,7 +51,7 @@ fn a_device_that_is_gone_has_no_deadline() {
     }
 }
 
-/// A queue whose packets wait for an interrupt looks for a page when that is due.
+/// A queue whose packets wait for an interrupt asks for pages when that is due.
 #[test]
 fn a_queue_that_moderates_waits_for_its_interrupt() {
     let mut rig = waiting_for_a_page();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Headers apart from data: which packets are split, and which pages the data gets.
+//! Header split: which packets are split, and to which pages the data goes.
 
 use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::*;

@@ -163,7 +163,7 @@ fn control_flags_go_alone() {
     }
 }
 
-/// Wherever the stream goes on after a control packet, it is merged from there.
+/// After a control packet merging continues at the next data.
 #[test]
 fn a_control_packet_leaves_open_how_data_goes_on() {
     for flag in [SYN, RST, URG] {

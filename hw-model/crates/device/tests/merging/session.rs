@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Session framing: the data of each long message on pages of its own.
+//! Session framing: the data of each long PDU start on a new page.
 
 use proptest::prelude::*;
 use reflow_hwdef::opcode::Opcode;

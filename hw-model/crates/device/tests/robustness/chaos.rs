@@ -220,7 +220,7 @@ fn interrupts_are_lost_misdirected_and_invented() {
     assert_eq!(tally(&spurious, "irq-spurious").strikes, raised as u64);
 }
 
-/// A storm goes on for its time, rests as long, and asks to be pumped at its pace.
+/// A storm lasts and pauses for its time, and sets deadlines for its interrupts.
 #[test]
 fn interrupts_storm() {
     let mut rig = rig("irq-storm=1,ms=1", SEED);
@@ -311,7 +311,7 @@ fn transmission_is_stuck_or_ahead() {
     }
 }
 
-/// A device that is gone reads all ones, does nothing, and comes back as after a reset.
+/// A removed device reads all ones, does nothing, and comes back as after a reset.
 #[test]
 fn the_device_is_removed() {
     let mut rig = rig("removed,after=3,ms=5,count=1", SEED);
@@ -354,7 +354,7 @@ fn the_link_flaps() {
     assert_eq!(tally(&rig, "link-flap").strikes, 2);
 }
 
-/// The statistics block is garbage; what is counted is not.
+/// The statistics block holds random bytes; the counters are right.
 #[test]
 fn statistics_are_garbage() {
     let mut rig = rig("stats=1", SEED);
@@ -404,7 +404,7 @@ fn statistics_stop() {
     assert_eq!(frozen.host.get_u64(counter), 2);
 }
 
-/// Commands go unanswered while everything else goes on; those that come later are answered.
+/// Commands get no answer while everything else works; later ones are answered.
 #[test]
 fn commands_are_not_answered() {
     let mut rig = rig("cmd-silent,ms=5,count=1", SEED);
@@ -476,7 +476,7 @@ fn a_reset_is_stuck() {
     assert_eq!(rig.read(CTRL), 0);
 }
 
-/// One queue keeps what comes for it, without an interrupt, and hands it over when it goes on.
+/// One queue holds its packets without an interrupt, and transfers them when the fault ends.
 #[test]
 fn a_queue_is_stuck() {
     let mut rig = rig("cq-stuck,ms=5,count=1", SEED);

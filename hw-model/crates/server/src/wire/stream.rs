@@ -32,7 +32,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Connects to `path` now or as soon as somebody listens there.
+    /// Connects to `path` now or as soon as there is a listener.
     pub(crate) fn connect(path: &Path) -> Self {
         let mut stream = Self::new(path, None);
         stream.try_connect();

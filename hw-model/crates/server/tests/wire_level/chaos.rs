@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Hostile mode through the whole server: it is off unless asked for, does what it says, and tells.
+//! Hostile mode through the whole server: the option, its faults, its status.
 
 use reflow_hwdef::desc::FLOW_NONE;
 use reflow_hwdef::opcode::Opcode;
@@ -24,7 +24,7 @@ fn tally(nic: &Nic, fault: &str) -> [u64; 3] {
     [of("chances"), of("strikes"), of("spoiled")]
 }
 
-/// Without the option there are no faults, and nobody speaks of them.
+/// Without the option there are no faults, and the status has no entry for them.
 #[test]
 fn off_by_default() {
     let (nic, _peer, _driver) = start(&[]);

@@ -15,7 +15,7 @@ fn run(args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Runs with options that must be refused; returns what is said about them.
+/// Runs with options that must be refused; returns the message.
 fn refused(args: &[&str]) -> String {
     let output = run(args);
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -75,7 +75,7 @@ fn lasting_faults_end_at_once() {
     until("both are told", || (driver.tx_head(0) == 2).then_some(()));
 }
 
-/// A device that was gone is back as after a power cycle: registers and configuration space hold
+/// A removed device comes back as after a power cycle: registers and configuration space hold
 /// what they hold at the start.
 #[test]
 fn back_from_removal() {
@@ -143,7 +143,7 @@ fn the_wire_is_plugged_out_and_in() {
     assert_eq!(peer.receive(), plain(100, 3));
 }
 
-/// One connection carries many commands; what is no command is answered, too.
+/// One connection carries many commands; an invalid one gets an answer, too.
 #[test]
 fn a_conversation() {
     let nic = Nic::start("loop", &[]);

@@ -52,14 +52,14 @@ fn broken_messages() {
         let mut stream = nic.raw();
         stream.write_all(&attempt).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        // Until the server hangs up; what it says is its own affair.
+        // Until the server closes the connection; its answers do not matter.
         let _ = stream.read_to_end(&mut Vec::new());
         drop(stream);
     }
     works(&nic);
 }
 
-/// The messages of a well-behaved client.
+/// The messages of a correct client.
 fn good_session() -> Vec<Vec<u8>> {
     let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
     let whole = |command, body: &[u8]| message(command, 16 + body.len() as u32, body);

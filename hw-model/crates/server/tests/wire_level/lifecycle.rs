@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Beginning and end: of the server, of clients, of resets.
+//! Start and end of the server and of clients, and resets.
 
 use std::os::fd::AsRawFd;
 
@@ -62,7 +62,7 @@ fn clients_come_and_go() {
             (nic.status()["memory_ranges"] == 0).then_some(())
         });
         assert_eq!(nic.status()["vectors_connected"], 0);
-        // They are counted when they have gone through a device that is off.
+        // They are counted when they have passed a device that is off.
         crate::rig::until("the frames are dropped", || {
             (nic.counter("hw_rx_disabled") > 0 || nic.counter("hw_rx_frames") == 0).then_some(())
         });
@@ -101,7 +101,7 @@ fn resets() {
     }
 }
 
-/// Without bus mastering the device keeps what it has and moves nothing.
+/// Without bus mastering the device keeps its packets and accesses no memory.
 #[test]
 fn bus_mastering() {
     let nic = Nic::start("listen:unix:@/wire", &[]);

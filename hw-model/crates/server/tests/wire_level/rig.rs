@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A server in a directory of its own.
+//! A server in a separate directory.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};

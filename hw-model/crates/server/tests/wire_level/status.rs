@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The status socket: what the document says is what the device does.
+//! The status socket: the document agrees with the device.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -25,7 +25,7 @@ fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-/// Before anybody attached: all that there is, and all off.
+/// Before a client is attached: all units are listed, and all are off.
 #[test]
 fn of_an_idle_device() {
     let nic = Nic::start("loop", &["--queues", "3", "--flows", "64", "--seed", "9"]);
@@ -164,7 +164,7 @@ fn of_packets_that_wait() {
     assert_eq!(status["queues"][0]["completion"]["unseen"], 3);
 }
 
-/// Readers that say something, hang up or do not read keep nobody else from an answer.
+/// Readers that write, close early or do not read do not block other readers.
 #[test]
 fn readers_of_all_sorts() {
     let nic = Nic::start("loop", &[]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The kinds of wire, the trace, and what the link says.
+//! The kinds of wire, the trace, the state of the link.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -82,7 +82,7 @@ fn link_follows_who_connects() {
     }
 }
 
-/// A wire that connects does so when somebody listens, again and again. Frames sent meanwhile are
+/// A wire that connects retries until there is a listener. Frames sent meanwhile are
 /// not waited for.
 #[test]
 fn link_follows_who_listens() {
@@ -248,7 +248,7 @@ fn trace() {
     assert_eq!(packets(&dir.path().join("trace")), expected);
 }
 
-/// A frame whose fate is open for long is in the file all the same, and so are later ones.
+/// A frame whose outcome is open for long is in the file, and so are later ones.
 #[test]
 fn trace_of_a_queue_that_is_stuck() {
     let nic = Nic::start("listen:unix:@/wire", &["--trace", "@/trace"]);
