@@ -10,7 +10,7 @@ from guest.net import SYS_NET
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 LOCKDEP = "/proc/lockdep_stats"
 DMA_OFF = "/sys/kernel/debug/dma-api/disabled"
-# kmemleak tells of no object that is younger, in s.
+# kmemleak reports no object that is younger than this, in s.
 YOUNGEST = 5
 
 

@@ -97,7 +97,7 @@ def reset(rig):
     """ethtool --reset resets the device."""
     counters.need_reflow(rig)
     resets = status(rig)["resets"]
-    # Not by `devlink health recover`: the core does nothing about a reporter that is healthy.
+    # Not by `devlink health recover`: the core ignores it for a healthy reporter.
     _endure(rig, "reset", 100,
             lambda _: rig.run(DUT, "ethtool", "--reset", rig.device, "dedicated"))
     check(status(rig)["resets"] > resets, "the device was not reset")

@@ -16,11 +16,11 @@ NUMBERED = b"numbered frame"
 
 
 def _arrives(rig, dst, size=100):
-    """Send a frame to `dst`; return whether the device let it through, unchanged."""
+    """Send a frame to `dst`; return whether it passed the filter, unchanged."""
     with rig.raw(DUT, LOCAL_EXPERIMENT) as sniffer, rig.raw(PEER) as wire:
         payload = MARK + bytes(n & 255 for n in range(size - 14 - len(MARK)))
         wire.send(ethernet(dst, rig.peer_mac, LOCAL_EXPERIMENT, payload))
-        # A frame that is surely for us follows: once it is here, the other would be.
+        # Followed by a frame to the station address: once that is here, the other would be.
         wire.send(ethernet(rig.mac, rig.peer_mac, LOCAL_EXPERIMENT, b"last"))
         found = False
         while True:
@@ -70,7 +70,7 @@ def multicast(rig):
     with rig.raw(DUT) as member:
         rig.join(member, GROUP)
         _comes_to(rig, GROUP, True)
-        # Every group may come in for the moment in which the table changes.
+        # While the table changes, frames of every group may pass.
         _comes_to(rig, STRANGER, False)
     _comes_to(rig, GROUP, False)
 
@@ -97,7 +97,7 @@ def no_group_suffers_from_others(rig):
             for number in range(count):
                 wire.send(ethernet(GROUP, rig.peer_mac, LOCAL_EXPERIMENT,
                                    NUMBERED + number.to_bytes(4, "big")))
-                # One at a time, so that nothing but the filter can lose it.
+                # One at a time, so that only the filter can drop it.
                 sniffer.settimeout(10)
                 while (got := sniffer.recv(2000))[14:14 + len(NUMBERED)] != NUMBERED:
                     pass

@@ -20,7 +20,7 @@ SIZES = (1300, 1301, 536, 100, 7, 1)
 
 
 def _far_end(rig):
-    """Make a namespace behind the device, whose frames are segmented and summed by software."""
+    """Make a namespace behind the device, without offloads."""
     rig.run(DUT, "ip", "netns", "add", FAR)
     rig.defer(rig.run, DUT, "ip", "netns", "del", FAR)
     rig.inside[FAR] = Inside(FAR)
@@ -32,7 +32,7 @@ def _far_end(rig):
             knob.write("0")
     rig.ip(FAR, f"link set {END} up")
     rig.ip(DUT, f"link set {OUT} up")
-    # Nothing that is merged may leave as such.
+    # Aggregates must be segmented before they leave.
     rig.run(DUT, "ethtool", "-K", OUT, "tso", "off", "gso", "off", "tx", "off")
 
 
@@ -68,7 +68,7 @@ def _numbered(stream, inner, outer):
 
 
 def _streams(ends, version, outer=None):
-    """Return streams from the partner to the far end, from a port of their own each."""
+    """Return streams from the partner to the far end, each from its own port."""
     segment = base(version).but(ends=ends[version])
     if outer:
         segment = segment.but(outer=Ip(outer), outer_ends=ends[outer])
@@ -94,7 +94,7 @@ class Path:
         self.ears.close()
 
     def pass_on(self, stream, turn):
-        """Send a stream; check that what leaves is what came, changed by `turn` only."""
+        """Send a stream; check that its frames leave as they came, changed by `turn` only."""
         kind = stream[0].frame(self.rig)[12:14]
         ahead = mac_bytes(self.hop) + mac_bytes(self.rig.peer_mac) + kind
         behind = mac_bytes(self.after[0]) + mac_bytes(self.after[1]) + kind
@@ -183,7 +183,7 @@ def routed_through_software_gro(rig):
 
 
 def _id_streams(ends, outer=None):
-    """Return streams whose IPv4 ids stay, count and jump by turns, each in its own way."""
+    """Return streams with different sequences of constant, counting and jumping IPv4 ids."""
     dice = random.Random(42)
     segment = base(4).but(ends=ends[4])
     if outer:

@@ -16,13 +16,13 @@ from guest.segments import (CWR, DSTOPTS, FRAGMENT, MF, TIMESTAMP, Ip, Segment, 
                             listen, read_one, take_apart)
 
 TCP_NEXT = 6
-# Segments of a test are sent within this time; the device merges what comes within it.
+# Interrupt moderation: segments of a test are sent within this time and merged.
 WINDOW_US = 30000
 ATTEMPTS = 5
 
 
 def prepare(rig, mtu=None):
-    """Merging by the device alone, over a time that even a slow sender needs not."""
+    """Let only the device merge, with a moderation that is longer than a slow sender needs."""
     need_reflow(rig)
     device = rig.device
     rig.defer(rig.run, DUT, "ethtool", "-K", device, "gro", "on")
@@ -51,7 +51,7 @@ def row(segment, *lengths):
 class Watch:
     """Sends segments and looks at what arrives, until the case is over."""
 
-    # The device knows a flow for some time: no two cases use the same ports.
+    # The flow database keeps a flow for some time: no two cases use the same ports.
     free_port = 20000
 
     def __init__(self, rig):
@@ -66,7 +66,7 @@ class Watch:
 
     @classmethod
     def take_ports(cls, count):
-        """Return the first of so many ports that no flow has had."""
+        """Return the first of so many unused ports."""
         cls.free_port += count
         return cls.free_port - count
 
@@ -80,7 +80,7 @@ class Watch:
                 self.wire.send(frame)
 
     def pass_on(self, segments, lonely):
-        """Send segments from a port of their own; return what arrives."""
+        """Send segments from an unused port; return the packets that arrive."""
         ports = (self.take_ports(1), 8000)
         segments = [part if isinstance(part, float) else part.but(ports=ports)
                     for part in segments]
@@ -110,7 +110,7 @@ class Watch:
 
 
 def expect(watch, what, segments, sizes):
-    """Check the sizes in which segments arrive, and all that is said of merged ones.
+    """Check the sizes in which segments arrive, and the metadata of merged ones.
 
     A slow sender's segments may not all come within the window: that too little is
     merged may be, a few times; that too much is, never.
@@ -119,7 +119,7 @@ def expect(watch, what, segments, sizes):
         seen = watch.pass_on(segments, what.startswith(("ip_frag", "ip_opt", "ip_csum")))
         found = [len(one.payload) for one in seen]
         check_merged(what, segments, seen)
-        # Where they begin to differ, less was merged than expected, not more.
+        # At the first difference less was merged than expected, not more.
         less = next((one < other for one, other in zip(found, sizes) if one != other),
                     len(found) > len(sizes))
         late = sum(found) == sum(sizes) and less
@@ -129,7 +129,7 @@ def expect(watch, what, segments, sizes):
 
 
 def check_merged(what, segments, seen):
-    """Check that what arrives is what was sent, and all that is said of merged packets."""
+    """Check contents of the packets that arrive, and the metadata of merged ones."""
     sent = [part for part in segments if not isinstance(part, float)]
     for one in seen:
         first = next((part for part in sent if part.seq == one.seq()), None)
@@ -186,7 +186,7 @@ def _outer(segment, **changes):
 
 
 def common(segment):
-    """Return what holds for every protocol: name, segments, sizes."""
+    """Return the rules of every protocol: name, segments, sizes."""
     pure = segment.but()
     return [
         ("data_same", row(segment, 100, 100), [200]),
@@ -228,7 +228,7 @@ def _idents(segment, inner, outer=None, fragment=0x4000):
 
 
 def of_ipv4(segment):
-    """Return what IPv4 has besides."""
+    """Return further rules of IPv4."""
     level = "outer" if segment.outer else "inner"
     first, second, third = row(segment, 100, 100, 100)
     stamp = b"\x44\x08\x05\x00" + bytes(4)
@@ -260,13 +260,13 @@ def of_ipv4(segment):
 
 
 def of_ipv6(segment):
-    """Return what IPv6 has besides."""
+    """Return further rules of IPv6."""
     def behind(kind, fill):
         return bytes((kind, TCP_NEXT, 0)) + fill
     same, other = behind(DSTOPTS, b"\x01\x04\0\0\0\0"), behind(DSTOPTS, b"\x01\x04\x11\x11\x11\x11")
     made = row(segment, *[100] * 4)
     made[2] = made[2].but(extension=behind(FRAGMENT, bytes(6)))
-    # The fragment may take another queue, and is not to overtake what came before.
+    # The fragment may take another queue, and must not overtake earlier packets.
     made.insert(2, 0.1)
     return [
         ("ip_frag6", made, [200, 100, 100]),

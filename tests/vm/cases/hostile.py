@@ -15,9 +15,9 @@ from guest.traffic import Flood, InBackground, bulk
 
 ALARMS = True
 
-# Seconds that a fault lasts, and within which traffic is to be back after it.
+# Seconds that a fault lasts, and within which traffic must be back after it.
 LASTS, BACK = 1.5, 5
-# By fault: what the device is told. Of a lie in many packets there is enough with one in fifty.
+# The spec of each fault. Faults of single packets strike one packet in fifty.
 FAULTS = {
     "buffers": "buffers=0.02",
     "lengths": "lengths=0.02",
@@ -48,7 +48,7 @@ FAULTS = {
 }
 
 
-# Faults of packets that have a completion of their own behind the first of their aggregate.
+# Faults of packets after the first of their aggregate, with a completion of their own.
 UNGATHERED = ("append_other",)
 LIES = ("buffers", "lengths", "opcode_unknown", "opcode_wrong", "flow_range", "flow_other",
         "random", "duplicate", "buffer_twice", "append_other", "tx_beyond", "stats")
@@ -56,7 +56,7 @@ LOSSES = ("generation", "lost", "irq_lost", "irq_vector", "irq_spurious")
 
 
 class Stream:
-    """TCP both ways, again and again, until told to stop; a fault may end a round early."""
+    """TCP both ways in rounds until stopped; a fault may end a round early."""
 
     def __init__(self, rig):
         self.rig, self.over, self.rounds = rig, False, 0
@@ -89,12 +89,12 @@ def _works(rig):
 
 
 def _lasts(rig):
-    """Return the seconds that a fault lasts: `make test-hostile` takes its time."""
+    """Return the seconds that a fault lasts, more for `make test-hostile`."""
     return LASTS * max(1, (rig.config.get("rounds") or 10) / 100)
 
 
 def strike(rig, name, spec):
-    """Have the device break its promises for a while; hold the driver to ours."""
+    """Inject a fault for a while; check the guarantees of the driver."""
     counters.need_reflow(rig)
     rig.defer(control, rig, "chaos off")
     if name in UNGATHERED:
@@ -135,6 +135,6 @@ def _add(name, spec):
 
 for _name, _spec in FAULTS.items():
     _add(_name, _spec)
-# All lies at once, and all that is lost.
+# All wrong completions and all losses at once.
 _add("mixed_lies", ",".join(f"{name.replace('_', '-')}=0.004" for name in LIES))
 _add("mixed_losses", ",".join(f"{name.replace('_', '-')}=0.01" for name in LOSSES))

@@ -57,7 +57,7 @@ def _trace(name, text):
 
 
 def _calls(function, act):
-    """Return how often the kernel calls a function while something is done."""
+    """Return how often the kernel calls a function during `act`."""
     _trace("current_tracer", "nop")
     _trace("set_ftrace_filter", function)
     _trace("current_tracer", "function")

@@ -73,7 +73,7 @@ def reset_while_down(rig):
 
 
 def _reset_in_vain(rig):
-    """Have a function reset fail: the device does not come back from it."""
+    """Make a function reset fail: the device does not come back from it."""
     rig.defer(control, rig, "chaos off")
     control(rig, "chaos not-ready=1,ms=0")
     until("the device to be not ready",
@@ -244,7 +244,7 @@ def remove_and_rescan(rig):
 
 
 def _plug_in(rig):
-    """Have the device there again, as a slot would: taken off the bus, and found."""
+    """Bring the device back as hot plug does: remove it from the bus, and rescan."""
     control(rig, "chaos off")
     if _is_there(rig):
         _write(f"{_function(rig)}/remove", "1")

@@ -21,7 +21,7 @@ UNWANTED = ("hw_rx_filtered", "hw_rx_rule_drop", "hw_rx_mac_control")
 
 
 def _quiet(rig):
-    """Return the counters once they stand still, with those that `ip -s` shows among them."""
+    """Return the counters once they do not change, those of `ip -s` included."""
     last = {}
 
     def still():
@@ -37,7 +37,7 @@ def _quiet(rig):
 
 
 def _account(rig, before, after):
-    """Check that what came in between is accounted for; return the changes."""
+    """Check that all frames in between are counted; return the changes."""
     moved = change(before, after)
     left = moved["hw_rx_frames"] - sum(moved[name] for name in FATES)
     # Packets that wait in the packet memory of a queue without buffers are not lost yet.
@@ -153,7 +153,7 @@ def a_switch_takes_no_nonsense(rig):
 
 
 def _level(rig):
-    """Return how full the packet memory is, of one."""
+    """Return the level of the packet memory as a fraction."""
     def value(name):
         with open(f"/sys/class/net/{rig.device}/reflow/{name}", encoding="ascii") as file:
             return int(file.read())

@@ -11,7 +11,7 @@ from guest.traffic import bulk, datagrams
 def _works(rig, mtu, size):
     rig.set_mtu(mtu)
     for side in (DUT, PEER):
-        # The largest echo that fits must go through whole, in both directions.
+        # The largest echo that fits must pass without fragmentation, in both directions.
         rig.echo(side, 4, count=2, size=mtu - 28, whole=True)
         bulk(rig, side, 4, size=size, limit=12)
     if mtu >= 1280:

@@ -52,7 +52,7 @@ def a_burst_is_handed_up_once(rig):
     stats = change(before, read(rig))
     fired = sum(map(sum, rig.interrupts().values())) - fired
     sent = sum(per_queue(rig, stats, "rx", "packets"))
-    # For the burst, for its end, and for what we answer; again if the window was too short.
+    # For the burst, its end and the answers; repeated if the window was too short.
     check(fired <= 5 * -(-sent // 13), f"{fired} interrupts for {sent} packets")
 
 
@@ -137,7 +137,7 @@ class Console:
             knob.write(str(text))
 
     def say(self, lines=LOG_LINES):
-        """Have the kernel say so many lines."""
+        """Make the kernel log so many lines."""
         with open("/dev/kmsg", "w", encoding="ascii", buffering=1) as log:
             for number in range(lines):
                 log.write(f"<1>netconsole case, line {number} of {lines}\n")
@@ -150,7 +150,7 @@ class Console:
 
 
 def _all_queues_hear(rig):
-    """Each queue receives, without having been taken down and up."""
+    """Check that each queue receives, without down and up."""
     bulk(rig, PEER, 4, flows=4 * rig.queues, size=1 << 14, limit=10)
     datagrams(rig, PEER, 4, [200, 1400] * 20)
 

@@ -28,7 +28,7 @@ BUS_NAME, DEV_NAME, RELOAD_ACTION = 1, 2, 153
 MOST = 100      # allocations that fail one by one; behind that only some do
 
 
-# Few and small queues: an allocation that fills the large ones is of the same kinds.
+# Few and small queues: larger ones make the same kinds of allocations.
 SMALLEST, SMALL = (64, 128, 16, 64), (128, 256, 32, 128)
 QUEUES = 2
 
@@ -61,7 +61,7 @@ def _note(rig, what, counts):
 
 
 def _setting(rig, faults, what, get, put, values):
-    """Change a setting to and fro; after an error the old value is in force."""
+    """Change a setting and back; after an error the old value is in force."""
     def call():
         put(values[get() == values[0]])
 
@@ -230,7 +230,7 @@ def probe(rig):
     driver, name = os.path.realpath(f"{device}/driver"), os.path.basename(device)
 
     def tell(which):
-        # A file of Python's would try again when it is closed.
+        # A Python file object would write again when it is closed.
         knob = os.open(f"{driver}/{which}", os.O_WRONLY)
         try:
             os.write(knob, name.encode())
@@ -255,6 +255,6 @@ def probe(rig):
     with _faults(rig) as (faults, _):
         rig.defer(restore)
         tell("unbind")
-        # A region that there is no memory for is busy, to the kernel.
+        # Without memory for a region the kernel reports it as busy.
         _note(rig, "probe", faults.each("probing", lambda: tell("bind"), afterwards, MOST,
                                         (errno.ENOMEM, errno.EBUSY)))

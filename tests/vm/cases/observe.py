@@ -43,7 +43,7 @@ def _flow(rig, version, sport, dport=7000):
 
 
 def learn(rig, wire, sport):
-    """Have the device know a flow, with no aggregate open; return its number and what is next."""
+    """Make the device learn a flow without an open aggregate; return its number and sequence."""
     wire.send(_segment(rig, 4, sport, 1000, bytes(FULL)))
     wire.send(_segment(rig, 4, sport, 1000 + FULL, bytes(FULL), ACK | PSH))
     after = 1000 + 2 * FULL
@@ -159,7 +159,7 @@ def header_fields(rig):
             until("the next packet to move it on",
                   lambda v=version: int(_flow(rig, v, 6001)["expected"]) == 5000 + FULL + 300)
             equal("the flow's number", _flow(rig, version, 6001)["flow"], first["flow"])
-            # Source and destination exchanged make another key.
+            # The other direction has another key.
             wire.send(_segment(rig, version, 7000, 9000, bytes(FULL), dport=6001))
             other = _flow(rig, version, 7000, 6001)
             check(other["flow"] != first["flow"],
@@ -313,7 +313,7 @@ def control_of_the_model(rig):
     bulk(rig, PEER, 4, size=1 << 16)
 
 
-# Whoever looks on must neither keep the device from going nor see it half gone.
+# Readers must neither block the removal nor see a partly removed device.
 LOOK_ON = """
 while :; do
     cat /sys/class/net/{name}/reflow/* /sys/kernel/debug/reflow/*/*

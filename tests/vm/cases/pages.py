@@ -32,7 +32,7 @@ def are_recycled(rig):
     before = pools(rig)
     bulk(rig, PEER, 4, flows=2, size=4 << 20, limit=30)
     after = pools(rig)
-    # Pools of queues that have gone vanish when their last page has come back.
+    # Pools of removed queues go when their last page is back.
     stayed = before.keys() & after.keys()
     change = {name: sum(after[pool][name] - before[pool][name] for pool in stayed)
               for name in STATS}
@@ -105,7 +105,7 @@ def are_given_back_by_quiet_flows(rig):
 
 
 def _memory(sock):
-    """Return what a socket is charged for what it has received, and how much that is, in bytes."""
+    """Return the charge (truesize) and the data of a socket's receive queue, in bytes."""
     charged, = struct.unpack_from("=I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64))
     queued = fcntl.ioctl(sock, termios.FIONREAD, bytes(4))
     return charged, struct.unpack("=i", queued)[0]
@@ -147,7 +147,7 @@ def are_charged_once(rig):
 def short_memory(rig):
     """64 flows go on while another process has nearly all memory, and are fast afterwards."""
     need_reflow(rig)
-    # Buffers that were allocated long ago would do for all that is sent.
+    # Buffers allocated earlier would suffice for all data.
     before, least = counters.read(rig), hog.available()
     with hog.hogged():
         for side in (PEER, DUT):

@@ -78,7 +78,7 @@ def _assisted(codes):
 
 
 def _is_at_work(rig, name):
-    """Check that all who can say it say that this program works."""
+    """Check that devlink, ethtool, sysfs and the device name this program."""
     running, device = versions(rig)["running"], status(rig)["parser"]
     equal("program that devlink shows", running["fw.app"], name)
     equal("program that sysfs shows", value(rig, "parser_program"), name)
@@ -160,7 +160,7 @@ def nothing_recognised(rig):
 
 
 def _damaged(good):
-    """Return images that must be refused, by what the refusal has to say."""
+    """Return images that must be refused, by the words of the refusal."""
     looped = bytearray(good)
     # Both ways of instruction 0 lead to itself without moving; checksum anew.
     words = list(struct.unpack(f"<{(len(good) - HEADER) // 4}I", good[HEADER:]))

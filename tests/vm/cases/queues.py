@@ -42,7 +42,7 @@ def one_flow_one_queue(rig):
     """All data of one flow is received by one queue."""
     need_reflow(rig)
     seen = per_queue(rig, _bulk_change(rig, PEER, 1), "rx", "packets")
-    # 64 KiB are 46 segments; whatever else is on the wire is far below that.
+    # 64 KiB are 46 segments; other packets on the wire are far fewer.
     check(sorted(seen)[-2] < 10 <= max(seen), f"one flow's packets by queue: {seen}")
 
 
@@ -65,7 +65,7 @@ def every_vector_and_cpu(rig):
 
 
 def _exchange(rig, out, sink, count, dice):
-    """Send `count` datagrams with short gaps; return how long the last one was under way."""
+    """Send `count` datagrams with short gaps; return the latency of the last one."""
     for number in range(count):
         out.send(number.to_bytes(4, "big") + bytes(dice.randrange(0, 200)))
         time.sleep(dice.choice((0, 0, 0.001, 0.004, 0.01)))

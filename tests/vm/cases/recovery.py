@@ -17,10 +17,10 @@ REPORTERS = ("rx", "tx", "command", "device")
 
 
 def _state(rig):
-    """Return what the device holds of what was configured."""
+    """Return the configuration that the device has."""
     found = status(rig)
     registers = found["registers"]
-    # The order of the groups in the table is the core's affair.
+    # The core chooses the order of the groups in the table.
     table = [registers.pop(f"MC_TABLE {n}") for n in range(128)]
     pairs = zip(table[::2], table[1::2])
     for n, pair in enumerate(sorted(list(pairs)[:registers["MC_COUNT 0"]])):
@@ -30,7 +30,7 @@ def _state(rig):
 
 
 def _differences(before, after):
-    """Say which of it is not as it was."""
+    """Return the differences of two configurations."""
     left = [f"{name}: {before['registers'][name]:#x} -> {value:#x}"
             for name, value in after["registers"].items() if before["registers"].get(name) != value]
     left += [f"{what}: {before[what]} -> {after[what]}"
@@ -39,7 +39,7 @@ def _differences(before, after):
 
 
 def _same(rig, before, what):
-    """Fail unless the device holds what it held."""
+    """Fail unless the device has the same configuration as before."""
     check(not (left := _differences(before, _state(rig))), f"after {what}: {'; '.join(left)}")
 
 
@@ -48,7 +48,7 @@ def _ethtool(rig, *words, **options):
 
 
 def configure(rig):
-    """Set a little of everything, none of it as it is by itself; the case's end takes it back."""
+    """Change one setting of each kind from its default, until the case is over."""
     device = rig.device
     rig.defer(_ethtool, rig, "-X", device, "default")
     _ethtool(rig, "-X", device, "weight", "3", "1", "2", "1", "hkey",
@@ -197,7 +197,7 @@ def told_once(rig):
     configure(rig)
     rules = len(status(rig)["rules"])
     rig.defer(control, rig, "chaos off")
-    # A fault that never strikes counts the commands.
+    # A fault with probability 0 counts the commands.
     control(rig, "chaos cmd-silent=0")
     recover(rig)
     asked = status(rig)["chaos"]["cmd-silent"]["chances"]
@@ -223,12 +223,12 @@ def counters_never_go_back(rig):
 
 
 def _diagnosis(rig, reporter):
-    """Return what a reporter says of now."""
+    """Return the diagnosis of a reporter."""
     return json.loads(devlink(rig, "-j", "health", "diagnose", "DEVICE", "reporter", reporter))
 
 
 def _recoveries(rig, reporter):
-    """Return how often a reporter had something mended."""
+    """Return the number of recoveries of a reporter."""
     said = json.loads(devlink(rig, "-j", "health", "show", "DEVICE", "reporter", reporter))
     (found,), = (list(said["health"].values()),)
     return found[0]["recover"]

@@ -20,7 +20,7 @@ ODD_MSS = 1459
 
 
 def _align(rig):
-    """Have PDUs aligned for the rest of the case, and segments gathered: pages that two
+    """Align PDUs for the rest of the case, and let segments gather: pages that two
     aggregates share cannot be mapped."""
     gather(rig)
     with_parameter(rig, "parser_program", "session")
@@ -44,7 +44,7 @@ def _connect(rig, port):
 
 
 def _body(number, size=DATA):
-    """Return the data of a PDU: each page of it says which it is."""
+    """Return the data of a PDU: each page holds its number."""
     pages = (b"".join((number.to_bytes(4, "big") + page.to_bytes(4, "big")) * (PAGE // 8)
                       for page in range(-(-size // PAGE))))
     return pages[:size]
@@ -80,7 +80,7 @@ def _transfer(rig, out, sink, stream):
 
 
 def _off_pages(mapped):
-    """Return those of the mapped pages that do not begin where a page of a PDU's data does."""
+    """Return the mapped pages that do not start at a page of a PDU's data."""
     return [at for at in mapped if at % PDU < HEADER or (at % PDU - HEADER) % PAGE]
 
 

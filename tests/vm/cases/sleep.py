@@ -34,7 +34,7 @@ def _read(path):
 
 
 def _sleeps():
-    """Return how often the machine slept, as the kernel counts."""
+    """Return the kernel's count of sleeps."""
     return int(_read(f"{POWER}/suspend_stats/success"))
 
 
@@ -56,13 +56,13 @@ def _slept(rig, how, test="none", wake=None):
 
 def _all_of_it(rig, how, **options):
     need_reflow(rig)
-    # How long a test of the core's lasts is a parameter in seconds.
+    # The length of the core's own test of a phase, in seconds.
     for path in glob.glob("/sys/module/suspend/parameters/pm_test_delay") + glob.glob(
             "/sys/module/hibernate/parameters/pm_test_delay"):
         _write(path, "1")
     with BothWays(rig):
         _slept(rig, how, **options)
-    # And again, with the traffic of what was configured anew.
+    # Again, to see traffic with the restored configuration.
     with BothWays(rig, size=1 << 18):
         _slept(rig, how, **options)
 
@@ -136,7 +136,7 @@ class _Error:
                                  uncorrectable, 0, 0, 0, 0, 0, int(domain, 16))
 
     def inject(self):
-        """Have the device report it; return once the kernel is through with it."""
+        """Inject it; return once the kernel has handled it."""
         log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         os.lseek(log, 0, os.SEEK_END)
         try:
@@ -149,7 +149,7 @@ class _Error:
 
     @staticmethod
     def _verdict(log):
-        """Return what the kernel's log says of a recovery since the last call, if anything."""
+        """Return the kernel's message about a recovery since the last call, if any."""
         while True:
             try:
                 line = os.read(log, 8192).decode(errors="replace")
@@ -170,7 +170,7 @@ def error_not_fatal(rig):
 
 
 def _both_ways(rig):
-    """Start floods and streams both ways that outlive this kernel."""
+    """Start floods and streams both ways that run until this kernel ends."""
     for side in (PEER, DUT):
         Flood(rig, side)
         InBackground(bulk, rig, side, 4, flows=4, size=1 << 28, limit=50)

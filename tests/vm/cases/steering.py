@@ -21,7 +21,7 @@ def _prepare(rig, queues=4):
 
 
 def _by_hash(rig, number=0, **hashed):
-    """Return what tells a flow's queue from the context's key and table."""
+    """Return a function that computes a flow's queue from the context's key and table."""
     table, key = context(rig, number)
     return lambda flow: table[toeplitz(key, flow.hashed(**hashed)) % TABLE]
 
@@ -181,7 +181,7 @@ def contexts(rig):
     expect(rig, one, by[1])
     ethtool(rig, "-X", "context 1 weight 1 1 1 1")
     expect(rig, one, _by_hash(rig, 1))
-    # Context 0 by name: before a rule that catches all.
+    # Context 0 by name: before a rule that matches all.
     ethtool(rig, "-N", "flow-type udp4 dst-port 83 context 0 loc 10")
     ethtool(rig, "-N", "flow-type udp4 context 1 loc 11")
     expect(rig, rest, by[0])

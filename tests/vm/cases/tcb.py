@@ -35,7 +35,7 @@ class Connection:
         return self.out.getsockname()[1], self.sink.getsockname()[1]
 
     def read_on(self, cpu):
-        """Have all that follows read on one CPU."""
+        """Read on one CPU from now on."""
         self.cpu = cpu
 
     def _feed(self, source):
@@ -51,7 +51,7 @@ class Connection:
         return bytes(got)
 
     def move(self, size=1 << 18):
-        """Send so many bytes and read them; they must arrive as they were sent."""
+        """Send so many bytes, read and compare them."""
         source, want = Source(self.number, size), Source(self.number, size)
         reader = InBackground(self._drain, size)
         self._feed(source)
@@ -78,7 +78,7 @@ class Connection:
 
 
 def _moved(rig, *connections, size=1 << 18):
-    """Move data over connections; return what the counters say of it."""
+    """Move data over connections; return the changes of the counters."""
     before = read(rig)
     for connection in connections:
         connection.move(size)
@@ -86,7 +86,7 @@ def _moved(rig, *connections, size=1 << 18):
 
 
 def _in_order(rig, connection):
-    """Move data until none of it came twice or out of order; return what the counters say.
+    """Move data until none of it was sent twice or out of order; return the changes of counters.
 
     On a loaded machine the partner may take an answer for lost.
     """
@@ -154,7 +154,7 @@ def applies_to_its_own_connection(rig):
 
 
 def _applies_again(rig, connection, queue):
-    """Wait until the connection's block applies to all of what is sent, in its queue."""
+    """Wait until the connection's block applies to all packets, in its queue."""
     def left():
         stats = _moved(rig, connection, size=1 << 16)
         applied, missed = _summaries(rig, stats)
@@ -172,7 +172,7 @@ def out_of_order(rig):
     rig.run(PEER, "tc", "qdisc", "replace", "dev", device, "root", "netem", "delay", "40ms",
             "reorder", "80%", "limit", "5000")
     try:
-        # A partner that sends a window at once may have nothing to reorder.
+        # If the partner sends a window at once there may be nothing to reorder.
         for _ in range(8):
             connection.move(1 << 18)
             stats = change(before, read(rig))

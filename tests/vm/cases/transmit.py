@@ -20,7 +20,7 @@ NEEDS_CSUM, GSO_TCPV4 = 1, 1
 UDP_SEGMENT = 103
 SO_RCVBUFFORCE, SO_TIMESTAMPING = 33, 37
 TX_SOFTWARE, SOFTWARE = 2, 16
-# Nobody's, so that the partner's stack does not answer.
+# No address of the partner, so that its stack does not answer.
 NOBODY = "192.0.2.77"
 
 
@@ -89,7 +89,7 @@ def full_by_tcp(rig):
     _ring(rig, 64)
     _feature(rig, "tso")
     before = read(rig)
-    # How far the device keeps up is a matter of who gets the host's CPUs.
+    # Whether the device keeps up depends on the scheduling of the host.
     for _ in range(6):
         for version in (4, 6):
             bulk(rig, DUT, version, flows=16, size=1 << 18, limit=15)
@@ -100,7 +100,7 @@ def full_by_tcp(rig):
 
 
 def _gso_frame(rig, size, segments):
-    """A TCP packet with what tells the stack to cut it, for a packet socket."""
+    """A TCP packet with a header for segmentation, for a packet socket."""
     payload = bytes(n % 251 for n in range(size * segments))
     packet = ipv4(ADDRESS[DUT, 4], NOBODY, TCP,
                   tcp(ADDRESS[DUT, 4], NOBODY, 7, 7, 0, 0, ACK, payload))
@@ -140,7 +140,7 @@ HANDED_OVER, END = 0, 1
 
 
 def _blast(words, device, frame):
-    """Hand a frame to the driver as often as it goes, past what could drop it before."""
+    """Send a frame to the driver at full rate, past the queueing disciplines."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
         out.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
         out.bind((device, 0))
@@ -162,7 +162,7 @@ def accounted_over_changes(rig):
     queues = next(line.split()[1] for line in said.split("\n") if line.startswith("Combined:"))
     rig.defer(rig.run, DUT, "ethtool", "-L", rig.device, "combined", queues)
     _ring(rig, 512)
-    # Known neighbours would be asked again some time.
+    # A neighbour that was learned would be probed again.
     rig.forget_neighbours()
     before, totals, came = read(rig), rig.totals(DUT), rig.totals(PEER)["rx_packets"]
     frame = ethernet(rig.peer_mac, rig.mac, LOCAL_EXPERIMENT, bytes(900))

@@ -20,14 +20,14 @@ import socket
 import struct
 import time
 
-# A frame of our own that only the programs know.
+# A frame of an EtherType that only the programs handle.
 KIND = LOCAL_EXPERIMENT
 SIZES = (46, 47, 100, 256, 700, 1000, 1500)
 LONG = (1900, 2034, 2035, 4000, 6000, 8986)
 
 
 def _load(rig, code, **how):
-    """Load a program that is gone when the case is over."""
+    """Load a program until the case is over."""
     program = bpf.Program(code, **how)
     rig.defer(program.close)
     return program
@@ -102,7 +102,7 @@ def drops(rig):
 
 
 def _returned(rig, payloads, prepare=lambda data: data):
-    """Send frames of our kind; each must come back with its addresses turned round."""
+    """Send frames of the test's EtherType; each must come back with its addresses swapped."""
     with rig.raw(PEER, kind=KIND) as wire:
         for payload in payloads:
             _send(rig, wire, [payload])
@@ -199,7 +199,7 @@ def headers_apart(rig):
             check(got[12:] == frame[12:], f"a segment of {len(frame)} bytes came back changed")
             equal("bytes that are no fragment", struct.unpack("<Q", linear[0])[0], 54)
     _expect(rig, before, xdp_tx=len(frames), xdp_aborted=0)
-    # The core does not let a program have it that cannot deal with fragments.
+    # The core refuses a program without support for fragments.
     simple = _load(rig, bpf.Code().leave(bpf.PASS))
     code, why = bpf.refusal(rig.device, simple)
     check("tcp-data-split" in why, f"a program without fragments: {code}, {why!r}")
@@ -498,7 +498,7 @@ HINTS = ("bpf_xdp_metadata_rx_timestamp", "bpf_xdp_metadata_rx_hash",
 
 
 def _asks(results):
-    """A program that puts what it is told about a frame of our kind, or about UDP, in a map."""
+    """A program that stores the metadata of a test frame, or of UDP, in a map."""
     ids = bpf.kernel_functions(HINTS)
     code = bpf.Code().copy(6, 1).mov(7, 0)
     for offset in range(-56, 0, 8):

@@ -24,7 +24,7 @@ PORT = 4791
 PERIOD = 1 << 16
 PATTERN = random.Random(7).randbytes(PERIOD) * 2
 PIECE = 1 << 15          # bytes of one write, and most that is compared at once
-# Pages in the ring of a lent queue, and those that its reader brings: some to hold on to.
+# Pages in the ring of a lent queue, and pages of its reader, which is more.
 RING, PAGES = 64, 192
 WHOLE = 3 << 20
 ENOUGH = 200_000         # bytes of a stream that is to be in its middle
@@ -53,7 +53,7 @@ def _accept(words, version):
 
 
 def _lent(words, memory_of, device, queue, version, manner):
-    """Be the reader of a queue with memory of one's own."""
+    """Run the reader of a queue with the reader's memory."""
     memory, at, held = memory_of(device, queue, PAGES), 0, []
     sock = _accept(words, version)
     for found in memory.stream(sock, None if manner == BACK else IDLE):
@@ -73,7 +73,7 @@ def _lent(words, memory_of, device, queue, version, manner):
 
 
 def _mapping(words, version):
-    """Be a reader that maps the pages of a socket, or copies what does not fill them."""
+    """Run a reader that maps the pages of a socket, and copies data that does not fill them."""
     sock, at = _accept(words, version), 0
     window = Window(sock, 1 << 18)
     while True:
@@ -163,15 +163,15 @@ class Account:
         more = {name: now[name] - self.before[name] for name in now}
         found = {"pools": len(pools(self.rig)) - self.count,
                  "abandoned pools": len(abandoned(self.rig)),
-                 # A reader before us may have gone since.
+                 # A reader of an earlier case may have ended since.
                  "pinned pages": max(0, more["pinned"]),
-                 # The harness writes to files of its own.
+                 # The harness opens files, too.
                  "pages of files": max(0, more["shared"] - PAGES // 2),
                  "pages out of pools": max(0, pages_out(self.rig) - self.out - SLACK)}
         return {name: count for name, count in found.items() if count}
 
     def settle(self):
-        """Fail the case if something stays behind."""
+        """Fail the case if something leaked."""
         settle("nothing of readers to be left", self._left, limit=15)
 
 
@@ -204,7 +204,7 @@ def _without(rig, queue):
 
 
 def _plain(rig, queue):
-    """The queue has to work for a reader that copies, too."""
+    """Check that the queue works for a reader that copies."""
     before = read(rig)
     child = _reader(rig, _copying, 4)
     _send_whole(rig, child, 4, ENOUGH)
@@ -213,7 +213,7 @@ def _plain(rig, queue):
 
 
 def _copying(words, version):
-    """Be a reader of the ordinary kind."""
+    """Run a reader that copies."""
     sock, at = _accept(words, version), 0
     while data := sock.recv(PIECE):
         check(data == _expected(at, len(data)), f"{len(data)} bytes behind {at} came changed")
