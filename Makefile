@@ -53,7 +53,7 @@ DEBUG_KBUILD = $(TOOLBOX) run $(CURDIR)/scripts/kbuild $(shell scripts/debug-ker
 KCSAN_RUST := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-, \
 	compound-read-before-write=1 distinguish-volatile=1 instrument-func-entry-exit=0)
 
-MODEL_BINARIES := reflow-hw reflow-asm
+MODEL_BINARIES := reflow-hw reflow-asm sample-nic
 
 .PHONY: all module examples sample model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model mutants lint clean help
 all: module model
@@ -73,7 +73,7 @@ sample:
 
 model: toolbox
 	$(Q)cd hw-model && ../$(TOOLBOX) run cargo build --release --locked \
-		-p reflow-server -p reflow-asm
+		-p reflow-server -p reflow-asm -p reflow-sample
 	$(Q)mkdir -p build/bin
 	$(Q)$(TOOLBOX) run bash -c 'cd "$$CARGO_TARGET_DIR/release" && \
 		install -C -t $(CURDIR)/build/bin $(MODEL_BINARIES)'

@@ -157,8 +157,8 @@ class Machine:
         self._hand_over(f"status-{number}.json", self._status_text())
 
     def ask_status(self):
-        """Return the model's status; nothing if QEMU has the device, or the model ended."""
-        if self.model is None or self.model.poll() is not None:
+        """Return the model's status; nothing if it has none, or has ended."""
+        if self.model is None or self.dut.sample or self.model.poll() is not None:
             return {}
         return json.loads(self._status_text())
 

@@ -26,12 +26,15 @@ PLAIN = ("csum", "gso", "guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "
 class Dut:
     """A device under test: how QEMU and the guest are told about it."""
 
-    def __init__(self, driver, model=None):
+    def __init__(self, driver, model=None, sample=None):
         self.driver = driver
         self.model = model
+        self.sample = sample    # path of the module, if this is the sample NIC
 
     def module(self, kernel):
         """Return the path of the driver's module if it is ours, for a kernel."""
+        if self.sample:
+            return os.path.join(PROJECT, self.sample)
         return kernel.driver() if self.model is None else None
 
     def device(self, sockets, wire=None, port=False):
@@ -66,6 +69,7 @@ DUTS = {
     "e1000e": Dut("e1000e", "e1000e"),
     "igb": Dut("igb", "igb"),
     "vmxnet3": Dut("vmxnet3", "vmxnet3"),
+    "sample": Dut("sample_nic", sample="drivers/net/rust/sample/sample_nic.ko"),
 }
 
 
@@ -73,6 +77,9 @@ def model_command(options, sockets):
     """Return how the model of the device is started, or None where QEMU has it."""
     if DUTS[options.dut].model is not None:
         return None
+    if DUTS[options.dut].sample:
+        return [os.path.join(PROJECT, "build/bin/sample-nic"), f"{sockets}/dev.sock",
+                f"{sockets}/wire.sock", MAC]
     wire = f"stream:unix:{options.wire}" if options.wire else f"listen:unix:{sockets}/wire.sock"
     words = [os.path.join(PROJECT, "build/bin/reflow-hw"), "serve",
              "--socket", f"{sockets}/dev.sock", "--wire", wire,
