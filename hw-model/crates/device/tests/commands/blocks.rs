@@ -172,8 +172,8 @@ fn packets_that_make_a_block_stale() {
     }
 }
 
-/// A packet that re-assembly does not take passes the block by; one with a wrong checksum is no
-/// packet of the flow.
+/// A packet without re-assembly does not concern the block; one with a wrong checksum is no packet
+/// of the flow.
 #[test]
 fn packets_that_get_no_assist() {
     let (mut rig, mut commands) = rig(16, 1);
@@ -193,7 +193,7 @@ fn packets_that_get_no_assist() {
     assert_eq!((back.stale, back.not_applied), (true, 1));
 }
 
-/// A wrong sequence number in the block costs the summary and nothing else: the data is right.
+/// With a wrong sequence number the block does not apply, but the data is right.
 ///
 /// Claims: 24, 26.
 #[test]
@@ -219,7 +219,7 @@ fn a_wrong_block_does_no_harm() {
     }
 }
 
-/// A block that is set for a flow in the middle of its life leaves the merge alone.
+/// A block that is set in the middle of a flow does not disturb merging.
 ///
 /// Claims: 25.
 #[test]

@@ -10,7 +10,7 @@ use reflow_testkit::frames::{stream, ACK, SYN};
 use reflow_testkit::{Rig, Setup, Tcp};
 
 const PAGE: usize = 4096;
-/// The port that the program with session framing goes by.
+/// The port that the program "session" recognises.
 const SMB_PORT: [u8; 2] = 445_u16.to_be_bytes();
 
 fn rig(program: &'static str) -> (Rig, Commands) {
@@ -24,7 +24,7 @@ fn rig(program: &'static str) -> (Rig, Commands) {
     (rig, commands)
 }
 
-/// A block for a packet's flow that knows nothing of what comes next.
+/// A block for a packet's flow without an expected sequence number.
 fn joining(tcp: &Tcp) -> Block {
     let mut block = Block::expecting(tcp);
     block.t0 = block.t0.with_join(1);
@@ -32,8 +32,8 @@ fn joining(tcp: &Tcp) -> Block {
     block
 }
 
-/// A block begins in the middle of a stream, and a stale one does again: it applies from the next
-/// packet on, and what is read back says where that was.
+/// A block begins in the middle of a stream, a stale one again: it applies from the next packet on,
+/// and reads back the sequence number of that.
 ///
 /// Claims: 24, 25, 26.
 #[test]
@@ -62,7 +62,7 @@ fn in_the_middle_of_a_stream() {
     }
 }
 
-/// A flow that the device does not know: the words count.
+/// For a flow that the device does not know, the sequence number in the block counts.
 ///
 /// Claims: 25.
 #[test]

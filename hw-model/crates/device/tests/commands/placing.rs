@@ -128,7 +128,7 @@ fn long_packets_are_chains() {
 }
 
 /// Out of order: the block does not apply any more, the data takes the normal path, and what was
-/// placed stays as it is. Set again, it goes on where it was.
+/// placed stays as it is. Set again, it continues at the next byte.
 ///
 /// Claims: 24, 26.
 #[test]
@@ -162,8 +162,7 @@ fn out_of_order_takes_the_normal_path() {
     assert_eq!(rig.drain()[0].pieces, [piece(1, 904, 500)]);
 }
 
-/// A list that is used up: the packet that does not wholly fit, and all behind it, go the normal
-/// way.
+/// When a list is used up, the packet that does not fit and all later ones take the normal path.
 #[test]
 fn a_list_that_is_used_up() {
     let (mut rig, mut commands, list, flow) = placed(1);

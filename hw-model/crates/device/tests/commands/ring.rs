@@ -63,7 +63,7 @@ fn in_order_with_a_status_each() {
     assert_eq!(Event(rig.read(EVENT)).command(), 1);
 }
 
-/// The ring goes round and round.
+/// The ring wraps around.
 #[test]
 fn the_ring_wraps() {
     let (mut rig, mut commands) = rig();
@@ -387,7 +387,7 @@ fn reset_forgets() {
 #[derive(Clone, Debug)]
 enum Hostile {
     Entry([u64; CMD_WORDS]),
-    /// A control block that is in order but for a word, if it is not in order at all.
+    /// A control block that is valid, or valid but for one word.
     Tcb(u16, u64, Option<(usize, u64)>),
     Block(usize, u64),
     Tail(u32),
@@ -434,8 +434,8 @@ fn hostile() -> impl Strategy<Value = Hostile> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever the guest puts into entries, blocks and registers: nothing panics, and the ring has
-    /// stopped or every command has a status.
+    /// With any entries, blocks and registers nothing panics, and the ring has stopped or every
+    /// command has a status.
     #[test]
     fn hostile_commands(steps in proptest::collection::vec(hostile(), 1..120)) {
         let (mut rig, mut commands) = rig();

@@ -77,8 +77,8 @@ fn the_longest_burst_names_all_its_pages() {
     assert_eq!(got[0].data, sent);
 }
 
-/// A frame that is longer than its headers say is told of alone, as nobody could tell how long it
-/// was.
+/// A frame with a trailer has a completion of its own, as the length of the trailer is in no other
+/// field.
 #[test]
 fn padded_frames_stay_alone() {
     let mut rig = gathering();
@@ -155,7 +155,7 @@ fn complete_aggregates_stay_in_order() {
     assert_eq!(got, expected);
 }
 
-/// While the host has as much to do as it wants, what comes is put together.
+/// While the window of completions is used up, further packets are merged.
 ///
 /// Claims: 8, 20, 21, 40, 56, 62.
 #[test]
@@ -182,7 +182,7 @@ fn packets_wait_for_a_host_that_has_enough_to_do() {
     assert_eq!(looks, [vec![1, 1], vec![5, 4], vec![4], vec![]]);
 }
 
-/// A packet over more buffers than a completion can name takes several, as ever.
+/// A packet over more buffers than a completion can name takes several completions.
 #[test]
 fn more_pages_than_a_completion_can_name() {
     let mut setup = Setup::default();
@@ -204,7 +204,7 @@ fn more_pages_than_a_completion_can_name() {
     assert_eq!(got[0].data, stream(1, 1, 8948));
 }
 
-/// Rather than lose packets, the device gives the host more than it wants at a time.
+/// The device exceeds the window of completions before it loses packets.
 #[test]
 fn a_full_packet_memory_does_not_wait() {
     let mut setup = Setup {

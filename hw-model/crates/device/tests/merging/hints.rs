@@ -90,8 +90,8 @@ fn hint_zero_ends_the_aggregate_in_the_device() {
     }
 }
 
-/// While moderation puts the interrupt off, what comes may be merged with what waits: a burst is one
-/// aggregate with one interrupt. Without moderation nothing waits.
+/// While moderation delays the interrupt, packets are merged with those that wait: a burst is one
+/// aggregate with one interrupt. Without moderation no packet waits.
 ///
 /// Claims: 20, 21, 23, 27, 37, 40, 56, 62.
 #[test]
@@ -117,7 +117,7 @@ fn packets_that_wait_for_the_interrupt_are_merged() {
     }
 }
 
-/// Moderation holds nothing back that fills the packet memory.
+/// Moderation does not hold back packets when the packet memory fills up.
 #[test]
 fn a_full_packet_memory_waits_for_no_interrupt() {
     let mut rig = Rig::new(Setup {

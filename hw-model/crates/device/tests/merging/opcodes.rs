@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Operation codes: each one, when it is given and how it makes the packet move.
+//! Operation codes: when each is given, and the transfer that it causes.
 
 use reflow_device::Why;
 use reflow_hwdef::opcode::Opcode;
@@ -31,7 +31,7 @@ fn no_assist_goes_whole_to_packet_buffers() {
     assert_eq!(rig.count(Global::DmaDataBytes), 0);
 }
 
-/// A bad checksum, IPv4 options, a fragment: no assist, and the reason is told.
+/// A bad checksum, IPv4 options, a fragment: no assist, and the completion has the reason.
 ///
 /// Claims: 1, 14.
 #[test]
@@ -238,7 +238,7 @@ fn the_opcode_waits_in_control_memory() {
     assert_eq!(rig.dev.pm_level(), 0);
 }
 
-/// The log tells for each packet the code on arrival, the code on transfer, and why.
+/// The log has for each packet the codes on arrival and on transfer, and the reason.
 #[test]
 fn the_log_tells_why() {
     let mut rig = Rig::usual();

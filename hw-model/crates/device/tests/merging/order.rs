@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Order within a flow: whatever its packets are, a stack gets them in the order in which they came,
-//! and can make the same frames of them again.
+//! Order within a flow: a stack gets its packets in the order of arrival and can segment them into
+//! the original frames.
 
 use proptest::prelude::*;
 use reflow_hwdef::opcode::Opcode;
@@ -57,7 +57,7 @@ fn a_wrong_checksum_keeps_its_place() {
     assert_eq!(rig.drain()[0].flow, None);
 }
 
-/// So does what cannot be split, as its headers fit no cell.
+/// A packet whose headers do not fit a cell keeps its place, too.
 #[test]
 fn long_headers_keep_their_place() {
     let mut setup = Setup::default();
@@ -170,7 +170,7 @@ fn out_of_order_begins_an_aggregate() {
     assert_eq!(rig.count(Global::RxOutOfOrder), 2);
 }
 
-/// One packet of a stream, by what is unusual about it.
+/// One packet of a stream, by its special property.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Plain,
@@ -227,7 +227,7 @@ fn frame(kind: Kind, seq: &mut u32, session: bool) -> Vec<u8> {
 }
 
 proptest! {
-    /// Any stream of any packets comes out as it went in, whichever of them wait together.
+    /// Any stream of packets keeps its order and contents, whichever of them wait together.
     #[test]
     fn frames_are_forwarded_as_they_came(
         kinds in prop::collection::vec(kind(), 1..60),

@@ -36,7 +36,7 @@ fn data_is_packed_and_straddles() {
     assert_eq!(got[2].completions, 1);
 }
 
-/// Two flows that come by turns have their data in buffers of their own.
+/// Interleaved flows have their data in separate buffers.
 ///
 /// Claims: 18, 42.
 #[test]
