@@ -6,6 +6,7 @@ starts outlives it, however it ends.
 """
 
 import collections
+import contextlib
 import json
 import os
 import queue
@@ -257,6 +258,9 @@ class Machine:
 
     def _prepare_sleeps(self):
         """Make a disk to hibernate to, and listen to the port that outlives sleeps."""
+        # virtme-run does not overwrite the one of a boot before.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self.options.initrd())
         swap = self.path("swap.img")
         with open(swap, "wb") as disk:
             disk.truncate(self.options.memory << 20)
