@@ -15,7 +15,6 @@ use crate::{
     net::{
         arfs::{
             self,
-            Flow,
             Wanted, //
         },
         device::{
@@ -40,6 +39,7 @@ use crate::{
             TxInfo,
             TxSkb, //
         },
+        tcp::Flow,
         xdp::{
             self,
             Holder, //
