@@ -97,17 +97,18 @@ impl<T: device::Operations + Operations> Adapter<T> {
             stats: &mut bindings::ethtool_eth_mac_stats,
         ) {
             let Mac { rx, tx, too_long } = handle.ops().mac();
-            // SAFETY: The union has this one member, a struct of plain words.
-            let to = unsafe { &mut stats.__bindgen_anon_1.__bindgen_anon_1 };
-            to.FramesReceivedOK = rx.frames;
-            to.OctetsReceivedOK = rx.bytes;
-            to.MulticastFramesReceivedOK = rx.multicast;
-            to.BroadcastFramesReceivedOK = rx.broadcast;
-            to.FramesTransmittedOK = tx.frames;
-            to.OctetsTransmittedOK = tx.bytes;
-            to.MulticastFramesXmittedOK = tx.multicast;
-            to.BroadcastFramesXmittedOK = tx.broadcast;
-            to.FrameTooLongErrors = too_long;
+            stats.__bindgen_anon_1.stats = MacStats {
+                FramesReceivedOK: rx.frames,
+                OctetsReceivedOK: rx.bytes,
+                MulticastFramesReceivedOK: rx.multicast,
+                BroadcastFramesReceivedOK: rx.broadcast,
+                FramesTransmittedOK: tx.frames,
+                OctetsTransmittedOK: tx.bytes,
+                MulticastFramesXmittedOK: tx.multicast,
+                BroadcastFramesXmittedOK: tx.broadcast,
+                FrameTooLongErrors: too_long,
+                ..NO_MAC_STATS
+            };
         }
 
         /// `ethtool_ops.get_eth_ctrl_stats`.
@@ -116,10 +117,11 @@ impl<T: device::Operations + Operations> Adapter<T> {
             stats: &mut bindings::ethtool_eth_ctrl_stats,
         ) {
             let mac = handle.ops().mac();
-            // SAFETY: The union has this one member, a struct of plain words.
-            let to = unsafe { &mut stats.__bindgen_anon_1.__bindgen_anon_1 };
-            to.MACControlFramesReceived = mac.rx.control;
-            to.MACControlFramesTransmitted = mac.tx.control;
+            stats.__bindgen_anon_1.stats = CtrlStats {
+                MACControlFramesReceived: mac.rx.control,
+                MACControlFramesTransmitted: mac.tx.control,
+                UnsupportedOpcodesReceived: NOT_SET,
+            };
         }
 
         /// `ethtool_ops.get_rmon_stats`.
@@ -129,13 +131,51 @@ impl<T: device::Operations + Operations> Adapter<T> {
             ranges: &mut *const bindings::ethtool_rmon_hist_range,
         ) {
             *ranges = Self::RANGES.as_ptr();
-            // SAFETY: The union has this one member, a struct of plain words.
-            let to = unsafe { &mut stats.__bindgen_anon_1.__bindgen_anon_1 };
-            to.oversize_pkts = handle.ops().mac().too_long;
+            let mut to = RmonStats {
+                undersize_pkts: NOT_SET,
+                oversize_pkts: handle.ops().mac().too_long,
+                fragments: NOT_SET,
+                jabbers: NOT_SET,
+                hist: [NOT_SET; CLASSES_MAX],
+                hist_tx: [NOT_SET; CLASSES_MAX],
+            };
             let count = T::CLASSES.len();
             if let (Some(rx), Some(tx)) = (to.hist.get_mut(..count), to.hist_tx.get_mut(..count)) {
                 handle.ops().lengths(Lengths { rx, tx });
             }
+            stats.__bindgen_anon_1.stats = to;
         }
     }
 }
+
+type MacStats = bindings::ethtool_eth_mac_stats__bindgen_ty_1__bindgen_ty_2;
+type CtrlStats = bindings::ethtool_eth_ctrl_stats__bindgen_ty_1__bindgen_ty_2;
+type RmonStats = bindings::ethtool_rmon_stats__bindgen_ty_1__bindgen_ty_2;
+
+/// What the core takes for "not counted".
+const NOT_SET: u64 = u64::MAX;
+
+const NO_MAC_STATS: MacStats = MacStats {
+    FramesTransmittedOK: NOT_SET,
+    SingleCollisionFrames: NOT_SET,
+    MultipleCollisionFrames: NOT_SET,
+    FramesReceivedOK: NOT_SET,
+    FrameCheckSequenceErrors: NOT_SET,
+    AlignmentErrors: NOT_SET,
+    OctetsTransmittedOK: NOT_SET,
+    FramesWithDeferredXmissions: NOT_SET,
+    LateCollisions: NOT_SET,
+    FramesAbortedDueToXSColls: NOT_SET,
+    FramesLostDueToIntMACXmitError: NOT_SET,
+    CarrierSenseErrors: NOT_SET,
+    OctetsReceivedOK: NOT_SET,
+    FramesLostDueToIntMACRcvError: NOT_SET,
+    MulticastFramesXmittedOK: NOT_SET,
+    BroadcastFramesXmittedOK: NOT_SET,
+    FramesWithExcessiveDeferral: NOT_SET,
+    MulticastFramesReceivedOK: NOT_SET,
+    BroadcastFramesReceivedOK: NOT_SET,
+    InRangeLengthErrors: NOT_SET,
+    OutOfRangeLengthField: NOT_SET,
+    FrameTooLongErrors: NOT_SET,
+};
