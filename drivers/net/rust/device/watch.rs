@@ -290,8 +290,11 @@ fn apply<T: super::Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Re
             held.each_queue(|_, vector, _| vector.kick());
             Ok(())
         }
-        Remedy::RestartQueue(queue) => restart_pair(held, queue),
-        Remedy::RestartQueues => restart_pairs(held),
+        Remedy::RestartQueue(queue) => restart_pairs(held, [queue]),
+        Remedy::RestartQueues => {
+            let all = 0..held.count();
+            restart_pairs(held, all)
+        }
         Remedy::RestartDevice => {
             if !held.ops().is_present() {
                 held.depart();
@@ -305,20 +308,14 @@ fn apply<T: super::Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Re
     }
 }
 
-/// Makes a pair anew, or all if the device does not go along. One that runs no more, as the
-/// interface was taken down meanwhile, has nothing to be mended.
-fn restart_pair<T: super::Operations>(held: &mut Instance<'_, T>, queue: usize) -> Result {
-    match held.restart_pair(queue) {
-        Err(ENETDOWN) => Ok(()),
-        Err(e) if e != ENOMEM => held.restart(),
-        other => other,
-    }
-}
-
-/// Makes all pairs anew, one after the other, or at once if the device does not go along: it is
-/// reset once at most.
-fn restart_pairs<T: super::Operations>(held: &mut Instance<'_, T>) -> Result {
-    for queue in 0..held.count() {
+/// Makes pairs anew, one after the other, or all at once if the device does not go along: it is
+/// reset once at most. One that runs no more, as the interface was taken down meanwhile, has
+/// nothing to be mended.
+fn restart_pairs<T: super::Operations>(
+    held: &mut Instance<'_, T>,
+    queues: impl IntoIterator<Item = usize>,
+) -> Result {
+    for queue in queues {
         match held.restart_pair(queue) {
             Err(ENETDOWN) => return Ok(()),
             Err(e) if e != ENOMEM => return held.restart(),
