@@ -7,6 +7,8 @@
 //! by [`Answer`]. So the argument why a callback may touch what it was given stands in one place:
 //! it is a contract of the core that holds for all tables of this layer.
 //!
+//! Only [`callbacks!`] makes a [`Passed`], so that nobody comes by such a parameter otherwise.
+//!
 //! ```ignore
 //! callbacks! {
 //!     /// `ethtool_ops.get_channels`.
@@ -20,23 +22,51 @@ use super::{
     bindings,
     extack::Extack, //
 };
-use kernel::prelude::*;
+use core::ops::Deref;
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// What the core passed to a callback.
+///
+/// # Invariants
+///
+/// The core passed it, to a callback in a table that was made for the [`Arg`] that it is for, and
+/// nothing that is made of it is used when that callback is over. So a pointer to a structure is
+/// valid, and until then nobody else writes what can be written through it.
+pub(super) struct Passed<R>(R);
+
+impl<R> Passed<R> {
+    /// For [`callbacks!`].
+    ///
+    /// # Safety
+    ///
+    /// What the invariants say.
+    #[inline(always)]
+    pub(super) unsafe fn new(raw: R) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self(raw)
+    }
+
+    /// The plain value.
+    #[inline(always)]
+    pub(super) fn raw(self) -> R {
+        self.0
+    }
+}
 
 /// A parameter of a callback.
 ///
 /// # Safety
 ///
-/// `from_raw` may rely on its safety requirement and on nothing else.
+/// The core passes to callbacks with such a parameter what `from_passed` takes it for.
 pub(super) unsafe trait Arg: Sized {
     /// As C passes it.
     type Raw;
 
-    /// # Safety
-    ///
-    /// `raw` is what the core passed to a callback in a table that was made for this type, and the
-    /// result is not used when that callback is over. So a pointer to a structure is valid, and
-    /// until then nobody else writes what can be written through it.
-    unsafe fn from_raw(raw: Self::Raw) -> Self;
+    /// The parameter, of what the core passed.
+    fn from_passed(passed: Passed<Self::Raw>) -> Self;
 }
 
 /// What a callback answers.
@@ -54,8 +84,9 @@ macro_rules! plain {
         unsafe impl Arg for $ty {
             type Raw = Self;
 
-            unsafe fn from_raw(raw: Self) -> Self {
-                raw
+            #[inline(always)]
+            fn from_passed(passed: Passed<Self>) -> Self {
+                passed.raw()
             }
         }
 
@@ -75,8 +106,9 @@ plain!(u16, i32, u32, u64, usize, bool, ());
 unsafe impl<S> Arg for *mut S {
     type Raw = Self;
 
-    unsafe fn from_raw(raw: Self) -> Self {
-        raw
+    #[inline(always)]
+    fn from_passed(passed: Passed<Self>) -> Self {
+        passed.raw()
     }
 }
 
@@ -84,28 +116,56 @@ unsafe impl<S> Arg for *mut S {
 unsafe impl<S> Arg for *const S {
     type Raw = Self;
 
-    unsafe fn from_raw(raw: Self) -> Self {
-        raw
+    #[inline(always)]
+    fn from_passed(passed: Passed<Self>) -> Self {
+        passed.raw()
     }
 }
 
-// SAFETY: What the requirement of `from_raw` says of pointers to structures.
+// SAFETY: Wherever a table has a pointer to a constant structure, the core passes a valid one.
 unsafe impl<S> Arg for &S {
     type Raw = *const S;
 
-    unsafe fn from_raw(raw: *const S) -> Self {
+    #[inline(always)]
+    fn from_passed(passed: Passed<*const S>) -> Self {
         // SAFETY: Valid, and not written meanwhile.
-        unsafe { &*raw }
+        unsafe { &*passed.raw() }
     }
 }
 
-// SAFETY: What the requirement of `from_raw` says of pointers to structures.
+// SAFETY: Wherever a table has a pointer to a structure to fill in, the core passes a valid one,
+// which it leaves to the callback.
 unsafe impl<S> Arg for &mut S {
     type Raw = *mut S;
 
-    unsafe fn from_raw(raw: *mut S) -> Self {
+    #[inline(always)]
+    fn from_passed(passed: Passed<*mut S>) -> Self {
         // SAFETY: Valid, and used by nobody else meanwhile.
-        unsafe { &mut *raw }
+        unsafe { &mut *passed.raw() }
+    }
+}
+
+/// An object of the core that others may use at the same time: for helpers.
+pub(super) struct Object<'a, S>(&'a Opaque<S>);
+
+// SAFETY: Wherever a table has a pointer to such an object, the core passes a valid one.
+unsafe impl<S> Arg for Object<'_, S> {
+    type Raw = *mut S;
+
+    #[inline(always)]
+    fn from_passed(passed: Passed<*mut S>) -> Self {
+        // CAST: `Opaque` is a transparent wrapper.
+        // SAFETY: Valid, and of what is inside nothing is assumed.
+        Self(unsafe { &*passed.raw().cast() })
+    }
+}
+
+impl<S> Deref for Object<'_, S> {
+    type Target = Opaque<S>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Opaque<S> {
+        self.0
     }
 }
 
@@ -113,9 +173,9 @@ unsafe impl<S> Arg for &mut S {
 unsafe impl Arg for Extack<'_> {
     type Raw = *mut bindings::netlink_ext_ack;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
         // SAFETY: Null, or valid and not used by others during the request.
-        unsafe { Extack::from_raw(raw) }
+        unsafe { Extack::from_raw(passed.raw()) }
     }
 }
 
@@ -151,6 +211,19 @@ impl Answer for Result<isize> {
     }
 }
 
+/// A buffer of the core, if there is one.
+///
+/// # Safety
+///
+/// `at` is null or valid for `len` elements during `'a`, which nobody else uses.
+pub(super) unsafe fn slice<'a, E>(at: *mut E, len: usize) -> Option<&'a mut [E]> {
+    if at.is_null() {
+        return None;
+    }
+    // SAFETY: By the safety requirement.
+    Some(unsafe { core::slice::from_raw_parts_mut(at, len) })
+}
+
 /// Runs a body, so that `?` and `return` end it and not the callback around it.
 #[inline(always)]
 pub(super) fn answer<A: Answer>(body: impl FnOnce() -> A) -> A::Raw {
@@ -172,12 +245,11 @@ macro_rules! callbacks {
             $($arg: <$ty as $crate::net::callback::Arg>::Raw),*
         ) -> $crate::net::callback::raw_answer!($($ret)?) {
             $(
-                #[allow(unused_mut)]
                 // SAFETY: The core calls through the table, which was made for this type, and the
                 // object goes when the callback is over.
-                let mut $arg: $ty = unsafe {
-                    <$ty as $crate::net::callback::Arg>::from_raw($arg)
-                };
+                let $arg = unsafe { $crate::net::callback::Passed::new($arg) };
+                #[allow(unused_mut)]
+                let mut $arg = <$ty as $crate::net::callback::Arg>::from_passed($arg);
             )*
             $crate::net::callback::answer(move || $(-> $ret)? { $($body)* })
         }

@@ -25,7 +25,8 @@ use super::{
     callback::{
         callbacks,
         Arg,
-        Handle, //
+        Handle,
+        Passed, //
     },
     device::{
         self,
@@ -400,8 +401,9 @@ struct Published<'a, T: device::Operations>(Handle<'a, T>);
 unsafe impl<T: device::Operations> Arg for Published<'_, T> {
     type Raw = *mut bindings::devlink;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: By the safety requirement; `dev` was set by `publish`.
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
+        // SAFETY: By the invariant of `Passed`; `dev` was set by `publish`.
         Self(unsafe { Handle::new((*bindings::devlink_priv(raw).cast::<Private>()).dev) })
     }
 }

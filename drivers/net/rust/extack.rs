@@ -13,7 +13,6 @@
 //! ```
 
 use super::bindings;
-use core::marker::PhantomData;
 use kernel::{
     fmt,
     fmt::Write,
@@ -23,51 +22,34 @@ use kernel::{
 
 /// The extended acknowledgment of a netlink request; there may be none, for requests that come
 /// another way.
-///
-/// # Invariants
-///
-/// The pointer is null, or valid and not used by others for `'a`.
-pub(crate) struct Extack<'a> {
-    ack: *mut bindings::netlink_ext_ack,
-    _request: PhantomData<&'a mut ()>,
-}
+pub(crate) struct Extack<'a>(Option<&'a mut bindings::netlink_ext_ack>);
 
 impl Extack<'_> {
     /// # Safety
     ///
     /// `ack` is null, or valid and not used by others for as long as the object lives.
     pub(super) unsafe fn from_raw(ack: *mut bindings::netlink_ext_ack) -> Self {
-        // INVARIANT: By the safety requirement.
-        Self {
-            ack,
-            _request: PhantomData,
-        }
+        // SAFETY: By the safety requirement.
+        Self(unsafe { ack.as_mut() })
     }
 
     /// There is nobody to tell.
     pub(super) fn nowhere() -> Self {
-        // INVARIANT: Null.
-        Self {
-            ack: core::ptr::null_mut(),
-            _request: PhantomData,
-        }
+        Self(None)
     }
 
     /// Says why the request is refused: one sentence, which the request's tool shows.
     pub(crate) fn say(&mut self, text: &'static CStr) {
-        if !self.ack.is_null() {
-            // SAFETY: Not null, so valid and ours alone; the text lives for ever.
-            unsafe { (*self.ack)._msg = text.as_char_ptr() };
+        if let Some(ack) = &mut self.0 {
+            ack._msg = text.as_char_ptr();
         }
     }
 
     /// As [`Self::say`], with numbers or names in it: less than 80 bytes, what is longer is cut.
     pub(crate) fn say_fmt(&mut self, text: fmt::Arguments<'_>) {
-        if self.ack.is_null() {
+        let Some(ack) = &mut self.0 else {
             return;
-        }
-        // SAFETY: Not null, so valid and ours alone.
-        let ack = unsafe { &mut *self.ack };
+        };
         ack._msg_buf.fill(0);
         let room = ack._msg_buf.len() - 1;
         if let Some(out) = ack._msg_buf.get_mut(..room) {

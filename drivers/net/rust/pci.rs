@@ -40,7 +40,8 @@ use super::{
     bindings,
     callback::{
         callbacks,
-        Arg, //
+        Arg,
+        Passed, //
     },
     device::{
         Config,
@@ -325,7 +326,8 @@ struct Function<T>(*mut bindings::pci_dev, PhantomData<fn() -> T>);
 unsafe impl<T: Driver> Arg for Function<T> {
     type Raw = *mut bindings::pci_dev;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
         Self(raw, PhantomData)
     }
 }
@@ -353,8 +355,9 @@ struct Inside<T>(Function<T>);
 unsafe impl<T: Driver> Arg for Inside<T> {
     type Raw = *mut bindings::device;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: By the safety requirement.
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
+        // SAFETY: By the invariant of `Passed`.
         let dev = unsafe { container_of!(raw, bindings::pci_dev, dev) };
         Self(Function(dev, PhantomData))
     }

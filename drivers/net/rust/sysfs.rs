@@ -21,7 +21,8 @@ use super::{
     callback::{
         callbacks,
         Arg,
-        Handle, //
+        Handle,
+        Passed, //
     },
     device, //
 };
@@ -159,9 +160,9 @@ struct Owner<'a, T: device::Operations>(Handle<'a, T>);
 unsafe impl<T: device::Operations> Arg for Owner<'_, T> {
     type Raw = *mut bindings::device;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: By the safety requirement, and the files go before the network device.
-        Self(unsafe { Handle::new(container_of!(raw, bindings::net_device, dev)) })
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
+        // SAFETY: Part of a network device made for this type, before which the files go.
+        Self(unsafe { Handle::new(container_of!(dev.raw(), bindings::net_device, dev)) })
     }
 }
 
@@ -172,9 +173,9 @@ struct Index(usize);
 unsafe impl Arg for Index {
     type Raw = *mut bindings::device_attribute;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: By the safety requirement.
-        Self(unsafe { (*raw.cast::<Entry>()).index })
+    fn from_passed(attr: Passed<Self::Raw>) -> Self {
+        // SAFETY: The first field of an `Entry`.
+        Self(unsafe { (*attr.raw().cast::<Entry>()).index })
     }
 }
 

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::net::{
     bindings,
-    callback::Arg,
+    callback::{
+        Arg,
+        Passed, //
+    },
     devlink::health::Reporters, //
 };
 use core::marker::PhantomData;
@@ -110,7 +113,8 @@ unsafe impl<T: Operations> Arg for Handle<'_, T> {
     type Raw = *mut bindings::net_device;
 
     #[inline]
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
         // SAFETY: The core calls with devices of the table, which are alive during the call.
         unsafe { Handle::new(raw) }
     }
@@ -129,7 +133,8 @@ pub(in crate::net) struct Held<'a, T: Operations>(Handle<'a, T>);
 unsafe impl<T: Operations> Arg for Held<'_, T> {
     type Raw = *mut bindings::net_device;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
         // SAFETY: The core calls with devices of the table, which are alive during the call.
         // INVARIANT: The core has taken the lock.
         Self(unsafe { Handle::new(raw) })

@@ -23,7 +23,8 @@ use crate::net::{
     bindings,
     callback::{
         callbacks,
-        Arg, //
+        Arg,
+        Passed, //
     },
     debugfs::Folder,
     devlink::Devlink,
@@ -254,8 +255,9 @@ struct Fired<'a, T: Operations>(Unlocked<'a, T>);
 unsafe impl<T: Operations> Arg for Fired<'_, T> {
     type Raw = *mut c_void;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: By the safety requirement.
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
+        // SAFETY: By the invariant of `Passed`.
         Self(unsafe { Unlocked::new(Handle::new(raw.cast())) })
     }
 }

@@ -22,7 +22,8 @@ use crate::net::{
     callback::{
         callbacks,
         Arg,
-        Handle, //
+        Handle,
+        Passed, //
     },
     device::{
         self,
@@ -288,8 +289,9 @@ struct Of<'a, T: device::Operations> {
 unsafe impl<T: device::Operations> Arg for Of<'_, T> {
     type Raw = *mut bindings::devlink_health_reporter;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: By the safety requirement.
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
+        // SAFETY: By the invariant of `Passed`.
         unsafe {
             let entry = &*bindings::devlink_health_reporter_priv(raw).cast::<Entry>();
             Self {
@@ -307,8 +309,9 @@ struct Context<'a>(Option<&'a Finding>);
 unsafe impl Arg for Context<'_> {
     type Raw = *mut c_void;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: By the safety requirement.
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
+        // SAFETY: By the invariant of `Passed`.
         Self(unsafe { raw.cast::<Finding>().as_ref() })
     }
 }
@@ -317,8 +320,9 @@ unsafe impl Arg for Context<'_> {
 unsafe impl Arg for Message<'_> {
     type Raw = *mut bindings::devlink_fmsg;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // INVARIANT: By the safety requirement.
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
+        // INVARIANT: By that of `Passed`.
         Self {
             raw,
             _call: PhantomData,

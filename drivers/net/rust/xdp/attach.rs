@@ -15,7 +15,8 @@ use crate::net::{
     callback::{
         callbacks,
         Arg,
-        Held, //
+        Held,
+        Passed, //
     },
     device,
     extack::{
@@ -88,8 +89,9 @@ struct Asked<'a>(&'a bindings::rnet_xdp_hints);
 unsafe impl Arg for Asked<'_> {
     type Raw = *const bindings::xdp_md;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: By the safety requirement.
+    fn from_passed(passed: Passed<Self::Raw>) -> Self {
+        let raw = passed.raw();
+        // SAFETY: By the invariant of `Passed`.
         Self(unsafe { &(*raw.cast::<bindings::rnet_xdp_buff>()).hints })
     }
 }
