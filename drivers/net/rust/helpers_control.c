@@ -140,6 +140,18 @@ __rnet_helper struct devlink *rnet_helper_devlink_alloc(const struct devlink_ops
 	return devlink_alloc(ops, priv_size, dev);
 }
 
+/* Rules: which member of the union is meant depends on the command. */
+
+__rnet_helper u32 rnet_safe_rxnfc_rule_cnt(const struct ethtool_rxnfc *info)
+{
+	return info->rule_cnt;
+}
+
+__rnet_helper u32 rnet_safe_rxnfc_rss_context(const struct ethtool_rxnfc *info)
+{
+	return info->rss_context;
+}
+
 /* Hash contexts: table and key lie behind the structure. */
 
 __rnet_helper u32 *rnet_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx)

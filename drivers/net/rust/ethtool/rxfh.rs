@@ -21,7 +21,10 @@ use crate::net::{
     bindings,
     callback::{
         callbacks,
-        Handle, //
+        slice,
+        Arg,
+        Handle,
+        Passed, //
     },
     device::{
         self,
@@ -29,7 +32,10 @@ use crate::net::{
     },
     extack::Extack, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ops::Deref, //
+};
 use kernel::{
     error::VTABLE_DEFAULT_ERROR,
     prelude::*, //
@@ -130,6 +136,17 @@ pub(crate) struct View<'a> {
     pub(crate) key: Option<&'a mut [u8]>,
 }
 
+impl<'a> View<'a> {
+    /// # Safety
+    ///
+    /// Table and key are null or of the sizes that `T` says for `'a`, and nobody else uses them.
+    unsafe fn new<T: Operations>(table: *mut u32, key: *mut u8) -> Self {
+        // SAFETY: By the safety requirement.
+        let (table, key) = unsafe { (slice(table, T::TABLE_LEN), slice(key, T::KEY_LEN)) };
+        Self { table, key }
+    }
+}
+
 /// The part of a driver that spreads flows, with the hash of Toeplitz.
 #[vtable]
 pub(crate) trait Operations {
@@ -206,6 +223,74 @@ pub(crate) trait Operations {
     }
 }
 
+/// What the core wants shown or changed of a context.
+///
+/// # Invariants
+///
+/// Table and key are missing or of the sizes that the driver told, in memory that nobody else uses
+/// meanwhile.
+struct Param<P, T>(P, PhantomData<T>);
+
+// SAFETY: The core makes both as long as `get_rxfh_indir_size` and `get_rxfh_key_size` told, which
+// are constants, and leaves out one that is not asked for.
+unsafe impl<P: Arg, T: Operations> Arg for Param<P, T> {
+    type Raw = P::Raw;
+
+    fn from_passed(param: Passed<Self::Raw>) -> Self {
+        Self(P::from_passed(param), PhantomData)
+    }
+}
+
+impl<P: Deref, T> Deref for Param<P, T> {
+    type Target = P::Target;
+
+    fn deref(&self) -> &P::Target {
+        &self.0
+    }
+}
+
+impl<P, T> Param<P, T>
+where
+    P: Deref<Target = bindings::ethtool_rxfh_param>,
+    T: Operations,
+{
+    /// Table and key.
+    fn view(&mut self) -> View<'_> {
+        // SAFETY: By the type invariant, and this is borrowed mutably meanwhile.
+        unsafe { View::new::<T>(self.0.indir, self.0.key) }
+    }
+}
+
+/// Where the core keeps what it shows of a context.
+///
+/// # Invariants
+///
+/// As for [`Param`], but that nothing is missing.
+struct Kept<'a, T>(&'a mut bindings::ethtool_rxfh_context, PhantomData<T>);
+
+// SAFETY: The core makes a context with room behind its fields for a table and a key of the sizes
+// that the driver told.
+unsafe impl<T: Operations> Arg for Kept<'_, T> {
+    type Raw = *mut bindings::ethtool_rxfh_context;
+
+    fn from_passed(ctx: Passed<Self::Raw>) -> Self {
+        Self(Arg::from_passed(ctx), PhantomData)
+    }
+}
+
+impl<T: Operations> Kept<'_, T> {
+    /// Table and key.
+    fn view(&mut self) -> View<'_> {
+        // SAFETY: By the type invariant, and this is borrowed mutably meanwhile.
+        unsafe {
+            View::new::<T>(
+                bindings::ethtool_rxfh_context_indir(self.0),
+                bindings::ethtool_rxfh_context_key(self.0),
+            )
+        }
+    }
+}
+
 /// The callbacks for a driver.
 pub(in crate::net) struct Adapter<T>(PhantomData<T>);
 
@@ -251,16 +336,15 @@ impl<T: device::Operations + Operations> Adapter<T> {
     ///
     /// [`EOPNOTSUPP`] for another function or transformation than those there are, or what `f`
     /// says.
-    ///
-    /// # Safety
-    ///
-    /// Table and key are missing or of the sizes that the driver told.
-    unsafe fn apply(
+    fn apply<P>(
         handle: &Handle<'_, T>,
-        param: &bindings::ethtool_rxfh_param,
+        param: &mut Param<P, T>,
         ack: &mut Extack<'_>,
         f: impl FnOnce(&T, &Device, u32, &Change<'_>, &mut Extack<'_>) -> Result,
-    ) -> Result {
+    ) -> Result
+    where
+        P: Deref<Target = bindings::ethtool_rxfh_param>,
+    {
         let hfunc = u32::from(param.hfunc);
         if hfunc != bindings::ETH_RSS_HASH_NO_CHANGE && hfunc != HASH_TOP {
             ack.say(c"the hash function is that of Toeplitz and no other");
@@ -275,25 +359,14 @@ impl<T: device::Operations + Operations> Adapter<T> {
                 return Err(EOPNOTSUPP);
             }
         };
-        // SAFETY: By the safety requirement; the core keeps both as they are for the call.
-        let (table, key) = unsafe {
-            (
-                slice(param.indir, T::TABLE_LEN).map(|table| &*table),
-                slice(param.key, T::KEY_LEN).map(|key| &*key),
-            )
-        };
+        let context = param.rss_context;
+        let View { table, key } = param.view();
         let change = Change {
-            table,
-            key,
+            table: table.map(|table| &*table),
+            key: key.map(|key| &*key),
             symmetric,
         };
-        f(
-            handle.ops(),
-            handle.device(),
-            param.rss_context,
-            &change,
-            ack,
-        )
+        f(handle.ops(), handle.device(), context, &change, ack)
     }
 
     callbacks! {
@@ -315,60 +388,39 @@ impl<T: device::Operations + Operations> Adapter<T> {
         /// `ethtool_ops.get_rxfh`.
         fn get_rxfh(
             handle: Handle<'_, T>,
-            param: &mut bindings::ethtool_rxfh_param,
+            param: Param<&mut bindings::ethtool_rxfh_param, T>,
         ) -> Result {
-            // SAFETY: The core's buffers are missing or of the sizes that the driver told.
-            let view = unsafe {
-                View {
-                    table: slice(param.indir, T::TABLE_LEN),
-                    key: slice(param.key, T::KEY_LEN),
-                }
-            };
-            let symmetric = handle.ops().show_context(handle.device(), 0, view)?;
-            param.hfunc = HASH_TOP as u8;
-            param.input_xfrm = xfrm(symmetric);
+            let symmetric = handle.ops().show_context(handle.device(), 0, param.view())?;
+            param.0.hfunc = HASH_TOP as u8;
+            param.0.input_xfrm = xfrm(symmetric);
             Ok(())
         }
 
         /// `ethtool_ops.set_rxfh`.
         fn set_rxfh(
             handle: Handle<'_, T>,
-            param: &mut bindings::ethtool_rxfh_param,
+            param: Param<&mut bindings::ethtool_rxfh_param, T>,
             ack: Extack<'_>,
         ) -> Result {
-            // SAFETY: The core's buffers are missing or of the sizes that the driver told.
-            unsafe {
-                Self::apply(&handle, param, &mut ack, |ops, device, _, change, ack| {
-                    ops.change_context(device, 0, change, ack)
-                })
-            }
+            Self::apply(&handle, &mut param, &mut ack, |ops, device, _, change, ack| {
+                ops.change_context(device, 0, change, ack)
+            })
         }
 
         /// `ethtool_ops.create_rxfh_context`.
         fn create_rxfh_context(
             handle: Handle<'_, T>,
-            ctx: &mut bindings::ethtool_rxfh_context,
-            param: &bindings::ethtool_rxfh_param,
+            ctx: Kept<'_, T>,
+            param: Param<&bindings::ethtool_rxfh_param, T>,
             ack: Extack<'_>,
         ) -> Result {
-            // SAFETY: The core's buffers are missing or of the sizes that the driver told.
-            unsafe {
-                Self::apply(&handle, param, &mut ack, |ops, device, context, change, _| {
-                    ops.add_context(device, context, change)
-                })?;
-            }
-            // The whole state goes to where the core keeps it.
-            // SAFETY: The core made the context with room as the driver told, behind its fields.
-            let view = unsafe {
-                View {
-                    table: slice(bindings::ethtool_rxfh_context_indir(ctx), T::TABLE_LEN),
-                    key: slice(bindings::ethtool_rxfh_context_key(ctx), T::KEY_LEN),
-                }
-            };
+            Self::apply(&handle, &mut param, &mut ack, |ops, device, context, change, _| {
+                ops.add_context(device, context, change)
+            })?;
             let (ops, device) = (handle.ops(), handle.device());
-            let symmetric = ops.show_context(device, param.rss_context, view)?;
-            ctx.hfunc = HASH_TOP as u8;
-            ctx.input_xfrm = xfrm(symmetric);
+            let symmetric = ops.show_context(device, param.rss_context, ctx.view())?;
+            ctx.0.hfunc = HASH_TOP as u8;
+            ctx.0.input_xfrm = xfrm(symmetric);
             Ok(())
         }
 
@@ -376,11 +428,10 @@ impl<T: device::Operations + Operations> Adapter<T> {
         fn modify_rxfh_context(
             handle: Handle<'_, T>,
             _ctx: *mut bindings::ethtool_rxfh_context,
-            param: &bindings::ethtool_rxfh_param,
+            param: Param<&bindings::ethtool_rxfh_param, T>,
             ack: Extack<'_>,
         ) -> Result {
-            // SAFETY: The core's buffers are missing or of the sizes that the driver told.
-            unsafe { Self::apply(&handle, param, &mut ack, T::change_context) }
+            Self::apply(&handle, &mut param, &mut ack, T::change_context)
         }
 
         /// `ethtool_ops.remove_rxfh_context`.
@@ -427,15 +478,4 @@ fn xfrm(symmetric: bool) -> u8 {
     } else {
         0
     }
-}
-
-/// # Safety
-///
-/// `ptr` is null or valid for `len` elements during `'a`, which nobody else writes.
-unsafe fn slice<'a, E>(ptr: *mut E, len: usize) -> Option<&'a mut [E]> {
-    if ptr.is_null() {
-        return None;
-    }
-    // SAFETY: By the safety requirement.
-    Some(unsafe { core::slice::from_raw_parts_mut(ptr, len) })
 }

@@ -18,6 +18,7 @@ use crate::net::{
     bindings,
     callback::{
         callbacks,
+        slice,
         Handle, //
     },
     device::{
@@ -225,31 +226,6 @@ pub(crate) trait Operations {
     fn remove_rule(&self, location: u32) -> Result;
 }
 
-/// Takes locations of rules, as far as there is room.
-struct Locations {
-    /// Null for none.
-    to: *mut u32,
-    room: u32,
-    count: u32,
-}
-
-impl Locations {
-    /// # Safety
-    ///
-    /// `to` has room for `room` of them.
-    unsafe fn new(to: *mut u32, room: u32) -> Self {
-        Self { to, room, count: 0 }
-    }
-
-    fn push(&mut self, location: u32) {
-        if self.count < self.room {
-            // SAFETY: There is room, by the safety requirement of `new`.
-            unsafe { self.to.add(self.count as usize).write(location) };
-        }
-        self.count += 1;
-    }
-}
-
 /// The callbacks for a driver.
 pub(in crate::net) struct Adapter<T>(PhantomData<T>);
 
@@ -258,8 +234,7 @@ impl<T: device::Operations + Operations> Adapter<T> {
         let spec = Spec {
             raw: info.fs,
             context: if info.fs.flow_type & bindings::FLOW_RSS != 0 {
-                // SAFETY: The core sets this member of the union for a rule with this flag.
-                unsafe { info.__bindgen_anon_1.rss_context }
+                bindings::rxnfc_rss_context(info)
             } else {
                 0
             },
@@ -307,15 +282,22 @@ impl<T: device::Operations + Operations> Adapter<T> {
                     }
                 }
                 bindings::ETHTOOL_GRXCLSRLALL => {
-                    // SAFETY: The core sets this member of the union for this command, and made
-                    // room for as many locations.
-                    let mut to = unsafe { Locations::new(locs, info.__bindgen_anon_1.rule_cnt) };
-                    ops.rule_locations(&mut |location| to.push(location));
-                    if to.count > to.room {
+                    let room = bindings::rxnfc_rule_cnt(info) as usize;
+                    // SAFETY: The core made room for as many locations.
+                    let locations = unsafe { slice(locs, room) };
+                    let mut to = locations.unwrap_or(&mut []).iter_mut();
+                    let mut count = 0;
+                    ops.rule_locations(&mut |location| {
+                        count += 1;
+                        if let Some(to) = to.next() {
+                            *to = location;
+                        }
+                    });
+                    if count as usize > room {
                         return Err(EMSGSIZE);
                     }
                     info.data = T::RULES.into();
-                    info.__bindgen_anon_1.rule_cnt = to.count;
+                    info.__bindgen_anon_1.rule_cnt = count;
                 }
                 _ => return Err(EOPNOTSUPP),
             }
