@@ -5,20 +5,27 @@
 # become references to the types of the layer that stand for a C type, whose
 # invariants say what may be relied on:
 #
-#	net_device, netdev_queue	an Opaque, as the wrapper types have it
-#	objects of "live"		own::Live
-#	types of "layer"		the Rust type with the same layout
-#	anything else			itself, of plain data
+#	types of "opaque"	an Opaque, as the wrapper types have it
+#	objects of "live"	own::Live
+#	types of "layer"	the Rust type with the same layout; "shared" if never &mut
+#	*_ops			a constant
+#	char			bindings::Text, a C string
+#	void			stays an address, which is only passed on
+#	anything else		itself, of plain data
 #
 # A parameter that is called "taken" is given up by the caller (own::Given), and
 # so is what a function returns: the caller owns it, if it is not NULL. What the
 # layer has no type for stays a pointer there.
 
 BEGIN {
-	opaque = "net_device netdev_queue"
+	opaque = "net_device netdev_queue seq_file rnet_service"
+	opaque = opaque " devlink_fmsg devlink_info_req devlink_health_reporter"
 	live = "sk_buff bpf_prog page_pool xdp_frame xdp_rxq_info"
 
 	layer["device"] = "kernel::device::Device<kernel::device::Bound>"
+	layer["pci_dev"] = "kernel::pci::Device<kernel::device::Core<'_>>"
+	layer["rnet_args"] = "kernel::fmt::Arguments<'_>"
+	layer["rnet_finding"] = "crate::net::device::watch::Finding"
 	layer["rnet_tx_context"] = "crate::net::napi::TxContext<'_>"
 	layer["rnet_rx_context"] = "crate::net::napi::RxContext<'_>"
 	layer["rnet_napi"] = "crate::net::napi::Napi"
@@ -38,7 +45,7 @@ BEGIN {
 		shared[a[i]] = "crate::net::own::Live<" a[i] ">"
 		given[a[i]] = "crate::net::own::Given<" a[i] ">"
 	}
-	split("device rnet_napi rnet_locked_napi", a, " ")
+	split("device pci_dev rnet_args rnet_finding rnet_napi rnet_locked_napi", a, " ")
 	for (i in a) {
 		shared[a[i]] = layer[a[i]]
 		delete layer[a[i]]
@@ -80,8 +87,14 @@ function fix(block,	t, name, bare, head, tail)
 		head = swap(head, "mut " t, "\\&mut " layer[t])
 		head = swap(head, "const " t, "\\&" layer[t])
 	}
+	head = swap(head, "const ffi::c_char", "crate::net::bindings::Text<'_>")
+	# Out of the way of what follows.
+	gsub(/\*mut ffi::c_void/, "*address", head)
+	gsub(/\*const [a-z0-9_]+_ops/, "\\&'static &", head)
+	gsub(/'static \*const /, "'static ", head)
 	gsub(/\*mut /, "\\&mut ", head)
 	gsub(/\*const /, "\\&", head)
+	gsub(/\*address/, "*mut ffi::c_void", head)
 	block = head tail
 	sub("pub fn " name, "#[link_name = \"" name "\"]\n    pub safe fn " bare, block)
 	return block

@@ -5,9 +5,19 @@
 //! Types that the kernel's own bindings hold in full come from there, so that a
 //! `sk_buff` here is the `sk_buff` of the `kernel` crate; the others, and the
 //! functions of the networking core, are generated for each driver. Helpers of
-//! `helpers.c` carry the name of the inline function they stand for.
+//! `helpers.c` carry the name of the inline function they stand for. Those that ask for no more
+//! than what the types of their parameters say are safe functions, see `bindgen_safe.awk`.
 //!
 //! Nothing outside [`crate::net`] may use this module.
+
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    ffi::c_char,
+    prelude::*, //
+};
 
 #[allow(
     clippy::all,
@@ -62,3 +72,13 @@ mod helpers {
 }
 
 pub(crate) use raw::*;
+
+/// A string for a helper: a pointer to bytes with a zero behind them, valid for `'a`.
+#[repr(transparent)]
+pub(crate) struct Text<'a>(NonNull<c_char>, PhantomData<&'a CStr>);
+
+impl<'a> From<&'a CStr> for Text<'a> {
+    fn from(text: &'a CStr) -> Self {
+        Self(NonNull::from(text).cast(), PhantomData)
+    }
+}

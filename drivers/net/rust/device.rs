@@ -283,21 +283,21 @@ pub(crate) fn online_cpus() -> u32 {
     bindings::num_online_cpus()
 }
 
-/// Fills a hash key with the system's random one.
+/// Fills a hash key with the system's random one, as far as that goes.
 pub(crate) fn rss_key_fill(key: &mut [u8]) {
-    // SAFETY: The buffer is as long as said.
-    unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), key.len()) };
+    let mut all = bindings::rnet_rss_key::default();
+    bindings::netdev_rss_key_fill(&mut all);
+    for (to, from) in key.iter_mut().zip(all.bytes) {
+        *to = from;
+    }
 }
 
-/// Bytes of an interface's name, with the zero at its end.
-const IFNAMSIZ: usize = bindings::IFNAMSIZ as usize;
-
 /// A copy of an interface's name.
-pub(crate) struct Name([u8; IFNAMSIZ]);
+pub(crate) struct Name(bindings::rnet_name);
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = CStr::from_bytes_until_nul(&self.0).unwrap_or(c"?");
+        let name = CStr::from_bytes_until_nul(&self.0.text).unwrap_or(c"?");
         fmt::Display::fmt(name, f)
     }
 }
@@ -308,7 +308,7 @@ pub(crate) struct Device(Opaque<bindings::net_device>);
 
 // SAFETY: The methods only do what the core allows from any context, or read plain words.
 unsafe impl Send for Device {}
-// SAFETY: As above.
+// SAFETY: The core locks what it shares between CPUs; plain words are read and written whole.
 unsafe impl Sync for Device {}
 
 impl Device {
@@ -325,7 +325,7 @@ impl Device {
         self.0.get()
     }
 
-    /// The device, as safe helpers take it.
+    /// The device as helpers take it.
     #[inline]
     pub(super) fn as_opaque(&self) -> &Opaque<bindings::net_device> {
         &self.0
@@ -335,15 +335,9 @@ impl Device {
     ///
     /// A rename in between may leave a mixture of both names. Any context.
     pub(crate) fn name(&self) -> Name {
-        let mut copy = Name([0; IFNAMSIZ]);
-        // SAFETY: The device is valid, and so the array in it.
-        let name = unsafe { &raw const (*self.as_raw()).name };
-        for (i, byte) in copy.0.iter_mut().enumerate() {
-            // SAFETY: Both arrays are as long. A rename may write the byte at the same time, so it
-            // is read as `READ_ONCE` does.
-            *byte = unsafe { name.cast::<u8>().add(i).read_volatile() };
-        }
-        copy
+        let mut copy = bindings::rnet_name::default();
+        bindings::netdev_name(&self.0, &mut copy);
+        Name(copy)
     }
 
     /// Largest payload of a frame.
@@ -353,8 +347,7 @@ impl Device {
 
     /// Sets the largest MTU that can be set. rtnl is held.
     pub(super) fn set_max_mtu(&self, max: u32) {
-        // SAFETY: A word of a valid device, which the core reads under rtnl.
-        unsafe { (&raw mut (*self.as_raw()).max_mtu).write_volatile(max) };
+        bindings::netdev_store_max_mtu(&self.0, max);
     }
 
     /// Transmit queues that the device was made with.
@@ -371,15 +364,7 @@ impl Device {
     /// [`PAGE_SIZE`], which is the answer for a queue that there cannot be. The instance lock is
     /// held.
     pub(super) fn rx_page_size(&self, queue: u16) -> u32 {
-        let mut config = bindings::netdev_queue_config::default();
-        // SAFETY: The number of queues that there can be never changes.
-        if u32::from(queue) >= unsafe { (*self.as_raw()).num_rx_queues } {
-            return PAGE_SIZE as u32;
-        }
-        // SAFETY: The device is valid and has this queue, the lock is held, and the structure is
-        // filled in.
-        unsafe { bindings::netdev_queue_config(self.as_raw(), queue.into(), &mut config) };
-        config.rx_page_size.max(PAGE_SIZE as u32)
+        bindings::netdev_rx_page_size(&self.0, queue.into()).max(PAGE_SIZE as u32)
     }
 
     /// Whether the user set the indirection table of context 0.
@@ -389,8 +374,7 @@ impl Device {
 
     /// Flags of the interface, of `enum net_device_flags`. The instance lock is held.
     pub(super) fn flags(&self) -> u32 {
-        // SAFETY: A word of a valid device, which the core writes under the lock.
-        unsafe { (&raw const (*self.as_raw()).flags).read_volatile() }
+        bindings::netdev_flags(&self.0)
     }
 
     /// Whether the interface is up, as the user sees it. The instance lock is held.
@@ -400,13 +384,7 @@ impl Device {
 
     /// The station address. rtnl is held.
     pub(super) fn mac(&self) -> MacAddr {
-        let mut mac = MacAddr::default();
-        // SAFETY: The address of an Ethernet device has six bytes, in memory that lives as long.
-        unsafe {
-            (*self.as_raw())
-                .dev_addr
-                .copy_to_nonoverlapping(mac.as_mut_ptr(), mac.len())
-        };
+        let [_, _, mac @ ..] = bindings::netdev_mac(&self.0).to_be_bytes();
         mac
     }
 
@@ -494,8 +472,7 @@ impl XmitContext<'_> {
     /// transmission.
     #[inline]
     pub(crate) fn doorbell_due(&self) -> bool {
-        // SAFETY: The queue is valid and locked; softirqs are off.
-        unsafe { bindings::txq_doorbell_due(self.as_raw()) }
+        bindings::txq_doorbell_due(self.txq)
     }
 
     /// Keeps the stack from sending until the queue is woken.

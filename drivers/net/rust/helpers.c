@@ -13,7 +13,9 @@
 
 /*
  * rnet_safe_*() are those that Rust may call without more ado: all they ask is
- * that what they are given exists. They take any number of a queue.
+ * that what they are given exists, and is what its Rust type says, see
+ * bindgen_safe.awk. They take any number of a queue. Whoever calls may sleep
+ * where they do, and holds no lock that they take.
  */
 
 __rnet_helper void *rnet_helper_netdev_priv(const struct net_device *dev)
@@ -46,6 +48,43 @@ __rnet_helper void rnet_helper_netdev_setup(struct net_device *dev,
 	netif_tx_stop_all_queues(dev);
 }
 
+/* A rename at the same time may leave a mixture of both names. */
+__rnet_helper void rnet_safe_netdev_name(const struct net_device *dev,
+					 struct rnet_name *to)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(to->text); i++)
+		to->text[i] = READ_ONCE(dev->name[i]);
+}
+
+__rnet_helper u32 rnet_safe_netdev_flags(const struct net_device *dev)
+{
+	return READ_ONCE(dev->flags);
+}
+
+/* The station address as a number, first byte highest. */
+__rnet_helper u64 rnet_safe_netdev_mac(const struct net_device *dev)
+{
+	return ether_addr_to_u64(dev->dev_addr);
+}
+
+/* Bytes of the pages of a receive queue, 0 for one that there cannot be. */
+__rnet_helper u32 rnet_safe_netdev_rx_page_size(struct net_device *dev, u32 queue)
+{
+	struct netdev_queue_config config;
+
+	if (queue >= dev->num_rx_queues)
+		return 0;
+	netdev_queue_config(dev, queue, &config);
+	return config.rx_page_size;
+}
+
+__rnet_helper void rnet_safe_netdev_rss_key_fill(struct rnet_rss_key *key)
+{
+	netdev_rss_key_fill(key->bytes, sizeof(key->bytes));
+}
+
 __rnet_helper u32 rnet_safe_netdev_mtu(const struct net_device *dev)
 {
 	return READ_ONCE(dev->mtu);
@@ -54,6 +93,11 @@ __rnet_helper u32 rnet_safe_netdev_mtu(const struct net_device *dev)
 __rnet_helper void rnet_safe_netdev_store_mtu(struct net_device *dev, u32 mtu)
 {
 	WRITE_ONCE(dev->mtu, mtu);
+}
+
+__rnet_helper void rnet_safe_netdev_store_max_mtu(struct net_device *dev, u32 mtu)
+{
+	WRITE_ONCE(dev->max_mtu, mtu);
 }
 
 __rnet_helper u32 rnet_safe_num_online_cpus(void)
@@ -279,6 +323,13 @@ __rnet_helper void rnet_safe_netif_carrier_set(struct net_device *dev, bool on)
 __rnet_helper bool rnet_safe_netif_is_rxfh_configured(const struct net_device *dev)
 {
 	return netif_is_rxfh_configured(dev);
+}
+
+__rnet_helper void rnet_safe_netdev_print(const struct net_device *dev,
+					  const char *level,
+					  const struct rnet_args *text)
+{
+	netdev_printk(level, dev, "%pA", text);
 }
 
 __rnet_helper bool rnet_safe_may_print(void)

@@ -6,6 +6,8 @@
 #ifndef _NET_RUST_HELPERS_H
 #define _NET_RUST_HELPERS_H
 
+#include <linux/if.h>
+#include <linux/if_ether.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <linux/timer.h>
@@ -14,6 +16,8 @@
 #include <net/xdp.h>
 
 struct seq_file;
+/* What Rust formats, fmt::Arguments. */
+struct rnet_args;
 
 /**
  * struct rnet_config - what the core is to know of a new device
@@ -31,6 +35,22 @@ struct rnet_config {
 	u32 queues;
 	u32 max_mtu;
 	u8 mac[6];
+};
+
+/**
+ * struct rnet_name - the name of an interface
+ * @text: its bytes, with a zero behind them
+ */
+struct rnet_name {
+	u8 text[IFNAMSIZ];
+};
+
+/**
+ * struct rnet_rss_key - the system's key for hashing flows
+ * @bytes: random
+ */
+struct rnet_rss_key {
+	u8 bytes[NETDEV_RSS_KEY_LEN];
 };
 
 /**

@@ -11,7 +11,7 @@ __rnet_helper void rnet_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
 }
 
 /* Whether no packet follows that the doorbell could wait for. */
-__rnet_helper bool rnet_helper_txq_doorbell_due(const struct netdev_queue *txq)
+__rnet_helper bool rnet_safe_txq_doorbell_due(const struct netdev_queue *txq)
 {
 	return !netdev_xmit_more() || netif_tx_queue_stopped(txq);
 }

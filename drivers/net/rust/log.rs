@@ -37,28 +37,20 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    const fn prefix(self) -> &'static [u8] {
-        match self {
+    fn prefix(self) -> &'static CStr {
+        let level: &[u8] = match self {
             Self::Err => kernel::bindings::KERN_ERR,
             Self::Warn => kernel::bindings::KERN_WARNING,
             Self::Info => kernel::bindings::KERN_INFO,
-        }
+        };
+        CStr::from_bytes_with_nul(level).unwrap_or(c"")
     }
 }
 
 impl Device {
     /// Prints a message about this device. For the macros of [`log`](self).
     pub(crate) fn print(&self, level: Level, text: fmt::Arguments<'_>) {
-        // SAFETY: The level is one of the kernel's own and ends with a zero; the device is valid;
-        // `%pA` takes a pointer to `fmt::Arguments`, which is valid for the call.
-        unsafe {
-            bindings::netdev_printk(
-                level.prefix().as_ptr().cast(),
-                self.as_raw(),
-                c"%pA".as_char_ptr(),
-                core::ptr::from_ref(&text).cast::<c_void>(),
-            );
-        }
+        bindings::netdev_print(self.as_opaque(), level.prefix().into(), &text);
     }
 }
 
