@@ -247,3 +247,21 @@ __rnet_helper bool rnet_safe_pci_errors_come_locked(void)
 {
 	return !xen_pv_domain();
 }
+
+/* PCI functions, in bus callbacks, which have the device lock. */
+
+__rnet_helper void rnet_safe_pci_disable(struct pci_dev *pdev)
+{
+	pci_disable_device(pdev);
+}
+
+/* The result is 0 unless capabilities are missing that probe has used already. */
+__rnet_helper void rnet_safe_pci_save(struct pci_dev *pdev)
+{
+	pci_save_state(pdev);
+}
+
+__rnet_helper void rnet_safe_pci_restore(struct pci_dev *pdev)
+{
+	pci_restore_state(pdev);
+}

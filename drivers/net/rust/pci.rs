@@ -227,24 +227,16 @@ impl<'bound> BusMaster<'bound> {
 
 /// Gives up what `enable_device_mem()` asked for. Ends bus mastering, too; registers can still be
 /// reached. Without it the next `enable_device_mem()` finds the device in use and does nothing.
+///
+/// [`Core`] stands for a bus callback: the device lock is held, and nobody changes the same fields
+/// of `struct pci_dev`. The core counts, and complains if this is called too often.
 pub(crate) fn disable(dev: &pci::Device<Core<'_>>) {
-    // SAFETY: The device is valid. `Core` stands for a bus callback, so the device lock is held and
-    // nobody changes the same fields of `struct pci_dev`. The core counts, and complains if this
-    // is called too often.
-    unsafe { bindings::pci_disable_device(as_raw(dev)) };
+    bindings::pci_disable(dev);
 }
 
 /// Has the PCI core remember configuration space as it is, to be restored after a slot reset.
 pub(crate) fn save_state(dev: &pci::Device<Core<'_>>) {
-    // The result is always 0 but when capabilities cannot be found that probe has used already.
-    // SAFETY: The device is valid. `Core` stands for a bus callback, so the device lock is held and
-    // nobody saves or restores at the same time.
-    unsafe { bindings::pci_save_state(as_raw(dev)) };
-}
-
-fn as_raw(dev: &pci::Device<Core<'_>>) -> *mut bindings::pci_dev {
-    // CAST: `pci::Device` is a transparent wrapper of `struct pci_dev` in an `Opaque`.
-    core::ptr::from_ref(dev).cast_mut().cast()
+    bindings::pci_save(dev);
 }
 
 /// Registers a driver with all its callbacks.
@@ -326,9 +318,8 @@ struct Function<T>(*mut bindings::pci_dev, PhantomData<fn() -> T>);
 unsafe impl<T: Driver> Arg for Function<T> {
     type Raw = *mut bindings::pci_dev;
 
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        Self(raw, PhantomData)
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
+        Self(dev.raw(), PhantomData)
     }
 }
 
@@ -355,10 +346,9 @@ struct Inside<T>(Function<T>);
 unsafe impl<T: Driver> Arg for Inside<T> {
     type Raw = *mut bindings::device;
 
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        // SAFETY: By the invariant of `Passed`.
-        let dev = unsafe { container_of!(raw, bindings::pci_dev, dev) };
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
+        // SAFETY: Part of a `struct pci_dev`, as a device that is bound to a PCI driver is.
+        let dev = unsafe { container_of!(dev.raw(), bindings::pci_dev, dev) };
         Self(Function(dev, PhantomData))
     }
 }
@@ -422,11 +412,13 @@ impl<T: Driver> Adapter<T> {
         /// `pci_error_handlers.slot_reset`: from `report_slot_reset()` and the like, which hold the
         /// device lock wherever this is registered.
         fn slot_reset(function: Function<T>) -> bindings::pci_ers_result_t {
-            // SAFETY: The device is valid, and locked against others who save and restore. The PCI
-            // core saved its state when it was found, if nobody did later.
-            unsafe { bindings::pci_restore_state(function.0) };
-            // The PCI core gives a device up whose reset failed. The watch does not.
-            match function.with(|dev, data| data.netdev.reset().or_else(|_| data.work(dev))) {
+            let back = function.with(|dev, data| {
+                // The PCI core saved its state when it was found, if nobody did later.
+                bindings::pci_restore(dev);
+                // The PCI core gives a device up whose reset failed. The watch does not.
+                data.netdev.reset().or_else(|_| data.work(dev))
+            });
+            match back {
                 Ok(()) => bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED,
                 Err(_) => bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT,
             }
