@@ -30,7 +30,8 @@ use super::{
     callback::{
         callbacks,
         Arg,
-        Handle, //
+        Handle,
+        Passed, //
     },
     device::{
         self,
@@ -43,10 +44,7 @@ use core::{
     marker::PhantomData,
     ptr::NonNull, //
 };
-use kernel::{
-    error::to_result,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// A steered flow, as the core names it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,20 +76,6 @@ impl Device {
     }
 }
 
-/// Lets the core find the queue that belongs to a CPU.
-///
-/// # Errors
-///
-/// [`ENOMEM`].
-///
-/// # Safety
-///
-/// `dev` is alive and not registered yet.
-pub(super) unsafe fn prepare(dev: *mut bindings::net_device, queues: u32) -> Result {
-    // SAFETY: By the safety requirement.
-    to_result(unsafe { bindings::netif_enable_cpu_rmap(dev, queues) })
-}
-
 /// A packet that was received just now.
 pub(super) struct Received<'a>(&'a Live<bindings::sk_buff>);
 
@@ -99,9 +83,10 @@ pub(super) struct Received<'a>(&'a Live<bindings::sk_buff>);
 unsafe impl Arg for Received<'_> {
     type Raw = *const bindings::sk_buff;
 
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
+    #[inline]
+    fn from_passed(skb: Passed<Self::Raw>) -> Self {
         // SAFETY: Valid until the callback is over, by the contract above.
-        Self(unsafe { Live::from_raw(NonNull::new_unchecked(raw.cast_mut())) })
+        Self(unsafe { Live::from_raw(NonNull::new_unchecked(skb.raw().cast_mut())) })
     }
 }
 

@@ -20,9 +20,13 @@
 
 use super::{
     bindings,
-    extack::Extack, //
+    extack::Extack,
+    own::Live, //
 };
-use core::ops::Deref;
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
 use kernel::{
     prelude::*,
     types::Opaque, //
@@ -146,7 +150,15 @@ unsafe impl<S> Arg for &mut S {
 }
 
 /// An object of the core that others may use at the same time: for helpers.
-pub(super) struct Object<'a, S>(&'a Opaque<S>);
+pub(super) struct Object<'a, S>(&'a Live<S>);
+
+impl<S> Object<'_, S> {
+    /// The object.
+    #[inline(always)]
+    pub(super) fn live(&self) -> &Live<S> {
+        self.0
+    }
+}
 
 // SAFETY: Wherever a table has a pointer to such an object, the core passes a valid one.
 unsafe impl<S> Arg for Object<'_, S> {
@@ -154,9 +166,8 @@ unsafe impl<S> Arg for Object<'_, S> {
 
     #[inline(always)]
     fn from_passed(passed: Passed<*mut S>) -> Self {
-        // CAST: `Opaque` is a transparent wrapper.
-        // SAFETY: Valid, and of what is inside nothing is assumed.
-        Self(unsafe { &*passed.raw().cast() })
+        // SAFETY: Valid until the callback is over.
+        Self(unsafe { Live::from_raw(NonNull::new_unchecked(passed.raw())) })
     }
 }
 
@@ -165,7 +176,7 @@ impl<S> Deref for Object<'_, S> {
 
     #[inline(always)]
     fn deref(&self) -> &Opaque<S> {
-        self.0
+        self.0.as_opaque()
     }
 }
 
@@ -267,8 +278,10 @@ macro_rules! raw_answer {
 }
 
 pub(super) use super::device::handle::{
+    BhDisabled,
     Handle,
-    Held, //
+    Held,
+    HeldRtnl, //
 };
 pub(super) use callbacks;
 pub(super) use raw_answer;

@@ -2,7 +2,8 @@
 
 //! Tables and switches in debugfs, in a folder of the device's own: `<driver>/<bus address>`.
 //!
-//! Wraps `debugfs_create_file()` and `debugfs_create_bool()`.
+//! Wraps `debugfs_create_file()`. The kernel crate's `debugfs` is not used: its files name no
+//! owner, so that the module could go while one is open, and a table cannot fail.
 //!
 //! Operations run in process context without any lock, and may sleep. A table may be asked for
 //! several times until it fits; what does not succeed leaves no more than a file out, as debugfs
@@ -22,14 +23,12 @@ use super::{
     bindings,
     callback::{
         callbacks,
-        Handle, //
+        Handle,
+        Object, //
     },
     device, //
 };
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
+use core::marker::PhantomData;
 use kernel::{
     fmt::{
         self,
@@ -59,17 +58,16 @@ pub(crate) trait Operations {
     fn switch(&self, index: usize) -> Option<&Atomic<bool>>;
 }
 
-/// Takes the text of a table.
-pub(crate) struct Table<'a> {
-    seq: *mut bindings::seq_file,
-    _open: PhantomData<&'a mut ()>,
-}
+/// Takes the text of a table. Too long a table is asked for anew.
+pub(crate) struct Table<'a>(Object<'a, bindings::seq_file>);
 
 impl Write for Table<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        // SAFETY: The file is being read, the text is as long as said. Too long a table is asked
-        // for anew.
-        unsafe { bindings::seq_write(self.seq, s.as_ptr().cast(), s.len()) };
+        self.write_fmt(fmt!("{s}"))
+    }
+
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> fmt::Result {
+        bindings::seq_print(&self.0, &text);
         Ok(())
     }
 }
@@ -93,32 +91,27 @@ impl Folder {
     ///
     /// # Safety
     ///
-    /// `dev` is a registered device of a driver `T`, and stays so as long as the object lives.
+    /// The object is dropped before the device goes.
     pub(super) unsafe fn new<T: device::Operations + Operations>(
-        dev: NonNull<bindings::net_device>,
+        dev: Handle<'_, T>,
     ) -> Result<Self> {
         let mut tables = KVec::with_capacity(T::TABLES.len(), GFP_KERNEL)?;
         for index in 0..T::TABLES.len() {
             let table = bindings::rnet_table {
                 show: Some(Adapter::<T>::show),
-                dev: dev.as_ptr(),
+                dev: dev.device().as_raw(),
                 index: index.try_into()?,
             };
             tables.push(table, GFP_KERNEL)?;
         }
-        // SAFETY: The device is valid. The tables do not move any more, and live as long as the
-        // files.
-        let folder = unsafe {
-            let folder = bindings::debugfs_folder_add(dev.as_ptr());
-            for (name, table) in T::TABLES.iter().zip(tables.iter_mut()) {
-                bindings::debugfs_table_add(folder, name.as_char_ptr(), table);
-            }
-            folder
-        };
-        // SAFETY: A device of a driver `T`, whose part lives as long as the folder.
-        let ops = unsafe { Handle::<T>::new(dev.as_ptr()) }.ops();
+        let folder = bindings::debugfs_folder_add(dev.device().as_opaque());
+        for (name, table) in T::TABLES.iter().zip(tables.iter_mut()) {
+            // SAFETY: Made just now. The table does not move any more, and lives as long as the
+            // file.
+            unsafe { bindings::debugfs_table_add(folder, name.as_char_ptr(), table) };
+        }
         for (i, name) in T::SWITCHES.iter().enumerate() {
-            if let Some(switch) = ops.switch(i) {
+            if let Some(switch) = dev.ops().switch(i) {
                 // SAFETY: The switch is part of the driver's, so it lives as long as the file. It
                 // is a `bool` that both sides read and write whole.
                 unsafe {
@@ -141,12 +134,12 @@ struct Adapter<T>(PhantomData<T>);
 impl<T: device::Operations + Operations> Adapter<T> {
     callbacks! {
         /// `rnet_table.show`.
-        fn show(seq: *mut bindings::seq_file, handle: Handle<'_, T>, index: u32) -> Result {
-            let mut table = Table {
-                seq,
-                _open: PhantomData,
-            };
-            handle.ops().table(index as usize, &mut table)
+        fn show(
+            seq: Object<'_, bindings::seq_file>,
+            handle: Handle<'_, T>,
+            index: u32,
+        ) -> Result {
+            handle.ops().table(index as usize, &mut Table(seq))
         }
     }
 }

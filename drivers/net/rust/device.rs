@@ -412,6 +412,11 @@ impl Device {
         bindings::netif_tx_disable_queue(&self.0, queue);
     }
 
+    /// Begins the count of bytes of a stopped queue anew.
+    pub(super) fn tx_reset_queue(&self, queue: u32) {
+        bindings::netdev_tx_reset_subqueue(&self.0, queue);
+    }
+
     /// Has the stack send on all queues. Woken, not just started: packets may be waiting in a
     /// queueing discipline that heard of the stop.
     pub(super) fn tx_wake_all_queues(&self) {

@@ -26,11 +26,13 @@ use super::{
         callbacks,
         Arg,
         Handle,
+        Object,
         Passed, //
     },
     device::{
         self,
         watch,
+        Device,
         Unlocked, //
     },
     extack::Extack, //
@@ -40,7 +42,12 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
+    device::{
+        self as bus,
+        Bound, //
+    },
     error::{
+        from_err_ptr,
         to_result,
         VTABLE_DEFAULT_ERROR, //
     },
@@ -143,10 +150,7 @@ pub(crate) struct Param {
 }
 
 /// Takes what `devlink dev info` shows.
-pub(crate) struct Info<'a> {
-    req: *mut bindings::devlink_info_req,
-    _request: PhantomData<&'a mut ()>,
-}
+pub(crate) struct Info<'a>(Object<'a, bindings::devlink_info_req>);
 
 impl Info<'_> {
     /// Shows a version that cannot change.
@@ -155,15 +159,7 @@ impl Info<'_> {
     ///
     /// [`EMSGSIZE`] when the answer is full.
     pub(crate) fn fixed(&mut self, name: &CStr, version: fmt::Arguments<'_>) -> Result {
-        let text = Text::new(version);
-        // SAFETY: The request is valid, the strings are for the call.
-        to_result(unsafe {
-            bindings::devlink_info_version_fixed_put(
-                self.req,
-                name.as_char_ptr(),
-                text.as_c_str().as_char_ptr(),
-            )
-        })
+        self.put(name, version, false)
     }
 
     /// Shows a version at work.
@@ -172,15 +168,15 @@ impl Info<'_> {
     ///
     /// [`EMSGSIZE`] when the answer is full.
     pub(crate) fn running(&mut self, name: &CStr, version: fmt::Arguments<'_>) -> Result {
+        self.put(name, version, true)
+    }
+
+    fn put(&mut self, name: &CStr, version: fmt::Arguments<'_>, running: bool) -> Result {
         let text = Text::new(version);
-        // SAFETY: The request is valid, the strings are for the call.
-        to_result(unsafe {
-            bindings::devlink_info_version_running_put(
-                self.req,
-                name.as_char_ptr(),
-                text.as_c_str().as_char_ptr(),
-            )
-        })
+        let (name, version) = (name.into(), text.as_c_str().into());
+        to_result(bindings::devlink_version_put(
+            &self.0, name, version, running,
+        ))
     }
 }
 
@@ -232,21 +228,14 @@ pub(crate) trait Operations: device::Operations {
     }
 }
 
-/// What lies behind a devlink instance; zeroes at first.
-struct Private {
-    /// Set while published.
-    dev: *mut bindings::net_device,
-    port: bindings::devlink_port,
-}
-
 /// A devlink instance with one port.
 ///
 /// # Invariants
 ///
-/// `devlink` is ours, with a [`Private`] behind it whose port is registered. If `published`, it is
-/// registered with `params`, and its network device is of the driver that it was made for.
+/// `raw` is ours, made by `devlink_alloc` of the helpers. If `published`, it is registered with
+/// `params`, and its network device is of the driver that it was made for.
 pub(super) struct Devlink {
-    devlink: NonNull<bindings::devlink>,
+    raw: NonNull<bindings::devlink>,
     params: KVec<bindings::devlink_param>,
     published: bool,
 }
@@ -257,12 +246,8 @@ impl Devlink {
     /// # Errors
     ///
     /// [`ENOMEM`], or what registering the port says.
-    ///
-    /// # Safety
-    ///
-    /// `parent` is bound to the driver, and outlives the object.
-    pub(super) unsafe fn new<T: device::Operations + Operations>(
-        parent: *mut bindings::device,
+    pub(super) fn new<T: device::Operations + Operations>(
+        parent: &bus::Device<Bound>,
     ) -> Result<Self> {
         let mut params = KVec::with_capacity(T::PARAMS.len(), GFP_KERNEL)?;
         for (id, param) in (FIRST_ID..).zip(T::PARAMS) {
@@ -277,58 +262,27 @@ impl Devlink {
             };
             params.push(entry, GFP_KERNEL)?;
         }
-        // SAFETY: The table is a constant that lives for ever; the device is bound.
-        let devlink = unsafe {
-            bindings::devlink_alloc(Adapter::<T>::OPS, core::mem::size_of::<Private>(), parent)
-        };
-        let devlink = NonNull::new(devlink).ok_or(ENOMEM)?;
-        let mut attrs: bindings::devlink_port_attrs = pin_init::zeroed();
-        attrs.flavour = bindings::devlink_port_flavour_DEVLINK_PORT_FLAVOUR_PHYSICAL;
-        // The one port of a device needs no number in the interface's name.
-        attrs.set_no_phys_port_name(1);
-        // SAFETY: The instance is ours; its private area is a zeroed `Private`, in which the port
-        // lives until it is unregistered.
-        let registered = unsafe {
-            let port = Self::port_of(devlink);
-            bindings::devlink_port_attrs_set(port, &attrs);
-            to_result(bindings::devlink_port_register_with_ops(
-                devlink.as_ptr(),
-                port,
-                0,
-                core::ptr::null(),
-            ))
-        };
-        if let Err(e) = registered {
-            // SAFETY: Nobody else has the instance.
-            unsafe { bindings::devlink_free(devlink.as_ptr()) };
-            return Err(e);
-        }
-        // INVARIANT: The port was registered; not published.
+        let raw = from_err_ptr(bindings::devlink_alloc(Adapter::<T>::OPS, parent))?;
+        // INVARIANT: Made just now; not published.
         Ok(Self {
-            devlink,
+            raw: NonNull::new(raw).ok_or(ENOMEM)?,
             params,
             published: false,
         })
     }
 
-    /// # Safety
-    ///
-    /// `devlink` has a [`Private`] behind it.
-    unsafe fn port_of(devlink: NonNull<bindings::devlink>) -> *mut bindings::devlink_port {
-        // SAFETY: By the safety requirement.
-        unsafe {
-            let private = bindings::devlink_priv(devlink.as_ptr()).cast::<Private>();
-            &raw mut (*private).port
-        }
-    }
-
     /// The port that the network device is, for as long as this object lives.
     pub(super) fn port(&self) -> *mut bindings::devlink_port {
-        // SAFETY: By the type invariant.
-        unsafe { Self::port_of(self.devlink) }
+        // SAFETY: Made by `devlink_alloc`, by the type invariant.
+        unsafe { bindings::devlink_port(self.raw.as_ptr()) }
     }
 
-    /// Lets users in. May sleep.
+    /// The devlink instance, for as long as this object lives.
+    fn as_raw(&self) -> *mut bindings::devlink {
+        self.raw.as_ptr()
+    }
+
+    /// Lets users in. May sleep; takes the devlink instance lock.
     ///
     /// # Errors
     ///
@@ -338,82 +292,56 @@ impl Devlink {
     ///
     /// `dev` is a registered device of the driver that the object was made for, and stays so until
     /// [`Self::withdraw`].
-    pub(super) unsafe fn publish(&mut self, dev: NonNull<bindings::net_device>) -> Result {
-        let devlink = self.devlink.as_ptr();
-        // SAFETY: By the type invariant; nobody calls in before `devl_register`. The parameters
-        // stay where they are until `withdraw`.
-        unsafe {
-            let private = bindings::devlink_priv(devlink).cast::<Private>();
-            (*private).dev = dev.as_ptr();
-            bindings::devl_lock(devlink);
-            let done =
-                bindings::devl_params_register(devlink, self.params.as_ptr(), self.params.len());
-            if done == 0 {
-                bindings::devl_register(devlink);
-            }
-            bindings::devl_unlock(devlink);
-            to_result(done)?;
-        }
+    pub(super) unsafe fn publish(&mut self, dev: &Device) -> Result {
+        let (params, count) = (self.params.as_ptr(), self.params.len());
+        // SAFETY: By the type invariant; the parameters stay where they are until `withdraw`.
+        to_result(unsafe {
+            bindings::devlink_publish(self.as_raw(), dev.as_raw(), params, count)
+        })?;
         // INVARIANT: Registered just now.
         self.published = true;
         Ok(())
     }
 
-    /// The devlink instance, for as long as this object lives.
-    pub(super) fn as_raw(&self) -> NonNull<bindings::devlink> {
-        self.devlink
-    }
-
-    /// Keeps users out; when this returns no operation runs. May sleep.
+    /// Keeps users out; when this returns no operation runs. May sleep; takes the devlink instance
+    /// lock.
     pub(super) fn withdraw(&mut self) {
         if !core::mem::take(&mut self.published) {
             return;
         }
-        let devlink = self.devlink.as_ptr();
-        // SAFETY: Published, by the type invariant.
-        unsafe {
-            bindings::devl_lock(devlink);
-            bindings::devl_unregister(devlink);
-            bindings::devl_params_unregister(devlink, self.params.as_ptr(), self.params.len());
-            bindings::devl_unlock(devlink);
-        }
+        let (params, count) = (self.params.as_ptr(), self.params.len());
+        // SAFETY: Registered with these parameters, by the type invariant.
+        unsafe { bindings::devlink_withdraw(self.as_raw(), params, count) };
     }
 }
 
 impl Drop for Devlink {
     fn drop(&mut self) {
-        let devlink = self.devlink.as_ptr();
-        // SAFETY: By the type invariant; whoever published has withdrawn before the network device
-        // went, so nobody is inside. The port lives in the instance.
-        unsafe {
-            let private = bindings::devlink_priv(devlink).cast::<Private>();
-            bindings::devlink_port_unregister(&raw mut (*private).port);
-            bindings::devlink_free(devlink);
-        }
+        self.withdraw();
+        // SAFETY: Ours by the type invariant, and nobody is inside.
+        unsafe { bindings::devlink_destroy(self.as_raw()) };
     }
 }
 
-/// A published instance, in a callback; devlink's instance lock is held, the device's own is not.
-struct Published<'a, T: device::Operations>(Handle<'a, T>);
+/// The network device of a published instance, in a callback with devlink's instance lock held.
+/// That comes before the locks of the network device, which are not held.
+struct Published<'a, T: device::Operations>(Unlocked<'a, T>);
 
 // SAFETY: A table made for `T` is that of instances of its devices. They are published as long as
 // the core calls, and withdrawn before the network device goes.
 unsafe impl<T: device::Operations> Arg for Published<'_, T> {
     type Raw = *mut bindings::devlink;
 
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        // SAFETY: By the invariant of `Passed`; `dev` was set by `publish`.
-        Self(unsafe { Handle::new((*bindings::devlink_priv(raw).cast::<Private>()).dev) })
+    fn from_passed(devlink: Passed<Self::Raw>) -> Self {
+        // SAFETY: Published with a device made for this `T`, whose locks are not held.
+        Self(unsafe { Unlocked::new(Handle::new(bindings::devlink_netdev(devlink.raw()))) })
     }
 }
 
 impl<'a, T: device::Operations + 'a> Published<'a, T> {
-    /// The network device, whose lock may be taken.
-    fn unlocked(&mut self) -> Unlocked<'_, T> {
-        // SAFETY: Of locks that matter here devlink holds its own, which comes before that of the
-        // network device.
-        unsafe { Unlocked::new(self.0) }
+    /// The driver's part.
+    fn ops(&self) -> &'a T {
+        self.0.handle().ops()
     }
 }
 
@@ -439,14 +367,10 @@ impl<T: device::Operations + Operations> Adapter<T> {
         /// `devlink_ops.info_get`.
         fn info_get(
             devlink: Published<'_, T>,
-            req: *mut bindings::devlink_info_req,
+            req: Object<'_, bindings::devlink_info_req>,
             _ack: Extack<'_>,
         ) -> Result {
-            let mut info = Info {
-                req,
-                _request: PhantomData,
-            };
-            devlink.0.ops().info(&mut info)
+            devlink.ops().info(&mut Info(req))
         }
 
         /// `devlink_ops.flash_update`.
@@ -457,7 +381,7 @@ impl<T: device::Operations + Operations> Adapter<T> {
         ) -> Result {
             // SAFETY: The core has loaded a file, which it keeps for the call.
             let file = unsafe { core::slice::from_raw_parts((*params.fw).data, (*params.fw).size) };
-            devlink.0.ops().flash(file, &mut ack)
+            devlink.ops().flash(file, &mut ack)
         }
 
         /// `devlink_ops.reload_down`.
@@ -472,7 +396,7 @@ impl<T: device::Operations + Operations> Adapter<T> {
                 ack.say(c"the interface stays in its network namespace");
                 return Err(EOPNOTSUPP);
             }
-            watch::quiesce(&mut devlink.unlocked());
+            watch::quiesce(&mut devlink.0);
             Ok(())
         }
 
@@ -485,7 +409,7 @@ impl<T: device::Operations + Operations> Adapter<T> {
             _ack: Extack<'_>,
         ) -> Result {
             *performed = RELOAD_ACTIONS as u32;
-            watch::resume(&mut devlink.unlocked())
+            watch::resume(&mut devlink.0)
         }
 
         /// `devlink_param.get`.
@@ -495,7 +419,7 @@ impl<T: device::Operations + Operations> Adapter<T> {
             ctx: &mut bindings::devlink_param_gset_ctx,
             _ack: Extack<'_>,
         ) -> Result {
-            match devlink.0.ops().param((id - FIRST_ID) as usize)? {
+            match devlink.ops().param((id - FIRST_ID) as usize)? {
                 Value::Bool(on) => ctx.val.vbool = on,
                 Value::Number(n) => ctx.val.vu32 = n,
                 Value::Text(text) => ctx.val.vstr = text.0,
@@ -520,8 +444,8 @@ impl<T: device::Operations + Operations> Adapter<T> {
                     Kind::Text => Value::Text(Chars(ctx.val.vstr)),
                 }
             };
-            let ops = devlink.0.ops();
-            ops.set_param(&mut devlink.unlocked(), index, value, &mut ack)
+            let ops = devlink.ops();
+            ops.set_param(&mut devlink.0, index, value, &mut ack)
         }
     }
 }

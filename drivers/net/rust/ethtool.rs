@@ -29,7 +29,8 @@ use super::{
     callback::{
         callbacks,
         Handle,
-        Held, //
+        Held,
+        HeldRtnl, //
     },
     device::{
         self,
@@ -306,16 +307,16 @@ impl<T: device::Operations<Setup: PlanChannels>> Core<T> {
             channels.combined_count = held.setup().queues();
         }
 
-        /// `ethtool_ops.set_channels`: rtnl held, too.
+        /// `ethtool_ops.set_channels`: rtnl held, too, as `op_needs_rtnl` says.
         pub(super) fn set_channels(
-            held: Held<'_, T>,
+            held: HeldRtnl<'_, T>,
             channels: &mut bindings::ethtool_channels,
         ) -> Result {
             // The core refuses what is out of range itself, and says so.
             let new = held.setup().with_channels(channels.combined_count);
             let new = new.map_err(|no| no.tell(&mut Extack::nowhere()))?;
-            // SAFETY: rtnl is held, as `op_needs_rtnl` says.
-            unsafe { held.instance().reconfigure_queues(new) }
+            let (mut instance, rtnl) = held.instance();
+            instance.reconfigure_queues(new, &rtnl)
         }
     }
 }

@@ -24,13 +24,21 @@ __rnet_helper void *rnet_helper_netdev_priv(const struct net_device *dev)
 }
 
 /*
- * Fills in a new device. Its transmit queues are stopped until it is opened,
- * for whoever sends past the queueing discipline.
+ * Makes a device that nobody knows of yet, with @private as its private area.
+ * Its transmit queues are stopped until it is opened, for whoever sends past
+ * the queueing discipline. Returns an error pointer.
  */
-__rnet_helper void rnet_helper_netdev_setup(struct net_device *dev,
-					    struct device *parent,
-					    const struct rnet_config *config)
+__rnet_helper struct net_device *
+rnet_safe_netdev_alloc(struct device *parent, const struct rnet_config *config,
+		       u32 used, bool cpu_rmap, void *private)
 {
+	struct net_device *dev;
+	int err;
+
+	dev = alloc_etherdev_mqs(sizeof(private), config->queues, config->queues);
+	if (!dev)
+		return ERR_PTR(-ENOMEM);
+	*(void **)netdev_priv(dev) = private;
 	SET_NETDEV_DEV(dev, parent);
 	eth_hw_addr_set(dev, config->mac);
 	dev->hw_features = config->hw_features;
@@ -46,6 +54,15 @@ __rnet_helper void rnet_helper_netdev_setup(struct net_device *dev,
 	netif_set_affinity_auto(dev);
 	netif_carrier_off(dev);
 	netif_tx_stop_all_queues(dev);
+
+	err = netif_set_real_num_queues(dev, used, used);
+	if (!err && cpu_rmap)
+		err = netif_enable_cpu_rmap(dev, config->queues);
+	if (err) {
+		free_netdev(dev);
+		return ERR_PTR(err);
+	}
+	return dev;
 }
 
 /* A rename at the same time may leave a mixture of both names. */
@@ -105,7 +122,7 @@ __rnet_helper u32 rnet_safe_num_online_cpus(void)
 	return num_online_cpus();
 }
 
-__rnet_helper void rnet_helper_netdev_lock(struct net_device *dev)
+__rnet_helper void rnet_safe_netdev_lock(struct net_device *dev)
 {
 	netdev_lock(dev);
 }
@@ -113,6 +130,25 @@ __rnet_helper void rnet_helper_netdev_lock(struct net_device *dev)
 __rnet_helper void rnet_helper_netdev_unlock(struct net_device *dev)
 {
 	netdev_unlock(dev);
+}
+
+/*
+ * Has the core act on the carrier at once: asking for the link brings its view of
+ * that up to date.
+ */
+__rnet_helper void rnet_safe_netdev_announce_carrier(struct net_device *dev)
+{
+	rtnl_lock();
+	netdev_lock(dev);
+	ethtool_op_get_link(dev);
+	netdev_unlock(dev);
+	rtnl_unlock();
+}
+
+/* Waits until nobody with softirqs off uses what could be found before. */
+__rnet_helper void rnet_safe_net_grace_period(void)
+{
+	synchronize_net();
 }
 
 __rnet_helper u32 rnet_safe_netdev_rx_queues(const struct net_device *dev)
@@ -160,25 +196,24 @@ __rnet_helper void rnet_safe_netif_tx_wake_all_queues(struct net_device *dev)
 		rnet_wake(netdev_get_tx_queue(dev, i));
 }
 
-__rnet_helper void rnet_helper_netdev_tx_reset_subqueue(const struct net_device *dev,
-							u32 queue)
+/* Begins the count of bytes of a stopped queue anew. */
+__rnet_helper void rnet_safe_netdev_tx_reset_subqueue(const struct net_device *dev,
+						      u32 queue)
 {
-	netdev_tx_reset_subqueue(dev, queue);
+	if (queue < dev->num_tx_queues)
+		netdev_tx_reset_subqueue(dev, queue);
 }
 
-/*
- * Copies the addresses of a list, six bytes each, as far as there is room.
- * Returns how many the list has.
- */
-__rnet_helper u32 rnet_helper_hw_addr_copy(struct netdev_hw_addr_list *list,
-					   u8 *buf, u32 room)
+/* Copies the addresses of a list, as far as there is room. Returns how many it has. */
+__rnet_helper u32 rnet_safe_hw_addr_copy(const struct netdev_hw_addr_list *list,
+					 struct rnet_addrs *to)
 {
 	struct netdev_hw_addr *ha;
 	u32 n = 0;
 
 	netdev_hw_addr_list_for_each(ha, list) {
-		if (n < room)
-			ether_addr_copy(buf + n * ETH_ALEN, ha->addr);
+		if (n < RNET_ADDRS_MAX)
+			ether_addr_copy(to->addrs[n], ha->addr);
 		n++;
 	}
 	return n;

@@ -12,12 +12,16 @@
 #include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
+#include <net/devlink.h>
 #include <net/netmem.h>
 #include <net/xdp.h>
 
 struct seq_file;
 /* What Rust formats, fmt::Arguments. */
 struct rnet_args;
+/* A finding of the watch, watch::Finding. */
+struct rnet_finding;
 
 /**
  * struct rnet_config - what the core is to know of a new device
@@ -51,6 +55,38 @@ struct rnet_name {
  */
 struct rnet_rss_key {
 	u8 bytes[NETDEV_RSS_KEY_LEN];
+};
+
+#define RNET_ADDRS_MAX	64
+
+/**
+ * struct rnet_addrs - addresses that are filtered for
+ * @addrs: the first of them
+ */
+struct rnet_addrs {
+	u8 addrs[RNET_ADDRS_MAX][ETH_ALEN];
+};
+
+/**
+ * struct rnet_service - work that is put off
+ * @work: the work, disabled while nobody is served
+ * @dev: the device that is served, or NULL
+ * @serve: serves it
+ */
+struct rnet_service {
+	struct delayed_work work;
+	struct net_device *dev;
+	void (*serve)(struct net_device *dev);
+};
+
+/**
+ * struct rnet_devlink - the private area of a devlink instance
+ * @dev: the network device that is the port, while the instance is registered
+ * @port: the port
+ */
+struct rnet_devlink {
+	struct net_device *dev;
+	struct devlink_port port;
 };
 
 /**

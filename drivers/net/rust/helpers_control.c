@@ -5,22 +5,51 @@
  * helpers.c, which includes it.
  */
 
-/* Work put off. It starts disabled. */
-__rnet_helper void rnet_helper_service_init(struct delayed_work *work,
-					    work_func_t func)
+/* Work that is put off, see service.rs. It starts disabled. */
+
+static void rnet_service_run(struct work_struct *work)
 {
-	INIT_DELAYED_WORK(work, func);
-	disable_delayed_work(work);
+	struct rnet_service *service =
+		container_of(to_delayed_work(work), struct rnet_service, work);
+
+	service->serve(service->dev);
 }
 
-__rnet_helper void rnet_helper_service_kick(struct delayed_work *work)
+__rnet_helper void rnet_helper_service_init(struct rnet_service *service)
 {
-	mod_delayed_work(system_dfl_wq, work, 0);
+	INIT_DELAYED_WORK(&service->work, rnet_service_run);
+	disable_delayed_work(&service->work);
+	service->dev = NULL;
 }
 
-__rnet_helper void rnet_helper_service_later(struct delayed_work *work, u32 ms)
+__rnet_helper void rnet_safe_service_kick(struct rnet_service *service)
 {
-	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
+	mod_delayed_work(system_dfl_wq, &service->work, 0);
+}
+
+__rnet_helper void rnet_safe_service_later(struct rnet_service *service, u32 ms)
+{
+	queue_delayed_work(system_dfl_wq, &service->work, msecs_to_jiffies(ms));
+}
+
+/* False if a device is served already. */
+__rnet_helper bool rnet_helper_service_attach(struct rnet_service *service,
+					      struct net_device *dev,
+					      void (*serve)(struct net_device *dev))
+{
+	if (cmpxchg(&service->dev, NULL, dev))
+		return false;
+	service->serve = serve;
+	enable_delayed_work(&service->work);
+	rnet_safe_service_kick(service);
+	return true;
+}
+
+/* When this returns the work does not run, and cannot be queued any more. */
+__rnet_helper void rnet_safe_service_detach(struct rnet_service *service)
+{
+	disable_delayed_work_sync(&service->work);
+	WRITE_ONCE(service->dev, NULL);
 }
 
 /* Flow steering. */
@@ -131,13 +160,145 @@ rnet_safe_netdev_stat_unused_queues(struct net_device *dev,
 			      dev->real_num_tx_queues, dev->num_tx_queues, tx);
 }
 
-/* devlink: instance and port, see net/devlink.rs */
+/* devlink: an instance with one port, see devlink.rs. */
 
-__rnet_helper struct devlink *rnet_helper_devlink_alloc(const struct devlink_ops *ops,
-							size_t priv_size,
-							struct device *dev)
+__rnet_helper struct devlink *
+rnet_safe_devlink_alloc(const struct devlink_ops *ops, struct device *parent)
 {
-	return devlink_alloc(ops, priv_size, dev);
+	/* The one port of a device needs no number in the interface's name. */
+	struct devlink_port_attrs attrs = {
+		.flavour		= DEVLINK_PORT_FLAVOUR_PHYSICAL,
+		.no_phys_port_name	= 1,
+	};
+	struct rnet_devlink *private;
+	struct devlink *devlink;
+	int err;
+
+	devlink = devlink_alloc(ops, sizeof(*private), parent);
+	if (!devlink)
+		return ERR_PTR(-ENOMEM);
+	private = devlink_priv(devlink);
+	devlink_port_attrs_set(&private->port, &attrs);
+	err = devlink_port_register(devlink, &private->port, 0);
+	if (err) {
+		devlink_free(devlink);
+		return ERR_PTR(err);
+	}
+	return devlink;
+}
+
+__rnet_helper struct devlink_port *rnet_helper_devlink_port(struct devlink *devlink)
+{
+	struct rnet_devlink *private = devlink_priv(devlink);
+
+	return &private->port;
+}
+
+__rnet_helper struct net_device *rnet_helper_devlink_netdev(struct devlink *devlink)
+{
+	struct rnet_devlink *private = devlink_priv(devlink);
+
+	return private->dev;
+}
+
+/* Lets users in. */
+__rnet_helper int rnet_helper_devlink_publish(struct devlink *devlink,
+					      struct net_device *dev,
+					      const struct devlink_param *params,
+					      size_t count)
+{
+	struct rnet_devlink *private = devlink_priv(devlink);
+	int err;
+
+	private->dev = dev;
+	devl_lock(devlink);
+	err = devl_params_register(devlink, params, count);
+	if (!err)
+		devl_register(devlink);
+	devl_unlock(devlink);
+	return err;
+}
+
+/* When this returns no operation runs, and none will. */
+__rnet_helper void rnet_helper_devlink_withdraw(struct devlink *devlink,
+						const struct devlink_param *params,
+						size_t count)
+{
+	devl_lock(devlink);
+	devl_unregister(devlink);
+	devl_params_unregister(devlink, params, count);
+	devl_unlock(devlink);
+}
+
+__rnet_helper void rnet_helper_devlink_destroy(struct devlink *devlink)
+{
+	devlink_port_unregister(rnet_helper_devlink_port(devlink));
+	devlink_free(devlink);
+}
+
+__rnet_helper int rnet_safe_devlink_version_put(struct devlink_info_req *req,
+						const char *name,
+						const char *version, bool running)
+{
+	if (running)
+		return devlink_info_version_running_put(req, name, version);
+	return devlink_info_version_fixed_put(req, name, version);
+}
+
+/*
+ * Has a reporter see to a finding. After an error that was not mended the core
+ * recovers nothing, for ever, unless it is told that all is well (@anew).
+ */
+__rnet_helper int rnet_safe_health_report(struct devlink_health_reporter *reporter,
+					  const char *text,
+					  const struct rnet_finding *finding,
+					  bool anew)
+{
+	if (anew)
+		devlink_health_reporter_state_update(reporter,
+						     DEVLINK_HEALTH_REPORTER_STATE_HEALTHY);
+	return devlink_health_report(reporter, text, (void *)finding);
+}
+
+/* Messages of reporters. Names and texts are copied. */
+
+__rnet_helper void rnet_safe_fmsg_number(struct devlink_fmsg *fmsg,
+					 const char *name, u64 value)
+{
+	devlink_fmsg_u64_pair_put(fmsg, name, value);
+}
+
+__rnet_helper void rnet_safe_fmsg_flag(struct devlink_fmsg *fmsg,
+				       const char *name, bool value)
+{
+	devlink_fmsg_bool_pair_put(fmsg, name, value);
+}
+
+__rnet_helper void rnet_safe_fmsg_text(struct devlink_fmsg *fmsg,
+				       const char *name, const char *value)
+{
+	devlink_fmsg_string_pair_put(fmsg, name, value);
+}
+
+__rnet_helper void rnet_safe_fmsg_list_start(struct devlink_fmsg *fmsg,
+					     const char *name)
+{
+	devlink_fmsg_arr_pair_nest_start(fmsg, name);
+}
+
+__rnet_helper void rnet_safe_fmsg_list_end(struct devlink_fmsg *fmsg)
+{
+	devlink_fmsg_arr_pair_nest_end(fmsg);
+}
+
+__rnet_helper void rnet_safe_fmsg_object_start(struct devlink_fmsg *fmsg)
+{
+	devlink_fmsg_obj_nest_start(fmsg);
+}
+
+__rnet_helper void rnet_safe_fmsg_object_end(struct devlink_fmsg *fmsg)
+{
+	devlink_fmsg_obj_nest_end(fmsg);
 }
 
 /* Rules: which member of the union is meant depends on the command. */
@@ -170,7 +331,7 @@ static DEFINE_MUTEX(rnet_debugfs_lock);
 static struct dentry *rnet_debugfs_root;
 static unsigned int rnet_debugfs_users;
 
-__rnet_helper struct dentry *rnet_helper_debugfs_folder_add(struct net_device *dev)
+__rnet_helper struct dentry *rnet_safe_debugfs_folder_add(struct net_device *dev)
 {
 	guard(mutex)(&rnet_debugfs_lock);
 	if (!rnet_debugfs_users++)
@@ -184,6 +345,12 @@ __rnet_helper void rnet_helper_debugfs_folder_remove(struct dentry *folder)
 	debugfs_remove(folder);
 	if (!--rnet_debugfs_users)
 		debugfs_remove(rnet_debugfs_root);
+}
+
+__rnet_helper void rnet_safe_seq_print(struct seq_file *seq,
+				       const struct rnet_args *text)
+{
+	seq_printf(seq, "%pA", text);
 }
 
 static int rnet_table_show(struct seq_file *seq, void *unused)

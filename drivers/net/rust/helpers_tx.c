@@ -146,9 +146,12 @@ __rnet_helper int rnet_safe_skb_linearize(struct sk_buff *skb)
 	return skb_linearize(skb);
 }
 
-__rnet_helper netdev_features_t rnet_safe_vlan_features_check(struct sk_buff *skb,
-							      netdev_features_t features)
+/* Takes out what no device can do, and tells what a driver must know to judge the rest. */
+__rnet_helper netdev_features_t rnet_safe_features_check(struct sk_buff *skb,
+							 struct rnet_tx_info *info,
+							 netdev_features_t features)
 {
+	rnet_safe_skb_tx_info(skb, info);
 	return vlan_features_check(skb, features);
 }
 

@@ -42,6 +42,12 @@ impl<T> Live<T> {
     pub(super) fn as_raw(&self) -> *mut T {
         self.0.get()
     }
+
+    /// The object, as helpers take it that rely on nothing inside.
+    #[inline]
+    pub(super) fn as_opaque(&self) -> &Opaque<T> {
+        &self.0
+    }
 }
 
 /// The ownership of an object on its way to the next owner. Dropping it leaks the object.

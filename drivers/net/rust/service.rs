@@ -2,32 +2,41 @@
 
 //! Work that a device puts off until it may sleep.
 //!
-//! Wraps `struct delayed_work`.
+//! Wraps `struct delayed_work`. The kernel crate's `DelayedWork` cannot be cancelled, and what it
+//! has queued may run after the module is gone; so it is not used here.
 //!
 //! A driver has one [`Service`] for work of its own, the core another one to look after the device.
-//! Whoever finds that there is something to do, be it in softirq context, says [`Service::kick`];
-//! [`Operations::serve`] runs soon after in process context, once however often it was asked for.
-//! It never runs on two CPUs at once, nor before the device is
-//! registered, nor when it is being unregistered.
+//! [`Service::kick`] may be called in softirq context; [`Operations::serve`] runs soon after in
+//! process context, once however often it was asked for. It never runs on two CPUs at once, nor
+//! before the device is registered, nor once it is being unregistered.
+//!
+//! ```ignore
+//! impl service::Operations for Nic {
+//!     fn service(&self) -> &Arc<Service> {
+//!         &self.service
+//!     }
+//!     fn serve(&self, dev: &Device) {
+//!         self.filters.write_back(dev);
+//!     }
+//! }
+//! ```
 
 use super::{
     bindings,
-    callback::Handle,
+    callback::callbacks,
     device::{
         self,
+        handle::{
+            Handle,
+            Unlocked, //
+        },
         Device, //
     }, //
 };
-use core::ptr::null_mut;
+use core::marker::PhantomData;
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    },
+    sync::Arc,
     types::Opaque, //
 };
 
@@ -40,32 +49,24 @@ pub(crate) trait Operations {
     fn serve(&self, dev: &Device);
 }
 
-/// A function that serves a device.
-pub(super) type Serve = unsafe fn(*mut bindings::net_device);
-
-#[repr(C)]
-struct Inner {
-    /// First, so that its address is that of the whole.
-    work: Opaque<bindings::delayed_work>,
-    /// Set before the work is enabled, and constant while it is.
-    dev: Atomic<*mut bindings::net_device>,
-    /// The address of a [`Serve`], likewise.
-    serve: Atomic<*mut c_void>,
-}
+/// A callback that serves a device.
+pub(super) type Serve = unsafe extern "C" fn(*mut bindings::net_device);
 
 /// The place of work that is put off.
 ///
 /// # Invariants
 ///
-/// `inner` stays where it is; its work is initialised. While the work is enabled, `dev` is a device
-/// that is alive and `serve` is the address of a [`Serve`] that may be called with it.
+/// The work is initialised. While it is enabled, the device in it is alive and its function may be
+/// called with it.
+#[pin_data(PinnedDrop)]
 pub(crate) struct Service {
-    inner: Pin<KBox<Inner>>,
+    #[pin]
+    inner: Opaque<bindings::rnet_service>,
 }
 
 // SAFETY: Work may be queued from any context.
 unsafe impl Send for Service {}
-// SAFETY: As above; the other fields are atomic.
+// SAFETY: Work may be queued by several at the same time.
 unsafe impl Sync for Service {}
 
 impl Service {
@@ -75,56 +76,54 @@ impl Service {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let inner = KBox::pin(
-            Inner {
-                work: Opaque::zeroed(),
-                dev: Atomic::new(null_mut()),
-                serve: Atomic::new(null_mut()),
-            },
-            GFP_KERNEL,
-        )?;
-        // SAFETY: The memory is pinned and zeroed.
-        unsafe { bindings::service_init(inner.work.get(), Some(run)) };
         // INVARIANT: Initialised, and not enabled.
-        Ok(Arc::new(Self { inner }, GFP_KERNEL)?)
+        let service = pin_init!(Self {
+            // SAFETY: The place stays where it is.
+            inner <- Opaque::ffi_init(|place| unsafe { bindings::service_init(place) }),
+        });
+        Arc::pin_init(service, GFP_KERNEL)
     }
 
     /// Has the device served soon. From softirq or process context.
     pub(crate) fn kick(&self) {
-        // SAFETY: The work is initialised by the type invariant.
-        unsafe { bindings::service_kick(self.inner.work.get()) };
+        bindings::service_kick(&self.inner);
     }
 
-    /// Has the device served in so many milliseconds, if that is not to happen sooner.
+    /// Has the device served in so many milliseconds, if that is not to happen sooner. From softirq
+    /// or process context.
     pub(crate) fn later(&self, ms: u32) {
-        // SAFETY: The work is initialised by the type invariant.
-        unsafe { bindings::service_later(self.inner.work.get(), ms) };
+        bindings::service_later(&self.inner, ms);
     }
 
-    /// Has `serve` called with `dev` from now on, until what this returns is dropped.
+    /// Has `serve` called with `dev` from now on, and soon, until what this returns is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if it serves a device already.
     ///
     /// # Safety
     ///
-    /// `dev` stays alive, and `serve` callable with it, until then. The service is not attached.
-    pub(super) unsafe fn attach(
-        self: &Arc<Self>,
-        dev: *mut bindings::net_device,
-        serve: Serve,
-    ) -> Attached {
-        self.inner.dev.store(dev, Relaxed);
-        // CAST: A function's address, to be cast back before it is called.
-        self.inner.serve.store(serve as *mut c_void, Relaxed);
-        // SAFETY: The work is initialised by the type invariant, and disabled once.
-        // INVARIANT: Device and function are in place.
-        unsafe { bindings::enable_delayed_work(self.inner.work.get()) };
-        self.kick();
-        Attached(self.clone())
+    /// `dev` stays alive, and `serve` callable with it, until then.
+    pub(super) unsafe fn attach(self: &Arc<Self>, dev: &Device, serve: Serve) -> Result<Attached> {
+        // SAFETY: By the safety requirement.
+        // INVARIANT: Device and function are in place when the work is enabled.
+        match unsafe { bindings::service_attach(self.inner.get(), dev.as_raw(), Some(serve)) } {
+            true => Ok(Attached(self.clone())),
+            false => Err(EBUSY),
+        }
     }
 
+    /// When this returns nobody is served, and nobody will be.
     fn detach(&self) {
-        // SAFETY: The work is initialised by the type invariant. When this returns it does not run,
-        // and cannot be queued any more.
-        unsafe { bindings::disable_delayed_work_sync(self.inner.work.get()) };
+        bindings::service_detach(&self.inner);
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Service {
+    fn drop(self: Pin<&mut Self>) {
+        // The work may have been queued when nobody was served.
+        self.detach();
     }
 }
 
@@ -140,49 +139,31 @@ impl Drop for Attached {
 
 /// Lets a device be served from now on.
 ///
+/// # Errors
+///
+/// [`EBUSY`] if its service is another device's, too.
+///
 /// # Safety
 ///
-/// `dev` was made for this `T` and stays alive until what this returns is dropped.
-pub(super) unsafe fn start<T: device::Operations + Operations>(
-    dev: *mut bindings::net_device,
-) -> Attached {
-    // SAFETY: By the safety requirement.
-    unsafe {
-        Handle::<T>::new(dev)
-            .ops()
-            .service()
-            .attach(dev, serve::<T>)
-    }
+/// The device stays alive until what this returns is dropped.
+pub(super) unsafe fn start<T>(dev: Handle<'_, T>) -> Result<Attached>
+where
+    T: device::Operations + Operations,
+{
+    let service = dev.ops().service();
+    // SAFETY: By the safety requirement; the device is one of a driver `T`.
+    unsafe { service.attach(dev.device(), Adapter::<T>::serve) }
 }
 
-/// # Safety
-///
-/// `dev` was made for this `T`, and is alive.
-unsafe fn serve<T: device::Operations + Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: By the safety requirement.
-    let dev = unsafe { Handle::<T>::new(dev) };
-    dev.ops().serve(dev.device());
-}
+/// The callback for a driver.
+struct Adapter<T>(PhantomData<T>);
 
-/// # Safety
-///
-/// To be called by the workqueue for work of an [`Inner`].
-unsafe extern "C" fn run(work: *mut bindings::work_struct) {
-    // CAST: The work is the first field of `delayed_work`, which is that of `Inner`, `repr(C)`.
-    // SAFETY: `Inner` is alive: its work is disabled before it goes.
-    let inner = unsafe { &*work.cast::<Inner>() };
-    let serve = inner.serve.load(Relaxed);
-    if serve.is_null() {
-        return;
-    }
-    // SAFETY: By the invariant of `Service`, the address is that of such a function, which may be
-    // called with the device.
-    unsafe { core::mem::transmute::<*mut c_void, Serve>(serve)(inner.dev.load(Relaxed)) };
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // Once more than it was enabled: nothing is queued or runs after this.
-        self.detach();
+impl<T: device::Operations + Operations> Adapter<T> {
+    callbacks! {
+        /// `rnet_service.serve`: process context, without any lock.
+        fn serve(dev: Unlocked<'_, T>) {
+            let dev = dev.handle();
+            dev.ops().serve(dev.device());
+        }
     }
 }

@@ -18,12 +18,8 @@
 
 use super::{
     bindings,
-    callback::{
-        Arg,
-        Handle, //
-    },
+    callback::BhDisabled,
     device::{
-        senders::Cells,
         Operations,
         XmitContext, //
     },
@@ -102,38 +98,11 @@ pub(crate) trait SharesTx<Tx> {
 /// Proof that softirqs are off on this CPU for `'a`.
 struct SoftirqsOff<'a>(PhantomData<&'a *mut ()>);
 
-/// A device of a driver `T`, in a callback that the core makes with softirqs off.
-///
-/// # Invariants
-///
-/// Softirqs are off for `'a`.
-pub(super) struct Sending<'a, T: Operations>(Handle<'a, T>);
-
-// SAFETY: A table made for `T` is that of devices made for `T`, and callbacks with this parameter
-// are called with softirqs off.
-unsafe impl<T: Operations> Arg for Sending<'_, T> {
-    type Raw = *mut bindings::net_device;
-
-    #[inline]
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: The core calls with devices of the table, which are alive during the call.
-        // INVARIANT: By the contract above.
-        Self(unsafe { Handle::new(raw) })
-    }
-}
-
-impl<'a, T: Operations + 'a> Sending<'a, T> {
-    /// The transmit sides of the queues, `None` while there are none.
-    #[inline]
-    pub(super) fn senders(&self) -> Option<&'a Cells<T::Tx>> {
-        // SAFETY: Softirqs are off by the type invariant.
-        unsafe { self.0.senders() }
-    }
-
+impl<'a, T: Operations + 'a> BhDisabled<'a, T> {
     /// Locks the transmit queue that this CPU is to use, unless it is stopped.
     pub(super) fn lock(&self) -> Option<Locked<'a>> {
         // INVARIANT: Softirqs are off by the type invariant.
-        Locked::take(self.0.device(), None, SoftirqsOff(PhantomData))
+        Locked::take(self.device(), None, SoftirqsOff(PhantomData))
     }
 }
 

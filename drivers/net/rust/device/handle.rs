@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A device and its driver's part, by what the holder may do: anything that any context may
-//! ([`Handle`]), what wants the instance lock ([`Held`]), and what takes it ([`Unlocked`]).
+//! ([`Handle`]), what wants softirqs off ([`BhDisabled`]) or the instance lock ([`Held`]) and rtnl
+//! besides ([`HeldRtnl`]), and what takes the lock ([`Unlocked`]).
+//!
+//! All but [`Handle`] are proofs: the layer makes one where it knows that the core holds the lock,
+//! or that nobody does.
 
 use super::{
-    private::{
-        private_of,
-        Private, //
-    },
+    private::Private,
     queues::Instance,
     senders::Cells,
     Device,
@@ -18,8 +19,7 @@ use crate::net::{
     callback::{
         Arg,
         Passed, //
-    },
-    devlink::health::Reporters, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -70,9 +70,10 @@ impl<'a, T: Operations + 'a> Handle<'a, T> {
     /// What the layer keeps.
     #[inline]
     pub(super) fn private(self) -> &'a Private<'a, T> {
-        // SAFETY: The device was made for this `T`, by the type invariant; what lies behind it is
+        // SAFETY: The device was made for this `T`, by the type invariant: its private area holds a
+        // pointer that `Registration::new` put there, to what lives as long as the device and is
         // never borrowed mutably.
-        unsafe { &*private_of(self.dev.as_raw()) }
+        unsafe { &**bindings::netdev_priv(self.dev.as_raw()).cast::<*const Private<'a, T>>() }
     }
 
     /// The driver's part.
@@ -85,27 +86,6 @@ impl<'a, T: Operations + 'a> Handle<'a, T> {
     pub(in crate::net) fn stat_count(self) -> &'a Atomic<usize> {
         &self.private().stat_count
     }
-
-    /// The health reporters.
-    ///
-    /// # Safety
-    ///
-    /// To be called from the watch.
-    pub(in crate::net) unsafe fn reporters(self) -> Option<&'a Reporters> {
-        // SAFETY: They are not exchanged while the watch runs.
-        unsafe { (*self.private().reporters.get()).as_ref() }
-    }
-
-    /// The transmit sides of the queues, `None` while there are none.
-    ///
-    /// # Safety
-    ///
-    /// Softirqs are off for all of `'a`.
-    #[inline]
-    pub(in crate::net) unsafe fn senders(self) -> Option<&'a Cells<T::Tx>> {
-        // SAFETY: By the safety requirement.
-        unsafe { self.private().senders.get() }
-    }
 }
 
 // SAFETY: A table made for `T` is that of devices made for `T`.
@@ -113,10 +93,43 @@ unsafe impl<T: Operations> Arg for Handle<'_, T> {
     type Raw = *mut bindings::net_device;
 
     #[inline]
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
         // SAFETY: The core calls with devices of the table, which are alive during the call.
-        unsafe { Handle::new(raw) }
+        unsafe { Handle::new(dev.raw()) }
+    }
+}
+
+/// A device in a callback that the core makes with softirqs off.
+///
+/// # Invariants
+///
+/// Softirqs are off for `'a`.
+pub(in crate::net) struct BhDisabled<'a, T: Operations>(Handle<'a, T>);
+
+// SAFETY: A table made for `T` is that of devices made for `T`, and callbacks with this parameter
+// are called with softirqs off.
+unsafe impl<T: Operations> Arg for BhDisabled<'_, T> {
+    type Raw = *mut bindings::net_device;
+
+    #[inline]
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
+        // INVARIANT: The core has switched softirqs off.
+        Self(Handle::from_passed(dev))
+    }
+}
+
+impl<'a, T: Operations + 'a> BhDisabled<'a, T> {
+    /// The device.
+    #[inline]
+    pub(in crate::net) fn device(&self) -> &'a Device {
+        self.0.device()
+    }
+
+    /// The transmit sides of the queues, `None` while there are none.
+    #[inline]
+    pub(in crate::net) fn senders(&self) -> Option<&'a Cells<T::Tx>> {
+        // SAFETY: Softirqs are off for `'a` by the type invariant.
+        unsafe { self.0.private().senders.get() }
     }
 }
 
@@ -133,11 +146,9 @@ pub(in crate::net) struct Held<'a, T: Operations>(Handle<'a, T>);
 unsafe impl<T: Operations> Arg for Held<'_, T> {
     type Raw = *mut bindings::net_device;
 
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        // SAFETY: The core calls with devices of the table, which are alive during the call.
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
         // INVARIANT: The core has taken the lock.
-        Self(unsafe { Handle::new(raw) })
+        Self(Handle::from_passed(dev))
     }
 }
 
@@ -173,6 +184,34 @@ impl<'a, T: Operations + 'a> Held<'a, T> {
     }
 }
 
+/// Proof that rtnl is held for `'a`.
+pub(in crate::net) struct Rtnl<'a>(PhantomData<&'a ()>);
+
+/// As [`Held`], in callbacks that the core makes with rtnl held, too.
+pub(in crate::net) struct HeldRtnl<'a, T: Operations>(Held<'a, T>);
+
+// SAFETY: A table made for `T` is that of devices made for `T`, and callbacks with this parameter
+// are called with rtnl and the lock held.
+unsafe impl<T: Operations> Arg for HeldRtnl<'_, T> {
+    type Raw = *mut bindings::net_device;
+
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
+        Self(Held::from_passed(dev))
+    }
+}
+
+impl<'a, T: Operations + 'a> HeldRtnl<'a, T> {
+    /// The setup in force.
+    pub(in crate::net) fn setup(&self) -> &T::Setup {
+        self.0.setup()
+    }
+
+    /// What the instance lock protects, and the proof that rtnl is held.
+    pub(in crate::net) fn instance(&mut self) -> (Instance<'_, T>, Rtnl<'_>) {
+        (self.0.instance(), Rtnl(PhantomData))
+    }
+}
+
 /// A device whose instance lock the caller does not hold, so that it may be taken.
 ///
 /// # Invariants
@@ -198,13 +237,10 @@ impl<'a, T: Operations> Unlocked<'a, T> {
     /// Runs `f` with the instance lock held. May sleep. As the object is borrowed meanwhile, `f`
     /// cannot take the lock once more.
     pub(in crate::net) fn locked<R>(&mut self, f: impl FnOnce(&mut Instance<'_, T>) -> R) -> R {
-        let dev = self.0.dev.as_raw();
-        // SAFETY: The device is alive and its lock is not held, by the type invariant.
-        unsafe { bindings::netdev_lock(dev) };
-        // SAFETY: Locked just now, for the life of the object.
+        let lock = InstanceLock::take(self.0.dev);
+        // SAFETY: The lock is held until `lock` is dropped, after the object.
         let done = f(&mut unsafe { Instance::new(self.0) });
-        // SAFETY: Locked above.
-        unsafe { bindings::netdev_unlock(dev) };
+        drop(lock);
         done
     }
 
@@ -227,15 +263,34 @@ impl<'a, T: Operations> Unlocked<'a, T> {
     /// users. By itself it does so some time after a change, and leaves out a device that is not
     /// present. May sleep; takes rtnl and the instance lock.
     pub(super) fn announce_carrier(&mut self) {
-        let dev = self.0.dev.as_raw();
-        // SAFETY: Neither lock is held, by the type invariant; they are taken in the order of the
-        // core and given back. Asking for the link brings the core's view of it up to date.
-        unsafe {
-            bindings::rtnl_lock();
-            bindings::netdev_lock(dev);
-            bindings::ethtool_op_get_link(dev);
-            bindings::netdev_unlock(dev);
-            bindings::rtnl_unlock();
-        }
+        bindings::netdev_announce_carrier(self.0.dev.as_opaque());
+    }
+}
+
+// SAFETY: A table made for `T` is that of devices made for `T`, and callbacks with this parameter
+// are called without any lock of the device, or one that is taken under those.
+unsafe impl<T: Operations> Arg for Unlocked<'_, T> {
+    type Raw = *mut bindings::net_device;
+
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
+        // INVARIANT: Whoever calls holds no such lock.
+        Self(Handle::from_passed(dev))
+    }
+}
+
+/// The instance lock of a device, taken by this object.
+struct InstanceLock<'a>(&'a Device);
+
+impl<'a> InstanceLock<'a> {
+    fn take(dev: &'a Device) -> Self {
+        bindings::netdev_lock(dev.as_opaque());
+        Self(dev)
+    }
+}
+
+impl Drop for InstanceLock<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Taken when the object was made.
+        unsafe { bindings::netdev_unlock(self.0.as_raw()) };
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{
     handle::{
+        BhDisabled,
         Handle,
         Held, //
     },
@@ -14,8 +15,10 @@ use super::{
 };
 use crate::net::{
     bindings,
-    callback::callbacks,
-    own::Live,
+    callback::{
+        callbacks,
+        Object, //
+    },
     skbuff::{
         DropReason,
         TxInfo,
@@ -27,9 +30,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::prelude::*;
-
-/// Multicast addresses that are filtered for; with more, all multicast is let in.
-const ADDRS_MAX: usize = 64;
 
 /// The callbacks for a driver.
 pub(super) struct Ndo<T>(PhantomData<T>);
@@ -80,20 +80,18 @@ impl<T: Operations> Ndo<T> {
         /// `ndo_start_xmit`: softirqs off, transmit queue locked and started.
         fn start_xmit(
             skb: *mut bindings::sk_buff,
-            handle: Handle<'_, T>,
+            to: BhDisabled<'_, T>,
         ) -> bindings::netdev_tx_t {
-            let dev = handle.device().as_raw();
             // SAFETY: The core gives up a valid packet.
             let (queue, skb) = unsafe {
                 let queue = u32::from(bindings::skb_get_queue_mapping(skb));
                 (queue, TxSkb::from_raw(NonNull::new_unchecked(skb)))
             };
-            // SAFETY: Softirqs are off.
-            let cells = unsafe { handle.senders() };
-            let Some(tx) = cells.and_then(|cells| cells.get(queue as usize)) else {
+            let Some(tx) = to.senders().and_then(|cells| cells.get(queue as usize)) else {
                 skb.drop_with(DropReason::DevReady);
                 return bindings::netdev_tx_NETDEV_TX_OK;
             };
+            let dev = to.device().as_raw();
             // SAFETY: The queue exists, as it has a transmit side, and is started and locked.
             let cx = unsafe { XmitContext::new(bindings::netdev_get_tx_queue(dev, queue)) };
             // SAFETY: The transmit side of a queue is used under the queue's lock only.
@@ -108,15 +106,12 @@ impl<T: Operations> Ndo<T> {
 
         /// `ndo_features_check`: softirqs off.
         fn features_check(
-            skb: *mut bindings::sk_buff,
+            skb: Object<'_, bindings::sk_buff>,
             _dev: *mut bindings::net_device,
             features: u64,
         ) -> u64 {
             let mut info = TxInfo::default();
-            // SAFETY: The core passes a valid packet, which it keeps.
-            let skb = unsafe { Live::from_raw(NonNull::new_unchecked(skb)) };
-            bindings::skb_tx_info(skb, &mut info);
-            let features = bindings::vlan_features_check(skb, features);
+            let features = bindings::features_check(skb.live(), &mut info, features);
             if info.gso != 0 && !T::can_segment(&info) {
                 features & !bindings::NETIF_F_GSO_MASK
             } else {
@@ -133,19 +128,17 @@ impl<T: Operations> Ndo<T> {
         fn set_rx_mode(
             held: Held<'_, T>,
             _uc: *mut bindings::netdev_hw_addr_list,
-            mc: *mut bindings::netdev_hw_addr_list,
+            mc: &mut bindings::netdev_hw_addr_list,
         ) -> Result {
-            let mut addrs = [[0_u8; 6]; ADDRS_MAX];
-            // SAFETY: The list is valid and the buffer has room for as many.
-            let n = unsafe {
-                bindings::hw_addr_copy(mc, addrs.as_mut_ptr().cast(), ADDRS_MAX as u32)
-            };
-            let n = n as usize;
+            let mut list = bindings::rnet_addrs::default();
+            let n = bindings::hw_addr_copy(mc, &mut list) as usize;
+            let addrs = &list.addrs;
             let flags = held.device().flags();
             let mode = RxMode {
                 promisc: flags & bindings::net_device_flags_IFF_PROMISC != 0,
-                allmulti: flags & bindings::net_device_flags_IFF_ALLMULTI != 0 || n > ADDRS_MAX,
-                multicast: addrs.get(..n).unwrap_or(&addrs),
+                // With more than there is room for, all multicast is let in.
+                allmulti: flags & bindings::net_device_flags_IFF_ALLMULTI != 0 || n > addrs.len(),
+                multicast: addrs.get(..n).unwrap_or(addrs),
             };
             held.ops().set_rx_mode(held.device(), &mode)
         }

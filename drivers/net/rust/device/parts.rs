@@ -5,9 +5,9 @@
 //! All of it happens at compile time. A callback that no part asked for is null in the table.
 
 use super::{
+    handle::Handle,
     ndo::Ndo,
     watch,
-    Device,
     Operations, //
 };
 use crate::net::{
@@ -32,11 +32,12 @@ use crate::net::{
     },
     xdp, //
 };
-use core::ptr::{
-    null,
-    NonNull, //
-};
+use core::ptr::null;
 use kernel::{
+    device::{
+        self as bus,
+        Bound, //
+    },
     prelude::*,
     sync::Arc, //
 };
@@ -54,21 +55,20 @@ pub(crate) struct Parts<T: Operations> {
     pub(super) device_reporter: usize,
     pub(super) share_tx: Option<ShareTx<T>>,
     pub(super) sysfs: Option<fn() -> Result<sysfs::Group>>,
-    pub(super) debugfs: Option<MakeFolder>,
+    pub(super) debugfs: Option<MakeFolder<T>>,
     pub(super) devlink: Option<MakeDevlink>,
-    pub(super) reporters: Option<MakeReporters>,
-    pub(super) service: Option<StartService>,
+    pub(super) reporters: Option<MakeReporters<T>>,
+    pub(super) service: Option<StartService<T>>,
     pub(in crate::net) tests: &'static [&'static str],
     pub(in crate::net) visit_stats: Option<fn(&T, &mut dyn StatVisitor)>,
     pub(in crate::net) split: Option<ethtool::split::Hooks<T>>,
 }
 
 type ShareTx<T> = fn(&mut <T as Operations>::Poll, &Arc<TxCell<<T as Operations>::Tx>>);
-type MakeFolder = unsafe fn(NonNull<bindings::net_device>) -> Result<debugfs::Folder>;
-type MakeDevlink = unsafe fn(*mut bindings::device) -> Result<devlink::Devlink>;
-type MakeReporters =
-    unsafe fn(NonNull<bindings::devlink>, *mut bindings::net_device) -> Result<health::Reporters>;
-type StartService = unsafe fn(*mut bindings::net_device) -> service::Attached;
+type MakeFolder<T> = unsafe fn(Handle<'_, T>) -> Result<debugfs::Folder>;
+type MakeDevlink = fn(&bus::Device<Bound>) -> Result<devlink::Devlink>;
+type MakeReporters<T> = unsafe fn(&devlink::Devlink, Handle<'_, T>) -> Result<health::Reporters>;
+type StartService<T> = unsafe fn(Handle<'_, T>) -> Result<service::Attached>;
 
 impl<T: Operations> Parts<T> {
     /// None.
@@ -331,14 +331,8 @@ impl<T: Operations> Parts<T> {
     /// As [`Self::NETDEV`].
     pub(super) const ETHTOOL: &'static bindings::ethtool_ops = &T::PARTS.ethtool;
 
-    /// Enters the tables that are optional into a device.
-    ///
-    /// # Safety
-    ///
-    /// `dev` is not registered yet.
-    pub(super) unsafe fn enter(dev: &Device) {
-        // SAFETY: By the safety requirement nobody else has the device; the tables are constants.
-        let dev = unsafe { &mut *dev.as_raw() };
+    /// Enters the tables into a device that is not registered yet.
+    pub(super) fn enter(dev: &mut bindings::net_device) {
         dev.netdev_ops = Self::NETDEV;
         dev.ethtool_ops = Self::ETHTOOL;
         dev.stat_ops = T::PARTS.stats;

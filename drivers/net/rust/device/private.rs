@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the layer keeps behind a `net_device`, and the ways to it.
+//! What the layer keeps behind a `net_device`: reached through
+//! [`Handle`](super::handle::Handle) only.
 
 use super::{
-    senders::Senders,
+    senders::{
+        Cells,
+        Senders, //
+    },
     Operations, //
 };
 use crate::net::{
-    bindings,
     devlink::health::Reporters,
     napi::Vectors,
     service::Service, //
@@ -21,7 +24,8 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        SetOnce, //
     },
     time::{
         Instant,
@@ -29,7 +33,7 @@ use kernel::{
     }, //
 };
 
-/// What lies behind a `net_device`.
+/// What the private area of a `net_device` points to.
 pub(super) struct Private<'bound, T: Operations> {
     pub(super) ops: T,
     pub(super) irqs: Arc<pci::IrqVectorRegistration<'bound>>,
@@ -40,8 +44,8 @@ pub(super) struct Private<'bound, T: Operations> {
     pub(super) watch: Arc<Service>,
     /// Transmit queues that the core found stuck since the last look, as bits.
     pub(super) timed_out: Atomic<u64>,
-    /// Set before the watch begins, taken out after it has ended.
-    pub(super) reporters: UnsafeCell<Option<Reporters>>,
+    /// Set before the watch begins, if there are any.
+    pub(super) reporters: SetOnce<Reporters>,
     /// Reached through [`super::queues::Instance`] only.
     pub(super) state: UnsafeCell<State<T>>,
 }
@@ -59,9 +63,16 @@ pub(super) struct State<T: Operations> {
     pub(super) looked: Option<Instant<Monotonic>>,
     /// Set while queues run.
     pub(super) vectors: Option<Vectors<T::Poll>>,
+    /// Their transmit sides, which `senders` has, too.
+    pub(super) cells: Option<Arc<Cells<T::Tx>>>,
 }
 
 impl<'bound, T: Operations> Private<'bound, T> {
+    /// That of a device which is not registered yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn new(
         ops: T,
         irqs: Arc<pci::IrqVectorRegistration<'bound>>,
@@ -74,7 +85,7 @@ impl<'bound, T: Operations> Private<'bound, T> {
             senders: Senders::new(),
             watch: Service::new()?,
             timed_out: Atomic::new(0),
-            reporters: UnsafeCell::new(None),
+            reporters: SetOnce::new(),
             state: UnsafeCell::new(State {
                 setup,
                 up: false,
@@ -82,23 +93,9 @@ impl<'bound, T: Operations> Private<'bound, T> {
                 gone: false,
                 looked: None,
                 vectors: None,
+                cells: None,
             }),
         })
-    }
-
-    /// The service that looks after the device.
-    pub(super) fn watch(&self) -> &Arc<Service> {
-        &self.watch
-    }
-
-    /// Exchanges the health reporters.
-    ///
-    /// # Safety
-    ///
-    /// The watch does not run.
-    pub(super) unsafe fn set_reporters(&self, to: Option<Reporters>) {
-        // SAFETY: Only the watch looks at them, which does not run by the safety requirement.
-        drop(unsafe { self.reporters.get().replace(to) });
     }
 
     /// Takes note that packets do not leave a transmit queue. From any context.
@@ -110,14 +107,4 @@ impl<'bound, T: Operations> Private<'bound, T> {
         }
         self.watch.kick();
     }
-}
-
-/// # Safety
-///
-/// `dev` was made by `Registration::new` for this `T`, and is alive.
-pub(super) unsafe fn private_of<'a, T: Operations>(
-    dev: *mut bindings::net_device,
-) -> *mut Private<'a, T> {
-    // SAFETY: The private area holds the pointer, by the invariant of `Registration`.
-    unsafe { *bindings::netdev_priv(dev).cast::<*mut Private<'a, T>>() }
 }

@@ -8,7 +8,10 @@
 //! find nothing, and the watch keeps trying.
 
 use super::{
-    handle::Handle,
+    handle::{
+        Handle,
+        Rtnl, //
+    },
     private::{
         Private,
         State, //
@@ -46,7 +49,7 @@ use kernel::{
 /// Queues that do not run yet.
 struct Prepared<T: Operations> {
     vectors: Vectors<T::Poll>,
-    cells: KBox<Cells<T::Tx>>,
+    cells: Arc<Cells<T::Tx>>,
 }
 
 /// A device whose instance lock is held.
@@ -176,7 +179,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
         Ok(Prepared {
             vectors,
-            cells: KBox::new(cells, GFP_KERNEL)?,
+            cells: Arc::new(cells, GFP_KERNEL)?,
         })
     }
 
@@ -190,8 +193,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.ops().start_queue(i, tx, poll)?;
         // SAFETY: The interrupt vectors live as long as the private data.
         unsafe { vector.start(irq.irq())? };
-        // SAFETY: The queue exists and is stopped.
-        unsafe { bindings::netdev_tx_reset_subqueue(self.dev.as_raw(), u32::try_from(i)?) };
+        self.dev.tx_reset_queue(u32::try_from(i)?);
         Ok(())
     }
 
@@ -232,6 +234,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         // The core's complaints were about the queues before.
         self.this.timed_out.store(0, Relaxed);
         self.state.vectors = Some(vectors);
+        self.state.cells = Some(cells.clone());
         drop(self.this.senders.replace(Some(cells)));
         self.sync_carrier();
         // Whoever finds a queue started finds the cells, too, or nothing and drops its packet.
@@ -252,6 +255,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         // Waits until nobody is in `start_xmit` any more.
         let retired = self.this.senders.replace(None);
         drop(retired);
+        self.state.cells = None;
         self.halt(&mut vectors);
     }
 
@@ -303,8 +307,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         if setup.queues() != self.state.setup.queues() {
             return Err(EINVAL);
         }
-        // SAFETY: The number stays.
-        unsafe { self.reconfigure_queues(setup) }
+        self.go_over(setup, None)
     }
 
     /// As [`Self::reconfigure`], also with another number of queues.
@@ -312,20 +315,24 @@ impl<'a, T: Operations> Instance<'a, T> {
     /// # Errors
     ///
     /// As there.
-    ///
-    /// # Safety
-    ///
-    /// rtnl is held if the number changes.
-    pub(in crate::net) unsafe fn reconfigure_queues(&mut self, setup: T::Setup) -> Result {
+    pub(in crate::net) fn reconfigure_queues(
+        &mut self,
+        setup: T::Setup,
+        rtnl: &Rtnl<'_>,
+    ) -> Result {
+        self.go_over(setup, Some(rtnl))
+    }
+
+    fn go_over(&mut self, setup: T::Setup, rtnl: Option<&Rtnl<'_>>) -> Result {
         if !self.state.up || self.state.held || self.state.gone {
-            self.set_queues(setup.queues())?;
+            self.set_queues(setup.queues(), rtnl)?;
             self.state.setup = setup;
             return Ok(());
         }
         let new = self.prepare(&setup)?;
         let had_queues = self.has_queues();
         self.take_down();
-        let mut done = self.set_queues(setup.queues());
+        let mut done = self.set_queues(setup.queues(), rtnl);
         if done.is_ok() && !had_queues {
             // It lost its queues by a fault: begin from the reset state.
             done = self.ops().restore(self.dev, &setup, true);
@@ -337,7 +344,7 @@ impl<'a, T: Operations> Instance<'a, T> {
             return Ok(());
         };
         let old = self.state.setup.clone();
-        let back = self.set_queues(old.queues());
+        let back = self.set_queues(old.queues(), rtnl);
         let back = back.and_then(|()| self.prepare(&old));
         if back
             .and_then(|queues| self.put_to_work(&old, queues))
@@ -348,10 +355,14 @@ impl<'a, T: Operations> Instance<'a, T> {
         Err(e)
     }
 
-    fn set_queues(&self, queues: u32) -> Result {
-        // SAFETY: The lock is held by the type invariant; callers of `reconfigure` hold rtnl if the
-        // number changes.
-        unsafe { set_queues(self.dev.as_raw(), queues) }
+    /// Says how many queues are in use. Without rtnl it stays as it is.
+    fn set_queues(&self, queues: u32, rtnl: Option<&Rtnl<'_>>) -> Result {
+        if rtnl.is_none() {
+            return Ok(());
+        }
+        // SAFETY: The device is valid; the instance lock is held by the type invariant, and rtnl
+        // as `rtnl` proves.
+        to_result(unsafe { bindings::netif_set_real_num_queues(self.dev.as_raw(), queues, queues) })
     }
 
     /// The interface is up, and its queues could not be made.
@@ -400,14 +411,13 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
         let pair = self.ops().open_queue(self.dev, &setup, i)?;
         let (mut vector, cell) = self.prepare_pair(i, pair)?;
-        // SAFETY: The lock is held by the type invariant.
-        let now = unsafe { self.this.senders.get() }.ok_or(ENETDOWN)?;
+        let now = self.state.cells.as_ref().ok_or(ENETDOWN)?;
         let mut cells = KVec::with_capacity(now.len(), GFP_KERNEL)?;
         for (n, other) in now.iter().enumerate() {
             let cell = if n == i { &cell } else { other };
             cells.push(cell.clone(), GFP_KERNEL)?;
         }
-        let cells = KBox::new(cells, GFP_KERNEL)?;
+        let cells = Arc::new(cells, GFP_KERNEL)?;
         let vectors = self.state.vectors.as_mut().ok_or(ENETDOWN)?;
         // The core numbers the queues that it finds by CPU in the order of free places: this one
         // would get the place of one that is off.
@@ -419,8 +429,9 @@ impl<'a, T: Operations> Instance<'a, T> {
         slot.stop();
         self.dev.tx_disable_queue(i as u32);
         // The cells with the new pair are found from now on, on a queue that is stopped.
-        let retired = self.this.senders.replace(Some(cells));
+        let retired = self.this.senders.replace(Some(cells.clone()));
         drop(retired);
+        self.state.cells = Some(cells);
         if let Some(poll) = slot.poll_mut() {
             self.this.ops.stop_queue(i, poll);
         }
@@ -540,11 +551,3 @@ type PreparedPair<T> = (
     Vector<<T as Operations>::Poll>,
     Arc<TxCell<<T as Operations>::Tx>>,
 );
-
-/// # Safety
-///
-/// `dev` is valid; if it is registered, the instance lock is held, and rtnl if the number changes.
-pub(super) unsafe fn set_queues(dev: *mut bindings::net_device, queues: u32) -> Result {
-    // SAFETY: By the safety requirement.
-    to_result(unsafe { bindings::netif_set_real_num_queues(dev, queues, queues) })
-}

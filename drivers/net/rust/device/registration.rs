@@ -8,18 +8,12 @@ use super::{
         Unlocked, //
     },
     parts::Parts,
-    private::{
-        private_of,
-        Private, //
-    },
-    queues,
+    private::Private,
     watch,
-    Device,
     Operations,
     Setup, //
 };
 use crate::net::{
-    arfs,
     bindings,
     callback::{
         callbacks,
@@ -34,6 +28,7 @@ use crate::net::{
 };
 use core::{
     marker::PhantomData,
+    mem::ManuallyDrop,
     ptr::NonNull, //
 };
 use kernel::{
@@ -41,27 +36,144 @@ use kernel::{
         self,
         Bound, //
     },
-    error::to_result,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     irq::IrqRequest,
     pci,
     prelude::*, //
 };
 
+/// A device that nobody else knows of, as it is not registered yet or not any more.
+///
+/// # Invariants
+///
+/// The device is valid, and this object the only way to it.
+struct Unregistered(NonNull<bindings::net_device>);
+
+impl Unregistered {
+    /// Makes a device that uses so many queue pairs at first, and whose private area is a pointer
+    /// to `private`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or [`EINVAL`] for numbers of queues that cannot be.
+    fn new<T: Operations>(
+        parent: &device::Device<Bound>,
+        config: &super::Config,
+        used: u32,
+        private: &Private<'_, T>,
+    ) -> Result<Self> {
+        // CAST: The type that `Handle` takes it for again.
+        let private = core::ptr::from_ref(private).cast_mut().cast();
+        let dev = bindings::netdev_alloc(parent, config, used, T::PARTS.arfs, private);
+        // INVARIANT: Made just now.
+        Ok(Self(NonNull::new(from_err_ptr(dev)?).ok_or(ENOMEM)?))
+    }
+
+    /// All of it, to be filled in.
+    fn as_mut(&mut self) -> &mut bindings::net_device {
+        // SAFETY: Valid, and nobody else has it, by the type invariant.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for Unregistered {
+    fn drop(&mut self) {
+        // SAFETY: Nobody else has it, by the type invariant.
+        unsafe { bindings::free_netdev(self.0.as_ptr()) };
+    }
+}
+
+/// An event interrupt that is requested.
+///
+/// # Invariants
+///
+/// The interrupt is requested with the device as argument.
+struct EventIrq {
+    irq: u32,
+    dev: NonNull<bindings::net_device>,
+}
+
+impl EventIrq {
+    /// Has [`Operations::event`] called for an interrupt from now on. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What requesting it says.
+    ///
+    /// # Safety
+    ///
+    /// The device stays alive, and whoever drops the object holds no lock of it.
+    unsafe fn request<T: Operations>(irq: u32, dev: Handle<'_, T>) -> Result<Self> {
+        let raw = NonNull::from(dev.device()).cast::<bindings::net_device>();
+        // SAFETY: The device lives until the interrupt is freed; its name is part of it.
+        to_result(unsafe {
+            bindings::request_threaded_irq(
+                irq,
+                None,
+                Some(Event::<T>::thread),
+                bindings::IRQF_ONESHOT as usize,
+                (&raw const (*raw.as_ptr()).name).cast(),
+                raw.as_ptr().cast(),
+            )
+        })?;
+        // INVARIANT: Requested just now.
+        Ok(Self { irq, dev: raw })
+    }
+}
+
+impl Drop for EventIrq {
+    fn drop(&mut self) {
+        // SAFETY: Requested with this argument, by the type invariant.
+        unsafe { bindings::free_irq(self.irq, self.dev.as_ptr().cast()) };
+    }
+}
+
+/// The device of an event interrupt, in the interrupt's thread.
+struct Fired<'a, T: Operations>(Unlocked<'a, T>);
+
+// SAFETY: The interrupt is requested with the device as argument, and freed before that goes, which
+// nobody does with a lock of the device held.
+unsafe impl<T: Operations> Arg for Fired<'_, T> {
+    type Raw = *mut c_void;
+
+    fn from_passed(dev: Passed<Self::Raw>) -> Self {
+        // SAFETY: A device made for this `T`, no lock of which is held in the interrupt's thread.
+        Self(unsafe { Unlocked::new(Handle::new(dev.raw().cast())) })
+    }
+}
+
+/// The callback for a driver.
+struct Event<T>(PhantomData<T>);
+
+impl<T: Operations> Event<T> {
+    callbacks! {
+        /// The thread of the event interrupt.
+        fn thread(_irq: i32, fired: Fired<'_, T>) -> bindings::irqreturn_t {
+            fired.0.handle().ops().event();
+            watch::event(&mut fired.0);
+            bindings::irqreturn::IRQ_HANDLED
+        }
+    }
+}
+
 /// A registered network device.
 ///
 /// # Invariants
 ///
-/// `dev` is registered. Its private area holds a pointer to a live `Private<T>`. If `event_irq` is
-/// set, that interrupt is requested with the device as argument.
+/// `dev` is registered, and its private area points to `private`.
 pub(crate) struct Registration<'bound, T: Operations + 'bound> {
-    dev: NonNull<bindings::net_device>,
-    event_irq: Option<u32>,
-    devlink: Option<Devlink>,
-    debugfs: Option<Folder>,
-    service: Option<service::Attached>,
+    dev: Handle<'bound, T>,
     watch: Option<service::Attached>,
+    service: Option<service::Attached>,
+    debugfs: Option<Folder>,
+    event: Option<EventIrq>,
+    /// With the health reporters in it, before the devlink instance goes.
+    private: KBox<Private<'bound, T>>,
+    devlink: Option<Devlink>,
     _sysfs: Option<sysfs::Group>,
-    _bound: PhantomData<(&'bound (), T)>,
 }
 
 // SAFETY: The device may be unregistered from any thread that may sleep.
@@ -70,7 +182,7 @@ unsafe impl<T: Operations> Send for Registration<'_, T> {}
 unsafe impl<T: Operations> Sync for Registration<'_, T> {}
 
 impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
-    /// Makes and registers a device that has these interrupt vectors. May sleep.
+    /// Makes and registers a device that has these interrupt vectors. May sleep; takes rtnl.
     ///
     /// # Errors
     ///
@@ -90,13 +202,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
             ops,
         } = probed;
         let parent: &device::Device<Bound> = parent.as_ref();
-        // CAST: `device::Device` is a transparent wrapper of `struct device`.
-        let parent = core::ptr::from_ref(parent).cast_mut().cast();
-        let devlink = match T::PARTS.devlink {
-            // SAFETY: The device is bound and outlives this object, of which the instance is part.
-            Some(make) => Some(unsafe { make(parent)? }),
-            None => None,
-        };
+        let devlink = T::PARTS.devlink.map(|make| make(parent)).transpose()?;
         let sysfs = T::PARTS.sysfs.map(|make| make()).transpose()?;
         let event_irq = ops.event_vector().map(|vector| {
             let request: IrqRequest<'_> = irqs.index(vector)?.into();
@@ -105,90 +211,56 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         let event_irq = event_irq.transpose()?;
         let used = setup.queues();
         let private = KBox::new(Private::new(ops, irqs, setup)?, GFP_KERNEL)?;
-        // SAFETY: Plain numbers.
-        let dev = unsafe {
-            bindings::alloc_etherdev_mqs(
-                core::mem::size_of::<*mut Private<'_, T>>() as i32,
-                config.queues,
-                config.queues,
-            )
-        };
-        let dev = NonNull::new(dev).ok_or(ENOMEM)?;
-        // SAFETY: The device is fresh; the parent, the port and the files outlive it. The private
-        // area has room for the pointer.
-        unsafe {
-            bindings::netdev_setup(dev.as_ptr(), parent, &config);
-            bindings::netdev_priv(dev.as_ptr())
-                .cast::<*mut Private<'_, T>>()
-                .write(KBox::into_raw(private));
-            Parts::<T>::enter(Device::from_raw(dev.as_ptr()));
-            if let Some(sysfs) = &sysfs {
-                (*dev.as_ptr()).sysfs_groups[0] = sysfs.as_raw();
-            }
-            if let Some(devlink) = &devlink {
-                (*dev.as_ptr()).devlink_port = devlink.port();
-            }
+        let mut dev = Unregistered::new(parent, &config, used, &private)?;
+        let fields = dev.as_mut();
+        Parts::<T>::enter(fields);
+        if let Some(sysfs) = &sysfs {
+            fields.sysfs_groups[0] = sysfs.as_raw();
         }
-        // SAFETY: Not registered yet.
-        let prepared = unsafe {
-            queues::set_queues(dev.as_ptr(), used).and_then(|()| match T::PARTS.arfs {
-                true => arfs::prepare(dev.as_ptr(), config.queues),
-                false => Ok(()),
-            })
-        };
-        if let Err(e) = prepared {
-            // SAFETY: As above, so nobody else has it.
-            unsafe { Self::free(dev) };
-            return Err(e);
+        if let Some(devlink) = &devlink {
+            fields.devlink_port = devlink.port();
         }
-        // SAFETY: The device is complete.
-        if let Err(e) = to_result(unsafe { bindings::register_netdev(dev.as_ptr()) }) {
-            // SAFETY: Not registered, so nobody else has it.
-            unsafe { Self::free(dev) };
-            return Err(e);
-        }
-        // INVARIANT: Registered, private data in place, no event interrupt yet.
+        // SAFETY: Complete; tables are constants, the rest becomes part of the object below.
+        to_result(unsafe { bindings::register_netdev(dev.0.as_ptr()) })?;
+        let dev = ManuallyDrop::new(dev).0;
+        // SAFETY: The private area points to a `Private<T>`. `drop` unregisters the device before
+        // `'bound` ends, by the safety requirement.
+        let dev = unsafe { Handle::new(dev.as_ptr()) };
+        // INVARIANT: Registered just now.
         let mut this = Self {
             dev,
-            event_irq: None,
-            devlink,
-            debugfs: None,
-            service: None,
             watch: None,
+            service: None,
+            debugfs: None,
+            event: None,
+            private,
+            devlink,
             _sysfs: sysfs,
-            _bound: PhantomData,
         };
-        if let Some(irq) = event_irq {
-            // SAFETY: The device lives until the interrupt is freed; its name is part of it.
-            to_result(unsafe {
-                bindings::request_threaded_irq(
-                    irq,
-                    None,
-                    Some(Self::event),
-                    bindings::IRQF_ONESHOT as usize,
-                    (*dev.as_ptr()).name.as_ptr().cast(),
-                    dev.as_ptr().cast(),
-                )
-            })?;
-            // INVARIANT: Requested just now.
-            this.event_irq = Some(irq);
-        }
-        watch::event(&mut this.unlocked());
-        // SAFETY: Registered, and withdrawn from all of these before that ends: nobody calls in
-        // after `drop` has taken them back, in the reverse order.
+        // SAFETY: The device is alive until `drop` has taken all of these back, in the reverse
+        // order and without a lock.
         unsafe {
-            let private = Handle::<T>::new(dev.as_ptr()).private();
+            if let Some(irq) = event_irq {
+                this.event = Some(EventIrq::request(irq, dev)?);
+            }
+            watch::event(&mut this.unlocked());
             if let Some(make) = T::PARTS.debugfs {
                 this.debugfs = Some(make(dev)?);
             }
             if let Some(devlink) = &mut this.devlink {
-                devlink.publish(dev)?;
+                devlink.publish(dev.device())?;
             }
-            this.service = T::PARTS.service.map(|start| start(dev.as_ptr()));
+            if let Some(start) = T::PARTS.service {
+                this.service = Some(start(dev)?);
+            }
             if let (Some(make), Some(devlink)) = (T::PARTS.reporters, &this.devlink) {
-                private.set_reporters(Some(make(devlink.as_raw(), dev.as_ptr())?));
+                this.private.reporters.populate(make(devlink, dev)?);
             }
-            this.watch = Some(private.watch().attach(dev.as_ptr(), watch::tick::<T>));
+            let watch = this
+                .private
+                .watch
+                .attach(dev.device(), watch::Tick::<T>::serve)?;
+            this.watch = Some(watch);
         }
         Ok(this)
     }
@@ -196,10 +268,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     /// The device. Whoever calls holds none of its locks: no callback of the device has the
     /// registration.
     fn unlocked(&self) -> Unlocked<'_, T> {
-        // SAFETY: Registered by the type invariant, so alive, and made for this `T`.
-        let handle = unsafe { Handle::new(self.dev.as_ptr()) };
-        // SAFETY: As said above.
-        unsafe { Unlocked::new(handle) }
+        // SAFETY: None of its locks is held, as said above.
+        unsafe { Unlocked::new(self.dev) }
     }
 
     /// Lets go of the device, as for a suspend or a reset by somebody else: when this returns it
@@ -235,62 +305,22 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     pub(crate) fn gone(&self) {
         watch::depart(&mut self.unlocked());
     }
-
-    /// # Safety
-    ///
-    /// `dev` has private data and is not registered (any more).
-    unsafe fn free(dev: NonNull<bindings::net_device>) {
-        // SAFETY: The pointer was put there by `new`, and is not used after this.
-        drop(unsafe { KBox::from_raw(private_of::<T>(dev.as_ptr())) });
-        // SAFETY: Nobody uses the device any more.
-        unsafe { bindings::free_netdev(dev.as_ptr()) };
-    }
-}
-
-/// The device of an event interrupt, in the interrupt's thread.
-struct Fired<'a, T: Operations>(Unlocked<'a, T>);
-
-// SAFETY: The interrupt is requested with the device as argument, and freed before that goes, which
-// nobody does with a lock of the device held.
-unsafe impl<T: Operations> Arg for Fired<'_, T> {
-    type Raw = *mut c_void;
-
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        // SAFETY: By the invariant of `Passed`.
-        Self(unsafe { Unlocked::new(Handle::new(raw.cast())) })
-    }
-}
-
-impl<T: Operations> Registration<'_, T> {
-    callbacks! {
-        /// The thread of the event interrupt.
-        fn event(_irq: i32, fired: Fired<'_, T>) -> bindings::irqreturn_t {
-            fired.0.handle().ops().event();
-            watch::event(&mut fired.0);
-            bindings::irqreturn::IRQ_HANDLED
-        }
-    }
 }
 
 impl<T: Operations> Drop for Registration<'_, T> {
     fn drop(&mut self) {
         self.watch = None;
-        // SAFETY: The watch has ended.
-        unsafe { (*private_of::<T>(self.dev.as_ptr())).set_reporters(None) };
         self.service = None;
         if let Some(devlink) = &mut self.devlink {
             devlink.withdraw();
         }
         self.debugfs = None;
-        if let Some(irq) = self.event_irq {
-            // SAFETY: Requested with this argument, by the type invariant.
-            unsafe { bindings::free_irq(irq, self.dev.as_ptr().cast()) };
-        }
+        self.event = None;
+        let dev = NonNull::from(self.dev.device()).cast();
         // SAFETY: Registered, by the type invariant. This brings the interface down, which drops
         // the queues.
-        unsafe { bindings::unregister_netdev(self.dev.as_ptr()) };
-        // SAFETY: Not registered any more.
-        unsafe { Self::free(self.dev) };
+        unsafe { bindings::unregister_netdev(dev.as_ptr()) };
+        // INVARIANT: Nobody knows of it any more, and `self.dev` is not used after this.
+        drop(Unregistered(dev));
     }
 }

@@ -26,7 +26,7 @@ pub(in crate::net) type Cells<Tx> = KVec<Arc<TxCell<Tx>>>;
 ///
 /// # Invariants
 ///
-/// The pointer is null, or a `KBox<Cells<Tx>>` that this object owns. It is freed an RCU grace
+/// The pointer is null, or an `Arc<Cells<Tx>>` that this object owns. It is dropped an RCU grace
 /// period after it was taken out, see [`Retired`].
 pub(super) struct Senders<Tx>(Atomic<*mut Cells<Tx>>);
 
@@ -46,8 +46,7 @@ impl<Tx> Senders<Tx> {
     ///
     /// # Safety
     ///
-    /// For all of `'a` either softirqs are off, which is an RCU read section, or the instance lock
-    /// is held, without which the pointer does not change.
+    /// Softirqs are off for all of `'a`, which is an RCU read section.
     #[inline]
     pub(super) unsafe fn get<'a>(&self) -> Option<&'a Cells<Tx>>
     where
@@ -60,9 +59,9 @@ impl<Tx> Senders<Tx> {
     }
 
     /// Puts other transmit sides in place of those that were there.
-    pub(super) fn replace(&self, with: Option<KBox<Cells<Tx>>>) -> Retired<Tx> {
-        let new = with.map_or(null_mut(), KBox::into_raw);
-        // INVARIANT: The box of `new` moves in, the old one out.
+    pub(super) fn replace(&self, with: Option<Arc<Cells<Tx>>>) -> Retired<Tx> {
+        let new = with.map_or(null_mut(), |cells| Arc::into_raw(cells).cast_mut());
+        // INVARIANT: The reference of `new` moves in, the old one out.
         Retired(self.0.xchg(new, Full))
     }
 }
@@ -73,8 +72,8 @@ impl<Tx> Drop for Senders<Tx> {
     }
 }
 
-/// Transmit sides that nobody finds any more. May only be dropped where one may sleep: dropping
-/// waits until nobody uses what was found before.
+/// Transmit sides that nobody finds any more. Dropping sleeps: it waits until nobody uses what was
+/// found before.
 #[must_use]
 pub(super) struct Retired<Tx>(*mut Cells<Tx>);
 
@@ -84,8 +83,8 @@ impl<Tx> Drop for Retired<Tx> {
             return;
         }
         bindings::synchronize_net();
-        // SAFETY: The box was taken out of `Senders`, whose invariant says that it is one, and the
-        // grace period is over.
-        drop(unsafe { KBox::from_raw(self.0) });
+        // SAFETY: The reference was taken out of `Senders`, whose invariant says that it is one.
+        // The grace period is over.
+        drop(unsafe { Arc::from_raw(self.0) });
     }
 }

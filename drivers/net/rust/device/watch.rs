@@ -11,19 +11,17 @@
 //! nothing to do but wait for an interrupt that was lost, nothing else would wake it.
 
 use super::{
-    handle::{
-        Handle,
-        Unlocked, //
-    },
+    handle::Unlocked,
     queues::Instance,
     Device, //
 };
 use crate::net::{
-    bindings,
+    callback::callbacks,
     devlink::Sentence,
     log::netdev_warn_ratelimited,
     napi::Poll, //
 };
+use core::marker::PhantomData;
 use kernel::{
     prelude::*,
     time::Delta, //
@@ -197,24 +195,27 @@ fn look<T: super::Operations>(
     Some(next)
 }
 
+/// The callback of the service that runs the watch.
+pub(super) struct Tick<T>(PhantomData<T>);
+
+impl<T: super::Operations> Tick<T> {
+    callbacks! {
+        /// `rnet_service.serve`: process context, without any lock.
+        pub(super) fn serve(dev: Unlocked<'_, T>) {
+            tick(&mut dev);
+        }
+    }
+}
+
 /// Runs the watch once.
-///
-/// # Safety
-///
-/// `dev` was made for this `T` and is registered; neither rtnl nor its instance lock is held.
-/// Process context.
-pub(super) unsafe fn tick<T: super::Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: By the safety requirement.
-    let mut dev = unsafe { Unlocked::<T>::new(Handle::new(dev)) };
+fn tick<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
     let mut findings = KVec::new();
     let mut again = dev.locked(|held| look(held, &mut findings));
     for finding in &findings {
         warn(dev.handle().device(), finding);
-        // SAFETY: This is the watch.
-        let reporters = unsafe { dev.handle().reporters() };
-        let done = match reporters {
+        let done = match dev.handle().private().reporters.as_ref() {
             Some(reporters) => reporters.report(finding),
-            None => remedy(&mut dev, finding.remedy).is_ok(),
+            None => remedy(dev, finding.remedy).is_ok(),
         };
         if !done {
             again = again.map(|ms| ms.min(SOON_MS));
@@ -224,7 +225,7 @@ pub(super) unsafe fn tick<T: super::Operations>(dev: *mut bindings::net_device) 
         dev.announce_carrier();
     }
     if let Some(ms) = again {
-        dev.handle().private().watch().later(ms);
+        dev.handle().private().watch.later(ms);
     }
 }
 

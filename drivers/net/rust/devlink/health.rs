@@ -16,13 +16,17 @@
 //! }];
 //! ```
 
-use super::Sentence;
+use super::{
+    Devlink,
+    Sentence, //
+};
 use crate::net::{
     bindings,
     callback::{
         callbacks,
         Arg,
         Handle,
+        Object,
         Passed, //
     },
     device::{
@@ -39,15 +43,18 @@ use crate::net::{
 };
 use core::{
     marker::PhantomData,
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
+    error::from_err_ptr,
     fmt,
     prelude::*,
     sync::atomic::{
         Atomic,
         Relaxed, //
-    }, //
+    },
+    types::Opaque, //
 };
 
 /// A reporter: one kind of things that can go wrong.
@@ -93,20 +100,12 @@ pub(crate) trait Operations: device::Operations {
 /// Takes pairs of names and values, lists and objects.
 ///
 /// An error of the core sticks to the message and is reported when it is sent.
-///
-/// # Invariants
-///
-/// The message is valid for `'a`.
-pub(crate) struct Message<'a> {
-    raw: *mut bindings::devlink_fmsg,
-    _call: PhantomData<&'a mut ()>,
-}
+pub(crate) struct Message<'a>(Object<'a, bindings::devlink_fmsg>);
 
 impl Message<'_> {
     /// A number.
     pub(crate) fn number(&mut self, name: &CStr, value: u64) {
-        // SAFETY: The message is valid for the call, and copies the name.
-        unsafe { bindings::devlink_fmsg_u64_pair_put(self.raw, name.as_char_ptr(), value) };
+        bindings::fmsg_number(&self.0, name.into(), value);
     }
 
     /// A number whose name is no C string.
@@ -117,48 +116,34 @@ impl Message<'_> {
 
     /// Yes or no.
     pub(crate) fn flag(&mut self, name: &CStr, value: bool) {
-        // SAFETY: The message is valid for the call, and copies the name.
-        unsafe { bindings::devlink_fmsg_bool_pair_put(self.raw, name.as_char_ptr(), value) };
+        bindings::fmsg_flag(&self.0, name.into(), value);
     }
 
     /// A text, cut if it is longer than a sentence.
     pub(crate) fn text(&mut self, name: &CStr, value: fmt::Arguments<'_>) {
         let text = Sentence::new(value);
-        // SAFETY: The message is valid for the call, and copies both strings.
-        unsafe {
-            bindings::devlink_fmsg_string_pair_put(
-                self.raw,
-                name.as_char_ptr(),
-                text.as_c_str().as_char_ptr(),
-            )
-        };
+        bindings::fmsg_text(&self.0, name.into(), text.as_c_str().into());
     }
 
     /// A list of objects.
     pub(crate) fn list(&mut self, name: &CStr, fill: impl FnOnce(&mut Self) -> Result) -> Result {
-        // SAFETY: The message is valid for the call, and copies the name.
-        unsafe { bindings::devlink_fmsg_arr_pair_nest_start(self.raw, name.as_char_ptr()) };
+        bindings::fmsg_list_start(&self.0, name.into());
         let done = fill(self);
-        // SAFETY: The list was begun above.
-        unsafe { bindings::devlink_fmsg_arr_pair_nest_end(self.raw) };
+        bindings::fmsg_list_end(&self.0);
         done
     }
 
     /// An object in a list.
     pub(crate) fn object(&mut self, fill: impl FnOnce(&mut Self) -> Result) -> Result {
-        // SAFETY: The message is valid for the call.
-        unsafe { bindings::devlink_fmsg_obj_nest_start(self.raw) };
+        bindings::fmsg_object_start(&self.0);
         let done = fill(self);
-        // SAFETY: The object was begun above.
-        unsafe { bindings::devlink_fmsg_obj_nest_end(self.raw) };
+        bindings::fmsg_object_end(&self.0);
         done
     }
 }
 
 /// What lies behind a reporter.
 struct Entry {
-    /// Set once, when users may be at the reporter already.
-    raw: Atomic<*mut bindings::devlink_health_reporter>,
     ops: bindings::devlink_health_reporter_ops,
     dev: *mut bindings::net_device,
     index: usize,
@@ -166,22 +151,45 @@ struct Entry {
     failed: Atomic<bool>,
 }
 
-/// The reporters of a device.
+/// A reporter of the core.
 ///
 /// # Invariants
 ///
-/// Each entry's `raw` is a reporter of the entry, or null. The entries stay where they are.
+/// It was created, and is destroyed by this object only.
+struct Created(NonNull<bindings::devlink_health_reporter>);
+
+impl Deref for Created {
+    type Target = Opaque<bindings::devlink_health_reporter>;
+
+    fn deref(&self) -> &Self::Target {
+        // CAST: `Opaque` is a transparent wrapper.
+        // SAFETY: Valid by the type invariant.
+        unsafe { self.0.cast().as_ref() }
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        // SAFETY: Valid by the type invariant. Whoever drops it does not hold the devlink instance
+        // lock: only registering a device makes one, and unregistering drops it.
+        unsafe { bindings::devlink_health_reporter_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// The reporters of a device, each with its entry.
 pub(in crate::net) struct Reporters {
+    /// Before the entries, which they point to.
+    created: KVec<Created>,
     entries: KVec<Entry>,
 }
 
 // SAFETY: Reporters may be used and destroyed on any CPU.
 unsafe impl Send for Reporters {}
-// SAFETY: Shared access only reads the pointers.
+// SAFETY: The core locks a reporter, and what changes in an entry is atomic.
 unsafe impl Sync for Reporters {}
 
 impl Reporters {
-    /// Makes the reporters of a device. May sleep.
+    /// Makes the reporters of a device. May sleep; takes the devlink instance lock.
     ///
     /// # Errors
     ///
@@ -189,11 +197,11 @@ impl Reporters {
     ///
     /// # Safety
     ///
-    /// `dev` was made for this `T`, is alive as long as the object, and its port is registered; the
-    /// devlink instance lock is not held.
+    /// The object is dropped before the devlink instance goes. Users are kept out of that before
+    /// the device goes.
     pub(in crate::net) unsafe fn new<T: device::Operations + Operations>(
-        devlink: NonNull<bindings::devlink>,
-        dev: *mut bindings::net_device,
+        devlink: &Devlink,
+        dev: Handle<'_, T>,
     ) -> Result<Self> {
         let mut entries = KVec::with_capacity(T::REPORTERS.len(), GFP_KERNEL)?;
         for (index, reporter) in T::REPORTERS.iter().enumerate() {
@@ -208,80 +216,53 @@ impl Reporters {
             };
             entries.push(
                 Entry {
-                    raw: Atomic::new(core::ptr::null_mut()),
                     ops,
-                    dev,
+                    dev: dev.device().as_raw(),
                     index,
                     failed: Atomic::new(false),
                 },
                 GFP_KERNEL,
             )?;
         }
-        // INVARIANT: No reporters yet; the entries do not move any more.
-        let this = Self { entries };
-        for entry in &this.entries {
+        let mut created = KVec::with_capacity(entries.len(), GFP_KERNEL)?;
+        for entry in &entries {
             let place = core::ptr::from_ref(entry).cast_mut().cast();
-            // SAFETY: The instance is alive by the safety requirement; table and entry outlive the
-            // reporter, which is destroyed when this object is dropped.
+            // SAFETY: The instance is alive. Table and entry do not move any more, and outlive the
+            // reporter.
             let raw = unsafe {
-                bindings::devlink_health_reporter_create(devlink.as_ptr(), &entry.ops, place)
+                bindings::devlink_health_reporter_create(devlink.as_raw(), &entry.ops, place)
             };
-            // INVARIANT: A reporter of the entry.
-            entry.raw.store(kernel::error::from_err_ptr(raw)?, Relaxed);
+            // INVARIANT: Created just now.
+            let reporter = Created(NonNull::new(from_err_ptr(raw)?).ok_or(ENOMEM)?);
+            created.push(reporter, GFP_KERNEL)?;
         }
-        Ok(this)
+        Ok(Self { created, entries })
     }
-}
 
-impl Drop for Reporters {
-    fn drop(&mut self) {
-        for entry in &self.entries {
-            let raw = entry.raw.load(Relaxed);
-            if !raw.is_null() {
-                // SAFETY: A reporter by the type invariant; the devlink instance lock is not held.
-                unsafe { bindings::devlink_health_reporter_destroy(raw) };
-            }
-        }
-    }
-}
-
-impl Reporters {
     /// Reports a finding, which has it mended unless the user wants it left alone. Returns false if
     /// one of this reporter was mended just now: this one has to wait, and to be found again. May
     /// sleep; takes the devlink instance lock.
     pub(in crate::net) fn report(&self, finding: &Finding) -> bool {
-        let Some(entry) = self.entries.get(finding.reporter) else {
+        let place = finding.reporter;
+        let (Some(reporter), Some(entry)) = (self.created.get(place), self.entries.get(place))
+        else {
             return true;
         };
-        let raw = entry.raw.load(Relaxed);
-        if entry.failed.load(Relaxed) {
-            // The core recovers nothing from the state of an error that was not mended, for ever:
-            // one whose recovery failed, or that came in the grace period. The device may well come
-            // back.
-            //
-            // SAFETY: A reporter by the type invariant.
-            unsafe {
-                bindings::devlink_health_reporter_state_update(
-                    raw,
-                    bindings::devlink_health_reporter_state_DEVLINK_HEALTH_REPORTER_STATE_HEALTHY,
-                )
-            };
-        }
-        let context = core::ptr::from_ref(finding).cast_mut().cast();
-        // SAFETY: A reporter by the type invariant; the text is terminated, and the context is for
-        // the call. An error was reported by the reporter itself.
-        let ret = unsafe {
-            bindings::devlink_health_report(raw, finding.text.as_c_str().as_char_ptr(), context)
-        };
+        // The device may well come back after a recovery that failed, or that the grace period
+        // did not let begin.
+        let anew = entry.failed.load(Relaxed);
+        let text = finding.text.as_c_str().into();
+        let ret = bindings::health_report(reporter, text, finding, anew);
         entry.failed.store(ret != 0, Relaxed);
         ret != ECANCELED.to_errno()
     }
 }
 
-/// A reporter, in a callback: devlink's instance lock is held, the device's own is not.
+/// A reporter, in a callback with devlink's instance lock held. That comes before the locks of the
+/// network device, which are not held.
 struct Of<'a, T: device::Operations> {
     entry: &'a Entry,
-    dev: Handle<'a, T>,
+    dev: Unlocked<'a, T>,
 }
 
 // SAFETY: A table made for `T` is that of reporters of its devices, whose private pointer is their
@@ -289,30 +270,36 @@ struct Of<'a, T: device::Operations> {
 unsafe impl<T: device::Operations> Arg for Of<'_, T> {
     type Raw = *mut bindings::devlink_health_reporter;
 
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        // SAFETY: By the invariant of `Passed`.
+    fn from_passed(reporter: Passed<Self::Raw>) -> Self {
+        // SAFETY: The private pointer is that of an entry, whose device was made for this `T`. No
+        // lock of that is held.
         unsafe {
-            let entry = &*bindings::devlink_health_reporter_priv(raw).cast::<Entry>();
+            let entry = &*bindings::devlink_health_reporter_priv(reporter.raw()).cast::<Entry>();
             Self {
                 entry,
-                dev: Handle::new(entry.dev),
+                dev: Unlocked::new(Handle::new(entry.dev)),
             }
         }
     }
 }
 
-/// What [`report`] passed on to a callback, if it was the cause.
+impl<'a, T: device::Operations + 'a> Of<'a, T> {
+    /// The driver's part.
+    fn ops(&self) -> &'a T {
+        self.dev.handle().ops()
+    }
+}
+
+/// What [`Reporters::report`] passed on to a callback, if it was the cause.
 struct Context<'a>(Option<&'a Finding>);
 
 // SAFETY: The core passes null or what `report` gave, which is there as long as it runs.
 unsafe impl Arg for Context<'_> {
     type Raw = *mut c_void;
 
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        // SAFETY: By the invariant of `Passed`.
-        Self(unsafe { raw.cast::<Finding>().as_ref() })
+    fn from_passed(context: Passed<Self::Raw>) -> Self {
+        // SAFETY: Null or a finding.
+        Self(unsafe { context.raw().cast::<Finding>().as_ref() })
     }
 }
 
@@ -320,16 +307,12 @@ unsafe impl Arg for Context<'_> {
 unsafe impl Arg for Message<'_> {
     type Raw = *mut bindings::devlink_fmsg;
 
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        // INVARIANT: By that of `Passed`.
-        Self {
-            raw,
-            _call: PhantomData,
-        }
+    fn from_passed(message: Passed<Self::Raw>) -> Self {
+        Self(Object::from_passed(message))
     }
 }
 
+/// The callbacks for a driver.
 struct Callbacks<T>(PhantomData<T>);
 
 impl<T: device::Operations + Operations> Callbacks<T> {
@@ -338,16 +321,13 @@ impl<T: device::Operations + Operations> Callbacks<T> {
         fn recover(of: Of<'_, T>, context: Context<'_>, _ack: Extack<'_>) -> Result {
             let reporter = T::REPORTERS.get(of.entry.index).ok_or(EINVAL)?;
             let remedy = context.0.map_or(reporter.remedy, |finding| finding.remedy);
-            // SAFETY: Of locks that matter here devlink holds its own, which comes before that of
-            // the network device.
-            let mut dev = unsafe { Unlocked::new(of.dev) };
-            watch::remedy(&mut dev, remedy).inspect_err(|&e| {
+            watch::remedy(&mut of.dev, remedy).inspect_err(|&e| {
                 // Busy is who has it for something else: it is made anew after that anyway.
                 if e == EBUSY {
                     return;
                 }
                 netdev_err_ratelimited!(
-                    of.dev.device(),
+                    of.dev.handle().device(),
                     "{} could not be mended ({}); trying again\n",
                     reporter.name(),
                     e.to_errno()
@@ -369,12 +349,12 @@ impl<T: device::Operations + Operations> Callbacks<T> {
             if let Some(finding) = context.0 {
                 out.text(c"finding", fmt!("{}", finding.text.as_str()));
             }
-            of.dev.ops().dump(of.entry.index, queue, &mut out)
+            of.ops().dump(of.entry.index, queue, &mut out)
         }
 
         /// `devlink_health_reporter_ops.diagnose`.
         fn diagnose(of: Of<'_, T>, out: Message<'_>, _ack: Extack<'_>) -> Result {
-            of.dev.ops().diagnose(of.entry.index, &mut out)
+            of.ops().diagnose(of.entry.index, &mut out)
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::net::{
     callback::{
         callbacks,
         Arg,
+        BhDisabled,
         Held,
         Passed, //
     },
@@ -24,7 +25,6 @@ use crate::net::{
         Refused, //
     },
     own::Given,
-    tx_cell::Sending, //
 };
 use core::{
     marker::PhantomData,
@@ -89,10 +89,9 @@ struct Asked<'a>(&'a bindings::rnet_xdp_hints);
 unsafe impl Arg for Asked<'_> {
     type Raw = *const bindings::xdp_md;
 
-    fn from_passed(passed: Passed<Self::Raw>) -> Self {
-        let raw = passed.raw();
-        // SAFETY: By the invariant of `Passed`.
-        Self(unsafe { &(*raw.cast::<bindings::rnet_xdp_buff>()).hints })
+    fn from_passed(packet: Passed<Self::Raw>) -> Self {
+        // SAFETY: The packet of a `Buff`, which is there as long as the program runs.
+        Self(unsafe { &(*packet.raw().cast::<bindings::rnet_xdp_buff>()).hints })
     }
 }
 
@@ -215,7 +214,7 @@ where
         /// `ndo_xdp_xmit`: softirqs off, in an RCU read section. Frames from the index returned on
         /// stay the caller's, all of them on an error.
         pub(in crate::net) fn xmit(
-            handle: Sending<'_, T>,
+            to: BhDisabled<'_, T>,
             n: i32,
             frames: *mut *mut bindings::xdp_frame,
             flags: u32,
@@ -223,8 +222,8 @@ where
             if flags & !bindings::XDP_XMIT_FLAGS_MASK != 0 {
                 return Err(EINVAL);
             }
-            let mut locked = handle.lock().ok_or(ENOSPC)?;
-            let cells = handle.senders().ok_or(ENETDOWN)?;
+            let mut locked = to.lock().ok_or(ENOSPC)?;
+            let cells = to.senders().ok_or(ENETDOWN)?;
             let cell = cells.get(locked.number() as usize).ok_or(ENETDOWN)?;
             let (tx, _) = locked.reach(cell).ok_or(ENETDOWN)?;
             // SAFETY: The array has so many frames, none of them null. The core gives them up one
