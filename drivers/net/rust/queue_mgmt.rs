@@ -13,7 +13,8 @@ use super::{
     callback::{
         callbacks,
         Arg,
-        Held, //
+        Held,
+        Passed, //
     },
     device::{
         self,
@@ -77,9 +78,9 @@ struct Room<'a, T: Operations>(&'a mut MaybeUninit<Memory<T>>);
 unsafe impl<T: Operations> Arg for Room<'_, T> {
     type Raw = *mut c_void;
 
-    unsafe fn from_raw(raw: *mut c_void) -> Self {
+    fn from_passed(memory: Passed<*mut c_void>) -> Self {
         // SAFETY: There is room by the contract above, which nobody else uses during the call.
-        Self(unsafe { &mut *raw.cast() })
+        Self(unsafe { &mut *memory.raw().cast() })
     }
 }
 
@@ -91,9 +92,9 @@ struct Kept<'a, T: Operations>(&'a mut Memory<T>);
 unsafe impl<T: Operations> Arg for Kept<'_, T> {
     type Raw = *mut c_void;
 
-    unsafe fn from_raw(raw: *mut c_void) -> Self {
+    fn from_passed(memory: Passed<*mut c_void>) -> Self {
         // SAFETY: Written by the contract above, and used by nobody else during the call.
-        Self(unsafe { &mut *raw.cast() })
+        Self(unsafe { &mut *memory.raw().cast() })
     }
 }
 
