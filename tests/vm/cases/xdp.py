@@ -374,7 +374,7 @@ def longest_packet_is_in_one_piece(rig):
               struct.unpack("<Q", linear[0])[0], len(whole) - removed)
 
 
-# What a queue counts whoever gets its packets, besides packets by operation code.
+# Counters of a queue that count whoever gets its packets, besides those of operation codes.
 COMMON = ("packets", "bytes", "up_packets", "up_bytes", "skbs", "csum_bad", "tcb_applied",
           "tcb_not_applied", "released", "drop_nomem", "drop_bad_completion", "bad_completion",
           "drop_orphan")

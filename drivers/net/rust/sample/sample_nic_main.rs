@@ -8,8 +8,6 @@
 
 #[forbid(unsafe_code)]
 mod driver;
-// The parts of the layer that this driver leaves alone.
-#[allow(unused_imports)]
 #[path = "../net.rs"]
 mod net;
 #[forbid(unsafe_code)]
