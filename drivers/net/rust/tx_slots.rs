@@ -288,7 +288,7 @@ impl<P: Outgoing, M> Mapped<'_, '_, P, M> {
     #[inline]
     pub(crate) fn commit_behind(self, empty: usize, meta: M) -> Result<(), P> {
         let count = self.mapping.count;
-        if (self.mapping.sender.free() as usize) < empty + count {
+        if (self.mapping.sender.free() as usize) < empty.saturating_add(count) {
             return Err(self.unmap());
         }
         let Self {
