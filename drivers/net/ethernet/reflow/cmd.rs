@@ -2,15 +2,14 @@
 
 //! The command ring: requests of the control plane that the device answers.
 //!
-//! One command is under way at a time. Whoever asks sleeps until the device has answered, which
-//! takes it well under a millisecond as a rule. A device that was waited for longer than
-//! [`TIMEOUT`], for one answer or for several in a row, has a verdict: for [`REST`] all further
-//! commands fail at once with the same error, so that nobody waits a second time, whatever locks
-//! are held. Then one is tried again; a reset of the device ends the verdict, see
-//! [`Commands::revive`].
+//! One command is under way at a time. The caller sleeps until the device has answered, usually
+//! well under a millisecond. After a wait of [`TIMEOUT`], for one answer or for several in a row,
+//! all further commands fail at once with the same error for [`REST`], so that no caller waits a
+//! second time with locks held. Then one command is tried again; a reset of the device ends this
+//! state, see [`Commands::revive`].
 //!
-//! All functions may sleep, and none trusts what the device says: answers are checked to be about
-//! the command that was asked, and to be in range.
+//! All functions may sleep. Answers are checked: they must be for the command that was sent, and in
+//! range.
 
 mod blocks;
 
@@ -262,7 +261,7 @@ impl Drop for Ring<'_> {
 /// it does not answer or answers nonsense, [`ENODEV`] if it has gone, and may sleep.
 pub(crate) struct Commands<'bound> {
     ring: Pin<KBox<Mutex<Ring<'bound>>>>,
-    /// The device did not answer a command since it was last reset: it may lack what it was told.
+    /// A command was not answered since the last reset: the device may lack configuration.
     silent: Arc<Atomic<bool>>,
 }
 
@@ -304,10 +303,10 @@ impl<'bound> Commands<'bound> {
         self.silent.load(Relaxed)
     }
 
-    /// Whether the device answers now, though it did not when this was asked before, since its last
-    /// reset. May sleep, for some milliseconds: who is late once is asked again at the next look.
+    /// Whether a device that did not answer before answers now. May sleep, for some milliseconds;
+    /// a device that is late once is tried again at the next look.
     ///
-    /// One that always answers this, and not the command that matters, is no better than before.
+    /// A device that answers this but no other command counts as silent.
     pub(crate) fn answers_again(&self) -> bool {
         let mut ring = self.ring.lock();
         if ring.held || !ring.present {
@@ -369,7 +368,7 @@ impl<'bound> Commands<'bound> {
         self.plain(Command::Nop, 0).map(|_| ())
     }
 
-    /// Hands a control block to the device, in place of the one that its key had; returns its flow
+    /// Sets a control block in the device, replacing the one with the same key; returns its flow
     /// number.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 
 //! Binding to the PCI function. The layer follows it through sleep, resets and errors.
 //!
-//! The device is reset before it may access memory, each time: whoever had it before, another
-//! kernel perhaps, may have left it at work.
+//! The device is always reset before it may access memory: a previous kernel may have left it
+//! running.
 
 use crate::{
     hw::regs::{

@@ -72,8 +72,8 @@ impl<'bound> Mmio<'bound> {
         }
     }
 
-    /// Resets the device, and waits until it says that it is done: it accesses no memory any more
-    /// then, and knows nothing of what it was told. May sleep, 0.2 s at most.
+    /// Resets the device and waits until it is done. Afterwards it accesses no memory and has no
+    /// configuration. May sleep, 0.2 s at most.
     ///
     /// # Errors
     ///
@@ -109,8 +109,8 @@ impl<'bound> Mmio<'bound> {
         }
     }
 
-    /// Lets the device, which was reset, access memory. Under the instance lock, or nobody else
-    /// knows of the device yet.
+    /// Lets the device, which was reset, access memory. Under the instance lock, or before
+    /// the device is registered.
     pub(crate) fn allow_memory(&self) {
         self.master.allow();
     }
@@ -120,7 +120,7 @@ impl<'bound> Mmio<'bound> {
         self.master.is_allowed()
     }
 
-    /// Whether the device says that it works.
+    /// Whether the device reports itself ready.
     pub(crate) fn is_ready(&self) -> bool {
         let status = self.read(reg::STATUS);
         status.0 != GONE && status.ready() != 0
@@ -213,7 +213,7 @@ impl QueueMmio<'_> {
         self.bar.write32(value.into(), offset);
     }
 
-    /// Tells the device where buffer ring `kind` is.
+    /// Writes the address of buffer ring `kind`.
     pub(crate) fn write_buf_addr(&self, kind: BufKind, addr: u64) {
         self.write_buf(queue_reg::BUF_LO, kind, addr as u32);
         self.write_buf(queue_reg::BUF_HI, kind, (addr >> 32) as u32);

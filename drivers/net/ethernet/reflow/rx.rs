@@ -77,10 +77,10 @@ pub(crate) trait Sink<'bound>: Sized {
     /// [`ENOMEM`].
     fn new(s: &Parts<'_, 'bound>, rings: &mut Rings<'bound>) -> Result<Self>;
 
-    /// Tells the device of rings that only this sink has.
+    /// Writes the addresses of rings that only this sink has.
     fn configure(&self, rings: &Rings<'bound>);
 
-    /// Gives the device the first buffers of such rings.
+    /// Posts the first buffers of such rings.
     fn post_first(&mut self);
 
     /// A pool that only this sink has.
@@ -151,7 +151,7 @@ pub(crate) struct Receiver<'bound, S: Sink<'bound>> {
 }
 
 impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
-    /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
+    /// Makes the rings and fills them with buffers; writes nothing to the device. May sleep.
     ///
     /// # Errors
     ///
@@ -166,8 +166,8 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
         })
     }
 
-    /// Tells the device where the rings are. It takes note when the queue is switched on, which can
-    /// be done once with these rings.
+    /// Writes the addresses of the rings. The device reads them when the queue is enabled, which
+    /// can be done once with these rings.
     pub(crate) fn configure(&self) {
         self.rings.configure();
         self.sink.configure(&self.rings);
@@ -178,7 +178,7 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
         self.rings.ring.probe()
     }
 
-    /// Gives the device its first buffers. The queue must have been switched on just now.
+    /// Posts the first buffers. The queue must have just been enabled.
     pub(crate) fn post_first(&mut self) {
         self.rings.post_first();
         self.sink.post_first();

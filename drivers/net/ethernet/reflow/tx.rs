@@ -2,8 +2,8 @@
 
 //! Transmit: descriptors out under the queue's lock, clean-up behind the device in NAPI.
 //!
-//! Packets travel through a queue of slots, one a descriptor: what [`Ring::xmit`] put in,
-//! [`Cleaner::poll`] takes out when the device's write-back index has passed it.
+//! Each descriptor has a slot: [`Ring::xmit`] fills it, [`Cleaner::poll`] empties it when the
+//! write-back index of the device has passed it.
 
 mod frames;
 mod probe;
@@ -127,8 +127,8 @@ pub(crate) struct Cleaned {
     pub(crate) bad: bool,
 }
 
-/// Makes both sides of queue `queue` with a ring of `2^log2` descriptors; the device does not hear
-/// of it. May sleep.
+/// Makes both sides of queue `queue` with a ring of `2^log2` descriptors; writes nothing to the
+/// device. May sleep.
 ///
 /// # Errors
 ///
@@ -251,8 +251,8 @@ fn describe(info: &TxInfo) -> (T1, T2) {
 }
 
 impl Ring<'_> {
-    /// Tells the device where the ring is. It takes note when the queue is switched on, which can
-    /// be done once with this ring.
+    /// Writes the address of the ring. The device reads it when the queue is enabled, which can be
+    /// done once with this ring.
     pub(crate) fn configure(&self) {
         let regs = self.mmio.queue(self.queue);
         regs.write_addr(
@@ -274,8 +274,8 @@ impl Ring<'_> {
             skb.drop_with(reason);
         }
         self.stop_if_full(cx);
-        // Asked last, whatever became of this packet: those before it may have been left for its
-        // doorbell, and once the queue is stopped nobody comes to ring.
+        // Even if this packet was dropped: earlier ones may wait for its doorbell, and a stopped
+        // queue gets no further packet.
         if cx.doorbell_due() {
             self.ring_doorbell();
         }

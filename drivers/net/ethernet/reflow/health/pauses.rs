@@ -20,8 +20,7 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    /// A reset is wanted, `since` milliseconds after the last one, which may have been for ever
-    /// ago. Whether it is time; then it counts.
+    /// Whether a reset may follow, `since` milliseconds after the last one. If so, it is counted.
     pub(crate) fn is_due(&mut self, since: i64) -> bool {
         if since < self.wait {
             return false;

@@ -109,7 +109,7 @@ impl<'bound> Ring<'bound> {
         self.mmio.queue(self.queue)
     }
 
-    /// Tells the device where the ring is. It takes note when the queue is switched on.
+    /// Writes the address of the ring. The device reads it when the queue is enabled.
     fn configure(&self) {
         let regs = self.regs();
         regs.write_buf_addr(self.kind, self.desc.dma_address());
@@ -179,12 +179,12 @@ impl<'bound> Cells<'bound> {
         Ok(this)
     }
 
-    /// Tells the device where the ring is.
+    /// Writes the address of the ring.
     pub(super) fn configure(&self) {
         self.ring.configure();
     }
 
-    /// Tells the device of the buffers. The queue must have been switched on just now.
+    /// Tells the device of the buffers. The queue must have just been enabled.
     pub(super) fn ring_doorbell(&mut self) {
         self.ring.ring();
     }
@@ -222,7 +222,7 @@ impl<'bound> Cells<'bound> {
         Some(())
     }
 
-    /// Takes note of a completion that was not believed and may have had a cell.
+    /// Records a completion that was refused and may have had a cell.
     #[cold]
     pub(super) fn refuse(&mut self) {
         self.order.refuse();
@@ -300,12 +300,12 @@ impl<'bound> Pages<'bound> {
         Ok(this)
     }
 
-    /// Tells the device where the ring is.
+    /// Writes the address of the ring.
     pub(super) fn configure(&self) {
         self.ring.configure();
     }
 
-    /// Tells the device of the pages. The queue must have been switched on just now.
+    /// Tells the device of the pages. The queue must have just been enabled.
     pub(super) fn ring_doorbell(&mut self) {
         self.ring.ring();
     }
@@ -474,7 +474,7 @@ impl<'bound> Pages<'bound> {
         }
     }
 
-    /// Takes note of a completion that was not believed and may have begun a page.
+    /// Records a completion that was refused and may have begun a page.
     #[cold]
     pub(super) fn refuse(&mut self) {
         self.order.refuse();

@@ -109,7 +109,7 @@ pub(super) struct Completions<'bound> {
 }
 
 impl<'bound> Completions<'bound> {
-    /// Makes the ring; the device does not hear of it. May sleep.
+    /// Makes the ring; writes nothing to the device. May sleep.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl<'bound> Completions<'bound> {
         &self.probe
     }
 
-    /// Tells the device where the ring is. It takes note when the queue is switched on.
+    /// Writes the address of the ring. The device reads it when the queue is enabled.
     pub(super) fn configure(&self) {
         let regs = self.mmio.queue(self.queue.into());
         let addr = self.ring.dma_address();

@@ -36,7 +36,7 @@ pub(crate) enum RxQueue<'bound> {
 }
 
 impl<'bound> RxQueue<'bound> {
-    /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
+    /// Makes the rings and fills them with buffers; writes nothing to the device. May sleep.
     ///
     /// # Errors
     ///
@@ -49,8 +49,8 @@ impl<'bound> RxQueue<'bound> {
         })
     }
 
-    /// Tells the device where the rings are. It takes note when the queue is switched on, which can
-    /// be done once with these rings.
+    /// Writes the addresses of the rings. The device reads them when the queue is enabled, which
+    /// can be done once with these rings.
     pub(crate) fn configure(&self) {
         match self {
             Self::Stack(rx) => rx.configure(),
@@ -66,7 +66,7 @@ impl<'bound> RxQueue<'bound> {
         }
     }
 
-    /// Gives the device its first buffers. The queue must have been switched on just now.
+    /// Posts the first buffers. The queue must have just been enabled.
     pub(crate) fn post_first(&mut self) {
         match self {
             Self::Stack(rx) => rx.post_first(),

@@ -81,7 +81,7 @@ pub(crate) struct Memory {
 }
 
 impl<'bound> Rings<'bound> {
-    /// Makes the rings and fills them with buffers; the device does not hear of it. May sleep.
+    /// Makes the rings and fills them with buffers; writes nothing to the device. May sleep.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl<'bound> Rings<'bound> {
         })
     }
 
-    /// Tells the device where the rings are.
+    /// Writes the addresses of the rings.
     pub(super) fn configure(&self) {
         self.ring.configure();
         self.header.configure();
@@ -116,7 +116,7 @@ impl<'bound> Rings<'bound> {
         self.packet.configure();
     }
 
-    /// Gives the device its first buffers.
+    /// Posts the first buffers.
     pub(super) fn post_first(&mut self) {
         self.header.ring_doorbell();
         self.reasm.ring_doorbell();

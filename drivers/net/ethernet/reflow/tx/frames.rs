@@ -31,8 +31,7 @@ impl Ring<'_> {
     }
 
     fn put_frame<P: Outgoing>(&mut self, frame: P, (parts, len): (u32, u32)) -> Result<(), P> {
-        // The stack is told to stop before the ring is full. That it need not be told here, its
-        // last places are left alone.
+        // Leave the room after which the stack's queue is stopped: frames need not stop it.
         if self.slots.free() < parts.saturating_add(STOP_BELOW) {
             return Err(frame);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How far a transmit ring has come, and whether what the device says of it can be true.
+//! The progress of a transmit ring, and whether the write-back index is in range.
 //!
 //! Pure: compiled in the module and in the host's tests.
 
@@ -11,16 +11,15 @@ use crate::hw::index::Index;
 pub(crate) struct Progress {
     /// Descriptors before this one are cleaned up.
     pub(crate) head: Index,
-    /// The device says that it is done with those before this one.
+    /// The device reports that it is done with those before this one.
     pub(crate) written: Index,
     /// The device was told of those before this one.
     pub(crate) rung: Index,
 }
 
 impl Progress {
-    /// Descriptors that the device is done with and that are not cleaned up. `None` if it says
-    /// that it is done with what it was never told of: nothing it says of the ring can be used
-    /// then.
+    /// Descriptors that the device is done with and that are not cleaned up. `None` if the
+    /// write-back index is beyond the tail: it cannot be used then.
     #[inline]
     pub(crate) fn done(&self) -> Option<u16> {
         let done = self.written.since(self.head);
