@@ -83,14 +83,17 @@ pub(crate) trait Operations: super::Operations {
     /// Looks for what is wrong with the device as a whole, once a second while queues run.
     fn watch(&self, dev: &Device) -> Option<Finding>;
 
-    /// Looks for what is wrong with a queue pair that runs.
+    /// Looks for what is wrong with a queue pair that runs. By default a transmit queue that the
+    /// core found stuck has the device reset.
     fn watch_queue(
         &self,
-        dev: &Device,
+        _dev: &Device,
         queue: usize,
-        shared: &Shared<Self>,
+        _shared: &Shared<Self>,
         watched: Watched,
-    ) -> Option<Finding>;
+    ) -> Option<Finding> {
+        stuck(queue, watched)
+    }
 }
 
 /// What a queue's polls share with whoever looks after it.
@@ -109,8 +112,7 @@ impl<T: Operations> Hooks<T> {
     };
 }
 
-/// Of a driver that does not look itself: a transmit queue that the core found stuck has the device
-/// reset.
+/// A transmit queue that the core found stuck has the device reset.
 fn stuck(queue: usize, watched: Watched) -> Option<Finding> {
     watched.timed_out.then(|| Finding {
         reporter: 0,
