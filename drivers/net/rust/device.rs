@@ -114,6 +114,22 @@ pub(crate) struct RxMode<'a> {
     pub(crate) multicast: &'a [MacAddr],
 }
 
+impl RxMode<'_> {
+    /// The multicast addresses as a table of bits, of which `bit` says the one of an address.
+    pub(crate) fn multicast_table<const WORDS: usize>(
+        &self,
+        bit: impl Fn(&MacAddr) -> usize,
+    ) -> [u32; WORDS] {
+        let mut table = [0; WORDS];
+        for bit in self.multicast.iter().map(bit) {
+            if let Some(word) = table.get_mut(bit / 32) {
+                *word |= 1 << (bit % 32);
+            }
+        }
+        table
+    }
+}
+
 /// A queue pair, ready to run.
 pub(crate) struct QueuePair<T: Operations> {
     /// What `start_xmit` works on, under the transmit queue's lock.
