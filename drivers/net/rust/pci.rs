@@ -432,3 +432,23 @@ impl<T: Driver> Adapter<T> {
         }
     }
 }
+
+/// Allocates MSI-X vectors for `most` queue pairs and one more, or for `least` if there are not so
+/// many; says for how many. May sleep.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub(crate) fn alloc_vectors(
+    dev: &pci::Device<Bound>,
+    most: u32,
+    least: u32,
+) -> Result<(u32, Arc<pci::IrqVectorRegistration<'_>>)> {
+    let msix = pci::IrqTypes::default().with(pci::IrqType::MsiX);
+    let vectors = |queues| dev.alloc_irq_vectors(queues + 1, queues + 1, msix);
+    let (queues, irqs) = match vectors(most) {
+        Ok(irqs) => (most, irqs),
+        Err(_) => (least, vectors(least)?),
+    };
+    Ok((queues, Arc::new(irqs, GFP_KERNEL)?))
+}
