@@ -55,9 +55,8 @@ impl<'bound> DmaDevice<'bound> {
         Ok(Self(pdev.as_ref()))
     }
 
-    /// The device, for helpers.
-    #[inline]
-    pub(super) fn device(&self) -> &device::Device<Bound> {
+    /// The bus device.
+    pub(crate) fn device(&self) -> &'bound device::Device<Bound> {
         self.0
     }
 

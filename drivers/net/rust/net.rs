@@ -20,7 +20,7 @@
 //! `crate::net`. Parts that a driver leaves alone are left out of its object.
 
 // A driver uses what it needs of the layer.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 pub(crate) mod arfs;
 mod bindings;
@@ -36,6 +36,8 @@ pub(crate) mod napi;
 mod own;
 pub(crate) mod page_pool;
 pub(crate) mod pci;
+pub(crate) mod plain;
+pub(crate) mod prelude;
 pub(crate) mod queue_mgmt;
 pub(crate) mod rx_buffers;
 pub(crate) mod service;

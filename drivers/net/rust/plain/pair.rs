@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A queue pair, as NAPI polls it.
+
+use super::{
+    rx,
+    tx, //
+};
+use crate::net::napi::{
+    NapiRef,
+    Outcome,
+    Poll,
+    RxContext,
+    TxContext, //
+};
+
+/// What a queue pair is for the device, besides the format of its descriptors.
+pub(crate) trait Hardware: Send {
+    /// Receive descriptors.
+    type Rx: rx::Descriptors;
+    /// Transmit descriptors.
+    type Tx: tx::Descriptors;
+    /// What asks for the next interrupt. It is used while the next poll may already run elsewhere.
+    type Vector: Send + Sync;
+
+    /// The transmit descriptor that the device reads next. Also with interrupts off.
+    fn tx_head(&self) -> u32;
+
+    /// Asks for the next interrupt: at once, if something happened since the last one.
+    fn arm(vector: &Self::Vector);
+}
+
+/// A queue pair.
+pub(crate) struct Pair<'bound, H: Hardware> {
+    /// What it is for the device.
+    pub(crate) hw: H,
+    /// The way in.
+    pub(crate) rx: rx::Ring<H::Rx>,
+    /// The end of the way out.
+    pub(crate) tx: tx::Cleaner<'bound, H::Tx>,
+}
+
+impl<H: Hardware> Poll for Pair<'_, H> {
+    type Shared = H::Vector;
+
+    fn attached(&mut self, napi: NapiRef<'_>) {
+        self.rx.attach(napi);
+    }
+
+    fn detached(&mut self, napi: NapiRef<'_>) {
+        self.rx.detach(napi);
+    }
+
+    fn clean(&mut self, cx: &TxContext<'_>) {
+        self.tx.clean(cx, self.hw.tx_head());
+    }
+
+    fn poll(&mut self, _vector: &H::Vector, cx: &RxContext<'_>) -> Outcome {
+        let sane = self.tx.clean(cx, self.hw.tx_head());
+        let rx = self.rx.poll(cx);
+        Outcome {
+            work: rx.packets,
+            again: false,
+            retry: rx.starving,
+            rest: !sane,
+            token: 0,
+        }
+    }
+
+    fn arm(vector: &H::Vector, _token: u32) {
+        H::arm(vector);
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How packets are spread over the queues of a device with one indirection table.
+
+use crate::net::{
+    device::rss_key_fill,
+    ethtool::rxfh::{
+        Change,
+        View, //
+    }, //
+};
+
+/// A table of `TABLE` queues, chosen by the low bits of a hash with a secret of `KEY` bytes.
+pub(crate) struct Spread<const TABLE: usize, const KEY: usize> {
+    /// Queue for each value of the hash's low bits.
+    pub(crate) table: [u8; TABLE],
+    /// Key of the hash.
+    pub(crate) key: [u8; KEY],
+}
+
+impl<const TABLE: usize, const KEY: usize> Spread<TABLE, KEY> {
+    /// All packets to queue 0, the key that of the system.
+    pub(crate) fn new() -> Self {
+        let mut key = [0; KEY];
+        rss_key_fill(&mut key);
+        Self {
+            table: [0; TABLE],
+            key,
+        }
+    }
+
+    /// Spreads packets evenly over the first `queues` queues, at least one.
+    pub(crate) fn evenly(&mut self, queues: u32) {
+        for (i, entry) in self.table.iter_mut().enumerate() {
+            *entry = (i as u32 % queues.max(1)) as u8;
+        }
+    }
+
+    /// Shows what is asked for.
+    pub(crate) fn show(&self, view: View<'_>) {
+        for (to, &from) in view.table.into_iter().flatten().zip(&self.table) {
+            *to = from.into();
+        }
+        for (to, &from) in view.key.into_iter().flatten().zip(&self.key) {
+            *to = from;
+        }
+    }
+
+    /// Takes over what the user changed.
+    pub(crate) fn change(&mut self, to: &Change<'_>) {
+        for (to, &from) in self.table.iter_mut().zip(to.table.into_iter().flatten()) {
+            // The core has seen to it that there is such a queue.
+            *to = from as u8;
+        }
+        for (to, &from) in self.key.iter_mut().zip(to.key.into_iter().flatten()) {
+            *to = from;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What nearly every driver uses, to be imported as a whole: `use crate::net::prelude::*`. It has
+//! the kernel's own prelude, too.
+
+pub(crate) use super::{
+    device::{
+        self as netdev,
+        features,
+        watch,
+        Device,
+        MacAddr,
+        Parts,
+        QueuePair,
+        RxMode,
+        Stats64,
+        XmitContext, //
+    },
+    devlink::Sentence,
+    dma::{
+        DmaDevice,
+        Words, //
+    },
+    ethtool,
+    extack::{
+        Extack,
+        Refused, //
+    },
+    napi::{
+        NapiRef,
+        Outcome,
+        Poll,
+        RxContext,
+        TxContext, //
+    },
+    pci::{
+        BusMaster,
+        Probed, //
+    },
+    plain,
+    skbuff::{
+        rx_flags,
+        DropReason,
+        RxMeta,
+        TxInfo,
+        TxSkb, //
+    }, //
+};
+pub(crate) use kernel::{
+    device::{
+        Bound,
+        Core, //
+    },
+    io::{
+        register::Array,
+        Io, //
+    },
+    prelude::*,
+    sync::{
+        barrier,
+        Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
