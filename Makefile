@@ -6,6 +6,7 @@
 ifneq ($(KERNELRELEASE),)
 
 obj-$(CONFIG_REFLOW) += drivers/net/ethernet/reflow/
+obj-$(CONFIG_IGB_RS) += drivers/net/ethernet/igb_rs/
 obj-$(CONFIG_SAMPLE_NIC) += drivers/net/rust/sample/
 
 else
@@ -19,7 +20,7 @@ TOOLBOX := scripts/toolbox
 DRIVER := $(CURDIR)/drivers/net/ethernet/reflow
 # Where Kbuild finds this file and the drivers: here, or in a copy.
 SOURCE := $(CURDIR)
-DRIVERS := CONFIG_REFLOW=m
+DRIVERS := CONFIG_REFLOW=m CONFIG_IGB_RS=m
 SAMPLES := CONFIG_SAMPLE_NIC=m
 JOBS ?= $(shell nproc)
 

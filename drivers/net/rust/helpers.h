@@ -117,6 +117,7 @@ enum rnet_tx_gso {
  * @hdr_len: headers that each segment repeats
  * @l3_off: offset of the IP header, for segmentation
  * @l4_off: offset of the TCP or UDP header, for segmentation
+ * @v6: IPv6, else IPv4, for segmentation of TCP
  */
 struct rnet_tx_info {
 	u32 len;
@@ -133,17 +134,6 @@ struct rnet_tx_info {
 	u8 csum;
 	u8 vlan;
 	u8 gso;
-};
-
-/**
- * struct rnet_tx_headers - where the headers of a packet to send are
- * @l3_off: offset of the IP header
- * @l4_off: offset of the header that has the checksum
- * @v6: IPv6, else IPv4
- */
-struct rnet_tx_headers {
-	u16 l3_off;
-	u16 l4_off;
 	u8 v6;
 };
 

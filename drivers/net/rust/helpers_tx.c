@@ -65,6 +65,7 @@ static void rnet_tx_gso(const struct sk_buff *skb, struct rnet_tx_info *info)
 			    RNET_TX_GSO_TCP_FIXED_ID : RNET_TX_GSO_TCP;
 		info->hdr_len = skb_tcp_all_headers(skb);
 	}
+	info->v6 = skb_is_gso_v6(skb);
 	info->l3_off = skb_network_offset(skb);
 	info->l4_off = skb_transport_offset(skb);
 }
@@ -91,13 +92,17 @@ __rnet_helper void rnet_safe_skb_tx_info(const struct sk_buff *skb,
 		info->vlan_tci = skb_vlan_tag_get(skb);
 }
 
-/* Where the headers are of a packet whose checksum is to be inserted. */
-__rnet_helper void rnet_safe_skb_tx_headers(const struct sk_buff *skb,
-					    struct rnet_tx_headers *headers)
+__rnet_helper int rnet_safe_skb_network_offset(const struct sk_buff *skb)
 {
-	headers->l3_off = skb_network_offset(skb);
-	headers->l4_off = skb_checksum_start_offset(skb);
-	headers->v6 = ip_hdr(skb)->version == 6;
+	return skb_network_offset(skb);
+}
+
+/* Fills in the checksum that a packet wants inserted, if it wants one. */
+__rnet_helper int rnet_safe_skb_fill_checksum(struct sk_buff *skb)
+{
+	if (skb->ip_summed != CHECKSUM_PARTIAL)
+		return 0;
+	return skb_checksum_help(skb);
 }
 
 /*
@@ -109,7 +114,8 @@ __rnet_helper int rnet_safe_skb_prepare_tso(struct sk_buff *skb)
 	struct iphdr *ip;
 	int err;
 
-	if (!skb_is_gso_tcp(skb))
+	if (unlikely(!skb_is_gso_tcp(skb) || !skb_transport_header_was_set(skb) ||
+		     skb_transport_offset(skb) + sizeof(struct tcphdr) > skb_headlen(skb)))
 		return -EINVAL;
 	err = skb_cow_head(skb, 0);
 	if (err)

@@ -57,6 +57,15 @@ pub(crate) enum Size {
 }
 
 impl Size {
+    /// The smallest one in which there is room for any frame of up to `len` bytes, if there is one.
+    pub(crate) fn for_frames(len: u32) -> Self {
+        if len as usize <= Self::Half.room() {
+            Self::Half
+        } else {
+            Self::Page
+        }
+    }
+
     const fn bytes(self) -> usize {
         match self {
             Self::Half => PAGE_SIZE / 2,
@@ -69,10 +78,6 @@ impl Size {
         self.bytes() - HEADROOM - bindings::SKB_SHARED_INFO_ROOM
     }
 
-    /// Bytes between where the device begins and the end of the buffer.
-    pub(crate) const fn reach(self) -> usize {
-        self.bytes() - HEADROOM
-    }
 }
 
 /// Bytes in front of the packet.

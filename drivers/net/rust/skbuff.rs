@@ -103,9 +103,6 @@ impl End<bindings::sk_buff> for NotSubmitted {
 /// Lengths and offload requests of a packet to send, fetched in one call.
 pub(crate) type TxInfo = bindings::rnet_tx_info;
 
-/// Where the headers of a packet to send are.
-pub(crate) type TxHeaders = bindings::rnet_tx_headers;
-
 /// Values of [`TxInfo::gso`] besides 0.
 pub(crate) mod tx_gso {
     use super::bindings;
@@ -149,13 +146,10 @@ impl TxSkb {
         info
     }
 
-    /// Where the headers are of a packet that wants its checksum inserted; else the answer means
-    /// nothing.
+    /// Offset of the header behind that of Ethernet and VLAN tags.
     #[inline]
-    pub(crate) fn headers(&self) -> TxHeaders {
-        let mut headers = TxHeaders::default();
-        bindings::skb_tx_headers(&self.0, &mut headers);
-        headers
+    pub(crate) fn network_offset(&self) -> u16 {
+        bindings::skb_network_offset(&self.0) as u16
     }
 
     /// Prepares the headers of a packet that is to be cut into TCP segments, for a device that
@@ -168,6 +162,16 @@ impl TxSkb {
     #[inline]
     pub(crate) fn prepare_tso(&mut self) -> Result {
         to_result(bindings::skb_prepare_tso(&self.0))
+    }
+
+    /// Fills in the checksum that the packet wants inserted, if it wants one. In any context.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if the bytes are shared and cannot be copied, or what the core says.
+    #[cold]
+    pub(crate) fn fill_checksum(&mut self) -> Result {
+        to_result(bindings::skb_fill_checksum(&self.0))
     }
 
     /// Takes the time at which the packet goes to the device, for a socket that asks for it. To be

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver's pure logic, tested on the host.
+//! The pure logic of the drivers, tested on the host.
 //!
-//! This crate has no source of its own: it compiles those files of the driver that need no kernel.
+//! This crate has no source of its own: it compiles those files of the drivers that need no kernel.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,6 +20,8 @@ mod hw {
 mod decode;
 #[path = "../../../../drivers/net/ethernet/reflow/rx/headers.rs"]
 mod headers;
+#[path = "../../../../drivers/net/ethernet/igb_rs/desc.rs"]
+mod igb_desc;
 #[path = "../../../../drivers/net/ethernet/reflow/debugfs/key.rs"]
 mod key;
 #[path = "../../../../drivers/net/ethernet/reflow/steering/location.rs"]
@@ -39,5 +41,7 @@ mod strikes;
 #[path = "../../../../drivers/net/ethernet/reflow/tx/wire.rs"]
 mod wire;
 
+#[cfg(test)]
+mod igb_desc_test;
 #[cfg(test)]
 mod resegment;
