@@ -15,7 +15,8 @@ TAGGED = {(DUT, 4): "198.51.100.1", (PEER, 4): "198.51.100.2",
           (DUT, 6): "2001:db8:100::1", (PEER, 6): "2001:db8:100::2"}
 
 
-def _tagged(rig, tag=100):
+def tag_both_ends(rig, tag=100):
+    """Move both ends into a VLAN until the case is over."""
     for side in (DUT, PEER):
         device = f"tag{tag}"
         rig.defer(rig.ip, side, f"link del {device}")
@@ -29,7 +30,7 @@ def _tagged(rig, tag=100):
 @case(limit=20)
 def echo(rig):
     """Echoes of full size through a VLAN, both families and directions."""
-    _tagged(rig)
+    tag_both_ends(rig)
     for side, version, size in ((DUT, 4, 1472), (PEER, 4, 1472), (DUT, 6, 1452), (PEER, 6, 1452)):
         rig.echo(side, version, count=2, size=size, whole=True)
 
@@ -37,7 +38,7 @@ def echo(rig):
 @case(claims=(2,), limit=30)
 def bulk(rig):
     """Bulk TCP through a VLAN, both families and directions."""
-    _tagged(rig)
+    tag_both_ends(rig)
     traffic.bulk(rig, PEER, 4, flows=4, size=1 << 19)
     traffic.bulk(rig, DUT, 4, flows=4, size=1 << 19)
     traffic.bulk(rig, PEER, 6, size=1 << 20)
@@ -46,7 +47,7 @@ def bulk(rig):
 @case(limit=30)
 def beside_untagged(rig):
     """Tagged and untagged flows run at once and do not mix."""
-    _tagged(rig)
+    tag_both_ends(rig)
     tagged = traffic.InBackground(traffic.bulk, rig, PEER, 4, flows=4, size=1 << 19,
                                   address=TAGGED)
     traffic.bulk(rig, PEER, 4, flows=4, size=1 << 19, address=OUTER)
@@ -79,7 +80,7 @@ def in_service_tag(rig):
 @case(limit=15)
 def wrong_tag_is_not_ours(rig):
     """A frame with another tag reaches neither the VLAN's nor the plain socket."""
-    _tagged(rig)
+    tag_both_ends(rig)
     with rig.socket(DUT, FAMILY[4], socket.SOCK_DGRAM) as sink, rig.raw(PEER) as wire:
         sink.bind(("", 0))
         sink.settimeout(0.5)

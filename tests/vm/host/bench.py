@@ -64,7 +64,8 @@ def build():
 
 
 # Settings with which a NIC loses no packet.
-SETTINGS = {"igb": "ethtool -G $dev rx 4096", "e1000e": "ethtool -G $dev rx 4096"}
+LARGE_RING = "ethtool -G $dev rx 4096"
+SETTINGS = {"igb": LARGE_RING, "igb-rs": LARGE_RING, "e1000e": LARGE_RING}
 
 
 class Window:

@@ -6,7 +6,7 @@ import os
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.dirname(os.path.abspath(__file__)))))
-DRIVER = "drivers/net/ethernet/reflow/reflow.ko"
+DRIVERS = "drivers/net/ethernet"
 
 
 def cache_folder():
@@ -37,9 +37,9 @@ class Kernel:
         """Return the release of the kernel."""
         return os.path.basename(self.image()).removeprefix("vmlinuz-")
 
-    def driver(self):
-        """Return the path of our module for this kernel."""
-        return os.path.join(PROJECT, DRIVER)
+    def driver(self, name):
+        """Return the path of a module of ours for this kernel."""
+        return os.path.join(PROJECT, DRIVERS, name, f"{name}.ko")
 
 
 class DebugKernel(Kernel):
@@ -68,8 +68,8 @@ class DebugKernel(Kernel):
         with open(self._built("include/config/kernel.release"), encoding="ascii") as text:
             return text.read().strip()
 
-    def driver(self):
-        return os.path.join(PROJECT, "build/debug", self.name, DRIVER)
+    def driver(self, name):
+        return os.path.join(PROJECT, "build/debug", self.name, DRIVERS, name, f"{name}.ko")
 
 
 KERNELS = {

@@ -26,16 +26,17 @@ PLAIN = ("csum", "gso", "guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "
 class Dut:
     """A device under test: how QEMU and the guest are told about it."""
 
-    def __init__(self, driver, model=None, sample=None):
+    def __init__(self, driver, model=None, ours=False, sample=None):
         self.driver = driver
-        self.model = model
+        self.model = model      # of QEMU's own, None for one of the project
+        self.ours = ours or model is None
         self.sample = sample    # path of the module, if this is the sample NIC
 
     def module(self, kernel):
         """Return the path of the driver's module if it is ours, for a kernel."""
         if self.sample:
             return os.path.join(PROJECT, self.sample)
-        return kernel.driver() if self.model is None else None
+        return kernel.driver(self.driver) if self.ours else None
 
     def device(self, sockets, wire=None, port=False):
         """Return the QEMU arguments of the device.
@@ -63,11 +64,12 @@ class Dut:
 
 
 # Beside our own, some that QEMU brings: to compare with, and to tell a fault
-# of the tests from a fault of the driver.
+# of the tests from a fault of the driver. One of them has a driver of ours.
 DUTS = {
     "reflow": Dut("reflow"),
     "e1000e": Dut("e1000e", "e1000e"),
     "igb": Dut("igb", "igb"),
+    "igb-rs": Dut("igb_rs", "igb", ours=True),
     "vmxnet3": Dut("vmxnet3", "vmxnet3"),
     "sample": Dut("sample_nic", sample="drivers/net/rust/sample/sample_nic.ko"),
 }

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The second driver on drivers/net/rust, igb_rs, on QEMU's own model of the 82576.
+
+Nothing here knows of that driver: the cases hold with the kernel's igb as well.
+"""
+
+import re
+import time
+
+from cases import vlan
+from guest.device import bus_address
+from guest.harness import case, check, equal, until
+from guest.net import DUT, PEER
+from guest.traffic import Flood, InBackground, bulk
+
+# In configuration space: the command register, and its bit that allows access to memory.
+COMMAND, BUS_MASTER = 4, 4
+
+DEVICE = "igb-rs"
+
+
+def _ethtool(rig, *words):
+    return rig.run(DUT, "ethtool", words[0], rig.device, *words[1:])
+
+
+def _both_ways(rig, size=1 << 18):
+    bulk(rig, PEER, 4, flows=4, size=size)
+    bulk(rig, DUT, 6, flows=2, size=size)
+
+
+def _counts(rig):
+    return {name: int(value) for name, value
+            in re.findall(r"^\s*(\S+): (\d+)$", _ethtool(rig, "-S"), re.M)}
+
+
+@case(limit=25)
+def tcp(rig):
+    """Echoes of both families and TCP both ways, with contents that are equal."""
+    for version in (4, 6):
+        rig.echo(DUT, version, count=2, size=1400, whole=True)
+        rig.echo(PEER, version, count=2)
+    _both_ways(rig, size=1 << 19)
+
+
+@case(limit=20)
+def offloads_off(rig):
+    """Without checksums, segmentation and tags of the device, TCP runs all the same."""
+    rig.defer(_ethtool, rig, "-K", "tx", "on", "rx", "on", "tso", "on", "rxvlan", "on")
+    _ethtool(rig, "-K", "tx", "off", "rx", "off", "tso", "off", "rxvlan", "off")
+    _both_ways(rig)
+
+
+@case(limit=30)
+def jumbo(rig):
+    """Frames of 9000 bytes, and the way there and back while a stream runs."""
+    stream = InBackground(bulk, rig, PEER, 4, flows=2, size=1 << 18, limit=25)
+    rig.set_mtu(9000)
+    stream.finish(25)
+    rig.echo(PEER, 4, count=2, size=8972, whole=True)
+    rig.echo(DUT, 4, count=2, size=8972, whole=True)
+    _both_ways(rig)
+    rig.set_mtu(1500)
+    _both_ways(rig)
+
+
+@case(limit=20)
+def tags(rig):
+    """Full frames and a stream through a VLAN, both ways."""
+    vlan.tag_both_ends(rig)
+    rig.echo(DUT, 4, count=2, size=1472, whole=True)
+    rig.echo(PEER, 6, count=2, size=1452, whole=True)
+    _both_ways(rig)
+
+
+@case(limit=30)
+def sizes_and_channels(rig):
+    """Rings, channels and moderation change while a stream runs."""
+    rig.defer(_ethtool, rig, "-G", "rx", "512", "tx", "512")
+    rig.defer(_ethtool, rig, "-L", "combined", "4")
+    stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 18, limit=25)
+    _ethtool(rig, "-G", "rx", "4096", "tx", "128")
+    _ethtool(rig, "-L", "combined", "2")
+    _ethtool(rig, "-C", "rx-usecs", "20")
+    stream.finish(25)
+    check(re.search(r"rx-usecs:\s+20\b", _ethtool(rig, "-c")), "the moderation is not as set")
+    _both_ways(rig)
+
+
+@case(limit=20)
+def spread(rig):
+    """Packets go where the indirection table says, and back to all queues."""
+    def used():
+        return [queue for queue in range(4) if _counts(rig).get(f"rx{queue}_packets", 0)
+                > before.get(f"rx{queue}_packets", 0)]
+    rig.defer(_ethtool, rig, "-X", "default")
+    _ethtool(rig, "-X", "weight", "0", "0", "1")
+    before = _counts(rig)
+    bulk(rig, PEER, 4, flows=8, size=1 << 16)
+    check(set(used()) <= {0, 2} and 2 in used(), f"packets came to the queues {used()}")
+    _ethtool(rig, "-X", "default")
+    before = _counts(rig)
+    bulk(rig, PEER, 4, flows=16, size=1 << 15)
+    check(len(used()) > 1, f"all packets came to the queues {used()}")
+
+
+@case(limit=40)
+def comes_and_goes(rig):
+    """Up and down, out and in, under floods both ways."""
+    rig.defer(rig.rebuild)
+    floods = [Flood(rig, PEER), Flood(rig, DUT)]
+    try:
+        for _ in range(3):
+            time.sleep(0.2)
+            rig.ip(DUT, f"link set {rig.device} down")
+            rig.bring_up()
+    finally:
+        floods.pop().stop()
+        try:
+            rig.unload()
+        finally:
+            floods.pop().stop()
+    rig.load()
+    rig.bring_up()
+    _both_ways(rig)
+
+
+@case(limit=50, bears=["NETDEV WATCHDOG"])
+def transmit_timeout(rig):
+    """A device that may not access memory any more is reset, and goes on."""
+    before = rig.totals(DUT)["rx_packets"]
+    flood = Flood(rig, DUT)
+    try:
+        with open(f"/sys/bus/pci/devices/{bus_address(rig)}/config", "r+b", buffering=0) as config:
+            config.seek(COMMAND)
+            command, = config.read(1)
+            config.seek(COMMAND)
+            config.write(bytes([command & ~BUS_MASTER]))
+        until("the device to be reset and answer", lambda: rig.answers(limit=1), limit=30)
+    finally:
+        flood.stop()
+    check(rig.totals(DUT)["rx_packets"] > before, "nothing was received")
+    _both_ways(rig)
+
+
+@case(limit=15)
+def counted(rig):
+    """What the device and the driver count agrees with what was sent."""
+    before = _counts(rig)
+    rig.echo(PEER, 4, count=20)
+    now = _counts(rig)
+    check(now["rx_frames"] - before["rx_frames"] >= 20, "the device missed echoes")
+    equal("dropped packets", now["rx0_dropped"] + now["tx0_dropped"], 0)
+    check("Speed: 1000Mb/s" in rig.run(DUT, "ethtool", rig.device), "the speed is not 1000 Mb/s")
