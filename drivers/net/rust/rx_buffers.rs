@@ -77,7 +77,6 @@ impl Size {
     pub(crate) const fn room(self) -> usize {
         self.bytes() - HEADROOM - bindings::SKB_SHARED_INFO_ROOM
     }
-
 }
 
 /// Bytes in front of the packet.
