@@ -27,6 +27,7 @@ class Program(Case):
 
     def __init__(self, name, place, about):  # pylint: disable=super-init-not-called
         self.subject, self.name, self.claims, self.flags = "selftests", name, [], set()
+        self.bears = ()
         self.func, self.limit = self.run, about["limit"]
         self.place, self.file, self.about = place, about["file"], about["file"]
         self.only, self.passes, self.before = about["only"], about["passes"], about["before"]
