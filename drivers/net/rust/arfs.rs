@@ -9,7 +9,7 @@
 //!
 //! ```
 //! struct Nic {
-//!     /// What is to be steered, written to the device by a service.
+//!     /// Flows to steer, written to the device by a service.
 //!     wanted: [Atomic<u32>; 64],
 //! }
 //!

@@ -14,8 +14,8 @@
 #	anything else		itself, of plain data
 #
 # A parameter that is called "taken" is given up by the caller (own::Given), and
-# so is what a function returns: the caller owns it, if it is not NULL. What the
-# layer has no type for stays a pointer there.
+# so is what a function returns: the caller owns it, if it is not NULL. A
+# type that the layer has none for stays a pointer there.
 
 BEGIN {
 	opaque = "net_device netdev_queue seq_file rnet_service"

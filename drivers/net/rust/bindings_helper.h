@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the module's own bindgen reads: the networking headers that the
+ * Input of the module's own bindgen: the networking headers that the
  * kernel's "bindings" crate leaves out or holds only as opaque types.
  * bindgen_parameters says which of their names are wanted.
  */

@@ -32,7 +32,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What the core passed to a callback.
+/// A value that the core passed to a callback.
 ///
 /// # Invariants
 ///
@@ -46,7 +46,7 @@ impl<R> Passed<R> {
     ///
     /// # Safety
     ///
-    /// What the invariants say.
+    /// The type invariants must hold.
     #[inline(always)]
     pub(super) unsafe fn new(raw: R) -> Self {
         // INVARIANT: By the safety requirement.
@@ -73,7 +73,7 @@ pub(super) unsafe trait Arg: Sized {
     fn from_passed(passed: Passed<Self::Raw>) -> Self;
 }
 
-/// What a callback answers.
+/// Result of a callback.
 pub(super) trait Answer {
     /// As C wants it.
     type Raw;

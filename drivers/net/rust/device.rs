@@ -2,9 +2,9 @@
 
 //! Network devices: wraps `struct net_device` and `struct net_device_ops`.
 //!
-//! A driver implements [`Operations`]. What exists only while the interface is up, the queues, is
-//! made by [`Operations::open_queue`] and owned here, so that the data path cannot see it before it
-//! is complete or after it is gone:
+//! A driver implements [`Operations`]. The queues, which exist only while the interface is up, are
+//! made by [`Operations::open_queue`] and owned here, so that the data path cannot see them before
+//! they are complete or after they are gone:
 //!
 //! * up: `restore` -> `open_queue` of each -> `start_queue`, NAPI and interrupt of each -> `start`
 //!   -> transmit queues started;
@@ -22,8 +22,8 @@
 //! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the
 //! device's instance lock held, and may sleep; `event` without the lock.
 //!
-//! What else a driver can do is composed of parts, each with a trait of its own. It names those
-//! that it has; of the others there is nothing in its tables of callbacks.
+//! Optional features of a driver are parts, each with a trait of its own. A driver names those that
+//! it has; the others leave nothing in its tables of callbacks.
 //!
 //! ```ignore
 //! #[vtable]
@@ -104,7 +104,7 @@ pub(crate) mod features {
 /// Totals of a device, as `ip -s link` shows them.
 pub(crate) type Stats64 = bindings::rtnl_link_stats64;
 
-/// What the receive filter is to let in.
+/// Packets that the receive filter has to accept.
 pub(crate) struct RxMode<'a> {
     /// Everything.
     pub(crate) promisc: bool,
@@ -132,15 +132,15 @@ impl RxMode<'_> {
 
 /// A queue pair, ready to run.
 pub(crate) struct QueuePair<T: Operations> {
-    /// What `start_xmit` works on, under the transmit queue's lock.
+    /// State used by `start_xmit`, under the transmit queue's lock.
     pub(crate) tx: T::Tx,
-    /// What NAPI works on.
+    /// State used by NAPI.
     pub(crate) poll: T::Poll,
-    /// What both share with the interrupt's re-arming.
+    /// State that both share with the re-arming of the interrupt.
     pub(crate) shared: <T::Poll as Poll>::Shared,
 }
 
-/// How the queues of a device are made: what the user's settings decide.
+/// Parameters of the queues of a device, as the user's settings decide.
 pub(crate) trait Setup: Clone + Send {
     /// Queue pairs.
     fn queues(&self) -> u32;
@@ -152,19 +152,19 @@ pub(crate) trait Setup: Clone + Send {
     }
 }
 
-/// A driver of network devices: what each has to do, and what it may leave alone.
+/// A driver of network devices: required and optional operations.
 ///
-/// What a driver can do besides is in traits of their own, see [`Parts`].
+/// Further optional features are in traits of their own, see [`Parts`].
 #[vtable]
 pub(crate) trait Operations: Send + Sync + Sized {
-    /// What the driver can do besides sending and receiving.
+    /// Features of the driver besides sending and receiving.
     const PARTS: Parts<Self> = Parts::new();
 
     /// How queues are made.
     type Setup: Setup;
     /// Transmit side of a queue.
     type Tx: Send;
-    /// What NAPI cleans up for a queue.
+    /// Poll side of a queue, used by NAPI.
     type Poll: Poll;
 
     /// Interrupt vector of a queue pair, of those that the device was registered with. By default
@@ -507,5 +507,5 @@ impl XmitContext<'_> {
     }
 }
 
-/// What the core is to know of a new device.
+/// Properties of a new device that the core has to know.
 pub(crate) type Config = bindings::rnet_config;

@@ -59,7 +59,7 @@ use kernel::{
 /// The first number that is not one of the parameters that all drivers share.
 const FIRST_ID: u32 = bindings::devlink_param_generic_id_DEVLINK_PARAM_GENERIC_ID_MAX + 1;
 
-/// What a reload does: it puts firmware to work.
+/// Supported reload actions: activation of firmware.
 const RELOAD_ACTIONS: usize =
     1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_FW_ACTIVATE;
 
@@ -120,7 +120,7 @@ pub(crate) enum Value {
     Text(Text),
 }
 
-/// What kind of value a parameter has.
+/// Type of a parameter's value.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// [`Value::Bool`].
@@ -145,7 +145,7 @@ impl Kind {
 pub(crate) struct Param {
     /// Its name; none that the core knows.
     pub(crate) name: &'static CStr,
-    /// What it takes.
+    /// Type of its value.
     pub(crate) kind: Kind,
 }
 
@@ -191,7 +191,7 @@ pub(crate) trait Operations: device::Operations {
     ///
     /// # Errors
     ///
-    /// What [`Info`] says.
+    /// Errors of [`Info`].
     fn info(&self, info: &mut Info<'_>) -> Result;
 
     /// Puts firmware to work that is in a file.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `ethtool` asks and sets: wraps `struct ethtool_ops`.
+//! Requests of `ethtool`: wraps `struct ethtool_ops`.
 //!
 //! Each trait here and in the modules below is a part of its own, which a driver implements and
 //! names among its [`Parts`](super::device::Parts), or leaves alone.
@@ -102,7 +102,7 @@ pub(crate) mod coalesce {
     pub(crate) const ADAPTIVE_RX: u32 = bindings::ETHTOOL_COALESCE_USE_ADAPTIVE_RX;
 }
 
-/// What a setup of queues says of the sizes of rings, and how the user's wishes change it.
+/// Sizes of rings in a setup of queues, and their change by the user.
 pub(crate) trait PlanRings: Sized {
     /// Sizes of rings.
     fn rings(&self) -> Rings;
@@ -119,7 +119,7 @@ pub(crate) trait PlanRings: Sized {
     fn with_rings(&self, rings: &Rings) -> Result<Self, Refused>;
 }
 
-/// What a setup of queues says of their number, and how the user's wishes change it.
+/// Number of queues in a setup, and its change by the user.
 pub(crate) trait PlanChannels: Sized {
     /// Most queue pairs.
     fn max_channels(&self) -> u32;
@@ -138,7 +138,7 @@ pub(crate) trait FwVersion {
     ///
     /// # Errors
     ///
-    /// What formatting says.
+    /// Errors of formatting.
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result;
 }
 
@@ -151,7 +151,7 @@ pub(crate) trait Stats {
 
 /// A driver of a device that moderates its interrupts.
 pub(crate) trait SetCoalesce {
-    /// What there is of [`Coalesce`], by the bits of [`coalesce`]. The rest is 0.
+    /// Supported parameters of [`Coalesce`], as bits of [`coalesce`]. The others are 0.
     const PARAMS: u32;
 
     /// Interrupt moderation in force.
@@ -201,7 +201,7 @@ fn write_terminated(out: &mut [u8], write: impl FnOnce(&mut Formatter<'_>) -> fm
     out.fill(0);
     let room = out.len().saturating_sub(1);
     if let Some(text) = out.get_mut(..room) {
-        // What does not fit is cut, as the field's size demands.
+        // Truncate a text that exceeds the field.
         let _ = write(&mut Formatter::new(text));
     }
 }
@@ -410,7 +410,7 @@ impl<T: device::Operations + SetCoalesce> Core<T> {
     }
 }
 
-/// What a link is, as its driver knows it.
+/// Settings of a link, as far as the driver knows them.
 #[derive(Clone, Copy)]
 pub(crate) struct LinkSettings {
     /// Mbit/s; `None` while it is unknown.

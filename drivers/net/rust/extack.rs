@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a refused request is told, in words.
+//! Messages for the sender of a netlink request.
 //!
 //! Wraps `struct netlink_ext_ack`. In the context of the request that it belongs to, which no
 //! other thread has.
@@ -53,7 +53,7 @@ impl Extack<'_> {
         ack._msg_buf.fill(0);
         let room = ack._msg_buf.len() - 1;
         if let Some(out) = ack._msg_buf.get_mut(..room) {
-            // What does not fit is cut.
+            // Truncate a text that exceeds the buffer.
             let _ = Formatter::new(out).write_fmt(text);
         }
         ack._msg = ack._msg_buf.as_ptr();

@@ -18,7 +18,7 @@
 #include <net/xdp.h>
 
 struct seq_file;
-/* What Rust formats, fmt::Arguments. */
+/* Arguments formatted by Rust, fmt::Arguments. */
 struct rnet_args;
 /* A finding of the watch, watch::Finding. */
 struct rnet_finding;

@@ -162,8 +162,8 @@ static __always_inline bool rnet_page_has(const struct rnet_page *page,
  * where the bytes follow that in the same page. Returns how many references
  * that took (0 or 1), or a negative errno when the packet has no room or the page
  * no such bytes or no reference to spare. The bytes themselves are not looked at:
- * the CPU may not be able to. What the packet is to be charged for them is the
- * caller's to say.
+ * the CPU may not be able to. Charging the packet for them (truesize) is left to
+ * the caller.
  */
 __rnet_helper int rnet_safe_rx_add_frag(struct rnet_rx_skb *rx,
 					struct rnet_page *page, u16 offset,

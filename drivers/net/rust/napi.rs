@@ -15,7 +15,7 @@
 //! and XDP need an [`RxContext`], of which there is none at budget 0.
 //!
 //! ```
-//! /// What the device reads when it is to raise the next interrupt.
+//! /// Words that the device reads when it is to raise the next interrupt.
 //! struct Doorbell(Words);
 //!
 //! struct Pair {

@@ -74,7 +74,7 @@ use kernel::{
 pub(crate) trait Driver: Sized + 'static {
     /// The functions that it drives.
     const ID_TABLE: pci::IdTable<()>;
-    /// What drives one of them.
+    /// Driver of one of them.
     type Nic<'bound>: Operations + 'bound;
 
     /// Takes charge of a function whose registers can be reached. May sleep.
@@ -87,11 +87,11 @@ pub(crate) trait Driver: Sized + 'static {
     ) -> Result<Probed<'bound, Self::Nic<'bound>>>;
 }
 
-/// What a network device is made of.
+/// Everything that a network device is made from.
 pub(crate) struct Probed<'bound, T: Operations> {
     /// Interrupt vectors: one for each queue pair, then one for events.
     pub(crate) irqs: Arc<pci::IrqVectorRegistration<'bound>>,
-    /// What the core is to know.
+    /// Properties that the core has to know.
     pub(crate) config: Config,
     /// How queues are made at first.
     pub(crate) setup: T::Setup,
@@ -99,7 +99,7 @@ pub(crate) struct Probed<'bound, T: Operations> {
     pub(crate) ops: T,
 }
 
-/// What a bound function has: the PCI core holds it, and nobody can take it out of there.
+/// Data of a bound function: the PCI core holds them, and nobody can take them out of there.
 pub(crate) struct Data<'bound, T: Driver> {
     netdev: Registration<'bound, T::Nic<'bound>>,
     master: BusMaster<'bound>,
@@ -118,7 +118,7 @@ impl<T: Driver> Data<'_, T> {
     ///
     /// # Errors
     ///
-    /// What the driver says. The watch tries again, each second, if the interface is up; else
+    /// Errors of the driver. The watch tries again, each second, if the interface is up; else
     /// bringing it up does.
     fn work(&self, dev: &pci::Device<Core<'_>>) -> Result {
         self.netdev.quiesce();
@@ -380,7 +380,7 @@ impl<T: Driver> Adapter<T> {
         /// `pci_error_handlers.reset_done`: from `pci_dev_restore()`, with the device lock still
         /// held that `reset_prepare` had.
         fn reset_done(function: Function<T>) {
-            // What went wrong is in the log, and there is nobody to tell.
+            // The error is in the log already, and this callback cannot return one.
             let _ = function.with(|dev, data| data.work(dev));
         }
 
@@ -397,7 +397,7 @@ impl<T: Driver> Adapter<T> {
                     data.rest();
                     bindings::pci_ers_result_PCI_ERS_RESULT_CAN_RECOVER
                 }
-                // What is written to it on the way is lost, and reads say that it has gone.
+                // Writes are lost meanwhile, and reads show that the device has gone.
                 bindings::pci_channel_io_frozen => {
                     data.lost();
                     bindings::pci_ers_result_PCI_ERS_RESULT_NEED_RESET
@@ -427,7 +427,7 @@ impl<T: Driver> Adapter<T> {
         /// `pci_error_handlers.resume`: from `report_resume()` and the like, which hold the device
         /// lock wherever this is registered.
         fn error_over(function: Function<T>) {
-            // What went wrong is in the log, and there is nobody to tell.
+            // The error is in the log already, and this callback cannot return one.
             let _ = function.with(|dev, data| data.work(dev));
         }
     }
@@ -438,7 +438,7 @@ impl<T: Driver> Adapter<T> {
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Errors of the kernel's allocation.
 pub(crate) fn alloc_vectors(
     dev: &pci::Device<Bound>,
     most: u32,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What most network devices have in common: a ring each way in each queue pair, with a buffer a
-//! descriptor.
+//! Common parts of most network devices: a ring for each direction in each queue pair, with one
+//! buffer a descriptor.
 //!
 //! A driver of such a device says what its descriptors look like and how they are switched on. The
 //! rest is here, to be taken or left part by part:

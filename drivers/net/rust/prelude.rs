@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What nearly every driver uses, to be imported as a whole: `use crate::net::prelude::*`. It has
-//! the kernel's own prelude, too.
+//! Names that nearly every driver uses, to be imported as a whole: `use crate::net::prelude::*`.
+//! It has the kernel's own prelude, too.
 
 pub(crate) use super::{
     device::{

@@ -107,7 +107,7 @@ struct Entry {
 /// The files of a device. Must outlive the device's registration.
 pub(super) struct Group {
     group: KBox<bindings::attribute_group>,
-    /// What `group` points to, and what that points to: neither moves any more.
+    /// Pointed to by `group`, and the entries by these: neither moves any more.
     _attrs: KVec<*mut bindings::attribute>,
     _entries: KVec<Entry>,
 }
@@ -146,7 +146,7 @@ impl Group {
         })
     }
 
-    /// What the device is to be registered with.
+    /// The group to register the device with.
     pub(super) fn as_raw(&self) -> *const bindings::attribute_group {
         &raw const *self.group
     }

@@ -46,7 +46,7 @@ pub(crate) struct TxCell<Tx> {
 
 // SAFETY: The device is bound to no thread; what is inside may be sent.
 unsafe impl<Tx: Send> Send for TxCell<Tx> {}
-// SAFETY: What is inside is reached under the lock of the transmit queue only.
+// SAFETY: The contents are reached under the lock of the transmit queue only.
 unsafe impl<Tx: Send> Sync for TxCell<Tx> {}
 
 impl<Tx> TxCell<Tx> {

@@ -144,7 +144,7 @@ def transmit_timeout(rig):
 
 @case(limit=15)
 def counted(rig):
-    """What the device and the driver count agrees with what was sent."""
+    """The counters of the device and of the driver agree with the packets sent."""
     before = _counts(rig)
     rig.echo(PEER, 4, count=20)
     now = _counts(rig)

@@ -66,7 +66,7 @@ pub(crate) struct Segments {
     pub(crate) v6: bool,
 }
 
-/// What the device is to do to a packet.
+/// Offloads requested for a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Offload {
     /// Tag to insert.

@@ -2,9 +2,9 @@
 
 //! The device as a whole: its reset, and all that is configured.
 //!
-//! What the user configures is kept in a [`Config`], which is written to the device as a whole
-//! whenever something of it changed, and after a reset. So there is one way to come to a state, and
-//! it is the way that is taken all the time.
+//! The user's configuration is kept in a [`Config`], which is written to the device as a whole
+//! whenever something of it changed, and after a reset. So every state is reached by the same code,
+//! which runs all the time.
 
 use crate::{
     net::prelude::*,
@@ -20,7 +20,7 @@ use kernel::io::{
 };
 use plain::spread::Spread;
 
-/// What a register reads when the device has gone.
+/// Value of every register when the device has gone.
 const GONE: u32 = u32::MAX;
 /// All vectors.
 pub(crate) const ALL_VECTORS: u32 = (1 << 25) - 1;
@@ -33,7 +33,7 @@ pub(crate) const USECS_MAX: u32 = 8000;
 const EITR_NS: u32 = 1024;
 /// Number of the PHY, and its control register.
 const PHY: (u32, u32) = (1, 0);
-/// What is written there: gigabit, full duplex, negotiate, and begin now.
+/// Value written there: gigabit, full duplex, negotiate, and begin now.
 const PHY_NEGOTIATE: u16 = 1 << 6 | 1 << 8 | 1 << 9 | 1 << 12;
 /// Kinds of packets that are hashed: TCP over IPv4, IPv4, TCP over IPv6 with extensions, IPv6, TCP
 /// over IPv6.

@@ -151,7 +151,7 @@ impl<'bound> Nic<'bound> {
     ///
     /// # Errors
     ///
-    /// What [`hw::Config::write`] says.
+    /// Errors of [`hw::Config::write`].
     pub(crate) fn change(&self, change: impl FnOnce(&mut hw::Config)) -> Result {
         let mut config = self.config.lock();
         change(&mut config);

@@ -104,13 +104,13 @@ pub(crate) struct TxDescriptors<'bound> {
     queue: Queue,
 }
 
-/// What the device is to do to a packet: what it has to be told before, and with each part.
+/// Offloads of a packet: a new context to set before it, if any, and the flags of each part.
 pub(crate) struct Plan {
     news: Option<Context>,
     data: desc::Data,
 }
 
-/// What the device is to do to a packet whose IP header is at `l3`.
+/// Offloads requested for a packet whose IP header is at `l3`.
 #[inline]
 fn offload(info: &TxInfo, l3: u16) -> Offload {
     Offload {
@@ -176,12 +176,12 @@ impl tx::Descriptors for TxDescriptors<'_> {
     }
 }
 
-/// What `start_xmit` works on.
+/// Transmit state used by `start_xmit`.
 pub(crate) type Sender<'bound> = tx::Ring<'bound, TxDescriptors<'bound>>;
 /// Descriptors of the smallest ring, as a power of two.
 pub(crate) const LOG2_MIN: u32 = tx::Limits::<TxDescriptors<'_>>::LOG2_MIN;
 
-/// What NAPI cleans up for a queue pair.
+/// State of a queue pair that NAPI polls.
 pub(crate) type Pair<'bound> = pair::Pair<'bound, Hardware<'bound>>;
 
 /// A pair as the device knows it.
@@ -208,7 +208,7 @@ impl<'bound> pair::Hardware for Hardware<'bound> {
     }
 }
 
-/// What asks for the next interrupt of a pair.
+/// Re-arms the interrupt of a pair.
 pub(crate) struct Vector<'bound> {
     bar: Arc<Bar<'bound>>,
     bit: regs::EIMS,
@@ -291,7 +291,7 @@ impl Hardware<'_> {
         off(self.queue.index());
         // A device that has gone does not answer, and accesses nothing.
         let _ = settle(|| self.is(false));
-        // What was on its way when the queue went off is written by then.
+        // DMA in flight when the queue was disabled has completed by then.
         fsleep(Delta::from_micros(100));
     }
 }

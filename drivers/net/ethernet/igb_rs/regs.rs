@@ -76,7 +76,7 @@ register! {
         27:26 op;
         28:28 ready => bool;
     }
-    /// What happened besides traffic; reading clears. It is at 0x1500, too, but not in the model,
+    /// Causes other than traffic; reading clears. It is at 0x1500, too, but not in the model,
     /// nor are the next two at 0x1508 and 0x150c.
     pub(crate) ICR(u32) @ 0x00c0 {}
     /// Events that raise the vector of [`IVAR_MISC`]; writing ones adds to them.

@@ -111,7 +111,7 @@ counters! {
 }
 
 counters! {
-    /// What was done with control blocks.
+    /// Operations on control blocks.
     Tcb:
     /// Times that the core asked for a connection to be steered to the CPU that reads it.
     steered,

@@ -91,7 +91,7 @@ impl<'bound> Mmio<'bound> {
     }
 
     /// Has the device access no memory any more, whatever it takes: it is reset or, if that does
-    /// nothing, loses bus mastering. What was in use by it may be freed then. Others may not be
+    /// nothing, loses bus mastering. Memory in use by it may be freed then. Others may not be
     /// doing the same. May sleep, 0.2 s at most.
     pub(crate) fn silence(&self) {
         if !self.master.is_allowed() {

@@ -305,7 +305,8 @@ impl Tcbs {
         self.slots.lock().len()
     }
 
-    /// A slot as it is now. What only [`Tcbs::steer`] changes may be different soon.
+    /// A slot as it is now. Fields that only [`Tcbs::steer`] changes may be
+    /// different soon.
     fn slot(&self, i: usize) -> Option<Slot> {
         self.slots.lock().get(i).copied()
     }

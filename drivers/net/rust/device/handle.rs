@@ -67,7 +67,7 @@ impl<'a, T: Operations> Handle<'a, T> {
 }
 
 impl<'a, T: Operations + 'a> Handle<'a, T> {
-    /// What the layer keeps.
+    /// Private data of the layer.
     #[inline]
     pub(super) fn private(self) -> &'a Private<'a, T> {
         // SAFETY: The device was made for this `T`, by the type invariant: its private area holds a
@@ -169,7 +169,7 @@ impl<'a, T: Operations + 'a> Held<'a, T> {
         unsafe { &(*self.0.private().state.get()).setup }
     }
 
-    /// What the lock protects.
+    /// The state that the lock protects.
     pub(in crate::net) fn instance(&mut self) -> Instance<'_, T> {
         // SAFETY: The lock is held by the type invariant, and this is borrowed mutably meanwhile.
         unsafe { Instance::new(self.0) }
@@ -206,7 +206,7 @@ impl<'a, T: Operations + 'a> HeldRtnl<'a, T> {
         self.0.setup()
     }
 
-    /// What the instance lock protects, and the proof that rtnl is held.
+    /// The state that the instance lock protects, and the proof that rtnl is held.
     pub(in crate::net) fn instance(&mut self) -> (Instance<'_, T>, Rtnl<'_>) {
         (self.0.instance(), Rtnl(PhantomData))
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver can do besides sending and receiving: tables of callbacks, composed part by part.
+//! Features of a driver besides sending and receiving: tables of callbacks, composed of parts.
 //!
 //! All of it happens at compile time. A callback that no part asked for is null in the table.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the layer keeps behind a `net_device`: reached through
+//! Private data of the layer for a `net_device`, reached through
 //! [`Handle`](super::handle::Handle) only.
 
 use super::{
@@ -33,7 +33,7 @@ use kernel::{
     }, //
 };
 
-/// What the private area of a `net_device` points to.
+/// Private data, to which the private area of a `net_device` points.
 pub(super) struct Private<'bound, T: Operations> {
     pub(super) ops: T,
     pub(super) irqs: Arc<pci::IrqVectorRegistration<'bound>>,
@@ -50,7 +50,7 @@ pub(super) struct Private<'bound, T: Operations> {
     pub(super) state: UnsafeCell<State<T>>,
 }
 
-/// What the instance lock protects.
+/// State that the instance lock protects.
 pub(super) struct State<T: Operations> {
     pub(super) setup: T::Setup,
     /// The interface is up.

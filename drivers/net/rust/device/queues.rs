@@ -263,7 +263,7 @@ impl<'a, T: Operations> Instance<'a, T> {
     ///
     /// # Errors
     ///
-    /// What the driver or the interrupt says; the interface stays down.
+    /// Errors of the driver or of requesting the interrupt; the interface stays down.
     pub(super) fn up(&mut self) -> Result {
         if self.state.held {
             return Err(EBUSY);

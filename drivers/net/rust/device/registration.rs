@@ -101,7 +101,7 @@ impl EventIrq {
     ///
     /// # Errors
     ///
-    /// What requesting it says.
+    /// Errors of requesting the interrupt.
     ///
     /// # Safety
     ///
@@ -283,7 +283,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     ///
     /// # Errors
     ///
-    /// What the driver says.
+    /// Errors of the driver.
     pub(crate) fn reset(&self) -> Result {
         self.unlocked().handle().ops().reset()
     }
@@ -294,7 +294,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     ///
     /// # Errors
     ///
-    /// What the driver says. An interface that is up stays without queues then, and the watch
+    /// Errors of the driver. An interface that is up stays without queues then, and the watch
     /// tries again.
     pub(crate) fn restore(&self) -> Result {
         watch::resume(&mut self.unlocked())

@@ -34,7 +34,7 @@ const SOON_MS: u32 = 500;
 /// Time after which a look counts as one more in a row. Events have the watch look at any time.
 const APART: Delta = Delta::from_millis(400);
 
-/// What helps.
+/// Remedy for a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Remedy {
     /// A second look, soon: it may be nothing.
@@ -55,7 +55,7 @@ pub(crate) enum Remedy {
 pub(crate) struct Finding {
     /// Place among the driver's [`REPORTERS`](crate::net::devlink::health::Operations::REPORTERS).
     pub(crate) reporter: usize,
-    /// What helps.
+    /// Remedy to apply.
     pub(crate) remedy: Remedy,
     /// One sentence for the log: what, where, and what is being done.
     pub(crate) text: Sentence,
@@ -65,7 +65,7 @@ fn warn(dev: &Device, finding: &Finding) {
     netdev_warn_ratelimited!(dev, "{}\n", finding.text.as_str());
 }
 
-/// What the core knows of a queue pair that the driver looks at.
+/// State of a queue pair in the core, for a driver that checks the pair.
 #[derive(Clone, Copy)]
 pub(crate) struct Watched {
     /// Packets of the stack do not leave it.
@@ -96,10 +96,10 @@ pub(crate) trait Operations: super::Operations {
     }
 }
 
-/// What a queue's polls share with whoever looks after it.
+/// State that the polls of a queue share with the watch.
 type Shared<T> = <<T as super::Operations>::Poll as Poll>::Shared;
 
-/// What the watch calls of a driver that looks for faults.
+/// Functions of a driver that looks for faults, called by the watch.
 pub(super) struct Hooks<T: super::Operations> {
     watch: fn(&T, &Device) -> Option<Finding>,
     watch_queue: fn(&T, &Device, usize, &Shared<T>, Watched) -> Option<Finding>,
@@ -235,7 +235,7 @@ fn tick<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
 ///
 /// # Errors
 ///
-/// What making queues anew or resetting the device says. The watch tries again.
+/// Errors of making queues anew or of resetting the device. The watch tries again.
 pub(in crate::net) fn remedy<T: super::Operations>(
     dev: &mut Unlocked<'_, T>,
     remedy: Remedy,

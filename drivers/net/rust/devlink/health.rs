@@ -65,7 +65,7 @@ pub(crate) struct Reporter {
     pub(crate) grace_ms: u64,
     /// Milliseconds from a first recovery on in which there may be more, before the grace period.
     pub(crate) burst_ms: u64,
-    /// What is done when the user asks for recovery.
+    /// Remedy applied when the user asks for recovery.
     pub(crate) remedy: Remedy,
 }
 
@@ -142,12 +142,12 @@ impl Message<'_> {
     }
 }
 
-/// What lies behind a reporter.
+/// Private data of a reporter.
 struct Entry {
     ops: bindings::devlink_health_reporter_ops,
     dev: *mut bindings::net_device,
     index: usize,
-    /// What was reported last was not mended.
+    /// The last report did not end with a recovery.
     failed: Atomic<bool>,
 }
 
@@ -290,7 +290,7 @@ impl<'a, T: device::Operations + 'a> Of<'a, T> {
     }
 }
 
-/// What [`Reporters::report`] passed on to a callback, if it was the cause.
+/// Finding that [`Reporters::report`] passed on to a callback, if it was the cause.
 struct Context<'a>(Option<&'a Finding>);
 
 // SAFETY: The core passes null or what `report` gave, which is there as long as it runs.

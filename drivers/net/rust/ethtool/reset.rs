@@ -19,7 +19,7 @@ use kernel::prelude::*;
 /// The callbacks for a driver.
 pub(super) struct Adapter<T>(PhantomData<T>);
 
-/// What goes with a reset: all of the function, and nothing that it shares with others.
+/// Components that a reset covers: all of the function, and nothing that it shares with others.
 const WHOLE: u32 = bindings::ethtool_reset_flags_ETH_RESET_IRQ
     | bindings::ethtool_reset_flags_ETH_RESET_DMA
     | bindings::ethtool_reset_flags_ETH_RESET_FILTER

@@ -118,7 +118,7 @@ impl Fields {
     }
 }
 
-/// What is to change of a context; `None` is left as it is, or to the driver if the context is new.
+/// Changes to a context; `None` is left as it is, or to the driver if the context is new.
 pub(crate) struct Change<'a> {
     /// Queue for each value of the hash's low bits.
     pub(crate) table: Option<&'a [u32]>,
@@ -185,7 +185,7 @@ pub(crate) trait Operations {
     ///
     /// # Errors
     ///
-    /// What the device says.
+    /// Errors of the device.
     fn add_context(&self, _dev: &Device, _context: u32, _to: &Change<'_>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -199,14 +199,14 @@ pub(crate) trait Operations {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// What is hashed of a kind of packets.
+    /// Fields hashed of a kind of packets.
     ///
     /// # Errors
     ///
     /// [`ENOENT`] if there is no such context.
     fn hash_fields(&self, context: u32, kind: Kind) -> Result<Fields>;
 
-    /// Sets what is hashed of a kind of packets.
+    /// Sets the fields hashed of a kind of packets.
     ///
     /// # Errors
     ///
@@ -223,7 +223,7 @@ pub(crate) trait Operations {
     }
 }
 
-/// What the core wants shown or changed of a context.
+/// Parameters of a context that the core wants shown or changed.
 ///
 /// # Invariants
 ///

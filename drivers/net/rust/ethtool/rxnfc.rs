@@ -46,7 +46,7 @@ pub(crate) enum Proto {
     Udp,
 }
 
-/// What becomes of packets that match.
+/// Action on packets that match.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// They are dropped.
@@ -57,7 +57,7 @@ pub(crate) enum Action {
     Context {
         /// The context.
         context: u32,
-        /// What is added.
+        /// Number that is added.
         offset: u32,
     },
 }
@@ -74,7 +74,7 @@ pub(crate) struct Rule {
     pub(crate) key: [u8; KEY_MAX],
     /// Bits of the key that packets must have.
     pub(crate) mask: [u8; KEY_MAX],
-    /// What becomes of packets that match.
+    /// Action on packets that match.
     pub(crate) action: Action,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// What the rule says to hardware.
+    /// The rule in the form for hardware.
     ///
     /// # Errors
     ///

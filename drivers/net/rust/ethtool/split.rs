@@ -21,7 +21,7 @@ use crate::net::{
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
-/// What the user says of header split.
+/// The user's setting of header split.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Split {
     /// Nothing: the driver decides.
@@ -42,8 +42,8 @@ pub(crate) trait Operations {
 
     /// Splits headers or not, and never those of packets up to `threshold` bytes. May sleep.
     ///
-    /// Returns what the user ought to hear, if anything. What cannot be together with it is taken
-    /// out of the features right after this.
+    /// Returns a message for the user, if any. Features that exclude the setting are turned off
+    /// right after this.
     fn set_split(&self, split: Split, threshold: u32) -> Option<&'static CStr>;
 }
 
@@ -68,7 +68,7 @@ const UNKNOWN: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_UNKN
 const DISABLED: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_DISABLED as u8;
 const ENABLED: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_ENABLED as u8;
 
-/// What the callbacks for rings call if headers can be split.
+/// Functions that the callbacks for rings call if headers can be split.
 pub(in crate::net) struct Hooks<T> {
     /// Completes what the core has filled in with the user's wishes.
     pub(super) show: fn(&T, &mut bindings::kernel_ethtool_ringparam),

@@ -5,7 +5,7 @@
 //! Wraps `ethtool_ops.get_eth_mac_stats`, `get_eth_ctrl_stats` and `get_rmon_stats`. Process
 //! context with the instance lock held.
 //!
-//! What is not counted is not told.
+//! Statistics that are not counted are not reported.
 
 use crate::net::{
     bindings,
@@ -17,7 +17,7 @@ use crate::net::{
 };
 use core::marker::PhantomData;
 
-/// What a MAC counts one way.
+/// Counters of a MAC for one direction.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Way {
     /// Frames.
@@ -32,7 +32,7 @@ pub(crate) struct Way {
     pub(crate) control: u64,
 }
 
-/// What a MAC counts.
+/// Counters of a MAC.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Mac {
     /// Of what came.
@@ -69,7 +69,7 @@ pub(crate) trait Operations {
 /// Classes as the core wants them, behind which there is an empty one.
 const fn ranges(classes: &[u16]) -> [bindings::ethtool_rmon_hist_range; CLASSES_MAX + 1] {
     let mut ranges = [bindings::ethtool_rmon_hist_range { low: 0, high: 0 }; CLASSES_MAX + 1];
-    // What is shorter is padded.
+    // Shorter frames are padded.
     let mut low = bindings::ETH_ZLEN as u16 + bindings::ETH_FCS_LEN as u16;
     let mut i = 0;
     while i < classes.len() {
@@ -152,7 +152,7 @@ type MacStats = bindings::ethtool_eth_mac_stats__bindgen_ty_1__bindgen_ty_2;
 type CtrlStats = bindings::ethtool_eth_ctrl_stats__bindgen_ty_1__bindgen_ty_2;
 type RmonStats = bindings::ethtool_rmon_stats__bindgen_ty_1__bindgen_ty_2;
 
-/// What the core takes for "not counted".
+/// Value that the core takes for "not counted".
 const NOT_SET: u64 = u64::MAX;
 
 const NO_MAC_STATS: MacStats = MacStats {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What each queue counts.
+//! Counters of each queue.
 //!
 //! Counters belong to a queue number and outlive its rings. Each has one writer at a time, and is
 //! read from any context.

@@ -14,13 +14,13 @@ use crate::net::napi::{
     TxContext, //
 };
 
-/// What a queue pair is for the device, besides the format of its descriptors.
+/// Hardware of a queue pair, apart from the format of its descriptors.
 pub(crate) trait Hardware: Send {
     /// Receive descriptors.
     type Rx: rx::Descriptors;
     /// Transmit descriptors.
     type Tx: tx::Descriptors;
-    /// What asks for the next interrupt. It is used while the next poll may already run elsewhere.
+    /// Re-arms the interrupt. It is used while the next poll may already run elsewhere.
     type Vector: Send + Sync;
 
     /// The transmit descriptor that the device reads next. Also with interrupts off.
@@ -32,11 +32,11 @@ pub(crate) trait Hardware: Send {
 
 /// A queue pair.
 pub(crate) struct Pair<'bound, H: Hardware> {
-    /// What it is for the device.
+    /// Hardware of the pair.
     pub(crate) hw: H,
-    /// The way in.
+    /// The receive ring.
     pub(crate) rx: rx::Ring<H::Rx>,
-    /// The end of the way out.
+    /// Completion of the transmit ring.
     pub(crate) tx: tx::Cleaner<'bound, H::Tx>,
 }
 

@@ -32,7 +32,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The device hears of new buffers when there are so many: a doorbell is dear.
+/// New buffers per doorbell write, as those are expensive.
 const REFILL: usize = 16;
 
 /// The descriptors of a ring, in the format of the device.
@@ -43,18 +43,18 @@ pub(crate) trait Descriptors: Send {
     /// Writes the descriptor of a buffer that lies at bus address `buffer`; `at` is its first word.
     fn post(&self, ring: &Words, at: usize, buffer: u64);
 
-    /// What the device says in the descriptor at word `at` if it has used it. Nothing that it wrote
-    /// before is read earlier.
+    /// Length and flags from the descriptor at word `at` if the device has used it. Nothing that it
+    /// wrote before is read earlier.
     fn done(&self, ring: &Words, at: usize) -> Option<Done>;
 
-    /// What it says there of the packet as a whole, after [`Self::done`] said that it ends there.
+    /// Metadata of the whole packet from there, after [`Self::done`] said that it ends there.
     fn meta(&self, ring: &Words, at: usize) -> RxMeta;
 
     /// Tells the device that descriptors up to `i`, but not that one, have buffers.
     fn ring_doorbell(&self, i: usize);
 }
 
-/// What a device says of a buffer that it has filled.
+/// Completion of a buffer that the device has filled.
 #[derive(Clone, Copy)]
 pub(crate) struct Done {
     /// Bytes in it.
@@ -67,7 +67,7 @@ pub(crate) struct Done {
     pub(crate) csum_bad: bool,
 }
 
-/// What came of a poll.
+/// Outcome of a poll.
 pub(crate) struct Polled {
     /// Packets.
     pub(crate) packets: usize,

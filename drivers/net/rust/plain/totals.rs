@@ -11,8 +11,8 @@
 //! }
 //! ```
 
-/// Defines the counters of a device, `Count`, and what they came to, `Totals`: where the register
-/// of each is, and what `ethtool -S` calls it. The high half of one that is `wide` is in the next
+/// Defines the counters of a device, `Count`, and their sums, `Totals`, from the offset of each
+/// register and its name in `ethtool -S`. The high half of one that is `wide` is in the next
 /// register, and reading that clears both.
 macro_rules! totals {
     ($( $variant:ident = $offset:literal $($wide:ident)?, $name:literal; )*) => {
@@ -28,7 +28,7 @@ macro_rules! totals {
             ];
         }
 
-        /// What the counters of the device came to.
+        /// Sums of the counters of the device.
         #[derive(Default)]
         pub(crate) struct Totals([$crate::net::stats::Counter; Count::ALL.len()]);
 

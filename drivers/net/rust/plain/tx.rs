@@ -39,7 +39,7 @@ use kernel::{
 
 /// The descriptors of a ring, in the format of the device.
 pub(crate) trait Descriptors: Send {
-    /// What the device is to do to a packet.
+    /// Offloads of a packet, as the driver describes them.
     type Plan;
     /// 64-bit words of a descriptor, a power of two.
     const WORDS: usize;
@@ -48,7 +48,7 @@ pub(crate) trait Descriptors: Send {
     /// Most bytes of a part.
     const MAX_LEN: u32;
 
-    /// Finds out what the device is to do to a packet, prepares the packet for that, and says how
+    /// Finds out the offloads of a packet, prepares the packet for that, and says how
     /// many descriptors go in front of those of its parts. Softirqs off, transmit queue locked.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Writer<'_> {
     }
 }
 
-/// What becomes of a packet on the wire.
+/// Packets and bytes that one becomes on the wire.
 struct OnWire {
     packets: u32,
     bytes: u32,

@@ -343,8 +343,8 @@ bitfields! {
     5:5 session, with_session;
     /// Gather: packets that wait and are appended to the aggregate of the one that is transferred
     /// leave together with it, past those of other flows, under one completion that names all
-    /// buffers with their data. What is complete keeps its turn: one that ends the aggregate by
-    /// what it is ("append and close") does not overtake another such, nor one outside any
+    /// buffers with their data. Complete aggregates stay in order: a packet that ends the aggregate
+    /// by itself ("append and close") does not overtake another such, nor one outside any
     /// aggregate. Only where headers are suppressed, of packets that have the same summary of a
     /// control block or none, and not with session framing.
     6:6 gather, with_gather;
@@ -384,7 +384,7 @@ bitfields! {
 }
 
 bitfields! {
-    /// Part of [`RSS_CTRL`]. What is hashed of a kind of packets: the input of the hash is what is
+    /// Part of [`RSS_CTRL`]. Fields hashed of a kind of packets: the input of the hash is those
     /// chosen, in this order, without gaps. With the flow label the ports take four bytes, zeros
     /// for one that is not chosen, and the label is xor-ed to them as one number. Packets whose key
     /// the parser program made of anything but addresses and ports of IPv4 or IPv6 are hashed by

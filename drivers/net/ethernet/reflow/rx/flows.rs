@@ -52,7 +52,7 @@ struct Aggregate {
     bytes: u32,
     /// TCP flags of all segments but the first, or-ed.
     flags: u8,
-    /// What the packets but the first say of their ids.
+    /// Which IDs stay fixed, according to the packets after the first.
     fixed: FixedIds,
     /// The header was advanced: its checksum is not that of the packet.
     advanced: bool,
@@ -470,7 +470,7 @@ impl Aggregate {
             && headers::follows(head, header, &before, len)
     }
 
-    /// What the packets are for the stack, which came through this tunnel.
+    /// GSO type of the packets, which came through this tunnel.
     #[inline]
     fn gso_type(&self, tunnel: Tunnel) -> u32 {
         let tcp = match self.at.v6 {
