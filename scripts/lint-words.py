@@ -21,7 +21,7 @@ def findings(path):
         for number, line in enumerate(source, 1):
             bare = before.strip()
             # A sentence that goes on from the line before may have the word at its beginning.
-            first = not bare.startswith(("//", "#", "*")) or bare.rstrip()[-1:] in ".:/#*"
+            first = not bare.startswith(("//", "#", "*")) or bare.rstrip()[-1:] in ".:/!#*"
             if first and WHAT.search(line):
                 yield number, line.strip()
             before = line
