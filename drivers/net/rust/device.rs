@@ -178,12 +178,12 @@ pub(crate) trait Operations: Send + Sync + Sized {
         None
     }
 
-    /// Allocates queue pair `queue`. The device does not hear of it: the same pair may be running
-    /// with other memory.
+    /// Allocates queue pair `queue`. Must not access the device: the same pair may be running with
+    /// other memory.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or what the driver says; nothing has changed.
+    /// [`ENOMEM`], or any other of the driver; nothing has changed.
     fn open_queue(
         &self,
         dev: &Device,
@@ -191,7 +191,7 @@ pub(crate) trait Operations: Send + Sync + Sized {
         queue: usize,
     ) -> Result<QueuePair<Self>>;
 
-    /// Brings the device to all that is configured, by the driver and by the user, and leaves it
+    /// Writes the whole configuration, of the driver and of the user, to the device, and leaves it
     /// without queues. With `reset` it is reset first; without, only if it is not as it was left.
     /// It may access memory after this, whatever was before. No queue runs.
     ///
@@ -204,8 +204,8 @@ pub(crate) trait Operations: Send + Sync + Sized {
     /// runs. By default nothing is left to be done.
     fn quiesce(&self) {}
 
-    /// Resets the device, after [`Self::quiesce`]: it accesses no memory then, and knows nothing of
-    /// what it was told. Without the instance lock.
+    /// Resets the device, after [`Self::quiesce`]: it accesses no memory then, and has lost its
+    /// configuration. Without the instance lock.
     ///
     /// # Errors
     ///
@@ -217,7 +217,7 @@ pub(crate) trait Operations: Send + Sync + Sized {
         true
     }
 
-    /// Whether the wire is connected. The driver asks for the event vector to fire at the next
+    /// Whether the link is up. The driver asks for the event vector to fire at the next
     /// change, before it looks. Without such a vector this is asked once a second while the
     /// interface is up.
     fn link(&self) -> bool {
@@ -279,7 +279,7 @@ pub(crate) trait Operations: Send + Sync + Sized {
     /// and looks at the device right after. In the interrupt's thread, without the instance lock.
     fn event(&self) {}
 
-    /// Takes out of the features that the user wishes what cannot be now.
+    /// Clears features that the user wants but that cannot be on now.
     fn fix_features(&self, _features: u64) -> u64 {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -299,7 +299,7 @@ pub(crate) fn online_cpus() -> u32 {
     bindings::num_online_cpus()
 }
 
-/// Fills a hash key with the system's random one, as far as that goes.
+/// Fills a hash key from the system's random one, up to the length of that.
 pub(crate) fn rss_key_fill(key: &mut [u8]) {
     let mut all = bindings::rnet_rss_key::default();
     bindings::netdev_rss_key_fill(&mut all);
@@ -409,7 +409,7 @@ impl Device {
         bindings::netdev_store_mtu(&self.0, mtu);
     }
 
-    /// Says whether the wire is connected, and logs a change.
+    /// Sets the carrier, and logs a change.
     pub(super) fn set_carrier(&self, on: bool) {
         if on == self.carrier() {
             return;
@@ -418,7 +418,7 @@ impl Device {
         bindings::netif_carrier_set(&self.0, on);
     }
 
-    /// Has senders find no queue started any more, and waits for those that are sending.
+    /// Stops all transmit queues, and waits for senders in progress.
     pub(super) fn tx_disable(&self) {
         bindings::netif_tx_disable(&self.0);
     }
@@ -428,7 +428,7 @@ impl Device {
         bindings::netif_tx_disable_queue(&self.0, queue);
     }
 
-    /// Begins the count of bytes of a stopped queue anew.
+    /// Resets the byte queue limits of a stopped queue.
     pub(super) fn tx_reset_queue(&self, queue: u32) {
         bindings::netdev_tx_reset_subqueue(&self.0, queue);
     }
@@ -444,17 +444,17 @@ impl Device {
         bindings::netif_tx_wake_queue_at(&self.0, queue);
     }
 
-    /// Has the core ask nothing of the device.
+    /// Detaches the device, as `netif_device_detach()`.
     pub(super) fn detach(&self) {
         bindings::netif_device_detach(&self.0);
     }
 
-    /// Has the core ask of the device again.
+    /// Attaches the device, as `netif_device_attach()`.
     pub(super) fn attach(&self) {
         bindings::netif_device_attach(&self.0);
     }
 
-    /// Whether the wire was last said to be connected.
+    /// Whether the carrier was last set to be on.
     fn carrier(&self) -> bool {
         bindings::netif_carrier_ok(&self.0)
     }
@@ -501,7 +501,7 @@ impl XmitContext<'_> {
         bindings::netif_tx_stop_queue(self.txq);
     }
 
-    /// Takes back a `stop` of just now.
+    /// Undoes a `stop` from just before.
     pub(crate) fn start(&self) {
         bindings::netif_tx_start_queue(self.txq);
     }

@@ -69,7 +69,7 @@ pub(crate) struct Chars<const N: usize>([u8; N]);
 
 /// A short text, of at most 31 bytes: the value of a parameter, a version.
 pub(crate) type Text = Chars<32>;
-/// A text of at most 159 bytes, for people.
+/// A text of at most 159 bytes, for messages.
 pub(crate) type Sentence = Chars<160>;
 
 impl<const N: usize> Default for Chars<N> {
@@ -79,7 +79,7 @@ impl<const N: usize> Default for Chars<N> {
 }
 
 impl<const N: usize> Chars<N> {
-    /// Formats a text; what does not fit is cut.
+    /// Formats a text, truncated to the size.
     pub(crate) fn new(text: fmt::Arguments<'_>) -> Self {
         let mut this = Self::default();
         // It cannot fail.
@@ -98,7 +98,7 @@ impl<const N: usize> Chars<N> {
 }
 
 impl<const N: usize> Write for Chars<N> {
-    /// Appends; what does not fit is cut.
+    /// Appends, truncated to the size.
     fn write_str(&mut self, s: &str) -> fmt::Result {
         let used = self.as_c_str().to_bytes().len();
         let room = self.0.get_mut(used..N - 1).unwrap_or(&mut []);
@@ -162,7 +162,7 @@ impl Info<'_> {
         self.put(name, version, false)
     }
 
-    /// Shows a version at work.
+    /// Shows a running version.
     ///
     /// # Errors
     ///
@@ -180,7 +180,7 @@ impl Info<'_> {
     }
 }
 
-/// The part of a driver that devlink asks.
+/// The part of a driver that serves devlink.
 #[vtable]
 pub(crate) trait Operations: device::Operations {
     /// The parameters; operations name them by their place here. Without any, `param` and
@@ -194,11 +194,11 @@ pub(crate) trait Operations: device::Operations {
     /// Errors of [`Info`].
     fn info(&self, info: &mut Info<'_>) -> Result;
 
-    /// Puts firmware to work that is in a file.
+    /// Flashes and starts firmware from a file.
     ///
     /// # Errors
     ///
-    /// Any, with the reason said; what worked before works on.
+    /// Any, with a message; the firmware before keeps running.
     fn flash(&self, _file: &[u8], _ack: &mut Extack<'_>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -216,7 +216,7 @@ pub(crate) trait Operations: device::Operations {
     ///
     /// # Errors
     ///
-    /// Any, with the reason said; the parameter keeps its value.
+    /// Any, with a message; the parameter keeps its value.
     fn set_param(
         &self,
         _dev: &mut Unlocked<'_, Self>,
@@ -245,7 +245,7 @@ impl Devlink {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or what registering the port says.
+    /// [`ENOMEM`], or errors of registering the port.
     pub(super) fn new<T: device::Operations + Operations>(
         parent: &bus::Device<Bound>,
     ) -> Result<Self> {
@@ -282,7 +282,7 @@ impl Devlink {
         self.raw.as_ptr()
     }
 
-    /// Lets users in. May sleep; takes the devlink instance lock.
+    /// Registers the instance with users. May sleep; takes the devlink instance lock.
     ///
     /// # Errors
     ///
@@ -303,8 +303,8 @@ impl Devlink {
         Ok(())
     }
 
-    /// Keeps users out; when this returns no operation runs. May sleep; takes the devlink instance
-    /// lock.
+    /// Unregisters the instance; when this returns no operation runs. May sleep; takes the devlink
+    /// instance lock.
     pub(super) fn withdraw(&mut self) {
         if !core::mem::take(&mut self.published) {
             return;

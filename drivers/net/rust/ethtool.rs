@@ -63,15 +63,15 @@ pub(crate) trait StatVisitor {
 pub(crate) struct Rings {
     /// Of receive: packets, or completions where those are apart from buffers.
     pub(crate) rx: u32,
-    /// Buffers of a ring for what is small, if there is one.
+    /// Buffers of the ring of small ones, if there is one.
     pub(crate) rx_mini: u32,
-    /// Buffers of a ring for what is large, if there is one.
+    /// Buffers of the ring of large ones, if there is one.
     pub(crate) rx_jumbo: u32,
     /// Transmit descriptors.
     pub(crate) tx: u32,
 }
 
-/// Interrupt moderation: how long an interrupt waits for company, and for how many.
+/// Interrupt moderation: the most time and packets that an interrupt is delayed for.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Coalesce {
     /// Microseconds after a packet was received.
@@ -128,7 +128,7 @@ pub(crate) trait PlanChannels: Sized {
     ///
     /// # Errors
     ///
-    /// A refusal if that does not go.
+    /// A refusal if that is not possible.
     fn with_channels(&self, queues: u32) -> Result<Self, Refused>;
 }
 
@@ -415,9 +415,9 @@ impl<T: device::Operations + SetCoalesce> Core<T> {
 pub(crate) struct LinkSettings {
     /// Mbit/s; `None` while it is unknown.
     pub(crate) speed: Option<u32>,
-    /// Both ways at once.
+    /// Full duplex, else half.
     pub(crate) full_duplex: bool,
-    /// Both ends agree on it by themselves.
+    /// Autonegotiation is on.
     pub(crate) autoneg: bool,
 }
 

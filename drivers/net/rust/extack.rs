@@ -33,7 +33,7 @@ impl Extack<'_> {
         Self(unsafe { ack.as_mut() })
     }
 
-    /// There is nobody to tell.
+    /// Discards all messages.
     pub(super) fn nowhere() -> Self {
         Self(None)
     }
@@ -45,7 +45,7 @@ impl Extack<'_> {
         }
     }
 
-    /// As [`Self::say`], with numbers or names in it: less than 80 bytes, what is longer is cut.
+    /// As [`Self::say`], with numbers or names in it, truncated to less than 80 bytes.
     pub(crate) fn say_fmt(&mut self, text: fmt::Arguments<'_>) {
         let Some(ack) = &mut self.0 else {
             return;
@@ -60,7 +60,7 @@ impl Extack<'_> {
     }
 }
 
-/// A refusal: the error number, and a sentence for the person.
+/// A refusal: the error number, and a message for the user.
 pub(crate) struct Refused {
     code: Error,
     why: &'static CStr,
@@ -72,7 +72,7 @@ impl Refused {
         Self { code, why }
     }
 
-    /// Passes the sentence on, and returns the error number.
+    /// Sets the message, and returns the error number.
     pub(super) fn tell(self, extack: &mut Extack<'_>) -> Error {
         extack.say(self.why);
         self.code

@@ -12,7 +12,7 @@
 #define __rnet_helper	__weak
 
 /*
- * rnet_safe_*() are those that Rust may call without more ado: all they ask is
+ * rnet_safe_*() are those that Rust may call as safe functions: all they ask is
  * that what they are given exists, and is what its Rust type says, see
  * bindgen_safe.awk. They take any number of a queue. Whoever calls may sleep
  * where they do, and holds no lock that they take.
@@ -24,7 +24,7 @@ __rnet_helper void *rnet_helper_netdev_priv(const struct net_device *dev)
 }
 
 /*
- * Makes a device that nobody knows of yet, with @private as its private area.
+ * Makes an unregistered device, with @private as its private area.
  * Its transmit queues are stopped until it is opened, for whoever sends past
  * the queueing discipline. Returns an error pointer.
  */
@@ -44,7 +44,7 @@ rnet_safe_netdev_alloc(struct device *parent, const struct rnet_config *config,
 	dev->hw_features = config->hw_features;
 	dev->features = config->features | NETIF_F_HIGHDMA;
 	dev->vlan_features = config->vlan_features | NETIF_F_HIGHDMA;
-	/* The watch of the layer looks every second; this one stands behind it. */
+	/* A fallback: the watch of the layer looks every second. */
 	dev->watchdog_timeo = 10 * HZ;
 	dev->min_mtu = ETH_MIN_MTU;
 	dev->max_mtu = config->max_mtu;
@@ -196,7 +196,7 @@ __rnet_helper void rnet_safe_netif_tx_wake_all_queues(struct net_device *dev)
 		rnet_wake(netdev_get_tx_queue(dev, i));
 }
 
-/* Begins the count of bytes of a stopped queue anew. */
+/* Resets the byte queue limits of a stopped queue. */
 __rnet_helper void rnet_safe_netdev_tx_reset_subqueue(const struct net_device *dev,
 						      u32 queue)
 {
@@ -292,15 +292,15 @@ __rnet_helper void rnet_safe_napi_kick(struct rnet_napi *n)
 }
 
 /*
- * Has an instance polled in a while: long enough for memory to be reclaimed,
- * short for who waits for a packet.
+ * Polls an instance after a delay: long enough for memory to be reclaimed,
+ * short enough for packets that wait.
  */
 __rnet_helper void rnet_safe_napi_retry(struct rnet_napi *n)
 {
 	mod_timer(&n->retry, jiffies + msecs_to_jiffies(5));
 }
 
-/* Sends on their way what XDP programs of this poll have redirected. */
+/* Flushes the XDP redirects of this poll. */
 __rnet_helper void rnet_safe_xdp_flush(const struct rnet_rx_context *cx)
 {
 	xdp_do_flush();

@@ -5,7 +5,7 @@
  * helpers.c, which includes it.
  */
 
-/* Work that is put off, see service.rs. It starts disabled. */
+/* Deferred work, see service.rs. It starts disabled. */
 
 static void rnet_service_run(struct work_struct *work)
 {
@@ -201,7 +201,7 @@ __rnet_helper struct net_device *rnet_helper_devlink_netdev(struct devlink *devl
 	return private->dev;
 }
 
-/* Lets users in. */
+/* Registers the instance. */
 __rnet_helper int rnet_helper_devlink_publish(struct devlink *devlink,
 					      struct net_device *dev,
 					      const struct devlink_param *params,
@@ -246,8 +246,8 @@ __rnet_helper int rnet_safe_devlink_version_put(struct devlink_info_req *req,
 }
 
 /*
- * Has a reporter see to a finding. After an error that was not mended the core
- * recovers nothing, for ever, unless it is told that all is well (@anew).
+ * Reports a finding. After a recovery that failed the core starts no other one
+ * unless the reporter is set to healthy first (@anew).
  */
 __rnet_helper int rnet_safe_health_report(struct devlink_health_reporter *reporter,
 					  const char *text,

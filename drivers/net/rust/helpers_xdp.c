@@ -120,7 +120,7 @@ __rnet_helper u32 rnet_safe_xdp_run(const struct bpf_prog *prog,
 	return bpf_prog_run_xdp(prog, &buff->xdp);
 }
 
-/* Tells of a packet that was dropped because @action could not be done. */
+/* Traces a packet that was dropped because @action failed. */
 __rnet_helper void rnet_safe_xdp_aborted(const struct rnet_rx_context *cx,
 					 const struct bpf_prog *prog,
 					 u32 action)

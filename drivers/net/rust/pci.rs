@@ -8,7 +8,7 @@
 //! callbacks for the rest filled in and leaves all else to the kernel's own adapter, which makes
 //! the driver's data in probe and drops them after unbind.
 //!
-//! # How the callbacks come by the driver's data
+//! # How the callbacks get the driver's data
 //!
 //! The data are in place from the end of a successful probe until they are dropped behind unbind.
 //! The driver core probes and unbinds with the device lock held, and the C code that calls us finds
@@ -70,7 +70,7 @@ use kernel::{
 
 /// A driver of network devices on the PCI bus.
 ///
-/// It says how to come to a device; what is done with one between probe and unbind is the layer's.
+/// It implements probe; the layer handles the device from there to unbind.
 pub(crate) trait Driver: Sized + 'static {
     /// The functions that it drives.
     const ID_TABLE: pci::IdTable<()>;
@@ -106,15 +106,15 @@ pub(crate) struct Data<'bound, T: Driver> {
 }
 
 impl<T: Driver> Data<'_, T> {
-    /// Has the device do nothing, least of all access memory. May sleep.
+    /// Quiesces the device, so that it accesses no memory. May sleep.
     fn rest(&self) {
         self.netdev.quiesce();
-        // If it does not answer, there is nothing left but to take bus mastering away.
+        // If it does not respond, clearing bus mastering is all that remains.
         let _ = self.netdev.reset();
         self.master.deny();
     }
 
-    /// Puts the device back to work, whatever state it is in. May sleep.
+    /// Brings the device back up, whatever state it is in. May sleep.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ impl<T: Driver> Data<'_, T> {
         back.inspect_err(|e| dev_err!(dev, "not back at work yet ({})\n", e.to_errno()))
     }
 
-    /// The device does not answer, for now or for good.
+    /// The device does not respond, temporarily or permanently.
     fn lost(&self) {
         self.netdev.gone();
         self.netdev.quiesce();
@@ -171,7 +171,7 @@ const COMMAND: usize = bindings::PCI_COMMAND as usize;
 /// Its bit that lets a function access memory and send interrupts.
 const MASTER: u16 = bindings::PCI_COMMAND_MASTER as u16;
 
-/// Bus mastering of a bound function: its leave to access memory and to send interrupts.
+/// Bus mastering of a bound function, which permits DMA and MSI-X.
 ///
 /// `pci_set_master()` also writes flags of `struct pci_dev` that share a word with others, which
 /// takes the device lock. A driver that resets its device after a fault does not have it. So this
@@ -189,12 +189,12 @@ impl<'bound> BusMaster<'bound> {
         Self(dev)
     }
 
-    /// The function whose it is.
+    /// The function.
     pub(crate) fn dev(&self) -> &'bound pci::Device<Bound> {
         self.0
     }
 
-    /// Lets the function access memory. One call at a time.
+    /// Permits the function to access memory. One call at a time.
     pub(crate) fn allow(&self) {
         self.set(self.command() | MASTER);
     }
@@ -203,11 +203,11 @@ impl<'bound> BusMaster<'bound> {
     /// call at a time.
     pub(crate) fn deny(&self) {
         self.set(self.command() & !MASTER);
-        // The answer does not overtake what the function wrote before.
+        // The completion of this read does not pass earlier writes of the function.
         self.command();
     }
 
-    /// Whether the function may access memory. Says yes if it does not answer.
+    /// Whether the function may access memory. Returns true if it does not respond.
     pub(crate) fn is_allowed(&self) -> bool {
         self.command() & MASTER != 0
     }
@@ -391,7 +391,7 @@ impl<T: Driver> Adapter<T> {
             state: bindings::pci_channel_state_t,
         ) -> bindings::pci_ers_result_t {
             function.with(|_, data| match state {
-                // Whatever was lost, a fresh start mends it; and if another function on this bus
+                // A reset recovers from any loss; and if another function on this bus
                 // wants a reset, this one is ready for it.
                 bindings::pci_channel_io_normal => {
                     data.rest();

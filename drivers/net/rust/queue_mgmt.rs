@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving one receive queue other memory while the rest runs on.
+//! Replacing the memory of one receive queue while the others keep running.
 //!
 //! Wraps `struct netdev_queue_mgmt_ops`.
 //!

@@ -46,14 +46,14 @@ pub(crate) struct Attribute {
     pub(crate) writable: bool,
 }
 
-/// The part of a driver that answers.
+/// The part of a driver that serves the files.
 pub(crate) trait Operations {
     /// Name of the folder.
     const FOLDER: &'static CStr;
     /// The files; operations name them by their place here.
     const ATTRIBUTES: &'static [Attribute];
 
-    /// Writes the value of a file, without a line's end.
+    /// Writes the value of a file, without a newline.
     ///
     /// # Errors
     ///

@@ -41,7 +41,7 @@ def _retransmitted(sender):
 def _one_by_one(rig, sizes):
     """Send writes of these sizes, each one packet; return what the device counted.
 
-    On a busy machine the sender may not wait for the acknowledgement: once more, then.
+    On a busy machine the sender may not wait for the ACK: try once more then.
     """
     def attempt():
         client, served = _pair(rig)

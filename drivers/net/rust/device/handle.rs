@@ -82,7 +82,7 @@ impl<'a, T: Operations + 'a> Handle<'a, T> {
         &self.private().ops
     }
 
-    /// How many statistics the driver shows, `usize::MAX` until somebody has counted them.
+    /// Number of statistics that the driver shows, `usize::MAX` until counted.
     pub(in crate::net) fn stat_count(self) -> &'a Atomic<usize> {
         &self.private().stat_count
     }

@@ -55,9 +55,9 @@ pub(super) struct State<T: Operations> {
     pub(super) setup: T::Setup,
     /// The interface is up.
     pub(super) up: bool,
-    /// Somebody else has the device for now, as for a suspend.
+    /// The device is quiesced for now, as for a suspend.
     pub(super) held: bool,
-    /// The device did not answer when it was last asked.
+    /// The device did not respond to the last access.
     pub(super) gone: bool,
     /// When the watch last looked, looks that follow closely left out.
     pub(super) looked: Option<Instant<Monotonic>>,
@@ -98,7 +98,7 @@ impl<'bound, T: Operations> Private<'bound, T> {
         })
     }
 
-    /// Takes note that packets do not leave a transmit queue. From any context.
+    /// Records a timeout of a transmit queue. From any context.
     pub(super) fn timed_out(&self, queue: u32) {
         let bit = 1_u64.checked_shl(queue).unwrap_or(0);
         let mut now = self.timed_out.load(Relaxed);

@@ -4,8 +4,8 @@
 //!
 //! All of it happens under the instance lock, of which [`Instance`] is the proof. An interface that
 //! is up may be without queues for a while: after a fault that could not be mended at once, or
-//! while somebody else has the device ([`Instance::quiesce`]). Its carrier is off then, senders
-//! find nothing, and the watch keeps trying.
+//! while the device is quiesced ([`Instance::quiesce`]). Its carrier is off then, senders find no
+//! queues, and the watch keeps trying.
 
 use super::{
     handle::{
@@ -94,12 +94,12 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.state.up
     }
 
-    /// Whether somebody else has the device.
+    /// Whether the device is quiesced.
     pub(super) fn is_held(&self) -> bool {
         self.state.held
     }
 
-    /// Whether the device did not answer when it was last asked.
+    /// Whether the device did not respond to the last access.
     pub(super) fn is_gone(&self) -> bool {
         self.state.gone
     }
@@ -124,7 +124,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
     }
 
-    /// Whether so much time has passed since this last said so.
+    /// Whether so much time has passed since this last returned true.
     pub(super) fn is_apart(&mut self, by: Delta) -> bool {
         let apart = self.state.looked.is_none_or(|last| last.elapsed() >= by);
         if apart {
@@ -231,7 +231,7 @@ impl<'a, T: Operations> Instance<'a, T> {
             return Err(e);
         }
         let Prepared { vectors, cells } = new;
-        // The core's complaints were about the queues before.
+        // Timeouts recorded so far were of the old queues.
         self.this.timed_out.store(0, Relaxed);
         self.state.vectors = Some(vectors);
         self.state.cells = Some(cells.clone());
@@ -247,7 +247,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         let Some(mut vectors) = self.state.vectors.take() else {
             return;
         };
-        // First those who could wake a transmit queue.
+        // Stop NAPI first, as it could wake a transmit queue.
         for vector in vectors.iter_mut() {
             vector.stop();
         }
@@ -292,7 +292,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
     }
 
-    /// Goes over to another setup with as many queues: at once if the interface is up and its
+    /// Changes to another setup with as many queues: at once if the interface is up and its
     /// device there, else when they are. May sleep.
     ///
     /// New queues are allocated before old ones are stopped. If the new ones cannot be started,
@@ -355,7 +355,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         Err(e)
     }
 
-    /// Says how many queues are in use. Without rtnl it stays as it is.
+    /// Sets the number of queues in use. Without rtnl it stays as it is.
     fn set_queues(&self, queues: u32, rtnl: Option<&Rtnl<'_>>) -> Result {
         if rtnl.is_none() {
             return Ok(());
@@ -444,7 +444,7 @@ impl<'a, T: Operations> Instance<'a, T> {
                 vector.kick();
                 self.dev.tx_wake_queue(i as u32);
             } else if let Some(poll) = vector.poll_mut() {
-                // The device is not to work for a pair that nobody serves; the watch sees that.
+                // Switch the pair off in the device, as nothing polls it; the watch notices.
                 self.ops().stop_queue(i, poll);
             }
             launched
@@ -452,13 +452,13 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.state.vectors = Some(vectors);
         match launched {
             Some(Ok(())) => Ok(()),
-            // Not for what the pair would go on with.
+            // Not the error itself, which might say that the pair goes on as it was.
             _ => Err(EIO),
         }
     }
 
-    /// Lets go of the device: queues are dropped, it accesses no memory and raises no interrupt
-    /// after this, and the core asks nothing of it before [`Self::resume`]. Does nothing the second
+    /// Quiesces the device: queues are dropped, it accesses no memory and raises no interrupt
+    /// after this, and the core does not use it before [`Self::resume`]. Does nothing the second
     /// time. May sleep.
     pub(super) fn quiesce(&mut self) {
         if core::mem::replace(&mut self.state.held, true) {
@@ -495,7 +495,7 @@ impl<'a, T: Operations> Instance<'a, T> {
         done
     }
 
-    /// The device does not answer any more: nobody is to ask it. May sleep.
+    /// Detaches a device that does not respond any more. May sleep.
     pub(super) fn depart(&mut self) {
         if core::mem::replace(&mut self.state.gone, true) {
             return;
@@ -514,13 +514,13 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.dev.attach();
     }
 
-    /// The device is at work.
+    /// Reattaches a device that is running again.
     fn returned(&mut self) {
         self.reopen();
         self.sync_carrier();
     }
 
-    /// Says of the wire what the driver says, unless there is nothing to send on.
+    /// Sets the carrier as the driver reports it, or to off without queues.
     pub(super) fn sync_carrier(&mut self) {
         let usable = !self.state.held
             && !self.state.gone

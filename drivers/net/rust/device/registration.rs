@@ -45,7 +45,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// A device that nobody else knows of, as it is not registered yet or not any more.
+/// A device that is not registered yet, or not any more.
 ///
 /// # Invariants
 ///
@@ -186,7 +186,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or what registration or requesting the event interrupt says.
+    /// [`ENOMEM`], or errors of registering or of requesting the event interrupt.
     ///
     /// # Safety
     ///
@@ -272,8 +272,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         unsafe { Unlocked::new(self.dev) }
     }
 
-    /// Lets go of the device, as for a suspend or a reset by somebody else: when this returns it
-    /// accesses no memory and raises no interrupt, and the core asks nothing of it. Does nothing
+    /// Quiesces the device, as for a suspend or a reset by other code: when this returns it
+    /// accesses no memory and raises no interrupt, and the core does not use it. Does nothing
     /// the second time. May sleep; takes the instance lock.
     pub(crate) fn quiesce(&self) {
         watch::quiesce(&mut self.unlocked());
@@ -300,8 +300,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         watch::resume(&mut self.unlocked())
     }
 
-    /// The device does not answer any more: its interface loses the carrier, and whoever asks is
-    /// told that there is no device. May sleep; takes the instance lock.
+    /// Detaches a device that does not respond any more: its interface loses the carrier, and
+    /// requests fail with [`ENODEV`]. May sleep; takes the instance lock.
     pub(crate) fn gone(&self) {
         watch::depart(&mut self.unlocked());
     }

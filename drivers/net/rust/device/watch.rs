@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The watch over a device that is up: once a second the driver says what is wrong, and what is
-//! done about it is decided here.
+//! The watch over a device that is up: once a second the driver reports faults, and this module
+//! recovers from them.
 //!
-//! A driver that implements [`Operations`] looks and tells a [`Finding`]. A poll is made up for at
-//! once. All else goes through the device's devlink health reporters, if it has any, so that users
-//! see it, can have it left alone, and are told when it is mended.
+//! A driver that implements [`Operations`] looks and returns a [`Finding`]. A missed poll is
+//! scheduled at once. All else goes through the device's devlink health reporters, if it has any:
+//! users see it there, can turn recovery off, and are told when the device has recovered.
 //!
-//! A service runs the watch while the interface is up. It is not deferrable: on a host that has
-//! nothing to do but wait for an interrupt that was lost, nothing else would wake it.
+//! A service runs the watch while the interface is up. It is not deferrable: on an idle
+//! host that waits for a lost interrupt, nothing else would wake it.
 
 use super::{
     handle::Unlocked,
@@ -29,7 +29,7 @@ use kernel::{
 
 /// Milliseconds between two looks.
 pub(super) const PERIOD_MS: u32 = 1000;
-/// Milliseconds to the next look if what was seen needs a second one.
+/// Milliseconds to the next look if a finding has to be confirmed.
 const SOON_MS: u32 = 500;
 /// Time after which a look counts as one more in a row. Events have the watch look at any time.
 const APART: Delta = Delta::from_millis(400);
@@ -37,7 +37,7 @@ const APART: Delta = Delta::from_millis(400);
 /// Remedy for a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Remedy {
-    /// A second look, soon: it may be nothing.
+    /// Look again soon, to confirm the fault.
     LookAgain,
     /// A poll that no interrupt asked for, now.
     Poll,
@@ -68,7 +68,7 @@ fn warn(dev: &Device, finding: &Finding) {
 /// State of a queue pair in the core, for a driver that checks the pair.
 #[derive(Clone, Copy)]
 pub(crate) struct Watched {
-    /// Packets of the stack do not leave it.
+    /// The core found its transmit queue stuck.
     pub(crate) timed_out: bool,
     /// It is the device's turn to have the queue polled. Else the host is at it or has put it off,
     /// and whatever waits does not wait for the device.
@@ -231,7 +231,7 @@ fn tick<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
     }
 }
 
-/// Does what helps. May sleep.
+/// Applies a remedy. May sleep.
 ///
 /// # Errors
 ///
@@ -251,7 +251,7 @@ pub(in crate::net) fn remedy<T: super::Operations>(
     done
 }
 
-/// Lets go of the device, see [`Instance::quiesce`]. May sleep.
+/// Quiesces the device, see [`Instance::quiesce`]. May sleep.
 pub(in crate::net) fn quiesce<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
     dev.locked(|held| held.quiesce());
 }
@@ -269,13 +269,13 @@ pub(in crate::net) fn resume<T: super::Operations>(dev: &mut Unlocked<'_, T>) ->
     done
 }
 
-/// The device does not answer any more, see [`Instance::depart`]. May sleep.
+/// Detaches a device that does not respond any more, see [`Instance::depart`]. May sleep.
 pub(super) fn depart<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
     dev.locked(|held| held.depart());
     dev.announce_carrier();
 }
 
-/// Something happened to the device or its wire. May sleep.
+/// Handles an event of the device or its link. May sleep.
 pub(super) fn event<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
     dev.locked(|held| {
         held.sync_carrier();
@@ -285,7 +285,7 @@ pub(super) fn event<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
 
 fn apply<T: super::Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Result {
     if held.is_held() {
-        // It may be asleep: not even to be looked at.
+        // The device may be suspended: do not access it.
         return Err(EBUSY);
     }
     match remedy {

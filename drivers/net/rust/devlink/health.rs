@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Health reporters: what is wrong with a device, shown to users and mended.
+//! Health reporters: faults of a device, shown to users and recovered from.
 //!
 //! Wraps `struct devlink_health_reporter` and its `ops`.
 //!
@@ -57,11 +57,11 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A reporter: one kind of things that can go wrong.
+/// A reporter: one kind of fault.
 pub(crate) struct Reporter {
     /// Its name.
     pub(crate) name: &'static CStr,
-    /// Milliseconds after a recovery in which there is no other one by itself.
+    /// Milliseconds after a recovery without another automatic one.
     pub(crate) grace_ms: u64,
     /// Milliseconds from a first recovery on in which there may be more, before the grace period.
     pub(crate) burst_ms: u64,
@@ -75,21 +75,21 @@ impl Reporter {
     }
 }
 
-/// The part of a driver that tells of its health.
+/// The part of a driver that reports its health.
 pub(crate) trait Operations: device::Operations {
     /// The reporters; operations name them by their place here.
     const REPORTERS: &'static [Reporter];
     /// Place of the one that the device as a whole is reported by.
     const DEVICE_REPORTER: usize;
 
-    /// Shows how things are now.
+    /// Shows the current state.
     ///
     /// # Errors
     ///
     /// Any.
     fn diagnose(&self, reporter: usize, out: &mut Message<'_>) -> Result;
 
-    /// Shows what helps to find out why something went wrong, of `queue` or of all queues.
+    /// Shows state for debugging a fault, of `queue` or of all queues.
     ///
     /// # Errors
     ///
@@ -322,7 +322,7 @@ impl<T: device::Operations + Operations> Callbacks<T> {
             let reporter = T::REPORTERS.get(of.entry.index).ok_or(EINVAL)?;
             let remedy = context.0.map_or(reporter.remedy, |finding| finding.remedy);
             watch::remedy(&mut of.dev, remedy).inspect_err(|&e| {
-                // Busy is who has it for something else: it is made anew after that anyway.
+                // The device is quiesced for another purpose, after which it is reset anyway.
                 if e == EBUSY {
                     return;
                 }

@@ -31,7 +31,7 @@ impl<T: device::Operations> Adapter<T> {
     callbacks! {
         /// `ethtool_ops.reset`.
         pub(super) fn reset(held: Held<'_, T>, flags: &mut u32) -> Result {
-            // The parts do not come one by one.
+            // Components cannot be reset one by one.
             if *flags & WHOLE != WHOLE {
                 return Err(EOPNOTSUPP);
             }

@@ -147,7 +147,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The part of a driver that spreads flows, with the hash of Toeplitz.
+/// The part of a driver that spreads flows, with the Toeplitz hash.
 #[vtable]
 pub(crate) trait Operations {
     /// Entries of the indirection table of each context.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device's test of itself, `ethtool -t`.
+//! Self-test of the device, `ethtool -t`.
 //!
 //! Wraps `ethtool_ops.self_test`. Process context with the instance lock held.
 //!

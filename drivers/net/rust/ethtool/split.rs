@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Header split (`tcp-data-split`, `hds-thresh`) and what is copied anyway (`rx-copybreak`).
+//! Header split (`tcp-data-split`, `hds-thresh`) and copying of short packets (`rx-copybreak`).
 //!
 //! Wraps what `kernel_ethtool_ringparam` has of header split, and the tunable
 //! `ETHTOOL_RX_COPYBREAK`. Process context with the instance lock held, for header split rtnl as

@@ -35,11 +35,11 @@ pub(crate) struct Way {
 /// Counters of a MAC.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Mac {
-    /// Of what came.
+    /// Received.
     pub(crate) rx: Way,
-    /// Of what was sent.
+    /// Sent.
     pub(crate) tx: Way,
-    /// Frames that came and were too long.
+    /// Frames received that were too long.
     pub(crate) too_long: u64,
 }
 
@@ -48,7 +48,7 @@ const CLASSES_MAX: usize = bindings::ETHTOOL_RMON_HIST_MAX as usize;
 
 /// Frames by length.
 pub(crate) struct Lengths<'a> {
-    /// Those that came, class by class.
+    /// Those received, class by class.
     pub(crate) rx: &'a mut [u64],
     /// Those that were sent.
     pub(crate) tx: &'a mut [u64],

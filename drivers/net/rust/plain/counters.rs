@@ -46,11 +46,11 @@ counters! {
     bytes,
     /// Packets that were not sent.
     dropped,
-    /// Times that the queue was stopped for want of room.
+    /// Times that the queue was stopped as the ring was full.
     stops,
     /// Times that it was woken.
     wakes,
-    /// Times that what the device said of its progress could not be.
+    /// Times that the device reported an invalid head.
     bad_completion,
 }
 

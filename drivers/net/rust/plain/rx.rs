@@ -81,7 +81,7 @@ enum Open {
     None,
     /// This one.
     Packet(RxSkb),
-    /// One that is not wanted.
+    /// One that is being dropped.
     Skip,
 }
 
@@ -101,8 +101,8 @@ pub(crate) struct Ring<D> {
 }
 
 impl<D: Descriptors> Ring<D> {
-    /// Makes the ring of queue `queue`, and fills its `2^log2` descriptors; the device does not
-    /// hear of it. May sleep; the instance lock is held.
+    /// Makes the ring of queue `queue`, and fills its `2^log2` descriptors, without accessing the
+    /// device. May sleep; the instance lock is held.
     ///
     /// # Errors
     ///
@@ -228,7 +228,7 @@ impl<D: Descriptors> Ring<D> {
         enough
     }
 
-    /// Does with a buffer what its packet wants. Its descriptor is at word `at`.
+    /// Adds a buffer to its packet, or drops it. Its descriptor is at word `at`.
     #[inline(always)]
     fn receive(&mut self, cx: &RxContext<'_>, buffer: Buffer, done: Done, at: usize) {
         if done.last && done.csum_bad {
@@ -245,7 +245,7 @@ impl<D: Descriptors> Ring<D> {
         }
     }
 
-    /// The packet that a buffer belongs to is not wanted any more.
+    /// Counts a packet as dropped, and skips its remaining buffers.
     #[cold]
     fn give_up(&mut self, done: Done) {
         self.counters.rx.dropped.add(1);
@@ -256,7 +256,7 @@ impl<D: Descriptors> Ring<D> {
     ///
     /// # Errors
     ///
-    /// There is no memory, or what the device says cannot be: the packet is not wanted any more.
+    /// There is no memory, or the descriptor is invalid: the packet is dropped.
     #[inline(never)]
     fn go_on(&mut self, cx: &RxContext<'_>, buffer: Buffer, done: Done, at: usize) -> Result {
         let skb = match core::mem::replace(&mut self.open, Open::None) {

@@ -49,7 +49,7 @@ impl<const TABLE: usize, const KEY: usize> Spread<TABLE, KEY> {
     /// Takes over what the user changed.
     pub(crate) fn change(&mut self, to: &Change<'_>) {
         for (to, &from) in self.table.iter_mut().zip(to.table.into_iter().flatten()) {
-            // The core has seen to it that there is such a queue.
+            // The core has checked that there is such a queue.
             *to = from as u8;
         }
         for (to, &from) in self.key.iter_mut().zip(to.key.into_iter().flatten()) {

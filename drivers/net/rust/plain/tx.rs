@@ -82,7 +82,7 @@ impl Writer<'_> {
     }
 }
 
-/// Packets and bytes that one becomes on the wire.
+/// Packets and bytes on the wire of one packet of the stack.
 struct OnWire {
     packets: u32,
     bytes: u32,
@@ -115,7 +115,7 @@ impl<D: Descriptors> Limits<D> {
     pub(crate) const LOG2_MIN: u32 = (Self::START_AT + 1).next_power_of_two().ilog2();
 }
 
-/// The side of `ndo_start_xmit`.
+/// The sending side, of `ndo_start_xmit`.
 pub(crate) struct Ring<'bound, D> {
     desc: D,
     mem: Arc<Words>,
@@ -127,7 +127,7 @@ pub(crate) struct Ring<'bound, D> {
     counters: Arc<counters::Queue>,
 }
 
-/// The side of NAPI.
+/// The completing side, of NAPI.
 pub(crate) struct Cleaner<'bound, D> {
     /// The device may know the ring when its sending side is gone already.
     mem: Arc<Words>,
@@ -138,8 +138,8 @@ pub(crate) struct Cleaner<'bound, D> {
     _desc: PhantomData<fn() -> D>,
 }
 
-/// Makes both sides of a queue with a ring of `2^log2` descriptors; the device does not hear of it.
-/// May sleep.
+/// Makes both sides of a queue with a ring of `2^log2` descriptors; the device is not
+/// accessed. May sleep.
 ///
 /// # Errors
 ///

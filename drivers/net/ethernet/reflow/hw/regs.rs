@@ -343,8 +343,8 @@ bitfields! {
     5:5 session, with_session;
     /// Gather: packets that wait and are appended to the aggregate of the one that is transferred
     /// leave together with it, past those of other flows, under one completion that names all
-    /// buffers with their data. Complete aggregates stay in order: a packet that ends the aggregate
-    /// by itself ("append and close") does not overtake another such, nor one outside any
+    /// buffers with their data. Packets that complete an aggregate stay in order: one that ends
+    /// it by its kind ("append and close") does not overtake another such, nor one outside any
     /// aggregate. Only where headers are suppressed, of packets that have the same summary of a
     /// control block or none, and not with session framing.
     6:6 gather, with_gather;
