@@ -16,12 +16,12 @@ const TCP_LEN_MAX: u16 = 60;
 const TCP_LEN_MIN: u16 = 20;
 
 /// Descriptor type and extension bit of a context, in its second word.
-const CONTEXT: u64 = 1 << 29 | 2 << 20;
+const CONTEXT: u64 = (1 << 29) | (2 << 20);
 /// Descriptor type and extension bit of data, in its second word; the device is to add the frame's
 /// checksum.
-const DATA: u64 = 1 << 29 | 3 << 20 | 1 << 25;
+const DATA: u64 = (1 << 29) | (3 << 20) | (1 << 25);
 /// Last data descriptor of a packet, at which the device is to report how far it came.
-pub(crate) const LAST: u64 = 1 << 24 | 1 << 27;
+pub(crate) const LAST: u64 = (1 << 24) | (1 << 27);
 /// Insert the VLAN tag of the context.
 const INSERT_VLAN: u64 = 1 << 30;
 /// Cut into TCP segments.
@@ -34,7 +34,7 @@ const L4_SUM: u64 = 1 << 41;
 /// The transport checksum of a received packet was checked.
 const SUM_CHECKED: u64 = 1 << 5;
 /// It is wrong, or that of the IPv4 header.
-const SUMS_WRONG: u64 = 1 << 29 | 1 << 30;
+const SUMS_WRONG: u64 = (1 << 29) | (1 << 30);
 
 /// Where the headers of a packet are, whose checksum the device is to insert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +97,7 @@ impl Offload {
             if !h.fit() {
                 return Err(());
             }
-            words[0] |= u64::from(h.l4 - h.l3) | u64::from(h.l3) << 9;
+            words[0] |= u64::from(h.l4 - h.l3) | (u64::from(h.l3) << 9);
             words[1] |= u64::from(h.tcp) << 11;
         }
         if let Some(s) = self.segments {
@@ -106,7 +106,8 @@ impl Offload {
             if s.mss == 0 || !(TCP_LEN_MIN..=TCP_LEN_MAX).contains(&tcp) {
                 return Err(());
             }
-            words[1] |= u64::from(!s.v6) << 10 | u64::from(tcp) << 40 | u64::from(s.mss) << 48;
+            words[1] |=
+                (u64::from(!s.v6) << 10) | (u64::from(tcp) << 40) | (u64::from(s.mss) << 48);
         }
         Ok(Some(Context(words)))
     }
@@ -126,7 +127,7 @@ impl Offload {
             word |= if s.v6 { SEGMENT } else { SEGMENT | IP_SUM };
             payload = len.saturating_sub(s.headers.into());
         }
-        Data(word | u64::from(payload) << 46)
+        Data(word | (u64::from(payload) << 46))
     }
 }
 
@@ -160,7 +161,7 @@ impl Received {
     /// Whether the packet ends in this buffer. Only then the rest is valid but for the length.
     #[inline(always)]
     pub(crate) fn is_last(self) -> bool {
-        self.0 & 1 << 1 != 0
+        self.0 & (1 << 1) != 0
     }
 
     /// Bytes in the buffer.
@@ -172,7 +173,7 @@ impl Received {
     /// The tag that the device removed.
     #[inline(always)]
     pub(crate) fn vlan(self) -> Option<u16> {
-        (self.0 & 1 << 3 != 0).then_some((self.0 >> 48) as u16)
+        (self.0 & (1 << 3) != 0).then_some((self.0 >> 48) as u16)
     }
 
     /// Whether the device found the transport checksum right, and those before it.
@@ -190,7 +191,7 @@ impl Received {
     /// Whether the frame itself is damaged.
     #[inline(always)]
     pub(crate) fn is_damaged(self) -> bool {
-        self.0 & 1 << 31 != 0
+        self.0 & (1 << 31) != 0
     }
 }
 
