@@ -21,7 +21,7 @@ def _opcodes_of(rig, action):
 def stream_is_put_together(rig):
     """A bulk stream is merged: starts and appends, fewer skbs than packets."""
     need_reflow(rig)
-    gather(rig)
+    gather(rig, 20000)
     codes, stats = _opcodes_of(rig, lambda: bulk(rig, PEER, 4, size=4 << 20))
     check(codes["start"] > 0, f"no aggregate was started: {codes}")
     check(codes["append"] > codes["start"], f"little was appended: {codes}")
@@ -36,7 +36,7 @@ def stream_is_put_together(rig):
 def stream_v6_is_put_together(rig):
     """The same for IPv6."""
     need_reflow(rig)
-    gather(rig)
+    gather(rig, 20000)
     codes, stats = _opcodes_of(rig, lambda: bulk(rig, PEER, 6, size=2 << 20))
     check(codes["append"] > codes["start"] > 0, f"little was put together: {codes}")
 

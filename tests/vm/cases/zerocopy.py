@@ -42,9 +42,14 @@ def _expected(at, length):
     return PATTERN[at % PERIOD:at % PERIOD + length]
 
 
-def _accept(words, version):
-    """Wait for the partner, in the reader's process; return the connection."""
+def _accept(words, version, room=None):
+    """Wait for the partner, in the reader's process; return the connection.
+
+    `room` limits its receive buffer, in bytes.
+    """
     listener = socket.socket(FAMILY[version], socket.SOCK_STREAM)
+    if room:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((ADDRESS[DUT, version], PORT))
     listener.listen(1)
@@ -55,7 +60,8 @@ def _accept(words, version):
 def _lent(words, memory_of, device, queue, version, manner):
     """Run the reader of a queue with the reader's memory."""
     memory, at, held = memory_of(device, queue, PAGES), 0, []
-    sock = _accept(words, version)
+    # Data behind a lost segment must not fill all the memory: the segment could not be received.
+    sock = _accept(words, version, PAGES * PAGE // 4)
     for found in memory.stream(sock, None if manner == BACK else IDLE):
         if found is None:
             words[SPELLS] += 1

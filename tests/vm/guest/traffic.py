@@ -173,14 +173,14 @@ class Bulk:
         self.selector.close()
 
 
-def gather(rig):
+def gather(rig, usecs=5000):
     """Hold receive interrupts back for the rest of the case.
 
     Segments then wait for one another in the device, however slowly they are sent.
     """
     rig.defer(rig.run, DUT, "ethtool", "-C", rig.device, "rx-usecs", "8", "rx-frames", "32")
     rig.run(DUT, "ethtool", "-C", rig.device,
-            "rx-usecs", str(min(int(5000 * Waiting.scale), 65535)), "rx-frames", "0")
+            "rx-usecs", str(min(int(usecs * Waiting.scale), 65535)), "rx-frames", "0")
 
 
 def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, first=0, address=None):
