@@ -101,6 +101,7 @@ def spread(rig):
     before = _counts(rig)
 
     def several():
+        # With one key in a hundred, ports close to each other hash to one queue.
         bulk(rig, PEER, 4, flows=16, size=1 << 15)
         return len(used()) > 1
     until("several queues to be used", several, 10)
