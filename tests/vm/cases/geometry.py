@@ -14,6 +14,7 @@ from guest.harness import case, check, equal
 from guest.net import ADDRESS, DUT, PEER
 from guest.segments import (CWR, DSTOPTS, FRAGMENT, MF, TIMESTAMP, Ip, Segment, check_offload,
                             listen, read_one, take_apart)
+from guest.traffic import hold_interrupts
 
 TCP_NEXT = 6
 # Interrupt moderation: segments of a test are sent within this time and merged.
@@ -26,9 +27,8 @@ def prepare(rig, mtu=None):
     need_reflow(rig)
     device = rig.device
     rig.defer(rig.run, DUT, "ethtool", "-K", device, "gro", "on")
-    rig.defer(rig.run, DUT, "ethtool", "-C", device, "rx-usecs", "8", "rx-frames", "32")
     rig.run(DUT, "ethtool", "-K", device, "gro", "off", "rx-gro-hw", "on")
-    rig.run(DUT, "ethtool", "-C", device, "rx-usecs", str(WINDOW_US), "rx-frames", "0")
+    hold_interrupts(rig, WINDOW_US)
     if mtu:
         rig.set_mtu(mtu)
 
@@ -388,7 +388,7 @@ def _interleaved(watch, flows):
 def capacity(rig):
     """Segments of many interleaved flows are merged per flow, and counted."""
     prepare(rig)
-    rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "65535", "rx-frames", "0")
+    hold_interrupts(rig, 65535)
     watch = Watch(rig)
     for flows in (8, 64):
         for _ in range(ATTEMPTS):

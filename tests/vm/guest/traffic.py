@@ -173,14 +173,15 @@ class Bulk:
         self.selector.close()
 
 
-def gather(rig, usecs=5000):
-    """Hold receive interrupts back for the rest of the case.
-
-    Segments then wait for one another in the device, however slowly they are sent.
-    """
+def hold_interrupts(rig, usecs):
+    """Hold receive interrupts back so long, for the rest of the case."""
     rig.defer(rig.run, DUT, "ethtool", "-C", rig.device, "rx-usecs", "8", "rx-frames", "32")
-    rig.run(DUT, "ethtool", "-C", rig.device,
-            "rx-usecs", str(min(int(usecs * Waiting.scale), 65535)), "rx-frames", "0")
+    rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", str(usecs), "rx-frames", "0")
+
+
+def gather(rig, usecs=5000):
+    """Have segments wait for one another in the device, however slowly they are sent."""
+    hold_interrupts(rig, min(int(usecs * Waiting.scale), 65535))
 
 
 def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, first=0, address=None):
