@@ -6,7 +6,6 @@ import os
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.dirname(os.path.abspath(__file__)))))
-DRIVERS = "drivers/net/ethernet"
 
 
 def cache_folder():
@@ -37,9 +36,9 @@ class Kernel:
         """Return the release of the kernel."""
         return os.path.basename(self.image()).removeprefix("vmlinuz-")
 
-    def driver(self, name):
-        """Return the path of a module of ours for this kernel."""
-        return os.path.join(PROJECT, DRIVERS, name, f"{name}.ko")
+    def built(self, path):
+        """Return where a file of ours is that was built for this kernel."""
+        return os.path.join(PROJECT, path)
 
 
 class DebugKernel(Kernel):
@@ -68,8 +67,8 @@ class DebugKernel(Kernel):
         with open(self._built("include/config/kernel.release"), encoding="ascii") as text:
             return text.read().strip()
 
-    def driver(self, name):
-        return os.path.join(PROJECT, "build/debug", self.name, DRIVERS, name, f"{name}.ko")
+    def built(self, path):
+        return os.path.join(PROJECT, "build/debug", self.name, path)
 
 
 KERNELS = {

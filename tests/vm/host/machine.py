@@ -159,7 +159,7 @@ class Machine:
 
     def ask_status(self):
         """Return the model's status; nothing if it has none, or has ended."""
-        if self.model is None or self.dut.sample or self.model.poll() is not None:
+        if self.model is None or self.options.dut == "sample" or self.model.poll() is not None:
             return {}
         return json.loads(self._status_text())
 

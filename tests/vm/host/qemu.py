@@ -26,17 +26,14 @@ PLAIN = ("csum", "gso", "guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "
 class Dut:
     """A device under test: how QEMU and the guest are told about it."""
 
-    def __init__(self, driver, model=None, ours=False, sample=None):
+    def __init__(self, driver, model=None, folder=None):
         self.driver = driver
         self.model = model      # of QEMU's own, None for one of the project
-        self.ours = ours or model is None
-        self.sample = sample    # path of the module, if this is the sample NIC
+        self.folder = folder    # of the driver, if it is ours
 
     def module(self, kernel):
         """Return the path of the driver's module if it is ours, for a kernel."""
-        if self.sample:
-            return os.path.join(PROJECT, self.sample)
-        return kernel.driver(self.driver) if self.ours else None
+        return self.folder and kernel.built(f"{self.folder}/{self.driver}.ko")
 
     def device(self, sockets, wire=None, port=False):
         """Return the QEMU arguments of the device.
@@ -66,12 +63,12 @@ class Dut:
 # Beside our own, some that QEMU brings: to compare with, and to tell a fault
 # of the tests from a fault of the driver. One of them has a driver of ours.
 DUTS = {
-    "reflow": Dut("reflow"),
+    "reflow": Dut("reflow", folder="drivers/net/ethernet/reflow"),
     "e1000e": Dut("e1000e", "e1000e"),
     "igb": Dut("igb", "igb"),
-    "igb-rs": Dut("igb_rs", "igb", ours=True),
+    "igb-rs": Dut("igb_rs", "igb", folder="drivers/net/ethernet/igb_rs"),
     "vmxnet3": Dut("vmxnet3", "vmxnet3"),
-    "sample": Dut("sample_nic", sample="drivers/net/rust/sample/sample_nic.ko"),
+    "sample": Dut("sample_nic", folder="drivers/net/rust/sample"),
 }
 
 
@@ -79,7 +76,7 @@ def model_command(options, sockets):
     """Return how the model of the device is started, or None where QEMU has it."""
     if DUTS[options.dut].model is not None:
         return None
-    if DUTS[options.dut].sample:
+    if options.dut == "sample":
         return [os.path.join(PROJECT, "build/bin/sample-nic"), f"{sockets}/dev.sock",
                 f"{sockets}/wire.sock", MAC]
     wire = f"stream:unix:{options.wire}" if options.wire else f"listen:unix:{sockets}/wire.sock"
