@@ -312,8 +312,12 @@ impl<T: device::Operations<Setup: PlanChannels>> Core<T> {
             held: HeldRtnl<'_, T>,
             channels: &mut bindings::ethtool_channels,
         ) -> Result {
-            // The core refuses what is out of range itself, and says so.
-            let new = held.setup().with_channels(channels.combined_count);
+            // The core refuses counts out of range itself, with a message.
+            let (setup, count) = (held.setup(), channels.combined_count);
+            if count == 0 || count > setup.max_channels() {
+                return Err(EINVAL);
+            }
+            let new = setup.with_channels(count);
             let new = new.map_err(|no| no.tell(&mut Extack::nowhere()))?;
             let (mut instance, rtnl) = held.instance();
             instance.reconfigure_queues(new, &rtnl)

@@ -115,9 +115,6 @@ impl PlanChannels for Sizes {
     }
 
     fn with_channels(&self, queues: u32) -> Result<Self, Refused> {
-        if queues == 0 || queues > self.max_queues {
-            return Err(Refused::new(EINVAL, c"the device has not so many queues"));
-        }
         Ok(Self {
             queues,
             ..self.clone()
