@@ -7,16 +7,8 @@ use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs;
 
 use crate::driver::{Driver, CONFIG};
-use crate::peer::{plain, Peer};
+use crate::peer::plain;
 use crate::rig::{until, Nic};
-
-fn start(options: &[&str]) -> (Nic, Peer, Driver) {
-    let nic = Nic::start("listen:unix:@/wire", options);
-    let peer = Peer::connect(&nic.path("wire"));
-    let mut driver = Driver::attach(&nic);
-    driver.start();
-    (nic, peer, driver)
-}
 
 fn tally(nic: &Nic, fault: &str) -> [u64; 3] {
     let status = nic.status();
@@ -27,7 +19,7 @@ fn tally(nic: &Nic, fault: &str) -> [u64; 3] {
 /// Without the option there are no faults, and the status has no entry for them.
 #[test]
 fn off_by_default() {
-    let (nic, _peer, _driver) = start(&[]);
+    let (nic, _peer, _driver) = Driver::running(&[]);
     assert_eq!(nic.status()["chaos"], serde_json::json!({}));
     assert_eq!(nic.status()["removed"], false);
 }
@@ -35,7 +27,7 @@ fn off_by_default() {
 /// Packets are lost on the way to the host; the next one is as good as ever.
 #[test]
 fn a_completion_is_lost() {
-    let (nic, mut peer, mut driver) = start(&["--chaos", "lost=1,after=1,count=1"]);
+    let (nic, mut peer, mut driver) = Driver::running(&["--chaos", "lost=1,after=1,count=1"]);
     for n in 0..3 {
         peer.send(&[plain(100, n)]);
         until("it is transferred", || {
@@ -59,7 +51,7 @@ fn a_completion_is_lost() {
 /// The operation codes and flow numbers that a server invents.
 fn inventions(seed: &str) -> Vec<(u64, u64)> {
     let spec = "opcode-wrong=0.5,flow-other=0.5";
-    let (_nic, mut peer, mut driver) = start(&["--seed", seed, "--chaos", spec]);
+    let (_nic, mut peer, mut driver) = Driver::running(&["--seed", seed, "--chaos", spec]);
     let frames: Vec<Vec<u8>> = (0..16).map(|n| plain(100, n)).collect();
     peer.send(&frames);
     frames
@@ -84,7 +76,7 @@ fn faults_follow_the_seed() {
 /// it gone, too.
 #[test]
 fn surprise_removal() {
-    let (nic, mut peer, mut driver) = start(&["--chaos", "removed,after=1"]);
+    let (nic, mut peer, mut driver) = Driver::running(&["--chaos", "removed,after=1"]);
     assert_eq!(driver.read(regs::MAGIC), regs::MAGIC_VALUE);
     peer.send(&[plain(100, 1)]);
     driver.next(0);
@@ -112,7 +104,7 @@ fn surprise_removal() {
 /// The link goes and comes by the clock, while the wire is connected.
 #[test]
 fn the_link_flaps() {
-    let (nic, _peer, mut driver) = start(&["--chaos", "link-flap=1,ms=20"]);
+    let (nic, _peer, mut driver) = Driver::running(&["--chaos", "link-flap=1,ms=20"]);
     for round in 0..4 {
         until("the link changes", || {
             let link = regs::Status(driver.read(regs::STATUS)).link();
@@ -126,7 +118,8 @@ fn the_link_flaps() {
 /// A storm raises every vector, again and again, without anything having happened.
 #[test]
 fn interrupts_storm() {
-    let (nic, _peer, driver) = start(&["--queues", "2", "--chaos", "irq-storm=1,ms=50,count=1"]);
+    let (nic, _peer, driver) =
+        Driver::running(&["--queues", "2", "--chaos", "irq-storm=1,ms=50,count=1"]);
     for vector in 0..3 {
         assert!(driver.interrupt(vector).is_some_and(|n| n > 0));
     }
@@ -140,7 +133,7 @@ fn interrupts_storm() {
 /// Memory that does not answer: frames go by, nothing reaches the guest, the server lives on.
 #[test]
 fn dead_memory() {
-    let (nic, mut peer, mut driver) = start(&["--chaos", "dma-dead"]);
+    let (nic, mut peer, mut driver) = Driver::running(&["--chaos", "dma-dead"]);
     peer.send(&[plain(100, 1), plain(1000, 2)]);
     driver.transmit(0, &plain(100, 3));
     assert_eq!(peer.receive(), plain(100, 3));

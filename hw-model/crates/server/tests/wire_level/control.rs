@@ -9,16 +9,8 @@ use reflow_hwdef::regs;
 use serde_json::json;
 
 use crate::driver::{Driver, CONFIG};
-use crate::peer::{plain, Peer};
+use crate::peer::plain;
 use crate::rig::{until, Nic};
-
-fn start(options: &[&str]) -> (Nic, Peer, Driver) {
-    let nic = Nic::start("listen:unix:@/wire", options);
-    let peer = Peer::connect(&nic.path("wire"));
-    let mut driver = Driver::attach(&nic);
-    driver.start();
-    (nic, peer, driver)
-}
 
 fn transferred(nic: &Nic, count: u64) {
     until("it is transferred", || {
@@ -29,7 +21,7 @@ fn transferred(nic: &Nic, count: u64) {
 /// Faults come, are told of, are replaced with counts of their own, and go.
 #[test]
 fn faults_are_replaced() {
-    let (nic, mut peer, mut driver) = start(&["--chaos", "lost=1"]);
+    let (nic, mut peer, mut driver) = Driver::running(&["--chaos", "lost=1"]);
     peer.send(&[plain(100, 0)]);
     transferred(&nic, 1);
     assert_eq!(nic.status()["chaos_spec"], "lost=1");
@@ -64,7 +56,7 @@ fn a_wrong_spec_changes_nothing() {
 /// Memory that did not answer does so again, and so does the transmit write-back.
 #[test]
 fn lasting_faults_end_at_once() {
-    let (nic, mut peer, mut driver) = start(&["--chaos", "dma-dead,tx-stuck"]);
+    let (nic, mut peer, mut driver) = Driver::running(&["--chaos", "dma-dead,tx-stuck"]);
     peer.send(&[plain(100, 1)]);
     transferred(&nic, 1);
     driver.transmit(0, &plain(100, 2));
@@ -79,7 +71,7 @@ fn lasting_faults_end_at_once() {
 /// what they hold at the start.
 #[test]
 fn back_from_removal() {
-    let (nic, _peer, mut driver) = start(&[]);
+    let (nic, _peer, mut driver) = Driver::running(&[]);
     assert_eq!(nic.control("chaos removed"), "ok");
     assert_eq!(driver.read(regs::MAGIC), u32::MAX);
     // Nobody takes this.
@@ -99,7 +91,7 @@ fn back_from_removal() {
 /// The same when its time is over.
 #[test]
 fn back_from_removal_by_the_clock() {
-    let (nic, _peer, mut driver) = start(&[]);
+    let (nic, _peer, mut driver) = Driver::running(&[]);
     driver.write(regs::CTRL, 0);
     assert_eq!(nic.control("chaos removed,count=1,ms=20"), "ok");
     until("it is back", || {
@@ -114,10 +106,9 @@ fn back_from_removal_by_the_clock() {
 /// The link that flaps is up when the fault ends, and the event tells.
 #[test]
 fn the_link_comes_back() {
-    let (nic, _peer, mut driver) = start(&["--chaos", "link-flap=1,ms=0"]);
-    until("the link goes", || {
-        (regs::Status(driver.read(regs::STATUS)).link() == 0).then_some(())
-    });
+    let (nic, _peer, mut driver) = Driver::running(&[]);
+    assert_eq!(nic.control("chaos link-flap=1,ms=0"), "ok");
+    driver.until_link(false);
     driver.write(regs::EVENT, u32::MAX);
     assert_eq!(nic.control("chaos off"), "ok");
     assert_eq!(regs::Status(driver.read(regs::STATUS)).link(), 1);
@@ -127,7 +118,8 @@ fn the_link_comes_back() {
 /// A wire that is not plugged in carries nothing either way.
 #[test]
 fn the_wire_is_plugged_out_and_in() {
-    let (nic, mut peer, mut driver) = start(&[]);
+    let (nic, mut peer, mut driver) = Driver::running(&[]);
+    driver.write(regs::EVENT, u32::MAX);
     assert_eq!(nic.control("link down"), "ok");
     assert_eq!(regs::Status(driver.read(regs::STATUS)).link(), 0);
     assert_eq!(regs::Event(driver.read(regs::EVENT)).link(), 1);

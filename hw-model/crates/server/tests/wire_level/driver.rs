@@ -15,6 +15,7 @@ use rustix::event::{eventfd, poll, EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::fs::{memfd_create, MemfdFlags};
 use vfio_user::Client;
 
+use crate::peer::Peer;
 use crate::rig::{until, Nic, PATIENCE};
 
 /// Region index of the registers.
@@ -132,6 +133,29 @@ fn layout(number: usize) -> Layout {
 }
 
 impl Driver {
+    /// A server with a partner on its wire, and a driver; the link is up.
+    pub(crate) fn connected(options: &[&str]) -> (Nic, Peer, Self) {
+        let nic = Nic::start("listen:unix:@/wire", options);
+        let peer = Peer::connect(&nic.path("wire"));
+        let mut driver = Self::attach(&nic);
+        driver.until_link(true);
+        (nic, peer, driver)
+    }
+
+    /// The same with the driver started.
+    pub(crate) fn running(options: &[&str]) -> (Nic, Peer, Self) {
+        let (nic, peer, mut driver) = Self::connected(options);
+        driver.start();
+        (nic, peer, driver)
+    }
+
+    /// Waits until the link is up or down.
+    pub(crate) fn until_link(&mut self, up: bool) {
+        until("the link changes", || {
+            (regs::Status(self.read(regs::STATUS)).link() == u32::from(up)).then_some(())
+        });
+    }
+
     /// Attaches, shares memory, enables the function and connects all vectors.
     pub(crate) fn attach(nic: &Nic) -> Self {
         let ram = File::from(memfd_create("ram", MemfdFlags::CLOEXEC).unwrap());

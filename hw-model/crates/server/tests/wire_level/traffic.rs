@@ -7,18 +7,8 @@ use reflow_hwdef::opcode::Opcode;
 use reflow_hwdef::regs::{self, BufKind};
 
 use crate::driver::Driver;
-use crate::peer::{plain, tcp, Peer, ACK, PSH, TCP_HEADERS};
-use crate::rig::{until, Nic};
-
-fn start(options: &[&str]) -> (Nic, Peer, Driver) {
-    let nic = Nic::start("listen:unix:@/wire", options);
-    let peer = Peer::connect(&nic.path("wire"));
-    let mut driver = Driver::attach(&nic);
-    until("the link is up", || {
-        (regs::Status(driver.read(regs::STATUS)).link() == 1).then_some(())
-    });
-    (nic, peer, driver)
-}
+use crate::peer::{plain, tcp, ACK, PSH, TCP_HEADERS};
+use crate::rig::until;
 
 /// A frame comes in: it is whole in a packet buffer of its size class, the completion says what it
 /// is, and the host is interrupted once.
@@ -26,7 +16,7 @@ fn start(options: &[&str]) -> (Nic, Peer, Driver) {
 /// Claims: 8, 19, 27, 40
 #[test]
 fn receives() {
-    let (nic, mut peer, mut driver) = start(&[]);
+    let (nic, mut peer, mut driver) = Driver::connected(&[]);
     driver.start();
     for len in [14, 60, 256, 257, 1514] {
         let frame = plain(len, len as u8);
@@ -53,7 +43,7 @@ fn receives() {
 /// interrupted.
 #[test]
 fn transmits() {
-    let (nic, mut peer, mut driver) = start(&[]);
+    let (nic, mut peer, mut driver) = Driver::connected(&[]);
     driver.start();
     for n in 1..=40 {
         let frame = plain(60 + 30 * n as usize, n as u8);
@@ -74,7 +64,7 @@ fn transmits() {
 /// Claims: 1, 10, 18, 20, 21, 23, 33, 37, 42, 47, 53, 56, 57, 58, 59, 62
 #[test]
 fn reassembles() {
-    let (_nic, mut peer, mut driver) = start(&[]);
+    let (_nic, mut peer, mut driver) = Driver::connected(&[]);
     driver.merge();
     driver.start();
     let data: Vec<u8> = (0..3000).map(|i| (i * 7) as u8).collect();
@@ -118,7 +108,7 @@ fn reassembles() {
 /// Claims: 38, 39, 45, 54, 61
 #[test]
 fn spreads() {
-    let (nic, mut peer, mut driver) = start(&["--queues", "4"]);
+    let (nic, mut peer, mut driver) = Driver::connected(&["--queues", "4"]);
     driver.merge();
     for queue in 0..4 {
         driver.start_queue(queue);
@@ -161,7 +151,7 @@ fn spreads() {
 /// While the host gives no buffers the wire is left alone, and nothing is lost.
 #[test]
 fn pauses_the_peer() {
-    let (nic, mut peer, mut driver) = start(&["--pm-kib", "64"]);
+    let (nic, mut peer, mut driver) = Driver::connected(&["--pm-kib", "64"]);
     driver.start_queue(0);
     driver.start_device();
     // Twice what the packet memory holds.
@@ -185,7 +175,7 @@ fn pauses_the_peer() {
 /// Told not to pause, the device drops what its packet memory cannot hold, and counts it.
 #[test]
 fn overflows_when_told_to() {
-    let (nic, mut peer, mut driver) = start(&["--pm-kib", "64", "--no-pause"]);
+    let (nic, mut peer, mut driver) = Driver::connected(&["--pm-kib", "64", "--no-pause"]);
     driver.start_queue(0);
     driver.start_device();
     peer.send(&vec![plain(1000, 1); 200]);
@@ -207,7 +197,7 @@ fn overflows_when_told_to() {
 /// A peer that does not read stops transmission, not the device; nothing is lost.
 #[test]
 fn waits_for_a_slow_peer() {
-    let (_nic, mut peer, mut driver) = start(&[]);
+    let (_nic, mut peer, mut driver) = Driver::connected(&[]);
     driver.start();
     let count = 2000;
     let mut sent = 0;

@@ -17,13 +17,6 @@ use crate::driver::Driver;
 use crate::peer::{plain, tcp, Peer, ACK, PSH};
 use crate::rig::{until, until_exists, Nic};
 
-fn until_link(driver: &mut Driver, up: bool) {
-    let wanted = u32::from(up);
-    until("the link changes", || {
-        (regs::Status(driver.read(regs::STATUS)).link() == wanted).then_some(())
-    });
-}
-
 /// Frames of a pcapng file with their direction (1 in, 2 out) and comment.
 fn packets(path: &Path) -> Vec<(Vec<u8>, u32, String)> {
     let mut reader = PcapNgReader::new(File::open(path).unwrap()).unwrap();
@@ -66,13 +59,13 @@ fn link_follows_who_connects() {
     let mut driver = Driver::attach(&nic);
     driver.write(regs::EVENT_VECTOR, 2);
     for round in 0..3 {
-        until_link(&mut driver, false);
+        driver.until_link(false);
         driver.write(regs::EVENT, u32::MAX);
         driver.write(regs::EVENT_ARM, regs::Event(0).with_link(1).0);
         let mut peer = Peer::connect(&nic.path("wire"));
         assert_eq!(driver.interrupt(2), Some(1), "round {round}");
         assert_eq!(regs::Event(driver.read(regs::EVENT)).link(), 1);
-        until_link(&mut driver, true);
+        driver.until_link(true);
         driver.start();
         peer.send(&[plain(90, round)]);
         let completion = driver.next(0);
@@ -90,14 +83,14 @@ fn link_follows_who_listens() {
     let mut driver = Driver::attach(&nic);
     driver.start();
     for round in 0..3 {
-        until_link(&mut driver, false);
+        driver.until_link(false);
         driver.transmit(0, &plain(100, 0xee));
         until("the frame is gone", || {
             (driver.tx_head(0) == 2 * round + 1).then_some(())
         });
         let listener = UnixListener::bind(nic.path("wire")).unwrap();
         let mut peer = Peer::new(listener.accept().unwrap().0);
-        until_link(&mut driver, true);
+        driver.until_link(true);
         driver.transmit(0, &plain(100, round as u8));
         assert_eq!(peer.receive(), plain(100, round as u8));
         drop(listener);
@@ -113,14 +106,14 @@ fn last_frames_are_received() {
     driver.start();
     for round in 0..3 {
         let mut peer = Peer::connect(&nic.path("wire"));
-        until_link(&mut driver, true);
+        driver.until_link(true);
         peer.send(&[plain(300, round), plain(400, round), plain(500, round)]);
         drop(peer);
         for len in [300, 400, 500] {
             let completion = driver.next(0);
             assert_eq!(driver.whole_packet(0, completion), plain(len, round));
         }
-        until_link(&mut driver, false);
+        driver.until_link(false);
     }
 }
 
