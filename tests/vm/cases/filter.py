@@ -4,7 +4,7 @@
 import time
 
 from guest.frames import LOCAL_EXPERIMENT, ethernet
-from guest.harness import case, check, equal, until
+from guest.harness import at_rest, case, check, equal, until
 from guest.net import DUT, PEER, modprobe
 from guest.traffic import InBackground
 
@@ -167,8 +167,10 @@ def bad_address_is_refused(rig):
 def silence(rig):
     """No frame arrives that was not sent."""
     rig.echo(PEER, 4)
-    time.sleep(0.3)
-    before = (rig.totals(DUT)["rx_packets"], rig.totals(PEER)["tx_packets"])
+
+    def counts():
+        return rig.totals(DUT)["rx_packets"], rig.totals(PEER)["tx_packets"]
+    before = at_rest(counts)
     time.sleep(1.5)
-    after = (rig.totals(DUT)["rx_packets"], rig.totals(PEER)["tx_packets"])
+    after = at_rest(counts)
     equal("frames received beyond those sent", after[0] - before[0], after[1] - before[1])

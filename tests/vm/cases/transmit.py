@@ -11,7 +11,7 @@ import time
 from guest.child import Child
 from guest.counters import change, need_reflow, per_queue, read
 from guest.frames import ACK, IPV4, LOCAL_EXPERIMENT, TCP, ethernet, ipv4, tcp
-from guest.harness import Waiting, case, check, equal, settle
+from guest.harness import Waiting, at_rest, case, check, equal, settle
 from guest.net import ADDRESS, DUT, FAMILY, PEER, SOL_PACKET
 from guest.traffic import bulk, datagrams
 
@@ -164,7 +164,8 @@ def accounted_over_changes(rig):
     _ring(rig, 512)
     # A neighbour that was learned would be probed again.
     rig.forget_neighbours()
-    before, totals, came = read(rig), rig.totals(DUT), rig.totals(PEER)["rx_packets"]
+    before, totals, came = at_rest(
+        lambda: (read(rig), rig.totals(DUT), rig.totals(PEER)["rx_packets"]))
     frame = ethernet(rig.peer_mac, rig.mac, LOCAL_EXPERIMENT, bytes(900))
     sender = Child(_blast, rig.device, frame)
     rig.defer(sender.end)
