@@ -89,7 +89,7 @@ demo: all
 	$(Q)scripts/demo
 
 test: all examples sample
-	$(Q)tests/run
+	$(Q)tests/run --again
 
 debug: toolbox
 	$(Q)scripts/debug-kernel $(SAN)

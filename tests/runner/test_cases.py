@@ -76,3 +76,48 @@ class Order(unittest.TestCase):
                 tree = ast.parse(text.read())
             for node in ast.walk(tree):
                 self.assertNotIsInstance(node, ast.Global, path)
+
+
+class Again(unittest.TestCase):
+    """Cases that fail and are run once more."""
+
+    class Fails(guests.GuestRun):
+        """A run whose cases end as a list says, boot after boot."""
+
+        def __init__(self, boots, again=True):
+            self.seen = []
+            report = mock.Mock(add=lambda name, result, *_: self.seen.append((name, result)))
+            super().__init__(report, mock.Mock(run_dir="/nowhere"), boots[0], {}, again=again)
+            self.plan = boots
+
+        def _one_boot(self, machine):
+            for name, (result, final) in self.plan.pop(0).items():
+                self._ended({"test": name, "result": result, "reason": "", "seconds": 0,
+                             "final": final}, machine)
+
+    def ended(self, *boots, again=True):
+        """Return what a run reports of the cases that end so."""
+        made = self.Fails(list(boots), again)
+        machine = mock.MagicMock()
+        machine.return_value.__enter__.return_value.ask_status.return_value = {}
+        with mock.patch.object(guests, "Machine", machine):
+            made.run()
+        self.assertEqual(made.plan, [])
+        return [result for _, result in made.seen]
+
+    def test_second_run_decides(self):
+        """A failure is run once more, and that result counts."""
+        for second in ("pass", "fail"):
+            self.assertEqual(self.ended({"a": ("fail", False), "b": ("pass", False)},
+                                        {"a": (second, False)}), ["again", "pass", second])
+
+    def test_report_of_the_kernel_is_final(self):
+        """A failure that the kernel reports is not tried again."""
+        self.assertEqual(self.ended({"a": ("fail", True)}), ["fail"])
+
+    def test_many_failures_are_no_accident(self):
+        """Only so many cases are run again; without the option, none."""
+        many = {name: ("fail", False) for name in "abcde"}
+        self.assertEqual(self.ended(many, {name: ("pass", False) for name in "abc"}),
+                         ["again"] * 3 + ["fail"] * 2 + ["pass"] * 3)
+        self.assertEqual(self.ended(many, again=False), ["fail"] * 5)

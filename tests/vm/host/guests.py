@@ -10,11 +10,12 @@ import time
 
 from host import accel, qemu
 from host.machine import Machine, Options, VmError
-from host.report import FAIL, PASS
+from host.report import AGAIN, FAIL, PASS
 
 BOOT_LIMIT = 120
 GRACE = 75        # beyond the limit of a case: undoing, rebuilding
 MOST_BOOTS = 4
+MOST_AGAIN = 3    # more failures than that are no accident
 # Counters of the model's status that must stay 0.
 FORBIDDEN = ("dma_without_bus_master", "dma_while_quiet")
 
@@ -28,9 +29,10 @@ def all_cases():
 class GuestRun:
     """Runs the named cases; a lost guest costs one case, not the rest."""
 
-    def __init__(self, report, options, names, claims, rounds=0):
+    def __init__(self, report, options, names, claims, rounds=0, again=False):
         self.report, self.options, self.rounds = report, options, rounds
-        self.left = list(names)
+        self.left, self.place = list(names), "vm.boot"
+        self.again = [] if again else None
         self.claims = claims
         self.boots = 0
         self.forbidden = {}
@@ -52,6 +54,11 @@ class GuestRun:
                 break
         for name in self.left:
             self.add(name, FAIL, None, "not run: the guest was lost")
+        if self.again:
+            self.report.note("once more, in a fresh guest: " + ", ".join(self.again))
+            self.left, self.again, self.boots = self.again, None, 0
+            self.place = "vm.boot_again"
+            self.run()
 
     def _one_boot(self, machine):
         current = None
@@ -94,7 +101,7 @@ class GuestRun:
             self._lost(machine, current, str(why), time.monotonic() - begun)
 
     def _boot_name(self):
-        return "vm.boot" if self.boots == 1 else f"vm.boot_{self.boots}"
+        return self.place if self.boots == 1 else f"{self.place}_{self.boots}"
 
     def _booted(self, seconds, trouble):
         self.add(self._boot_name(), FAIL if trouble else PASS, seconds, trouble)
@@ -113,7 +120,16 @@ class GuestRun:
     def _ended(self, event, machine):
         self.left.remove(event["test"])
         self._hold_against(event, machine.ask_status())
+        if event["result"] == FAIL and not event.get("final", True):
+            event["result"] = self.failed(event["test"])
         self.add(event["test"], event["result"], event["seconds"], event["reason"])
+
+    def failed(self, name):
+        """Return the result of a case that failed: it counts, or it is run once more."""
+        if self.again is None or len(self.again) == MOST_AGAIN:
+            return FAIL
+        self.again.append(name)
+        return AGAIN
 
     def _hold_against(self, event, status):
         """Fail the case if the device made a forbidden access to memory."""
@@ -121,7 +137,7 @@ class GuestRun:
             before = self.forbidden.get(name, 0)
             now = self.forbidden[name] = status.get(name, before)
             if now != before:
-                event["result"] = FAIL
+                event["result"], event["final"] = FAIL, True
                 event["reason"] = "; ".join(filter(None, [
                     event["reason"], f"the device counts {now - before} under {name}"]))
 
@@ -189,4 +205,4 @@ def run(report, arguments, choice):
         report.note(f"guest: Linux {options.kernel.release()}, {accel.describe(options.accel)}, "
                     f"device {dut}, {options.cpus} CPUs{', sleeps' * sleeps}")
         GuestRun(report, options, in_order(group, arguments.shuffle), claims,
-                 arguments.rounds).run()
+                 arguments.rounds, arguments.again).run()

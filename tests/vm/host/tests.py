@@ -31,6 +31,9 @@ def parser():
                       help="list all tests of every kind, or those of -k, and end")
     made.add_argument("--shuffle", type=int, metavar="SEED",
                       help="run the cases of the guest in another order")
+    made.add_argument("--again", action="store_true",
+                      help="run a case of the guest that fails without a report of the kernel once "
+                           "more, in a fresh guest; what passes there is listed as unsteady")
     made.add_argument("--dut", default="reflow", choices=sorted(qemu.DUTS),
                       help="another device in place of ours, to compare with")
     kernels.add_choice(made)
