@@ -326,7 +326,8 @@ class Rig:
                                 (PEER, ("ip", "-s", "-d", "addr")),
                                 (DUT, ("ethtool", "-S", self.device)),
                                 (DUT, ("cat", "/proc/interrupts")),
-                                (DUT, ("ss", "-tani")), (PEER, ("ss", "-tani"))):
+                                (DUT, ("ss", "-tani")), (PEER, ("ss", "-tani")),
+                                (DUT, ("nstat", "-as")), (PEER, ("nstat", "-as"))):
                 try:
                     out = self.run(side, *words, may_fail=True)
                     text.write(f"\n== {side}: {' '.join(words)}\n{out.stdout}{out.stderr}")
