@@ -10,7 +10,7 @@ import time
 from guest.counters import change, need_reflow, per_queue, read
 from guest.device import with_parameter
 from guest.frames import ACK, FIN, PSH, RST, SYN, URG
-from guest.harness import case, check, equal
+from guest.harness import Waiting, case, check, equal
 from guest.net import ADDRESS, DUT, PEER
 from guest.segments import (CWR, DSTOPTS, FRAGMENT, MF, TIMESTAMP, Ip, Segment, check_offload,
                             listen, read_one, take_apart)
@@ -390,7 +390,8 @@ def capacity(rig):
     prepare(rig)
     hold_interrupts(rig, 65535)
     watch = Watch(rig)
-    for flows in (8, 64):
+    # A debug kernel sends no more frames in the 65 ms that the device waits for others.
+    for flows in (8, 64) if Waiting.scale == 1 else (8,):
         for _ in range(ATTEMPTS):
             before = read(rig)
             found = _interleaved(watch, flows)

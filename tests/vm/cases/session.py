@@ -23,6 +23,8 @@ def _align(rig):
     """Align PDUs for the rest of the case, and let segments gather: pages that two
     aggregates share cannot be mapped."""
     gather(rig)
+    # The flow's entry is to outlive the pause before its first PDU, however slow the machine is.
+    with_parameter(rig, "flow_age_us", 0)
     with_parameter(rig, "parser_program", "session")
     with_parameter(rig, "pdu_align", "true")
 
