@@ -11,7 +11,7 @@ from guest import counters, pools
 from guest.device import bus_address, status
 from guest.harness import case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
-from guest.traffic import InBackground, bulk
+from guest.traffic import bulk, streaming
 
 STREAMS = 16
 SIZE = 1 << 17
@@ -43,9 +43,8 @@ def _endure(rig, what, many, act):
     rounds = _rounds(rig, many)
     before = _slab()
     for n in range(rounds):
-        stream = InBackground(bulk, rig, PEER if n % 2 else DUT, 4, flows=STREAMS, size=SIZE,
-                              limit=40)
-        time.sleep(0.05)
+        stream = streaming(rig, PEER if n % 2 else DUT, 4, flows=STREAMS, size=SIZE,
+                           limit=40)
         act(n)
         stream.finish(45)
     rig.wait_link()

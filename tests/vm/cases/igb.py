@@ -11,7 +11,7 @@ from cases import vlan
 from guest.device import bus_address
 from guest.harness import case, check, equal, until
 from guest.net import DUT, PEER
-from guest.traffic import Flood, InBackground, bulk
+from guest.traffic import Flood, bulk, streaming
 
 # In configuration space: the command register, and its bit that allows access to memory.
 COMMAND, BUS_MASTER = 4, 4
@@ -53,7 +53,7 @@ def offloads_off(rig):
 @case(limit=30)
 def jumbo(rig):
     """Frames of 9000 bytes, and the way there and back while a stream runs."""
-    stream = InBackground(bulk, rig, PEER, 4, flows=2, size=1 << 18, limit=25)
+    stream = streaming(rig, PEER, 4, flows=2, size=1 << 18, limit=25)
     rig.set_mtu(9000)
     stream.finish(25)
     rig.echo(PEER, 4, count=2, size=8972, whole=True)
@@ -77,7 +77,7 @@ def sizes_and_channels(rig):
     """Rings, channels and moderation change while a stream runs."""
     rig.defer(_ethtool, rig, "-G", "rx", "512", "tx", "512")
     rig.defer(_ethtool, rig, "-L", "combined", "4")
-    stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 18, limit=25)
+    stream = streaming(rig, PEER, 4, flows=4, size=1 << 18, limit=25)
     _ethtool(rig, "-G", "rx", "4096", "tx", "128")
     _ethtool(rig, "-L", "combined", "2")
     _ethtool(rig, "-C", "rx-usecs", "20")

@@ -10,7 +10,7 @@ from guest.counters import need_reflow
 from guest.device import bus_address
 from guest.harness import KernelLog, Skip, case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
-from guest.traffic import Flood, InBackground, bulk
+from guest.traffic import Flood, bulk, streaming
 
 
 def _down(rig):
@@ -131,7 +131,7 @@ def up_and_down_under_traffic(rig):
     rig.defer(rig.bring_up)
     floods = [Flood(rig, PEER), Flood(rig, DUT)]
     try:
-        streams = [InBackground(bulk, rig, side, 4, flows=4, size=1 << 19, limit=30)
+        streams = [streaming(rig, side, 4, flows=4, size=1 << 19, limit=30)
                    for side in (PEER, DUT)]
         for _ in range(5):
             time.sleep(0.25)
@@ -167,7 +167,7 @@ def reload_under_traffic(rig):
     """The module is unloaded and loaded under floods both ways; TCP streams keep their content."""
     floods = [Flood(rig, PEER), Flood(rig, DUT)]
     try:
-        stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 19, limit=45)
+        stream = streaming(rig, PEER, 4, flows=4, size=1 << 19, limit=45)
         for _ in range(2):
             time.sleep(0.3)
             rig.unload()

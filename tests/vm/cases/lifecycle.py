@@ -8,7 +8,7 @@ from guest.counters import need_reflow
 from guest.device import control, devlink, status
 from guest.harness import Waiting, case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
-from guest.traffic import BothWays, Flood, InBackground, bulk
+from guest.traffic import BothWays, Flood, bulk, streaming
 
 ALARMS = True
 
@@ -155,7 +155,7 @@ def a_queue_that_goes_on(rig):
     rig.defer(rig.bring_up)
     rig.defer(control, rig, "chaos off")
     resets = status(rig)["resets"]
-    stream = InBackground(bulk, rig, PEER, 4, flows=8, size=1 << 20, limit=50)
+    stream = streaming(rig, PEER, 4, flows=8, size=1 << 20, limit=50)
     control(rig, "chaos deaf=1,ms=0,cq-stuck=1,ms=0")
     until("the device to be reset", lambda: status(rig)["resets"] > resets, 15)
     control(rig, "chaos off")
@@ -208,7 +208,7 @@ def unbind_and_bind(rig):
     driver = os.path.realpath(f"{where}/driver")
     floods = [Flood(rig, PEER), Flood(rig, DUT)]
     try:
-        stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 19, limit=60)
+        stream = streaming(rig, PEER, 4, flows=4, size=1 << 19, limit=60)
         for _ in range(3):
             time.sleep(0.3)
             _write(f"{driver}/unbind", os.path.basename(where))
@@ -229,7 +229,7 @@ def remove_and_rescan(rig):
     rig.defer(_make_whole, rig)
     floods = [Flood(rig, PEER), Flood(rig, DUT)]
     try:
-        stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 19, limit=60)
+        stream = streaming(rig, PEER, 4, flows=4, size=1 << 19, limit=60)
         for _ in range(3):
             time.sleep(0.3)
             _write(f"{_function(rig)}/remove", "1")

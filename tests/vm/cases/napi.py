@@ -10,7 +10,7 @@ from guest.counters import change, need_reflow, per_queue, read
 from guest.frames import LOCAL_EXPERIMENT, ethernet
 from guest.harness import Waiting, case, check, equal
 from guest.net import ADDRESS, DUT, FAMILY, PEER
-from guest.traffic import InBackground, bulk, datagrams
+from guest.traffic import InBackground, bulk, datagrams, streaming
 
 LOG_PORT = 6666
 CONFIGFS = "/sys/kernel/config"
@@ -163,7 +163,7 @@ def netconsole(rig):
     rig.run(DUT, "ethtool", "-G", rig.device, "tx", "64")
     rig.defer(rig.run, DUT, "ethtool", "-G", rig.device, "tx", "512")
     console = Console(rig)
-    streams = [InBackground(bulk, rig, side, 4, flows=4, size=1 << 20, limit=40, first=4 * n)
+    streams = [streaming(rig, side, 4, flows=4, size=1 << 20, limit=40, first=4 * n)
                for n, side in enumerate((PEER, DUT))]
     console.say()
     for stream in streams:
@@ -198,7 +198,7 @@ def netconsole_beside_xdp(rig):
                                        bytes([kind]) + os.urandom(99), pad=False))
 
     flood = InBackground(frames)
-    stream = InBackground(bulk, rig, DUT, 4, flows=4, size=1 << 20, limit=40)
+    stream = streaming(rig, DUT, 4, flows=4, size=1 << 20, limit=40)
     console.say()
     stream.finish(40)
     stop.append(True)

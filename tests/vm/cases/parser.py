@@ -12,7 +12,7 @@ from guest.device import (FIRST_PROGRAM, devlink, offer_firmware, parameter, set
                           status, value, versions)
 from guest.harness import case, check, equal, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER, command
-from guest.traffic import InBackground, bulk
+from guest.traffic import bulk, streaming
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.dirname(os.path.abspath(__file__)))))
@@ -118,7 +118,7 @@ def program_under_traffic(rig):
     """Programs change while streams run; their contents stay right."""
     need_reflow(rig)
     _with_default(rig)
-    job = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 20, limit=40)
+    job = streaming(rig, PEER, 4, flows=4, size=1 << 20, limit=40)
     swaps = 0
     while job.thread.is_alive() and swaps < 100:
         set_parameter(rig, "parser_program", ("empty", "tunnels", "session", "default")[swaps % 4])

@@ -9,7 +9,7 @@ from guest import counters
 from guest.device import (control, devlink, set_parameter, status, with_parameter)
 from guest.harness import Waiting, case, check, emit, equal, until
 from guest.net import DUT, PEER
-from guest.traffic import InBackground, bulk
+from guest.traffic import InBackground, bulk, streaming
 
 ALARMS = True
 
@@ -125,7 +125,7 @@ def reset_under_streams(rig):
     resets = _resets(rig)
     rounds = rig.config.get("rounds") or 10
     for _ in range(max(1, rounds // 10)):
-        stream = InBackground(bulk, rig, PEER, 4, flows=64, size=1 << 18, limit=120)
+        stream = streaming(rig, PEER, 4, flows=64, size=1 << 18, limit=120)
         for n in range(10):
             time.sleep(dice.uniform(0.05, 0.4))
             recover(rig)
@@ -210,7 +210,7 @@ def counters_never_go_back(rig):
     """The device's counters never decrease for readers during resets."""
     counters.need_reflow(rig)
     bulk(rig, PEER, 4, size=1 << 18)
-    stream = InBackground(bulk, rig, PEER, 4, flows=8, size=1 << 20, limit=50)
+    stream = streaming(rig, PEER, 4, flows=8, size=1 << 20, limit=50)
     resets = InBackground(lambda: [recover(rig) for _ in range(20)])
     back, reads, before = set(), 0, counters.read(rig)
     while resets.thread.is_alive():

@@ -6,7 +6,7 @@ import re
 from guest.counters import change, need_reflow, per_queue, read
 from guest.harness import case, check, equal
 from guest.net import DUT, PEER
-from guest.traffic import InBackground, bulk
+from guest.traffic import bulk, streaming
 
 SMALLEST = {"rx": 64, "rx-mini": 128, "rx-jumbo": 16, "tx": 64}
 RINGS = {"RX": "rx", "RX Mini": "rx-mini", "RX Jumbo": "rx-jumbo", "TX": "tx"}
@@ -104,7 +104,7 @@ def resized_under_traffic(rig):
     """Rings are resized while a stream runs; its content stays right."""
     need_reflow(rig)
     _keep(rig)
-    stream = InBackground(bulk, rig, PEER, 4, flows=4, size=1 << 20, limit=50)
+    stream = streaming(rig, PEER, 4, flows=4, size=1 << 20, limit=50)
     for rx, jumbo, tx in ((64, 32, 64), (4096, 1024, 1024), (128, 16, 256), (2048, 512, 512)):
         _set(rig, rx=rx, rx_jumbo=jumbo, tx=tx)
     stream.finish(50)
@@ -119,7 +119,7 @@ def channels_change_under_traffic(rig):
     if count < 2:
         return
     rig.defer(_set_channels, rig, count)
-    stream = InBackground(bulk, rig, PEER, 4, flows=8, size=1 << 18, limit=50)
+    stream = streaming(rig, PEER, 4, flows=8, size=1 << 18, limit=50)
     for now in (1, count, 2, count - 1):
         _set_channels(rig, now)
         equal("channels", _channels(rig), now)

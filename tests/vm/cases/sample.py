@@ -3,7 +3,7 @@
 
 from guest.harness import case, check, equal
 from guest.net import DUT, PEER
-from guest.traffic import InBackground, bulk
+from guest.traffic import bulk, streaming
 
 DEVICE = "sample"
 
@@ -21,7 +21,7 @@ def tcp(rig):
 @case(limit=30)
 def up_and_down(rig):
     """Down and up under a stream, whose content stays right."""
-    stream = InBackground(bulk, rig, PEER, 4, flows=2, size=1 << 18, limit=25)
+    stream = streaming(rig, PEER, 4, flows=2, size=1 << 18, limit=25)
     for _ in range(3):
         rig.ip(DUT, f"link set {rig.device} down")
         rig.bring_up()

@@ -7,7 +7,7 @@ from guest.device import (devlink, number, parameter, set_parameter, status, tab
                           with_parameter)
 from guest.harness import case, check, equal, until
 from guest.net import DUT, PEER
-from guest.traffic import InBackground, bulk
+from guest.traffic import bulk, streaming
 
 MIB = 1 << 20
 
@@ -137,6 +137,6 @@ def switches_under_traffic(rig):
     for turn in range(9):
         if not job or not job.thread.is_alive():
             job and job.finish(1)
-            job = InBackground(bulk, rig, PEER, 4, flows=4, size=MIB, limit=40)
+            job = streaming(rig, PEER, 4, flows=4, size=MIB, limit=40)
         set_parameter(rig, names[turn % 3], ("true", "false")[turn // 3 % 2])
     job.finish(40)

@@ -12,7 +12,7 @@ from guest.counters import need_reflow
 from guest.harness import case, check, emit, equal, until
 from guest.net import DUT, PEER, SYS_NET
 from guest.ram import call
-from guest.traffic import BothWays, Flood, InBackground, bulk
+from guest.traffic import BothWays, Flood, bulk, streaming
 
 ALARMS = True
 SLEEPS = True
@@ -173,7 +173,7 @@ def _both_ways(rig):
     """Start floods and streams both ways that run until this kernel ends."""
     for side in (PEER, DUT):
         Flood(rig, side)
-        InBackground(bulk, rig, side, 4, flows=4, size=1 << 28, limit=50)
+        streaming(rig, side, 4, flows=4, size=1 << 28, limit=50)
     time.sleep(0.5)
 
 

@@ -10,7 +10,7 @@ from guest.genl import Refusal
 from guest.harness import case, check, equal, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 from guest.split import AUTO, OFF, ON, split_of
-from guest.traffic import InBackground, bulk
+from guest.traffic import bulk, streaming
 
 APART, TOGETHER = "hw_dma_data_bytes", "hw_dma_packet_bytes"
 # Ethernet, IPv4 and TCP with a timestamp.
@@ -169,7 +169,7 @@ def switched_while_traffic_runs(rig):
     """Mode and threshold change under a stream; its content stays right."""
     need_reflow(rig)
     split = split_of(rig)
-    stream = InBackground(bulk, rig, PEER, 4, flows=4, size=2 << 20, limit=30)
+    stream = streaming(rig, PEER, 4, flows=4, size=2 << 20, limit=30)
     for _ in range(4):
         for mode, threshold in ((ON, 0), (OFF, 0), (ON, 300), (AUTO, 0), (AUTO, 1500)):
             split.set(mode, threshold)

@@ -8,7 +8,7 @@ from guest.net import DUT, PEER
 from guest.steering import (TABLE, TOGETHER, UDP_V6_FLOW, Flow, add_rule, context, ethtool,
                             expect, flows, need_queues, refused, reset, set_hash_fields,
                             toeplitz)
-from guest.traffic import InBackground, bulk
+from guest.traffic import bulk, streaming
 
 KINDS = ((4, TCP), (4, UDP), (6, TCP), (6, UDP))
 KEY = bytes(range(0x11, 0x11 + 40))
@@ -291,7 +291,7 @@ def streams_move_between_queues(rig):
 def self_test(rig):
     """`ethtool -t` passes under traffic."""
     need_reflow(rig)
-    stream = InBackground(bulk, rig, PEER, 4, flows=2, size=1 << 19)
+    stream = streaming(rig, PEER, 4, flows=2, size=1 << 19)
     said = ethtool(rig, "-t")
     stream.finish(15)
     check("The test result is PASS" in said, f"the device's test of itself: {said}")

@@ -5,7 +5,7 @@ import socket
 
 from guest.harness import case, check, equal
 from guest.net import ADDRESS, DUT, FAMILY, PEER
-from guest.traffic import InBackground, bulk
+from guest.traffic import bulk, streaming
 
 RECEIVE = (1, 7, 13, 18, 31, 33, 42, 44, 48, 53, 55, 58, 59)
 
@@ -61,7 +61,7 @@ def sixty_four_flows_send(rig):
 @case(limit=30)
 def both_ways_at_once(rig):
     """Sixteen flows in and sixteen out at the same time."""
-    inward = InBackground(bulk, rig, PEER, 4, flows=16, size=1 << 18, limit=25)
+    inward = streaming(rig, PEER, 4, flows=16, size=1 << 18, limit=25)
     bulk(rig, DUT, 6, flows=16, size=1 << 18, limit=25)
     inward.finish(25)
 

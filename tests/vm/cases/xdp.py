@@ -8,7 +8,7 @@ from guest.frames import (ACK, IPV4, LOCAL_EXPERIMENT, RST, TCP, UDP, VLAN, ethe
 from guest.harness import Failed, Skip, case, check, equal, settle, until
 from guest.net import ADDRESS, DUT, PEER
 from guest.split import ON, split_of
-from guest.traffic import InBackground, bulk, datagrams
+from guest.traffic import bulk, datagrams, streaming
 from guest.xsk import COPY, ZERO_COPY, XdpSocket
 
 import ctypes
@@ -119,7 +119,7 @@ def sends_back(rig):
     """A program sends frames back with other addresses; the stack goes on sending meanwhile."""
     _attach(rig, bpf.finish(bpf.swap_addresses(bpf.only(KIND)).leave(bpf.TX)))
     before = read(rig)
-    stream = InBackground(bulk, rig, DUT, 4, flows=2, size=1 << 20)
+    stream = streaming(rig, DUT, 4, flows=2, size=1 << 20)
     _returned(rig, _payloads(SIZES * 8))
     stream.finish(20)
     _expect(rig, before, xdp_tx=8 * len(SIZES), xdp_tx_full=0)
@@ -294,7 +294,7 @@ def changes_under_traffic(rig):
     programs = [_load(rig, bpf.Code().leave(bpf.PASS)),
                 _load(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)), frags=True)]
     rig.defer(bpf.detach, rig.device)
-    streams = [InBackground(bulk, rig, side, 4, flows=2, size=1 << 20, limit=60, first=n)
+    streams = [streaming(rig, side, 4, flows=2, size=1 << 20, limit=60, first=n)
                for n, side in enumerate((PEER, DUT))]
     for _ in range(3):
         for program in programs + programs[:1]:

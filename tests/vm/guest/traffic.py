@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 
-from guest.harness import Failed, Waiting, check, equal
+from guest.harness import Failed, Waiting, check, equal, until
 from guest.net import ADDRESS, DUT, FAMILY, PEER
 
 BLOCK = 16384
@@ -80,11 +80,12 @@ class Transfer:
 class Bulk:
     """The event loop behind `bulk`: both ends of all flows in one thread."""
 
-    def __init__(self, rig, sender, version, flows, size, first, address):
+    def __init__(self, rig, sender, version, flows, size, first, address, accepted):
         receiver = DUT if sender == PEER else PEER
         family = FAMILY[version]
         self.flows = [Flow(first + n, size) for n in range(flows)]
         self.by_port = {}
+        self.accepted = accepted
         self.sent = []      # sockets of senders that have sent all
         self.selector = selectors.DefaultSelector()
         self.listener = rig.socket(receiver, family, socket.SOCK_STREAM)
@@ -117,7 +118,9 @@ class Bulk:
     def _accept(self):
         sock, address = self.listener.accept()
         sock.setblocking(False)
-        flow = self.by_port[address[1]]
+        flow = self.by_port.pop(address[1])
+        if not self.by_port and self.accepted:
+            self.accepted.set()
         self.selector.register(sock, selectors.EVENT_READ,
                                lambda: self.receive(sock, flow))
 
@@ -184,16 +187,19 @@ def gather(rig, usecs=5000):
     hold_interrupts(rig, min(int(usecs * Waiting.scale), 65535))
 
 
-def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, first=0, address=None):
+def bulk(rig, sender, version, flows=1, size=1 << 20, limit=15, first=0, address=None,
+         accepted=None):
     """Send `size` bytes over each flow from `sender`; contents must be equal.
 
     The content depends on the flow's number, counted from `first`. `address`
-    takes the place of the usual addresses.
+    takes the place of the usual addresses. `accepted` is an event that is set when all
+    connections are accepted.
     """
     limit *= Waiting.scale
     other = DUT if sender == PEER else PEER
     with Waiting(f"{flows} TCP flows of {size} bytes over IPv{version} from {sender} to {other}"):
-        loop = Bulk(rig, sender, version, flows, size, first, address or ADDRESS)
+        loop = Bulk(rig, sender, version, flows, size, first, address or ADDRESS,
+                    accepted)
         try:
             result = Transfer(loop.flows, loop.run(limit))
         finally:
@@ -255,6 +261,19 @@ class InBackground:
         if self.trouble:
             raise self.trouble
         return self.result
+
+
+def streaming(rig, sender, version, **options):
+    """Run `bulk` in the background; return the job once all connections are accepted.
+
+    The kernel drops a connection that is not, with a reset to its sender, when the SYN-ACK that it
+    repeats finds no route: as while the interface is down.
+    """
+    accepted = threading.Event()
+    job = InBackground(bulk, rig, sender, version, accepted=accepted, **options)
+    until("all connections to be accepted",
+          lambda: accepted.is_set() or not job.thread.is_alive(), 20)
+    return job
 
 
 class Flood:
