@@ -93,6 +93,10 @@ def _lasts(rig):
     return LASTS * max(1, (rig.config.get("rounds") or 10) / 100)
 
 
+def _strikes(seen):
+    return sum(fault["strikes"] for fault in seen["chaos"].values())
+
+
 def strike(rig, name, spec):
     """Inject a fault for a while; check the guarantees of the driver."""
     counters.need_reflow(rig)
@@ -105,13 +109,15 @@ def strike(rig, name, spec):
         time.sleep(0.3)
         control(rig, f"chaos {spec}")
         time.sleep(_lasts(rig))
+        # Where few packets come, that is not long enough for a rare fault.
+        until(f"the fault {name} to strike", lambda: _strikes(status(rig)), 10)
         seen = status(rig)
         control(rig, "chaos off")
         over = time.monotonic()
     finally:
         for job in traffic:
             job.stop()
-    strikes = sum(fault["strikes"] for fault in seen["chaos"].values())
+    strikes = _strikes(seen)
     with Waiting(f"traffic to come back after the fault {name}"):
         until("traffic both ways", lambda: _works(rig), BACK)
     seconds = time.monotonic() - over
@@ -120,7 +126,6 @@ def strike(rig, name, spec):
                     for what in ("packets", "drop_bad_completion"))
     emit(event="note", text=f"hostile {name} (seed {seen['seed']}): {strikes} strikes, {packets} "
                             f"packets, {bad} not believed, back in {seconds:.1f} s")
-    check(strikes, f"the fault {name} never struck: {seen['chaos']}")
 
 
 def _add(name, spec):
