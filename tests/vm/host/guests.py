@@ -12,7 +12,7 @@ from host import accel, qemu
 from host.machine import Machine, Options, VmError
 from host.report import AGAIN, FAIL, PASS
 
-BOOT_LIMIT = 120
+BOOT_LIMIT = 240
 GRACE = 75        # beyond the limit of a case: undoing, rebuilding
 MOST_BOOTS = 4
 MOST_AGAIN = 3    # more failures than that are no accident
