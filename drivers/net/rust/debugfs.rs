@@ -9,14 +9,26 @@
 //! several times until it fits; what does not succeed leaves no more than a file out, as debugfs
 //! has it.
 //!
-//! ```ignore
-//! impl debugfs::Operations for Nic {
-//!     const TABLES: &'static [&'static CStr] = &[c"filters"];
-//!     fn table(&self, index: usize, out: &mut Table<'_>) -> Result {
-//!         Ok(write!(out, "{} in use\n", self.filters.count())?)
-//!     }
-//!     ..
+//! ```
+//! struct Nic {
+//!     rules: Atomic<u32>,
+//!     trace: Atomic<bool>,
 //! }
+//!
+//! impl Operations for Nic {
+//!     const TABLES: &'static [&'static CStr] = &[c"rules"];
+//!     const SWITCHES: &'static [&'static CStr] = &[c"trace"];
+//!
+//!     fn table(&self, _index: usize, out: &mut Table<'_>) -> Result {
+//!         Ok(write!(out, "{} rules\n", self.rules.load(Relaxed))?)
+//!     }
+//!
+//!     fn switch(&self, index: usize) -> Option<&Atomic<bool>> {
+//!         (index == 0).then_some(&self.trace)
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().debugfs());
+//! # use kernel::{fmt::Write, sync::atomic::{Atomic, Relaxed}};
 //! ```
 
 use super::{

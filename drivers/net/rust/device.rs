@@ -25,13 +25,81 @@
 //! Optional features of a driver are parts, each with a trait of its own. A driver names those that
 //! it has; the others leave nothing in its tables of callbacks.
 //!
-//! ```ignore
+//! ```
+//! struct Nic {
+//!     counts: Counts,
+//! }
+//!
 //! #[vtable]
 //! impl Operations for Nic {
 //!     const PARTS: Parts<Self> = Parts::new().rings().channels().stats();
-//!     type Setup = Setup;
-//!     ..
+//!
+//!     type Setup = Sizes;
+//!     type Tx = Ring;
+//!     type Poll = Pair;
+//!
+//!     fn open_queue(&self, dev: &Device, setup: &Sizes, i: usize) -> Result<QueuePair<Self>> {
+//!         Ok(QueuePair {
+//!             tx: Ring::new(i, setup.log2_tx())?,
+//!             poll: Pair::new(dev, i, setup.log2_rx())?,
+//!             shared: (),
+//!         })
+//!     }
+//!
+//!     fn restore(&self, _dev: &Device, _setup: &Sizes, reset: bool) -> Result {
+//!         if reset {
+//!             self.reset()?;
+//!         }
+//!         self.configure()
+//!     }
+//!
+//!     fn reset(&self) -> Result {
+//!         self.stop_device()
+//!     }
+//!
+//!     fn start_queue(&self, i: usize, tx: &mut Ring, poll: &mut Pair) -> Result {
+//!         poll.switch_on(i, tx)
+//!     }
+//!
+//!     fn stop_queue(&self, i: usize, poll: &mut Pair) {
+//!         poll.switch_off(i);
+//!     }
+//!
+//!     fn start_xmit(tx: &mut Ring, cx: &XmitContext<'_>, skb: TxSkb) {
+//!         tx.send(cx, skb);
+//!     }
+//!
+//!     fn stats64(&self, stats: &mut Stats64) {
+//!         stats.rx_packets = self.counts.rx_packets.read();
+//!         stats.tx_packets = self.counts.tx_packets.read();
+//!     }
 //! }
+//! # use crate::Pair;
+//! # use ethtool::StatVisitor;
+//! # use plain::sizes::Sizes;
+//! # use skbuff::{DropReason, TxSkb};
+//! # stats::counters! { Counts: rx_packets, tx_packets, }
+//! # struct Ring;
+//! # impl Ring {
+//! #     fn new(_i: usize, _log2: u32) -> Result<Self> { Ok(Self) }
+//! #     fn send(&mut self, _cx: &XmitContext<'_>, skb: TxSkb) {
+//! #         skb.drop_with(DropReason::DevReady);
+//! #     }
+//! # }
+//! # impl Pair {
+//! #     fn new(_dev: &Device, _i: usize, _log2: u32) -> Result<Self> { Ok(Self { pool: None }) }
+//! #     fn switch_on(&mut self, _i: usize, _tx: &mut Ring) -> Result { Ok(()) }
+//! #     fn switch_off(&mut self, _i: usize) {}
+//! # }
+//! # impl Nic {
+//! #     fn configure(&self) -> Result { Ok(()) }
+//! #     fn stop_device(&self) -> Result { Ok(()) }
+//! # }
+//! # impl ethtool::Stats for Nic {
+//! #     fn visit_stats(&self, v: &mut dyn StatVisitor) {
+//! #         self.counts.visit(|name, value| v.stat(fmt!("{name}"), value));
+//! #     }
+//! # }
 //! ```
 
 pub(in crate::net) mod handle;

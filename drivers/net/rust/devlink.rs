@@ -9,13 +9,19 @@
 //! driver's operations called: in process context, with the devlink instance lock held and the
 //! device's own instance lock not held. They may sleep.
 //!
-//! ```ignore
+//! ```
+//! struct Nic {
+//!     /// Version of the running firmware.
+//!     version: u32,
+//! }
+//!
 //! #[vtable]
-//! impl devlink::Operations for Nic {
+//! impl Operations for Nic {
 //!     fn info(&self, info: &mut Info<'_>) -> Result {
-//!         info.running(c"fw", fmt!("{}", self.version()))
+//!         info.running(c"fw", fmt!("{}", self.version))
 //!     }
 //! }
+//! # driver!(Nic, Parts::new().devlink());
 //! ```
 
 pub(crate) mod health;

@@ -7,14 +7,28 @@
 //!
 //! All operations run in process context with the instance lock held, and may sleep.
 //!
-//! ```ignore
-//! impl ethtool::Stats for Nic {
+//! ```
+//! struct Nic {
+//!     missed: Counter,
+//! }
+//!
+//! impl Stats for Nic {
 //!     fn visit_stats(&self, visitor: &mut dyn StatVisitor) {
 //!         visitor.stat(fmt!("rx_missed"), self.missed.read());
 //!     }
 //! }
 //!
-//! const PARTS: Parts<Self> = Parts::new().stats();
+//! impl Link for Nic {
+//!     fn link_settings(&self) -> LinkSettings {
+//!         LinkSettings {
+//!             speed: Some(1000),
+//!             full_duplex: true,
+//!             autoneg: true,
+//!         }
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().stats().link());
+//! # use crate::net::stats::Counter;
 //! ```
 
 mod reset;

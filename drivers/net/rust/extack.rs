@@ -5,10 +5,13 @@
 //! Wraps `struct netlink_ext_ack`. In the context of the request that it belongs to, which no
 //! other thread has.
 //!
-//! ```ignore
-//! if mtu > MAX {
-//!     ack.say_fmt(fmt!("at most {MAX}"));
-//!     return Err(EINVAL);
+//! ```
+//! fn check_mtu(mtu: u32, max: u32, ack: &mut Extack<'_>) -> Result {
+//!     if mtu > max {
+//!         ack.say_fmt(fmt!("the MTU must be {max} at most"));
+//!         return Err(EINVAL);
+//!     }
+//!     Ok(())
 //! }
 //! ```
 

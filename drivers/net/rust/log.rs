@@ -12,8 +12,10 @@
 //! used in any context. Those that end in `_ratelimited` are for what a user, the wire or a broken
 //! device can cause any number of times: they share the budget of the networking core.
 //!
-//! ```ignore
-//! netdev_warn_ratelimited!(dev, "queue {queue} is stuck\n");
+//! ```
+//! fn stuck(dev: &Device, queue: u32) {
+//!     netdev_warn_ratelimited!(dev, "queue {queue} is stuck\n");
+//! }
 //! ```
 
 use super::{

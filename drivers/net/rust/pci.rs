@@ -26,14 +26,42 @@
 //!   out in a paravirtual guest of Xen, the only place where it runs. `cor_error_detected` comes
 //!   without it, and is not used.
 //!
-//! ```ignore
-//! impl Driver for Igb {
+//! ```
+//! struct Example;
+//!
+//! kernel::pci_device_table!(
+//!     PCI_TABLE,
+//!     (),
+//!     [(pci::DeviceId::from_id(pci::Vendor::INTEL, 0x10c9), ())]
+//! );
+//!
+//! impl Driver for Example {
 //!     const ID_TABLE: pci::IdTable<()> = &PCI_TABLE;
-//!     type Nic<'bound> = Nic<'bound>;
-//!     fn probe<'b>(dev: &'b pci::Device<Core<'_>>) -> Result<Probed<'b, Nic<'b>>> {
-//!         ..
+//!     type Nic<'bound> = Nic;
+//!
+//!     fn probe<'bound>(dev: &'bound pci::Device<Core<'_>>) -> Result<Probed<'bound, Nic>> {
+//!         let (queues, irqs) = alloc_vectors(dev, 8, 1)?;
+//!         Ok(Probed {
+//!             irqs,
+//!             config: Config {
+//!                 queues,
+//!                 max_mtu: 1500,
+//!                 mac: Nic::station_address(),
+//!                 ..Config::default()
+//!             },
+//!             setup: Sizes::new(1, queues, 9, 8, 12),
+//!             ops: Nic,
+//!         })
 //!     }
 //! }
+//! # driver!(Nic, Parts::new());
+//! # use device::{Config, MacAddr};
+//! # use kernel::{device::Core, pci};
+//! # use plain::sizes::Sizes;
+//! # struct Nic;
+//! # impl Nic {
+//! #     fn station_address() -> MacAddr { [2, 0, 0, 0, 0, 1] }
+//! # }
 //! ```
 
 use super::{

@@ -14,13 +14,21 @@
 //! * [`sizes`]: number of queues, sizes of rings and MTU, as the user wants them;
 //! * [`spread`]: the table and the key by which packets are spread over queues.
 //!
-//! ```ignore
-//! impl rx::Descriptors for Descriptors {
-//!     fn post(&self, ring: &Words, at: usize, buffer: u64) {
-//!         ring.write(at, buffer);
-//!     }
-//!     ..
+//! ```
+//! /// Allocates queue pair 0 of a device, with rings of 512 descriptors.
+//! fn open<'bound, H: pair::Hardware>(
+//!     hw: H,
+//!     (rx, tx): (H::Rx, H::Tx),
+//!     (dma, dev): (DmaDevice<'bound>, &Device),
+//!     counters: &Arc<counters::Queue>,
+//! ) -> Result<(tx::Ring<'bound, H::Tx>, pair::Pair<'bound, H>)> {
+//!     let (ring, cleaner) = tx::new(tx, 9, dma, counters)?;
+//!     let rx = rx::Ring::new(rx, 9, (&dma, dev, 0), Size::Half, counters)?;
+//!     Ok((ring, pair::Pair { hw, rx, tx: cleaner }))
 //! }
+//! # use dma::DmaDevice;
+//! # use kernel::sync::Arc;
+//! # use rx_buffers::Size;
 //! ```
 
 pub(crate) mod counters;

@@ -2,6 +2,14 @@
 
 //! Names that nearly every driver uses, to be imported as a whole: `use crate::net::prelude::*`.
 //! It has the kernel's own prelude, too.
+//!
+//! ```
+//! /// Drops a packet that the device cannot send.
+//! fn refuse(skb: TxSkb, counter: &stats::Counter) {
+//!     counter.add(1);
+//!     skb.drop_with(DropReason::NotOffloadable);
+//! }
+//! ```
 
 pub(crate) use super::{
     device::{

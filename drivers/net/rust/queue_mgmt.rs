@@ -7,6 +7,45 @@
 //! This is how a memory provider (io_uring zero-copy receive, devmem TCP) gets a queue to itself.
 //! The core allocates the new memory, stops the queue's receive side with the old one, starts it
 //! with the new one and frees the old. All in process context with the instance lock held.
+//!
+//! ```
+//! struct Nic<'bound> {
+//!     dma: DmaDevice<'bound>,
+//! }
+//!
+//! impl Operations for Nic<'_> {
+//!     type Rx = PagePool;
+//!     const RX_PAGE_MAX: u32 = 1 << 16;
+//!
+//!     fn rx_alloc(&self, dev: &Device, _setup: &Sizes, queue: usize) -> Result<PagePool> {
+//!         PagePool::new(&self.dma, dev, queue.try_into()?, Usage::DATA, 256)
+//!     }
+//!
+//!     fn rx_install(
+//!         &self,
+//!         _queue: usize,
+//!         poll: &mut Pair,
+//!         mut rx: PagePool,
+//!         napi: NapiRef<'_>,
+//!     ) -> Result {
+//!         rx.attach(napi);
+//!         poll.pool = Some(rx);
+//!         Ok(())
+//!     }
+//!
+//!     fn rx_remove(&self, _queue: usize, poll: &mut Pair, napi: NapiRef<'_>) -> Option<PagePool> {
+//!         let mut rx = poll.pool.take()?;
+//!         rx.detach(napi);
+//!         Some(rx)
+//!     }
+//! }
+//! # driver!(Nic<'bound>, Parts::new().queue_mgmt());
+//! # use crate::Pair;
+//! # use dma::DmaDevice;
+//! # use napi::NapiRef;
+//! # use page_pool::{PagePool, Usage};
+//! # use plain::sizes::Sizes;
+//! ```
 
 use super::{
     bindings,

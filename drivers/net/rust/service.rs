@@ -10,15 +10,31 @@
 //! process context, once however often it was asked for. It never runs on two CPUs at once, nor
 //! before the device is registered, nor once it is being unregistered.
 //!
-//! ```ignore
-//! impl service::Operations for Nic {
+//! ```
+//! struct Nic {
+//!     service: Arc<Service>,
+//!     wanted: Atomic<u32>,
+//! }
+//!
+//! impl Nic {
+//!     /// Asks for a filter. In softirq context.
+//!     fn want(&self, filter: u32) {
+//!         self.wanted.store(filter, Relaxed);
+//!         self.service.kick();
+//!     }
+//! }
+//!
+//! impl Operations for Nic {
 //!     fn service(&self) -> &Arc<Service> {
 //!         &self.service
 //!     }
+//!
 //!     fn serve(&self, dev: &Device) {
-//!         self.filters.write_back(dev);
+//!         log::netdev_info!(dev, "filter {}\n", self.wanted.load(Relaxed));
 //!     }
 //! }
+//! # driver!(Nic, Parts::new().service());
+//! # use kernel::sync::{atomic::{Atomic, Relaxed}, Arc};
 //! ```
 
 use super::{

@@ -8,12 +8,29 @@
 //! away when it is unregistered, after waiting for whoever is reading. Operations run in process
 //! context without any lock, and may sleep.
 //!
-//! ```ignore
-//! impl sysfs::Operations for Nic {
-//!     const FOLDER: &'static CStr = c"nic";
-//!     const ATTRIBUTES: &'static [Attribute] = &[Attribute { name: c"level", writable: false }];
-//!     ..
+//! ```
+//! struct Nic {
+//!     level: Atomic<u32>,
 //! }
+//!
+//! impl Operations for Nic {
+//!     const FOLDER: &'static CStr = c"nic";
+//!     const ATTRIBUTES: &'static [Attribute] = &[Attribute {
+//!         name: c"level",
+//!         writable: true,
+//!     }];
+//!
+//!     fn show(&self, _index: usize, out: &mut Page<'_>) -> Result {
+//!         Ok(write!(out, "{}", self.level.load(Relaxed))?)
+//!     }
+//!
+//!     fn store(&self, _index: usize, text: &str) -> Result {
+//!         self.level.store(text.parse().map_err(|_| EINVAL)?, Relaxed);
+//!         Ok(())
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().sysfs());
+//! # use kernel::{fmt::Write, sync::atomic::{Atomic, Relaxed}};
 //! ```
 
 use super::{

@@ -9,6 +9,26 @@
 //!
 //! A service runs the watch while the interface is up. It is not deferrable: on an idle
 //! host that waits for a lost interrupt, nothing else would wake it.
+//!
+//! ```
+//! struct Nic;
+//!
+//! impl Operations for Nic {
+//!     fn watch(&self, _dev: &Device) -> Option<Finding> {
+//!         // Reads of a device that has gone give all ones.
+//!         (self.status() == u32::MAX).then(|| Finding {
+//!             reporter: 0,
+//!             remedy: Remedy::Detach,
+//!             text: Sentence::new(fmt!("the device does not answer; detaching it")),
+//!         })
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().watch());
+//! # use devlink::Sentence;
+//! # impl Nic {
+//! #     fn status(&self) -> u32 { 0 }
+//! # }
+//! ```
 
 use super::{
     handle::Unlocked,

@@ -7,13 +7,37 @@
 //! Callbacks run in process context with the devlink instance lock held and without the device's
 //! own; they may sleep.
 //!
-//! ```ignore
-//! const REPORTERS: &'static [Reporter] = &[Reporter {
-//!     name: c"tx",
-//!     grace_ms: 500,
-//!     burst_ms: 500,
-//!     remedy: Remedy::RestartQueues,
-//! }];
+//! ```
+//! struct Nic {
+//!     stops: Counter,
+//! }
+//!
+//! impl Operations for Nic {
+//!     const REPORTERS: &'static [Reporter] = &[Reporter {
+//!         name: c"device",
+//!         grace_ms: 500,
+//!         burst_ms: 500,
+//!         remedy: Remedy::RestartDevice,
+//!     }];
+//!     const DEVICE_REPORTER: usize = 0;
+//!
+//!     fn diagnose(&self, _reporter: usize, out: &mut Message<'_>) -> Result {
+//!         out.number(c"stops", self.stops.read());
+//!         Ok(())
+//!     }
+//!
+//!     fn dump(&self, reporter: usize, _queue: Option<usize>, out: &mut Message<'_>) -> Result {
+//!         self.diagnose(reporter, out)
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().health());
+//! # use device::watch::Remedy;
+//! # use devlink::Info;
+//! # use stats::Counter;
+//! # #[vtable]
+//! # impl devlink::Operations for Nic {
+//! #     fn info(&self, _info: &mut Info<'_>) -> Result { Ok(()) }
+//! # }
 //! ```
 
 use super::{

@@ -8,13 +8,44 @@
 //! Context 0 is what all packets go by, further contexts are for those that rules send there. All
 //! operations run in process context with the instance lock held, and may sleep.
 //!
-//! ```ignore
+//! ```
+//! struct Nic {
+//!     rss: Pin<KBox<Mutex<Spread<128, 40>>>>,
+//! }
+//!
 //! #[vtable]
-//! impl rxfh::Operations for Nic {
+//! impl Operations for Nic {
 //!     const TABLE_LEN: usize = 128;
 //!     const KEY_LEN: usize = 40;
-//!     ..
+//!
+//!     fn show_context(&self, _dev: &Device, _context: u32, view: View<'_>) -> Result<bool> {
+//!         self.rss.lock().show(view);
+//!         Ok(false)
+//!     }
+//!
+//!     fn change_context(
+//!         &self,
+//!         _dev: &Device,
+//!         _context: u32,
+//!         to: &Change<'_>,
+//!         _ack: &mut Extack<'_>,
+//!     ) -> Result {
+//!         self.rss.lock().change(to);
+//!         Ok(())
+//!     }
+//!
+//!     fn hash_fields(&self, _context: u32, kind: Kind) -> Result<Fields> {
+//!         let addresses = Fields::SRC.or(Fields::DST);
+//!         Ok(match kind {
+//!             Kind::Tcp4 | Kind::Tcp6 => addresses.or(Fields::SRC_PORT).or(Fields::DST_PORT),
+//!             _ => addresses,
+//!         })
+//!     }
 //! }
+//! # driver!(Nic, Parts::new().rxfh());
+//! # use extack::Extack;
+//! # use kernel::sync::Mutex;
+//! # use plain::spread::Spread;
 //! ```
 
 use crate::net::{

@@ -6,12 +6,40 @@
 //!
 //! All operations run in process context with the instance lock held, and may sleep.
 //!
-//! ```ignore
-//! fn set_rule(&self, dev: &Device, place: Place, rule: &Rule, spec: &Spec) -> Result<u32> {
-//!     let at = self.rules.room(place)?;
-//!     self.write_rule(at, rule)?;
-//!     self.rules.keep(at, *spec)
+//! ```
+//! /// A driver of a device with one rule.
+//! struct Nic {
+//!     rule: Pin<KBox<Mutex<Option<Spec>>>>,
 //! }
+//!
+//! impl Operations for Nic {
+//!     const RULES: u32 = 1;
+//!
+//!     fn rule_locations(&self, each: &mut dyn FnMut(u32)) {
+//!         if self.rule.lock().is_some() {
+//!             each(0);
+//!         }
+//!     }
+//!
+//!     fn rule(&self, _location: u32) -> Option<Spec> {
+//!         *self.rule.lock()
+//!     }
+//!
+//!     fn set_rule(&self, _dev: &Device, _place: Place, rule: &Rule, spec: &Spec) -> Result<u32> {
+//!         self.write_rule(rule)?;
+//!         *self.rule.lock() = Some(*spec);
+//!         Ok(0)
+//!     }
+//!
+//!     fn remove_rule(&self, _location: u32) -> Result {
+//!         self.rule.lock().take().map(|_| ()).ok_or(ENOENT)
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().rxnfc());
+//! # use kernel::sync::Mutex;
+//! # impl Nic {
+//! #     fn write_rule(&self, _rule: &Rule) -> Result { Ok(()) }
+//! # }
 //! ```
 
 use crate::net::{

@@ -4,13 +4,22 @@
 //!
 //! Wraps `ethtool_ops.self_test`. Process context with the instance lock held.
 //!
-//! ```ignore
-//! impl selftest::Operations for Nic {
+//! ```
+//! struct Nic;
+//!
+//! impl Operations for Nic {
 //!     const TESTS: &'static [&'static str] = &["registers"];
+//!
 //!     fn self_test(&self, results: &mut [u64]) {
-//!         results[0] = self.broken_registers();
+//!         if let [registers] = results {
+//!             *registers = self.broken_registers();
+//!         }
 //!     }
 //! }
+//! # driver!(Nic, Parts::new().selftest());
+//! # impl Nic {
+//! #     fn broken_registers(&self) -> u64 { 0 }
+//! # }
 //! ```
 
 use crate::net::{

@@ -8,6 +8,40 @@
 //!
 //! The core keeps what the user said of header split, hands it over with the sizes of rings and
 //! checks it against XDP programs and memory providers.
+//!
+//! ```
+//! struct Nic {
+//!     split: Atomic<bool>,
+//!     copybreak: Atomic<u32>,
+//! }
+//!
+//! impl Operations for Nic {
+//!     const THRESHOLD_MAX: u32 = 0;
+//!
+//!     fn splits_unasked(&self) -> bool {
+//!         false
+//!     }
+//!
+//!     fn set_split(&self, split: Split, _threshold: u32) -> Option<&'static CStr> {
+//!         self.split.store(split == Split::On, Relaxed);
+//!         None
+//!     }
+//! }
+//!
+//! impl Copybreak for Nic {
+//!     const COPYBREAK_MAX: u32 = 512;
+//!
+//!     fn copybreak(&self) -> u32 {
+//!         self.copybreak.load(Relaxed)
+//!     }
+//!
+//!     fn set_copybreak(&self, to: u32) {
+//!         self.copybreak.store(to, Relaxed);
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().split().copybreak());
+//! # use kernel::sync::atomic::{Atomic, Relaxed};
+//! ```
 
 use crate::net::{
     bindings,

@@ -6,6 +6,33 @@
 //! context with the instance lock held.
 //!
 //! Statistics that are not counted are not reported.
+//!
+//! ```
+//! struct Nic {
+//!     frames: Counter,
+//! }
+//!
+//! impl Operations for Nic {
+//!     const CLASSES: &'static [u16] = &[64, 1518];
+//!
+//!     fn mac(&self) -> Mac {
+//!         Mac {
+//!             rx: Way {
+//!                 frames: self.frames.read(),
+//!                 ..Way::default()
+//!             },
+//!             ..Mac::default()
+//!         }
+//!     }
+//!
+//!     fn lengths(&self, to: Lengths<'_>) {
+//!         to.rx.fill(0);
+//!         to.tx.fill(0);
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().standard_stats());
+//! # use stats::Counter;
+//! ```
 
 use crate::net::{
     bindings,

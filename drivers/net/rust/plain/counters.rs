@@ -4,6 +4,19 @@
 //!
 //! Counters belong to a queue number and outlive its rings. Each has one writer at a time, and is
 //! read from any context.
+//!
+//! ```
+//! struct Nic {
+//!     counters: Counters,
+//! }
+//!
+//! impl Counts for Nic {
+//!     fn counters(&self) -> &Counters {
+//!         &self.counters
+//!     }
+//! }
+//! # driver!(Nic, Parts::new().queue_stats());
+//! ```
 
 use crate::net::{
     device::Stats64,

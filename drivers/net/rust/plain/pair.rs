@@ -1,6 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A queue pair, as NAPI polls it.
+//!
+//! ```
+//! /// A queue pair of a device that writes its transmit head to memory.
+//! struct Queue<R, T> {
+//!     head: Words,
+//!     _descriptors: PhantomData<fn() -> (R, T)>,
+//! }
+//!
+//! impl<R: rx::Descriptors, T: tx::Descriptors> Hardware for Queue<R, T> {
+//!     type Rx = R;
+//!     type Tx = T;
+//!     /// A word that the device reads when it is to raise the next interrupt.
+//!     type Vector = Words;
+//!
+//!     fn tx_head(&self) -> u32 {
+//!         self.head.read(0) as u32
+//!     }
+//!
+//!     fn arm(vector: &Words) {
+//!         vector.write(0, 1);
+//!     }
+//! }
+//! # use core::marker::PhantomData;
+//! # use dma::Words;
+//! # use plain::{rx, tx};
+//! ```
 
 use super::{
     rx,

@@ -5,6 +5,48 @@
 //! Each descriptor has a buffer of [`rx_buffers`](crate::net::rx_buffers), around which the socket
 //! buffer is built in place. A packet that is longer than a buffer goes on in those of the next
 //! descriptors.
+//!
+//! ```
+//! /// Descriptors of two words: the buffer's address, and what the device says of it.
+//! struct Format {
+//!     doorbell: Words,
+//! }
+//!
+//! impl Descriptors for Format {
+//!     const WORDS: usize = 2;
+//!
+//!     fn post(&self, ring: &Words, at: usize, buffer: u64) {
+//!         ring.write(at + 1, 0);
+//!         ring.write(at, buffer);
+//!     }
+//!
+//!     fn done(&self, ring: &Words, at: usize) -> Option<Done> {
+//!         let word = ring.read(at + 1);
+//!         if word == 0 {
+//!             return None;
+//!         }
+//!         // Neither the other word nor the packet is to be read before.
+//!         barrier::dma_mb(barrier::Read);
+//!         Some(Done {
+//!             len: word as u16,
+//!             last: word & 1 << 16 != 0,
+//!             damaged: word & 1 << 17 != 0,
+//!             csum_bad: word & 1 << 18 != 0,
+//!         })
+//!     }
+//!
+//!     fn meta(&self, _ring: &Words, _at: usize) -> RxMeta {
+//!         RxMeta::default()
+//!     }
+//!
+//!     fn ring_doorbell(&self, i: usize) {
+//!         self.doorbell.write(0, i as u64);
+//!     }
+//! }
+//! # use dma::Words;
+//! # use kernel::sync::barrier;
+//! # use skbuff::RxMeta;
+//! ```
 
 use super::counters;
 use crate::net::{

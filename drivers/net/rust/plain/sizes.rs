@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How the queues of a device are made: how many, how large their rings are, for which MTU.
+//!
+//! ```
+//! /// Four of eight queue pairs, with rings of 512 descriptors; the user may set 256 to 4096.
+//! fn setup() -> Sizes {
+//!     Sizes::new(4, 8, 9, 8, 12)
+//! }
+//! ```
 
 use crate::net::{
     bindings,

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How packets are spread over the queues of a device with one indirection table.
+//!
+//! ```
+//! /// Spreads packets over four queues, by a table of 128 entries and a key of 40 bytes.
+//! fn spread() -> Spread<128, 40> {
+//!     let mut spread = Spread::new();
+//!     spread.evenly(4);
+//!     spread
+//! }
+//! ```
 
 use crate::net::{
     device::rss_key_fill,

@@ -4,10 +4,16 @@
 //!
 //! They are read now and then and added up here.
 //!
-//! ```ignore
+//! ```
 //! totals! {
 //!     CrcErrors = 0x4000, "rx_crc_errors";
 //!     RxBytes = 0x4088 wide, "rx_bytes";
+//! }
+//!
+//! /// Bytes received since the device was probed.
+//! fn rx_bytes(totals: &Totals, registers: impl Fn(usize) -> u32) -> u64 {
+//!     totals.update(registers);
+//!     totals.get(Count::RxBytes)
 //! }
 //! ```
 

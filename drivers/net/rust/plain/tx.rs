@@ -5,6 +5,41 @@
 //! A packet takes a descriptor for each of its parts, and those that the device wants in front of
 //! them. The queue stops before a packet could find no room, and goes on when there is room for two
 //! of the largest.
+//!
+//! ```
+//! /// Descriptors of two words: the address of a part, and its length with a mark at the last one.
+//! struct Format {
+//!     doorbell: Words,
+//! }
+//!
+//! impl Descriptors for Format {
+//!     type Plan = ();
+//!     const WORDS: usize = 2;
+//!     const IN_FRONT: u32 = 0;
+//!     const MAX_LEN: u32 = u16::MAX as u32;
+//!
+//!     fn plan(&self, skb: &mut TxSkb, _info: &TxInfo) -> Result<((), u32), DropReason> {
+//!         // The device inserts no checksums.
+//!         skb.fill_checksum().map_err(|_| DropReason::NoMem)?;
+//!         Ok(((), 0))
+//!     }
+//!
+//!     fn write(&mut self, _plan: (), parts: &[Part], ring: &mut Writer<'_>) {
+//!         let mut left = parts.len();
+//!         for part in parts {
+//!             left -= 1;
+//!             ring.put([part.addr, u64::from(part.len) | u64::from(left == 0) << 16]);
+//!         }
+//!     }
+//!
+//!     fn ring_doorbell(&self, tail: u32) {
+//!         self.doorbell.write(0, tail.into());
+//!     }
+//! }
+//! # use dma::Words;
+//! # use skbuff::{DropReason, TxInfo, TxSkb};
+//! # use tx_slots::Part;
+//! ```
 
 use super::counters;
 use crate::net::{
