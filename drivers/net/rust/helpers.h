@@ -344,7 +344,7 @@ struct rnet_xdp_hints {
 
 /**
  * struct rnet_xdp_buff - a received packet as XDP programs get it
- * @xdp: the packet; programs and metadata functions get a pointer to this
+ * @xdp: the packet; XDP programs and metadata functions get a pointer to this
  * @hints: what else is known of it
  */
 struct rnet_xdp_buff {

@@ -9,7 +9,7 @@ static void rnet_xdp_rxq_free(struct xdp_rxq_info *rxq)
 	kfree(rxq);
 }
 
-/* A receive queue for programs, whose packets lie in pages of @pool. */
+/* A receive queue for XDP programs, whose packets lie in pages of @pool. */
 __rnet_helper struct xdp_rxq_info *
 rnet_safe_xdp_rxq_new(struct net_device *dev, u32 queue, struct page_pool *pool,
 		      int *err)
@@ -49,7 +49,7 @@ rnet_helper_xdp_begin(struct xdp_rxq_info *rxq, netmem_ref netmem, u32 len,
 	struct rnet_xdp_buff buff;
 
 	page_pool_dma_sync_netmem_for_cpu(pool, netmem, 0, len);
-	/* The last page is the packet's alone, so that programs may add to it. */
+	/* The last page is the packet's alone, so that XDP programs may add to it. */
 	rxq->frag_size = PAGE_SIZE;
 	xdp_init_buff(&buff.xdp, PAGE_SIZE, rxq);
 	xdp_prepare_buff(&buff.xdp, netmem_address(netmem), pool->p.offset,
@@ -279,7 +279,7 @@ __rnet_helper bool rnet_safe_xdp_prog_has_frags(const struct bpf_prog *prog)
 	return prog->aux->xdp_has_frags;
 }
 
-/* Polls that still run the program are waited for: RCU frees it. */
+/* Polls that still run the XDP program are waited for: RCU frees it. */
 __rnet_helper void rnet_safe_xdp_prog_put(struct bpf_prog *taken)
 {
 	bpf_prog_put(taken);

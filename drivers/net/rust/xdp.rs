@@ -2,14 +2,14 @@
 
 //! XDP: programs that decide about a packet before there is a socket buffer.
 //!
-//! Wraps `struct xdp_buff`, `struct xdp_rxq_info` and `struct bpf_prog`. Programs run in polls;
+//! Wraps `struct xdp_buff`, `struct xdp_rxq_info` and `struct bpf_prog`. XDP programs run in polls;
 //! they are exchanged under rtnl and the instance lock.
 //!
 //! A packet lies in pages of a [`PagePool`] that hold nothing else. An [`XdpBuff`] owns them.
 //! [`BpfProg::run`] takes it and gives a [`Verdict`], which holds what is still the driver's; the
 //! rest was given to its new owner or back to the pool. So no path leaks a page or uses one twice.
 //!
-//! Sending is in [`frame`], attaching programs in [`attach`].
+//! Sending is in [`frame`], attaching XDP programs in [`attach`].
 //!
 //! ```
 //! /// Has a program decide about a packet; gives a frame that is to be sent back.
@@ -84,7 +84,7 @@ pub(crate) use frame::{
     XdpFrameBulk,
 };
 
-/// Room in front of every packet: the headroom that programs rely on, and `struct xdp_frame`.
+/// Room in front of every packet: the headroom that XDP programs rely on, and `struct xdp_frame`.
 pub(crate) const HEADROOM: u16 = (bindings::XDP_PACKET_HEADROOM as usize
     + core::mem::size_of::<bindings::xdp_frame>())
 .next_multiple_of(64) as u16;
@@ -109,10 +109,10 @@ pub(crate) mod rss_type {
     pub(crate) const L4: u32 = bindings::xdp_rss_hash_type_XDP_RSS_L4;
 }
 
-/// Metadata of a packet that a program may ask for. [`rss_type`] 0 means no hash, time 0 none.
+/// Metadata of a packet that an XDP program may ask for. [`rss_type`] 0 means no hash, time 0 none.
 pub(crate) type Hints = bindings::rnet_xdp_hints;
 
-/// How a receive queue of programs ends.
+/// How a receive queue of XDP programs ends.
 struct Unregister;
 
 impl End<bindings::xdp_rxq_info> for Unregister {
@@ -121,7 +121,7 @@ impl End<bindings::xdp_rxq_info> for Unregister {
     }
 }
 
-/// The receive queue that packets come from, as programs see it.
+/// The receive queue that packets come from, as XDP programs see it.
 pub(crate) struct XdpRxqInfo(Owned<bindings::xdp_rxq_info, Unregister>);
 
 // SAFETY: The structure is touched in polls of the queue only, and it may be unregistered anywhere.
@@ -141,7 +141,7 @@ impl XdpRxqInfo {
     }
 }
 
-/// A received packet on its way to a program.
+/// A received packet on its way to an XDP program.
 ///
 /// # Invariants
 ///
@@ -239,8 +239,8 @@ impl<'p> XdpBuff<'p> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] without memory for a socket buffer, or if a program left less than an Ethernet
-    /// header in the linear part; the packet is dropped then.
+    /// [`ENOMEM`] without memory for a socket buffer, or if an XDP program left less than an
+    /// Ethernet header in the linear part; the packet is dropped then.
     #[inline]
     pub(crate) fn submit(self, cx: &RxContext<'_>, meta: &RxMeta) -> Result {
         // SAFETY: `raw` describes a packet by the type invariant; the context proves that its NAPI
@@ -283,19 +283,19 @@ pub(crate) enum Verdict<'p> {
     Tx(OwnFrame),
     /// It is on its way to another device, CPU or socket, for good at the end of the poll.
     Redirected,
-    /// It was dropped, as the program said.
+    /// It was dropped, as the XDP program said.
     Dropped,
-    /// It was dropped because the program failed, said what nobody understands, or because what it
-    /// said could not be done.
+    /// It was dropped because the XDP program failed, said what nobody understands, or because what
+    /// it said could not be done.
     Aborted,
 }
 
-/// A program that is at work.
+/// An XDP program that is at work.
 #[derive(Clone, Copy)]
 pub(crate) struct BpfProg<'p>(&'p Live<bindings::bpf_prog>);
 
 impl BpfProg<'_> {
-    /// Has the program decide about a packet, and does what it says as far as that is not the
+    /// Has the XDP program decide about a packet, and does what it says as far as that is not the
     /// driver's business.
     #[inline]
     pub(crate) fn run<'p>(&self, cx: &'p RxContext<'_>, mut packet: XdpBuff<'p>) -> Verdict<'p> {
@@ -309,9 +309,9 @@ impl BpfProg<'_> {
             },
             bindings::xdp_action_XDP_REDIRECT => {
                 let dev = cx.device().as_raw();
-                // SAFETY: Device and program are alive, and the packet is ours. In a poll softirqs
-                // are off and the redirect context is set up. On success the packet is somebody
-                // else's.
+                // SAFETY: Device and XDP program are alive, and the packet is ours. In a poll
+                // softirqs are off and the redirect context is set up. On success the packet is
+                // somebody else's.
                 let ret =
                     unsafe { bindings::xdp_do_redirect(dev, &mut packet.raw.xdp, self.0.as_raw()) };
                 if ret == 0 {
@@ -326,7 +326,7 @@ impl BpfProg<'_> {
         }
     }
 
-    /// Lets tracing know of a packet that the program or its wish was the end of.
+    /// Lets tracing know of a packet that the XDP program or its wish was the end of.
     #[cold]
     fn abort<'p>(&self, cx: &'p RxContext<'_>, action: u32) -> Verdict<'p> {
         bindings::xdp_aborted(cx, self.0, action);
@@ -334,7 +334,7 @@ impl BpfProg<'_> {
     }
 }
 
-/// How a reference to a program ends.
+/// How a reference to an XDP program ends.
 struct Put;
 
 impl End<bindings::bpf_prog> for Put {
@@ -343,14 +343,14 @@ impl End<bindings::bpf_prog> for Put {
     }
 }
 
-/// A reference to a program.
+/// A reference to an XDP program.
 type ProgramRef = Owned<bindings::bpf_prog, Put>;
 
-/// Where the program of a device is kept. It can be replaced while packets flow.
+/// Where the XDP program of a device is kept. It can be replaced while packets flow.
 ///
 /// # Invariants
 ///
-/// The pointer is null or a program of which one reference is owned by this object.
+/// The pointer is null or an XDP program of which one reference is owned by this object.
 #[derive(Default)]
 pub(crate) struct Holder(AtomicProgram);
 
@@ -362,32 +362,32 @@ impl Default for AtomicProgram {
     }
 }
 
-// SAFETY: A program may be used and put on any CPU.
+// SAFETY: An XDP program may be used and put on any CPU.
 unsafe impl Send for AtomicProgram {}
 // SAFETY: As above; the pointer is atomic.
 unsafe impl Sync for AtomicProgram {}
 
 impl Holder {
-    /// The program to run for the rest of this poll, if there is one.
+    /// The XDP program to run for the rest of this poll, if there is one.
     #[inline]
     pub(crate) fn get<'p>(&self, _cx: &'p RxContext<'_>) -> Option<BpfProg<'p>> {
         let prog = NonNull::new(self.0 .0.load(Acquire))?;
-        // SAFETY: A program by the type invariant. Softirqs are off during a poll, which holds off
-        // the RCU grace period that frees a program after its last reference was put.
+        // SAFETY: An XDP program by the type invariant. Softirqs are off during a poll, which holds
+        // off the RCU grace period that frees an XDP program after its last reference was put.
         Some(BpfProg(unsafe { Live::from_raw(prog) }))
     }
 
-    /// Whether there is a program.
+    /// Whether there is an XDP program.
     pub(crate) fn is_set(&self) -> bool {
         !self.0 .0.load(Acquire).is_null()
     }
 
-    /// Replaces the program; the one before is let go of.
+    /// Replaces the XDP program; the one before is let go of.
     fn replace(&self, with: Option<ProgramRef>) {
         let new = with.map_or(null_mut(), |prog| prog.give().into_raw());
         // INVARIANT: The reference of `new` moves in, that of the old one out.
         let old = NonNull::new(self.0 .0.xchg(new, Full));
-        // SAFETY: A program whose reference this object had, by the type invariant.
+        // SAFETY: An XDP program whose reference this object had, by the type invariant.
         drop(old.map(|prog| ProgramRef::from(unsafe { Given::from_raw(prog) })));
     }
 }

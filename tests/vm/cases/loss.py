@@ -97,7 +97,7 @@ def dropped_is_not_received(rig):
 
 @case(limit=40)
 def attaching_is_accounted_for(rig):
-    """Packets that come while a program is attached or channels change are counted."""
+    """Packets that come while an XDP program is attached or channels change are counted."""
     need_reflow(rig)
     program = bpf.Program(bpf.Code().leave(bpf.PASS))
     rig.defer(program.close)

@@ -175,8 +175,8 @@ def netconsole(rig):
 
 @case(claims=(), limit=90)
 def netconsole_beside_xdp(rig):
-    """The same with a program that sends frames back and redirects others: those on the ring wait
-    for a poll that may free them."""
+    """The same with an XDP program that sends frames back and redirects others: those on the
+    ring wait for a poll that may free them."""
     need_reflow(rig)
     console = Console(rig)
     code = bpf.swap_addresses(bpf.only(LOCAL_EXPERIMENT)).load(4, 2, 6, 0).load(4, 3, 6, 4)

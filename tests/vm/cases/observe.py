@@ -205,8 +205,8 @@ def waiting_packets(rig):
 def codes_wait_with_their_packets(rig):
     """A packet keeps the operation code of its arrival.
 
-    Packets wait while the host gives no buffers. Then the parser gets a program that recognises
-    nothing: what came before is transferred as it was judged, what comes later is not assisted.
+    Packets wait while the host gives no buffers. Then a parser program is loaded that recognises
+    nothing: packets received before keep their code, later ones are not assisted.
     """
     need_reflow(rig)
     with_parameter(rig, "parser_program", "default")
@@ -346,4 +346,4 @@ def readers_while_it_goes(rig):
         rig.adopt()
         rig.bring_up()
     check(all(reader.poll() is None for reader in readers), "a reader has ended by itself")
-    equal("the program of the fresh device", value(rig, "parser_program"), FIRST_PROGRAM)
+    equal("the parser program of the fresh device", value(rig, "parser_program"), FIRST_PROGRAM)

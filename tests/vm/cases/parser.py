@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Programs of the header parser, loaded at run time from files and by name."""
+"""Parser programs, loaded at run time from files and by name."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ end
 
 
 def _assemble(name, text=None):
-    """Return the image that reflow-asm makes of a program."""
+    """Return the image that reflow-asm makes of a parser program."""
     folder = "/tmp/programs"
     if not os.path.exists(folder):
         shutil.copytree(PROGRAMS, folder)
@@ -78,7 +78,7 @@ def _assisted(codes):
 
 
 def _is_at_work(rig, name):
-    """Check that devlink, ethtool, sysfs and the device name this program."""
+    """Check that devlink, ethtool, sysfs and the device name this parser program."""
     running, device = versions(rig)["running"], status(rig)["parser"]
     equal("program that devlink shows", running["fw.app"], name)
     equal("program that sysfs shows", value(rig, "parser_program"), name)
@@ -96,7 +96,7 @@ def _with_default(rig):
 
 @case(claims=(2, 3, 34), limit=60)
 def program_from_a_file(rig):
-    """Another program changes the operation codes of traffic, the first one restores them."""
+    """Another parser program changes the operation codes of traffic, the first one restores them."""
     need_reflow(rig)
     _with_default(rig)
     offer_firmware(rig, {"without5005.rfw": _assemble("without", WITHOUT_PORT.format(port=5005))})
@@ -115,7 +115,7 @@ def program_from_a_file(rig):
 
 @case(claims=(2, 3, 34), limit=60)
 def program_under_traffic(rig):
-    """Programs change while streams run; their contents stay right."""
+    """Parser programs change while streams run; their contents stay right."""
     need_reflow(rig)
     _with_default(rig)
     job = streaming(rig, PEER, 4, flows=4, size=1 << 20, limit=40)
@@ -131,7 +131,7 @@ def program_under_traffic(rig):
 
 @case(claims=(3, 34), limit=40)
 def programs_by_name(rig):
-    """Each program that comes with the driver can be loaded by its name."""
+    """Each parser program that comes with the driver can be loaded by its name."""
     need_reflow(rig)
     _with_default(rig)
     for name in ("tunnels", "noport", "session", "empty", "default"):
@@ -145,7 +145,7 @@ def programs_by_name(rig):
 
 @case(limit=30)
 def nothing_recognised(rig):
-    """With the empty program no packet is assisted; both IP versions work."""
+    """With the empty parser program no packet is assisted; both IP versions work."""
     need_reflow(rig)
     _with_default(rig)
     set_parameter(rig, "parser_program", "empty")
@@ -182,7 +182,7 @@ def _damaged(good):
 
 @case(claims=(3, 34), limit=60)
 def damaged_files_are_refused(rig):
-    """An invalid program file is refused with a message; the old program stays."""
+    """An invalid image is refused with a message; the old parser program stays."""
     need_reflow(rig)
     _with_default(rig)
     good = _assemble("noport")
@@ -206,7 +206,7 @@ def damaged_files_are_refused(rig):
 
 @case(limit=60)
 def program_at_probe(rig):
-    """At probe a firmware file replaces the driver's program."""
+    """At probe a firmware file replaces the driver's parser program."""
     need_reflow(rig)
 
     def again():

@@ -21,7 +21,7 @@ def _stream(rig, size=MIB, flows=1):
 
 @case(claims=(31, 48), limit=10)
 def information(rig):
-    """devlink names the driver, the interface's version and the program."""
+    """devlink names the driver, the interface's version and the parser program."""
     need_reflow(rig)
     found = versions(rig)
     equal("fixed versions", list(found["fixed"]), ["interface"])

@@ -20,14 +20,14 @@ import socket
 import struct
 import time
 
-# A frame of an EtherType that only the programs handle.
+# A frame of an EtherType that only the XDP programs handle.
 KIND = LOCAL_EXPERIMENT
 SIZES = (46, 47, 100, 256, 700, 1000, 1500)
 LONG = (1900, 2034, 2035, 4000, 6000, 8986)
 
 
 def _load(rig, code, **how):
-    """Load a program until the case is over."""
+    """Load an XDP program until the case is over."""
     program = bpf.Program(code, **how)
     rig.defer(program.close)
     return program
@@ -69,7 +69,7 @@ def _gro_hw(rig):
 
 @case(limit=60)
 def passes(rig):
-    """A program that passes everything changes nothing for echoes, datagrams and TCP."""
+    """An XDP program that passes everything changes nothing for echoes, datagrams and TCP."""
     before = _gro_hw(rig)
     _attach(rig, bpf.Code().leave(bpf.PASS))
     equal("rx-gro-hw with a program", _gro_hw(rig), "off")
@@ -87,7 +87,7 @@ def passes(rig):
 
 @case(limit=30)
 def drops(rig):
-    """A program drops one kind of frame, each is counted, and other traffic goes on."""
+    """An XDP program drops one kind of frame, each is counted, and other traffic goes on."""
     _attach(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)))
     with rig.raw(PEER) as wire, rig.raw(DUT, kind=KIND) as seen:
         before = read(rig)
@@ -116,7 +116,7 @@ def _returned(rig, payloads, prepare=lambda data: data):
 
 @case(limit=30)
 def sends_back(rig):
-    """A program sends frames back with other addresses; the stack goes on sending meanwhile."""
+    """An XDP program sends frames back with other addresses; the stack goes on sending meanwhile."""
     _attach(rig, bpf.finish(bpf.swap_addresses(bpf.only(KIND)).leave(bpf.TX)))
     before = read(rig)
     stream = streaming(rig, DUT, 4, flows=2, size=1 << 20)
@@ -126,7 +126,7 @@ def sends_back(rig):
 
 
 def _moves_tail(at):
-    """A program that copies four bytes at an offset to the start, and sends the frame back."""
+    """An XDP program that copies four bytes at an offset to the start, and sends the frame back."""
     code = bpf.swap_addresses(bpf.only(KIND))
     for function, offset in ((bpf.LOAD_BYTES, at), (bpf.STORE_BYTES, 14)):
         code.copy(1, 6).mov(2, offset).copy(3, 10).add(3, -8).mov(4, 4).mov(5, 0)
@@ -138,7 +138,7 @@ def _moves_tail(at):
 
 @case(limit=60)
 def long_packets(rig):
-    """MTU 9000: a program with fragments reads, passes and sends back packets of several pages."""
+    """MTU 9000: an XDP program with fragments reads, passes and sends back packets of several pages."""
     rig.set_mtu(9000)
     _attach(rig, bpf.Code().leave(bpf.PASS), frags=True)
     rig.echo(PEER, 4, count=2, size=8972, whole=True)
@@ -156,7 +156,7 @@ def long_packets(rig):
 
 
 def _only_tcp_to(port, code):
-    """A program that does this with TCP segments to a port, and passes the rest."""
+    """An XDP program that does this with TCP segments to a port, and passes the rest."""
     begin = bpf.only(IPV4).copy(4, 2).add(4, 54).if_above(4, 3, "pass")
     begin.load(1, 5, 2, 23).if_not(5, TCP, "pass")
     begin.load(2, 5, 2, 36).if_not(5, socket.htons(port), "pass")
@@ -165,7 +165,7 @@ def _only_tcp_to(port, code):
 
 @case(limit=60)
 def headers_apart(rig):
-    """With header split on a program has TCP data as fragments, and can pass and send them."""
+    """With header split on an XDP program has TCP data as fragments, and can pass and send them."""
     need_reflow(rig)
     split = split_of(rig)
     split.set(ON, 0)
@@ -199,7 +199,7 @@ def headers_apart(rig):
             check(got[12:] == frame[12:], f"a segment of {len(frame)} bytes came back changed")
             equal("bytes that are no fragment", struct.unpack("<Q", linear[0])[0], 54)
     _expect(rig, before, xdp_tx=len(frames), xdp_aborted=0)
-    # The core refuses a program without support for fragments.
+    # The core refuses an XDP program without support for fragments.
     simple = _load(rig, bpf.Code().leave(bpf.PASS))
     code, why = bpf.refusal(rig.device, simple)
     check("tcp-data-split" in why, f"a program without fragments: {code}, {why!r}")
@@ -207,7 +207,7 @@ def headers_apart(rig):
 
 @case(limit=30)
 def room_on_both_sides(rig):
-    """A program adds 256 bytes in front and 200 behind, and the frame goes back with them."""
+    """An XDP program adds 256 bytes in front and 200 behind, and the frame goes back with them."""
     code = bpf.only(KIND)
     for function, delta in ((bpf.ADJUST_HEAD, -256), (bpf.ADJUST_TAIL, 200)):
         code.copy(1, 6).mov(2, delta).call(function).if_not(0, 0, "abort")
@@ -262,7 +262,7 @@ def redirects_to_a_cpu(rig):
 
 @case(limit=30)
 def socket_by_copy(rig):
-    """An AF_XDP socket receives what a program redirects to it, and sends; by copy only."""
+    """An AF_XDP socket receives what an XDP program redirects to it, and sends; by copy only."""
     need_reflow(rig)
     sockets = bpf.Map(bpf.XSKMAP, 4, rig.queues)
     rig.defer(sockets.close)
@@ -289,7 +289,7 @@ def socket_by_copy(rig):
 
 @case(limit=90)
 def changes_under_traffic(rig):
-    """Programs are attached, replaced and detached while TCP runs both ways."""
+    """XDP programs are attached, replaced and detached while TCP runs both ways."""
     need_reflow(rig)
     programs = [_load(rig, bpf.Code().leave(bpf.PASS)),
                 _load(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)), frags=True)]
@@ -308,7 +308,7 @@ def changes_under_traffic(rig):
 
 @case(limit=30)
 def goes_down_and_up(rig):
-    """A program attached while the interface is down works when it is up, and stays."""
+    """An XDP program attached while the interface is down works when it is up, and stays."""
     need_reflow(rig)
     program = _load(rig, bpf.finish(bpf.only(KIND).leave(bpf.DROP)))
     rig.defer(bpf.detach, rig.device)
@@ -326,7 +326,7 @@ def goes_down_and_up(rig):
 
 @case(limit=30)
 def conflicts_are_explained(rig):
-    """Conflicts are refused with a message: a large MTU and a program without fragments."""
+    """Conflicts are refused with a message: a large MTU and an XDP program without fragments."""
     need_reflow(rig)
     simple = _load(rig, bpf.Code().leave(bpf.PASS))
     able = _load(rig, bpf.Code().leave(bpf.PASS), frags=True)
@@ -347,7 +347,7 @@ def conflicts_are_explained(rig):
 
 @case(limit=30)
 def longest_packet_is_in_one_piece(rig):
-    """At the largest MTU for a simple program, a frame with three tags fits its buffer."""
+    """At the largest MTU for a simple XDP program, a frame with three tags fits its buffer."""
     linear = bpf.Map(bpf.ARRAY, 8)
     rig.defer(linear.close)
     # How much of the packet lies before data_end.
@@ -425,7 +425,7 @@ def _count(rig, frames):
 
 @case(limit=90)
 def counts_as_without(rig):
-    """A program that passes everything changes no counter of its queue but its own."""
+    """An XDP program that passes everything changes no counter of its queue but its own."""
     need_reflow(rig)
     rig.set_mtu(9000)
     rig.run(DUT, "ethtool", "-K", rig.device, "rx-gro-hw", "off")
@@ -473,7 +473,7 @@ def _told(rig, frame, hashed):
 
 @case(limit=90)
 def stack_is_told_as_without(rig):
-    """Checksum, hash and VLAN tag reach the stack with a program as they do without one."""
+    """Checksum, hash and VLAN tag reach the stack with an XDP program as they do without one."""
     need_reflow(rig)
     for feature in ("rx", "rxhash", "gro"):
         rig.defer(rig.run, DUT, "ethtool", "-K", rig.device, feature, "on")
@@ -500,7 +500,7 @@ HINTS = ("bpf_xdp_metadata_rx_timestamp", "bpf_xdp_metadata_rx_hash",
 
 
 def _asks(results):
-    """A program that stores the metadata of a test frame, or of UDP, in a map."""
+    """An XDP program that stores the metadata of a test frame, or of UDP, in a map."""
     ids = bpf.kernel_functions(HINTS)
     code = bpf.Code().copy(6, 1).mov(7, 0)
     for offset in range(-56, 0, 8):
@@ -519,7 +519,7 @@ def _asks(results):
 
 @case(limit=90)
 def hints(rig):
-    """A program gets the right hash, VLAN tag and time of reception."""
+    """An XDP program gets the right hash, VLAN tag and time of reception."""
     need_reflow(rig)
     results = bpf.Map(bpf.ARRAY, 48)
     rig.defer(results.close)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Small XDP programs, assembled here and loaded by the system call.
 
-No compiler and no library: a program is a list of instructions with labels, a
+No compiler and no library: an XDP program is a list of instructions with labels, a
 map a file descriptor. Attaching goes by netlink, so that the kernel's sentence
 of explanation can be read.
 """
@@ -23,7 +23,7 @@ ABORTED, DROP, PASS, TX, REDIRECT = range(5)
 DRIVER_MODE = 1 << 2
 LOG_SIZE = 1 << 16
 
-# Functions that programs call.
+# Functions that XDP programs call.
 MAP_UPDATE_ELEM, REDIRECT_TO, ADJUST_HEAD, REDIRECT_MAP, ADJUST_TAIL = 2, 23, 44, 51, 65
 LOAD_BYTES, STORE_BYTES = 189, 190
 
@@ -132,7 +132,7 @@ class Code:
         return self._add(0x95)
 
     def bytes(self):
-        """Return the program with all jumps resolved."""
+        """Return the XDP program with all jumps resolved."""
         out = b""
         for n, (code, dst, src, off, imm) in enumerate(self.insns):
             if isinstance(off, str):
@@ -142,7 +142,7 @@ class Code:
 
 
 def only(ethertype):
-    """Begin a program that passes all packets but those of an EtherType.
+    """Begin an XDP program that passes all packets but those of an EtherType.
 
     Behind this r6 is the context and r2 the packet, with its Ethernet header
     known to be there; `finish` ends it.
@@ -153,7 +153,7 @@ def only(ethertype):
 
 
 def finish(code):
-    """End a program that `only` began."""
+    """End an XDP program that `only` began."""
     return code.label("pass").leave(PASS)
 
 
@@ -166,7 +166,7 @@ def swap_addresses(code):
 
 
 class Program:
-    """A program in the kernel, for as long as it is open."""
+    """An XDP program in the kernel, for as long as it is open."""
 
     def __init__(self, code, frags=False, bound_to=0):
         insns = ctypes.create_string_buffer(code.bytes(), len(code.insns) * 8)
@@ -210,26 +210,26 @@ def set_program(device, fd):
 
 
 def attach(device, program):
-    """Attach a program in driver mode, in place of the one there."""
+    """Attach an XDP program in driver mode, in place of the one there."""
     number, said = set_program(device, program.fd)
     check(not number, f"the program was refused: {errno.errorcode.get(number)}: {said}")
 
 
 def refusal(device, program):
-    """Return (name of the error, why) of a program that must be refused."""
+    """Return (name of the error, why) of an XDP program that must be refused."""
     number, said = set_program(device, program.fd)
     check(number, "the program was accepted")
     return errno.errorcode.get(number), said
 
 
 def detach(device):
-    """Detach the program, if there is one."""
+    """Detach the XDP program, if there is one."""
     number, said = set_program(device, -1)
     check(not number, f"the program could not be taken away: {errno.errorcode.get(number)}: {said}")
 
 
 def kernel_functions(names):
-    """Return {name: id} of functions that programs may call, from the kernel's own type table."""
+    """Return {name: id} of functions that XDP programs may call, from the kernel's own type table."""
     with open("/sys/kernel/btf/vmlinux", "rb") as table:
         data = table.read()
     _, _, _, head, types, size, strings, _ = struct.unpack_from("<HBBIIIII", data)

@@ -15,7 +15,7 @@ from guest.net import DUT, SYS_NET
 
 # Several processes of a guest may ask.
 _NUMBERS = (f"{os.getpid()}-{number}" for number in itertools.count())
-# The program that the driver loads by default.
+# The parser program that the driver loads by default.
 FIRST_PROGRAM = "tunnels"
 
 

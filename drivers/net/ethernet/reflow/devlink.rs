@@ -36,7 +36,7 @@ enum What {
     Number(Number),
     /// A band of random early discard.
     Red(usize),
-    /// The program of the header parser, one that comes with the driver.
+    /// The parser program, one that comes with the driver.
     Parser,
     /// Entries of the flow database.
     Flows,

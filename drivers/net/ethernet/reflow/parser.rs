@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The header parser's program: which one is at work, and putting another one there.
+//! The parser program: which one is at work, and putting another one there.
 //!
-//! A program comes from a file ([`image`]) or with the driver ([`programs`]). It is verified here
-//! and once more by the device, which changes over between two packets; a program that one of them
-//! refuses leaves the old one at work.
+//! A parser program comes from a file ([`image`]) or with the driver ([`programs`]). It is verified
+//! here and once more by the device, which changes over between two packets; a parser program that
+//! one of them refuses leaves the old one at work.
 
 use crate::{
     hw::{
@@ -43,14 +43,14 @@ use kernel::{
 
 /// The file that is looked for when the driver binds to a device.
 const FILE: &CStr = c"reflow/parser.rfw";
-/// The program to begin with where there is none: it merges what comes through tunnels, too.
+/// The parser program to begin with where there is none: it merges what comes through tunnels, too.
 const FIRST: &str = "tunnels";
 
-/// Why a program was not put to work.
+/// Why a parser program was not put to work.
 pub(crate) enum NotLoaded {
-    /// The file is none that holds a program.
+    /// The file is none that holds a parser program.
     Image(ImageError),
-    /// No program of this name comes with the driver.
+    /// No parser program of this name comes with the driver.
     Unknown,
     /// The verifier refused it.
     Verifier(Refusal),
@@ -96,11 +96,11 @@ impl From<NotLoaded> for Error {
 /// The header parser of a device.
 pub(crate) struct Parser<'bound> {
     mmio: Arc<Mmio<'bound>>,
-    /// The program at work. Locked while another one takes its place.
+    /// The parser program at work. Locked while another one takes its place.
     program: Pin<KBox<Mutex<Program>>>,
 }
 
-/// A program that the device accepted.
+/// A parser program that the device accepted.
 struct Program {
     name: Text,
     words: KVec<u32>,
@@ -125,8 +125,8 @@ impl<'bound> Parser<'bound> {
         })
     }
 
-    /// Loads the first program: that of the file, if there is a good one, else [`FIRST`]. May
-    /// sleep.
+    /// Loads the first parser program: that of the file, if there is a good one, else [`FIRST`].
+    /// May sleep.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl<'bound> Parser<'bound> {
         })
     }
 
-    /// Puts the program in a file to work. May sleep.
+    /// Puts the parser program in a file to work. May sleep.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl<'bound> Parser<'bound> {
         self.load(image.name, &words)
     }
 
-    /// Puts a program to work that comes with the driver. May sleep.
+    /// Puts a parser program to work that comes with the driver. May sleep.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl<'bound> Parser<'bound> {
         Ok(())
     }
 
-    /// Puts the program to work again after a reset. May sleep.
+    /// Puts the parser program to work again after a reset. May sleep.
     ///
     /// # Errors
     ///
@@ -211,17 +211,17 @@ impl<'bound> Parser<'bound> {
         Ok(())
     }
 
-    /// Name of the program at work. May sleep.
+    /// Name of the parser program at work. May sleep.
     pub(crate) fn name(&self) -> Text {
         self.program.lock().name
     }
 
-    /// CRC-32 of the program at work, from the device.
+    /// CRC-32 of the parser program at work, from the device.
     pub(crate) fn crc(&self) -> u32 {
         self.mmio.read(reg::PARSER_CRC)
     }
 
-    /// Instructions of the program at work, from the device.
+    /// Instructions of the parser program at work, from the device.
     pub(crate) fn len(&self) -> u32 {
         self.mmio.read(reg::PARSER_STATUS).len()
     }

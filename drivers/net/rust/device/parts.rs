@@ -215,7 +215,7 @@ impl<T: Operations> Parts<T> {
         self
     }
 
-    /// Programs that see packets first.
+    /// XDP programs that see packets first.
     pub(crate) const fn xdp(mut self) -> Self
     where
         T: xdp::Operations,

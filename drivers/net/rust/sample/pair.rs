@@ -71,8 +71,8 @@ impl<'bound> Pair<'bound> {
         let [lo, hi] = regs::HEADS;
         bar.write32(self.heads.dma_address() as u32, lo);
         bar.write32((self.heads.dma_address() >> 32) as u32, hi);
-        self.tx.program(bar);
-        self.rx.program(bar);
+        self.tx.configure(bar);
+        self.rx.configure(bar);
         self.on = true;
         bar.write32(regs::RUN, regs::CTRL);
         match bar.read32(regs::CTRL) {

@@ -81,7 +81,7 @@ impl Ring {
     }
 
     /// Tells the device where the ring is.
-    pub(crate) fn program(&self, bar: &Bar<'_>) {
+    pub(crate) fn configure(&self, bar: &Bar<'_>) {
         let [lo, hi] = regs::RX_RING;
         bar.write32(self.desc.dma_address() as u32, lo);
         bar.write32((self.desc.dma_address() >> 32) as u32, hi);

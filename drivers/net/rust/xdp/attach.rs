@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How programs get to a device, what they may ask of it, and how others send through it.
+//! How XDP programs get to a device, what they may ask of it, and how others send through it.
 //!
 //! Wraps `ndo_bpf`, `ndo_xdp_xmit` and `struct xdp_metadata_ops`. Attaching runs in process
 //! context with rtnl and the instance lock held, sending and asking with softirqs off.
@@ -33,9 +33,9 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Queues that can be made for packets that a program sees first.
+/// Queues that can be made for packets that an XDP program sees first.
 pub(crate) trait Plan: Sized {
-    /// The same with or without a program.
+    /// The same with or without an XDP program.
     ///
     /// # Errors
     ///
@@ -56,14 +56,14 @@ pub(crate) trait Transmit {
     fn flush_frames(&mut self);
 }
 
-/// A device that runs programs.
+/// A device that runs XDP programs.
 pub(crate) trait Operations {
     /// Largest MTU that can be set.
     const MAX_MTU: u32;
     /// Largest MTU at which every packet fits one buffer.
     const SINGLE_MTU: u32;
 
-    /// Where the program is kept that polls run.
+    /// Where the XDP program is kept that polls run.
     fn xdp_program(&self) -> &Holder;
 }
 
@@ -74,7 +74,7 @@ pub(in crate::net) const FEATURES: u32 = bindings::netdev_xdp_act_NETDEV_XDP_ACT
     | bindings::netdev_xdp_act_NETDEV_XDP_ACT_RX_SG
     | bindings::netdev_xdp_act_NETDEV_XDP_ACT_NDO_XMIT_SG;
 
-/// Metadata that programs can ask for.
+/// Metadata that XDP programs can ask for.
 pub(in crate::net) static METADATA_OPS: bindings::xdp_metadata_ops = bindings::xdp_metadata_ops {
     xmo_rx_timestamp: Some(rx_timestamp),
     xmo_rx_hash: Some(rx_hash),
@@ -84,13 +84,13 @@ pub(in crate::net) static METADATA_OPS: bindings::xdp_metadata_ops = bindings::x
 /// Metadata of the packet at hand.
 struct Asked<'a>(&'a bindings::rnet_xdp_hints);
 
-// SAFETY: Programs call with the packet that they were given, which is that of an `XdpBuff`: the
-// packet as programs see it is the first field of the packet as we see it.
+// SAFETY: XDP programs call with the packet that they were given, which is that of an `XdpBuff`:
+// the packet as XDP programs see it is the first field of the packet as we see it.
 unsafe impl Arg for Asked<'_> {
     type Raw = *const bindings::xdp_md;
 
     fn from_passed(packet: Passed<Self::Raw>) -> Self {
-        // SAFETY: The packet of a `Buff`, which is there as long as the program runs.
+        // SAFETY: The packet of a `Buff`, which is there as long as the XDP program runs.
         Self(unsafe { &(*packet.raw().cast::<bindings::rnet_xdp_buff>()).hints })
     }
 }
@@ -163,7 +163,7 @@ where
         held.instance().reconfigure(setup)
     }
 
-    /// Puts the program in its place, or takes it from there.
+    /// Puts the XDP program in its place, or takes it from there.
     fn settle<'a>(held: &mut Held<'a, T>, prog: Option<ProgramRef>)
     where
         T: 'a,
@@ -181,8 +181,8 @@ where
         held.update_features();
     }
 
-    /// Makes queues that know of no programs. Without memory for that, those that are there go on,
-    /// and pass everything to the stack: taking a program away cannot fail.
+    /// Makes queues that know of no XDP programs. Without memory for that, those that are there go
+    /// on, and pass everything to the stack: taking an XDP program away cannot fail.
     fn back<'a>(held: &mut Held<'a, T>)
     where
         T: 'a,
@@ -199,7 +199,7 @@ where
                 return Err(EOPNOTSUPP);
             }
             // SAFETY: The command says which member of the union is valid. The core gives up a
-            // reference to the program if this succeeds, and keeps it otherwise.
+            // reference to the XDP program if this succeeds, and keeps it otherwise.
             let (prog, mut extack) = unsafe {
                 let request = bpf.__bindgen_anon_1.__bindgen_anon_1;
                 let prog = NonNull::new(request.prog).map(|prog| Given::from_raw(prog));
@@ -243,7 +243,7 @@ where
                 sent += 1;
             }
             // Rung for without XDP_XMIT_FLUSH, too: the call that brings the flag does not come if
-            // a program of the device map drops all that is left.
+            // an XDP program of the device map drops all that is left.
             tx.flush_frames();
             Ok(sent)
         }

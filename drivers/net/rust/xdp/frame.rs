@@ -73,7 +73,7 @@ impl OwnFrame {
     /// Takes over the frame that an [`super::XdpBuff`] was converted to.
     #[inline]
     pub(super) fn new(frame: Given<bindings::xdp_frame>) -> Self {
-        // INVARIANT: A packet of this layer is in such pages; programs can make it shorter or
+        // INVARIANT: A packet of this layer is in such pages; XDP programs can make it shorter or
         // longer, but only within them.
         Self(XdpFrame(frame.into()))
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Assembler of the header parser's programs.
+//! Assembler of the parser programs.
 //!
 //! [`reflow_hwdef::isa`] describes the instructions; this is how one is
 //! written. A line is an instruction or one of a few others; a comment begins with `#`.
@@ -35,7 +35,8 @@
 //!
 //! Other lines:
 //!
-//! * `program NAME` names the program; else the file does. An included file's does not count.
+//! * `program NAME` names the parser program; else the file does. An included file's does not
+//!   count.
 //! * `const NAME = VALUE` names a number, for use in the lines below it. Numbers are written `42`,
 //!   `0x2a` or `0b10_1010`.
 //! * `include "FILE"` stands for the lines of another file, in the folder of this one.
@@ -43,7 +44,7 @@
 //!   its place, and one of them should have its label.
 //! * `raw W W W W` is an instruction by its words, for what text cannot say.
 //!
-//! A program is verified once it is assembled, as driver and device do before they run it.
+//! A parser program is verified once it is assembled, as driver and device do before they run it.
 
 #![forbid(unsafe_code)]
 

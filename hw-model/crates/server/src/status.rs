@@ -22,7 +22,7 @@
 //! | `dma_while_quiet` | accesses to guest memory while it is quiet |
 //! | `packet_memory` | `size`, `level`, `high` (highest level) in bytes |
 //! | `red` | a list of the bands: `low`, `high` in bytes, `probability` in 1/65536 |
-//! | `parser` | `name` of the program if it is one that is shipped, `crc`, `instructions` |
+//! | `parser` | `name` of the parser program if it is one that is shipped, `crc`, `instructions` |
 //! | `flow_database` | `size`, `used`, `entries` (the first [`MAX_ENTRIES`]), `more` (whether there
 //! are further ones) |
 //! | `rules` | indices of the steering rules that are set |

@@ -263,7 +263,7 @@ pub fn udp(conn: u16, v6: bool, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// An ARP request, which no program knows.
+/// An ARP request, which no parser program knows.
 pub fn arp() -> Vec<u8> {
     let mut frame = ethernet(PEER_MAC, None, EtherType::ARP);
     frame.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);

@@ -221,7 +221,7 @@ impl Rig {
     }
 }
 
-/// Puts one of the shipped programs to work.
+/// Puts one of the shipped parser programs to work.
 pub fn load_program(dev: &mut Device, host: &mut FakeHost, name: &str) {
     let program = reflow_hwdef::programs::PROGRAMS
         .iter()

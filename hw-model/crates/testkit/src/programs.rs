@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Random programs that the verifier accepts.
+//! Random parser programs that the verifier accepts.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -76,7 +76,7 @@ fn jump(at: usize, len: usize, adv: u8, choice: u8) -> u8 {
     }
 }
 
-/// A program of which every instruction leads to the next one, on one of its two ways.
+/// A parser program of which every instruction leads to the next one, on one of its two ways.
 pub fn program() -> impl Strategy<Value = Vec<Instr>> {
     let lengths = prop_oneof![8 => 1..=20_usize, 1 => 1..=128_usize];
     let fields = lengths.prop_flat_map(|len| vec(fields(), len));

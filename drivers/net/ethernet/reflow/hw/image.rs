@@ -2,7 +2,8 @@
 
 //! A parser program as a firmware file, made by `reflow-asm`.
 //!
-//! A header of [`HEADER_SIZE`] bytes, then the program's words; all numbers in little endian.
+//! A header of [`HEADER_SIZE`] bytes, then the parser program's words; all numbers in little
+//! endian.
 //!
 //! | bytes  | what |
 //! | ------ | ---- |
@@ -21,7 +22,7 @@ pub const MAGIC: [u8; 4] = *b"RFLP";
 pub const VERSION: u16 = 1;
 /// Bytes before the words.
 pub const HEADER_SIZE: usize = 48;
-/// Most bytes of a program's name.
+/// Most bytes of a parser program's name.
 pub const NAME_MAX: usize = 32;
 /// Bytes of the largest image.
 pub const SIZE_MAX: usize = HEADER_SIZE + isa::MAX_INSTRS * isa::INSTR_WORDS * 4;
@@ -63,12 +64,12 @@ impl ImageError {
     }
 }
 
-/// A program in an image whose header and checksum are right; the words are not verified.
+/// A parser program in an image whose header and checksum are right; the words are not verified.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Image<'a> {
     /// Its name.
     pub name: &'a str,
-    /// CRC-32 of the words, as the device tells it of the program at work.
+    /// CRC-32 of the words, as the device tells it of the parser program at work.
     pub crc: u32,
     code: &'a [u8],
 }
@@ -97,7 +98,7 @@ pub fn crc32(words: impl Iterator<Item = u32>) -> u32 {
     !crc
 }
 
-/// The header of an image; `None` if the name is none or the program is too long.
+/// The header of an image; `None` if the name is none or the parser program is too long.
 pub fn header(name: &str, words: &[u32]) -> Option<[u8; HEADER_SIZE]> {
     let instrs = words.len() / isa::INSTR_WORDS;
     if instrs > isa::MAX_INSTRS || words.len() % isa::INSTR_WORDS != 0 || !is_name(name) {

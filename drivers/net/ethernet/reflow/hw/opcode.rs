@@ -6,9 +6,9 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Opcode {
-    /// Not a selected protocol, a fragment, a bad checksum, options that the program refuses, bytes
-    /// behind the IP packet: the whole packet is in packet buffers. An open aggregate ends before
-    /// it if it has a flow.
+    /// Not a selected protocol, a fragment, a bad checksum, options that the parser program
+    /// refuses, bytes behind the IP packet: the whole packet is in packet buffers. An open
+    /// aggregate ends before it if it has a flow.
     NoAssist = 0,
     /// TCP without payload: the whole packet; an open aggregate of its flow ends before it.
     NoData = 1,

@@ -106,7 +106,7 @@ registers! {
     PARSER_COMMIT[1; 4] @ 0x0090 Wo = 0;
     /// Outcome of the last commit, see ParserStatus.
     PARSER_STATUS[1; 4] @ 0x0094 Ro(ParserStatus) = 0;
-    /// CRC-32 (IEEE) of the program at work, over its words in little endian.
+    /// CRC-32 (IEEE) of the parser program at work, over its words in little endian.
     PARSER_CRC[1; 4] @ 0x0098 Ro = 0;
     /// Which headers are hashed, see RssCtrl.
     RSS_CTRL[1; 4] @ 0x00a0 Rw(RssCtrl) = 0;
@@ -357,7 +357,7 @@ bitfields! {
     7:0 error, with_error;
     /// Instruction that the error is about.
     15:8 at, with_at;
-    /// Instructions of the program at work.
+    /// Instructions of the parser program at work.
     31:16 len, with_len;
 }
 

@@ -2,12 +2,13 @@
 
 //! The verifier of parser programs, run by the driver before loading and by the device at commit.
 //!
-//! An accepted program ends on every path: a jump goes forward, or it goes back and then the cursor
-//! moves by at least one byte on that edge, so that it leaves the header memory sooner or later.
+//! An accepted parser program ends on every path: a jump goes forward, or it goes back and then the
+//! cursor moves by at least one byte on that edge, so that it leaves the header memory sooner or
+//! later.
 
 use super::isa::{self, Instr, Out};
 
-/// Why a program was refused.
+/// Why a parser program was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Reason {
@@ -15,7 +16,7 @@ pub enum Reason {
     TooLong = 1,
     /// An unknown comparison or output, or a reserved bit.
     BadEncoding = 2,
-    /// A jump leaves the program.
+    /// A jump leaves the parser program.
     BadTarget = 3,
     /// A jump goes back, or stays, without moving the cursor.
     Loop = 4,
@@ -91,9 +92,9 @@ fn check_output(at: usize, i: &Instr) -> Result<(), Refusal> {
     }
 }
 
-/// Verifies an encoded program, four words an instruction.
+/// Verifies an encoded parser program, four words an instruction.
 ///
-/// The empty program is right: it refuses every packet.
+/// The empty parser program is right: it refuses every packet.
 ///
 /// # Errors
 ///

@@ -90,7 +90,7 @@ impl<'bound> RxQueue<'bound> {
         }
     }
 
-    /// Names the transmit ring that a program sends packets back on.
+    /// Names the transmit ring that an XDP program sends packets back on.
     pub(crate) fn set_tx(&mut self, tx: &Arc<TxCell<tx::Ring<'bound>>>) {
         if let Self::Xdp(rx) = self {
             rx.sink.set_tx(tx.clone());

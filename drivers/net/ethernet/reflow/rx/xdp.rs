@@ -3,10 +3,10 @@
 //! The sink that runs an XDP program first.
 //!
 //! Nothing is merged, and as a rule nothing is split: a packet comes in packet buffers, each part
-//! of a page of its own, with room in front for the program to add headers, and room behind. A
-//! packet that is longer than a buffer goes on in further pages, the program's *fragments*.
+//! of a page of its own, with room in front for the XDP program to add headers, and room behind. A
+//! packet that is longer than a buffer goes on in further pages, the XDP program's *fragments*.
 //!
-//! If the user wants headers apart from data, which the core allows with programs that can deal
+//! If the user wants headers apart from data, which the core allows with XDP programs that can deal
 //! with fragments only, the headers are copied to such a page, and the data stay in re-assembly
 //! pages as fragments.
 //!
@@ -85,7 +85,7 @@ pub(crate) struct Xdp<'bound> {
     skip: bool,
 }
 
-/// The program, and where its verdicts send packets.
+/// The XDP program, and where its verdicts send packets.
 struct Verdicts<'bound> {
     program: Arc<Holder>,
     /// Where packets are sent back.
@@ -106,7 +106,7 @@ impl<'bound> Sink<'bound> for Xdp<'bound> {
         Memory {
             data: Usage::XDP_FRAGS,
             packets: Usage::XDP,
-            // Each packet takes one: as many as there are for data without a program.
+            // Each packet takes one: as many as there are for data without an XDP program.
             log2_packets: sizes.reasm,
             pool_factor: 1,
         }
@@ -405,7 +405,7 @@ impl Rings<'_> {
 }
 
 impl Verdicts<'_> {
-    /// Runs the program and carries out its verdict.
+    /// Runs the XDP program and carries out its verdict.
     #[inline]
     fn decide(
         &mut self,
@@ -420,7 +420,7 @@ impl Verdicts<'_> {
             Some(program) => program.run(cx, packet),
             None => Verdict::Pass(packet),
         };
-        // The packet reached the program, unless that failed.
+        // The packet reached the XDP program, unless that failed.
         if !matches!(verdict, Verdict::Pass(_) | Verdict::Aborted) {
             count.up(1, c.c1.pkt_len());
         }
@@ -449,7 +449,7 @@ impl Verdicts<'_> {
         }
     }
 
-    /// Puts what programs sent back on the transmit ring.
+    /// Puts what XDP programs sent back on the transmit ring.
     fn flush(&mut self, cx: &RxContext<'_>, count: &counters::Rx) {
         if self.back.is_empty() {
             return;

@@ -4,7 +4,7 @@
 //!
 //! A parser program comes from outside, so its results are not trusted: before a packet is merged
 //! or its checksum is reported as right, the headers are walked again and must lead to the same
-//! offsets. A program may know more protocols than this walk; such packets get no assist.
+//! offsets. A parser program may know more protocols than this walk; such packets get no assist.
 
 use crate::arrive::mac::PADDED;
 use crate::arrive::parser::Parsed;
@@ -23,7 +23,7 @@ const MAX_EXTENSIONS: usize = 8;
 /// Most IP headers in a frame.
 pub(crate) const MAX_LEVELS: usize = 2;
 
-/// The headers of a frame down to the innermost IP header that the program parsed.
+/// The headers of a frame down to the innermost IP header that the parser program parsed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Layers {
     levels: [Level; MAX_LEVELS],
@@ -221,7 +221,7 @@ fn first_ip(frame: &[u8]) -> Option<(bool, usize)> {
     None
 }
 
-/// A TCP header that was found where the program says it is.
+/// A TCP header that was found where the parser program says it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Tcp {
     /// Where it starts.
@@ -236,21 +236,21 @@ pub(crate) struct Tcp {
     pub(crate) flags: u8,
 }
 
-/// The headers that program and walk agree on.
+/// The headers that parser program and walk agree on.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Checked {
     /// The IP headers.
     pub(crate) layers: Option<Layers>,
     /// Start of the TCP or UDP header, and which of them it is.
     pub(crate) l4: Option<(u8, usize)>,
-    /// The TCP header, if the program's results are right.
+    /// The TCP header, if the parser program's results are right.
     pub(crate) tcp: Option<Tcp>,
     /// Outcome of the TCP or UDP checksum, if there is one to verify.
     pub(crate) l4_ok: Option<bool>,
 }
 
 impl Checked {
-    /// Compares the program's results with the frame.
+    /// Compares the parser program's results with the frame.
     pub(crate) fn new(frame: &[u8], parsed: &Parsed) -> Self {
         let Some(layers) = parsed
             .l3_off

@@ -15,7 +15,7 @@ pub(crate) struct FlowKey {
 }
 
 impl FlowKey {
-    /// The key of a packet, `None` if the program gave none.
+    /// The key of a packet, `None` if the parser program gave none.
     pub(crate) fn new(parsed: &Parsed, vlan: Option<u16>) -> Option<Self> {
         (parsed.key_len != 0).then_some(Self {
             bytes: parsed.key,
@@ -56,7 +56,7 @@ impl FlowKey {
         self.vlan
     }
 
-    /// The bytes that the program put together.
+    /// The bytes that the parser program put together.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
     }

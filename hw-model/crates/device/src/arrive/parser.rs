@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The header parser: runs a verified microprogram over the first bytes of a frame.
+//! The header parser: runs a verified parser program over the first bytes of a frame.
 //!
 //! [`reflow_hwdef::isa`] has the instruction set, and says when the parser gives up.
 
@@ -15,7 +15,7 @@ use reflow_hwdef::{isa, toeplitz, verify};
 /// Most bytes of a flow key.
 pub const KEY_MAX: usize = toeplitz::KEY_MAX;
 
-/// A session header that the program recognised by its connection.
+/// A session header that the parser program recognised by its connection.
 ///
 /// It is at the start of each message, anywhere in the byte stream: the parser says
 /// how to read it, session framing where the next one begins.
@@ -68,7 +68,7 @@ pub struct Parsed {
     pub vlan: Option<(u16, u16)>,
     /// Session framing of the connection's data; set only together with [`Parsed::hdr_end`].
     pub session: Option<Session>,
-    /// No assist: the program refused the packet, or the parser gave up.
+    /// No assist: the parser program refused the packet, or the parser gave up.
     pub refused: bool,
     /// Instructions executed.
     pub steps: u16,
@@ -98,7 +98,7 @@ impl Parsed {
     }
 }
 
-/// A verified program, decoded and ready to run.
+/// A verified parser program, decoded and ready to run.
 #[derive(Clone, Default, Debug)]
 pub struct Program {
     instrs: Box<[isa::Instr]>,
@@ -106,13 +106,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program without instructions: it refuses every packet.
+    /// The parser program without instructions: it refuses every packet.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Verifies and decodes a program, four words an instruction.
+    /// Verifies and decodes a parser program, four words an instruction.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Program {
         self.instrs.len()
     }
 
-    /// Whether this is the empty program.
+    /// Whether this is the empty parser program.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.instrs.is_empty()
@@ -166,7 +166,7 @@ impl Program {
         &self.instrs
     }
 
-    /// Runs the program over a frame.
+    /// Runs the parser program over a frame.
     ///
     /// `header` is the header memory, the first `min(HEADER_MEMORY, frame_len)` bytes of the frame;
     /// bytes beyond that are ignored.
@@ -175,7 +175,7 @@ impl Program {
         self.run_traced(header, frame_len, &mut |_| ())
     }
 
-    /// Runs the program and reports each step when it is done.
+    /// Runs the parser program and reports each step when it is done.
     #[must_use]
     pub fn run_traced(
         &self,

@@ -157,7 +157,7 @@ impl Device {
         band.is_some()
     }
 
-    /// Runs the program over the header memory and checks what it says. Claims: 2, 4, 5, 6.
+    /// Runs the parser program over the header memory and checks what it says. Claims: 2, 4, 5, 6.
     fn parse<'a>(&self, frame: &'a [u8]) -> Arrival<'a> {
         let header = &frame[..frame.len().min(HEADER_MEMORY)];
         let parsed = self.program.run(header, frame.len());

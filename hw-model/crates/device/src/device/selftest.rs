@@ -25,7 +25,7 @@ const KEY_LEN: usize = 12;
 /// The published hash of that key.
 const KEY_HASH: u32 = 0x51cc_c178;
 
-/// Whether the parser, with a program, reads the known frame rightly.
+/// Whether the parser, with this program, reads the known frame rightly.
 fn parser_works(words: &[u32]) -> bool {
     let Ok(program) = Program::load(words) else {
         return false;
