@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C side of the net abstractions: inline functions of the kernel that Rust
- * cannot call, and a few steps of the hot path put together.
+ * C side of the net abstractions: wrappers of inline functions that Rust cannot
+ * call, and some steps of the hot path combined in one call.
  */
 #include "bindings_helper.h"
 
 /*
- * Each module that uses the layer has these functions in an object of its own.
- * Of two such modules that are built in the linker keeps one set.
+ * Each module that uses the layer links its own copy of these functions. If two
+ * such modules are built in, the linker keeps one copy.
  */
 #define __rnet_helper	__weak
 
 /*
- * rnet_safe_*() are those that Rust may call as safe functions: all they ask is
- * that what they are given exists, and is what its Rust type says, see
- * bindgen_safe.awk. They take any number of a queue. Whoever calls may sleep
- * where they do, and holds no lock that they take.
+ * Rust calls rnet_safe_*() as safe functions: their only requirement is that
+ * each argument is valid and in the state that its Rust type stands for, see
+ * bindgen_safe.awk. They check queue numbers. The caller may sleep where the
+ * function sleeps, and holds no lock that it takes.
  */
 
 __rnet_helper void *rnet_helper_netdev_priv(const struct net_device *dev)
@@ -24,9 +24,9 @@ __rnet_helper void *rnet_helper_netdev_priv(const struct net_device *dev)
 }
 
 /*
- * Makes an unregistered device, with @private as its private area.
- * Its transmit queues are stopped until it is opened, for whoever sends past
- * the queueing discipline. Returns an error pointer.
+ * Allocate a device, not registered yet, whose private area holds @private. Its
+ * transmit queues are stopped until it is opened, as XDP sends without a
+ * queueing discipline. Return an ERR_PTR() on failure.
  */
 __rnet_helper struct net_device *
 rnet_safe_netdev_alloc(struct device *parent, const struct rnet_config *config,
@@ -44,7 +44,7 @@ rnet_safe_netdev_alloc(struct device *parent, const struct rnet_config *config,
 	dev->hw_features = config->hw_features;
 	dev->features = config->features | NETIF_F_HIGHDMA;
 	dev->vlan_features = config->vlan_features | NETIF_F_HIGHDMA;
-	/* A fallback: the watch of the layer looks every second. */
+	/* A fallback: the layer's watch looks every second. */
 	dev->watchdog_timeo = 10 * HZ;
 	dev->min_mtu = ETH_MIN_MTU;
 	dev->max_mtu = config->max_mtu;
@@ -65,7 +65,7 @@ rnet_safe_netdev_alloc(struct device *parent, const struct rnet_config *config,
 	return dev;
 }
 
-/* A rename at the same time may leave a mixture of both names. */
+/* If the device is renamed meanwhile, the copy may mix both names. */
 __rnet_helper void rnet_safe_netdev_name(const struct net_device *dev,
 					 struct rnet_name *to)
 {
@@ -86,7 +86,7 @@ __rnet_helper u64 rnet_safe_netdev_mac(const struct net_device *dev)
 	return ether_addr_to_u64(dev->dev_addr);
 }
 
-/* Bytes of the pages of a receive queue, 0 for one that there cannot be. */
+/* Page size of a receive queue in bytes, 0 if there is no such queue. */
 __rnet_helper u32 rnet_safe_netdev_rx_page_size(struct net_device *dev, u32 queue)
 {
 	struct netdev_queue_config config;
@@ -133,8 +133,8 @@ __rnet_helper void rnet_helper_netdev_unlock(struct net_device *dev)
 }
 
 /*
- * Has the core act on the carrier at once: asking for the link brings its view of
- * that up to date.
+ * Process a pending change of the carrier now: ethtool_op_get_link()
+ * synchronises with linkwatch.
  */
 __rnet_helper void rnet_safe_netdev_announce_carrier(struct net_device *dev)
 {
@@ -143,12 +143,6 @@ __rnet_helper void rnet_safe_netdev_announce_carrier(struct net_device *dev)
 	ethtool_op_get_link(dev);
 	netdev_unlock(dev);
 	rtnl_unlock();
-}
-
-/* Waits until nobody with softirqs off uses what could be found before. */
-__rnet_helper void rnet_safe_net_grace_period(void)
-{
-	synchronize_net();
 }
 
 __rnet_helper u32 rnet_safe_netdev_rx_queues(const struct net_device *dev)
@@ -162,10 +156,10 @@ __rnet_helper bool rnet_safe_netif_carrier_ok(const struct net_device *dev)
 }
 
 /*
- * To the watchdog of the core a queue that is stopped and sends nothing for long
- * has a faulty device, unless the carrier is off. The carrier is not ours to take
- * away, users hear of it. A queue without rings has sent its last packet in the
- * future instead: it may take long to give back and to make large rings.
+ * The core's transmit watchdog reports a queue that is stopped for long while
+ * the carrier is on. Freeing and allocating large rings can take longer than
+ * that, and users would see the carrier go off. So a queue without rings gets a
+ * time of its last transmission that is in the future.
  */
 static void rnet_unwatch(struct netdev_queue *txq)
 {
@@ -178,7 +172,7 @@ static void rnet_wake(struct netdev_queue *txq)
 	netif_tx_wake_queue(txq);
 }
 
-/* Stops all transmit queues; when this returns nobody is sending. */
+/* Stop all transmit queues and wait for ndo_start_xmit() to end. */
 __rnet_helper void rnet_safe_netif_tx_disable(struct net_device *dev)
 {
 	unsigned int i;
@@ -196,7 +190,7 @@ __rnet_helper void rnet_safe_netif_tx_wake_all_queues(struct net_device *dev)
 		rnet_wake(netdev_get_tx_queue(dev, i));
 }
 
-/* Resets the byte queue limits of a stopped queue. */
+/* Reset the byte queue limits of a stopped queue. */
 __rnet_helper void rnet_safe_netdev_tx_reset_subqueue(const struct net_device *dev,
 						      u32 queue)
 {
@@ -204,7 +198,10 @@ __rnet_helper void rnet_safe_netdev_tx_reset_subqueue(const struct net_device *d
 		netdev_tx_reset_subqueue(dev, queue);
 }
 
-/* Copies the addresses of a list, as far as there is room. Returns how many it has. */
+/*
+ * Copy the first RNET_ADDRS_MAX addresses of a list. Return the length of the
+ * list.
+ */
 __rnet_helper u32 rnet_safe_hw_addr_copy(const struct netdev_hw_addr_list *list,
 					 struct rnet_addrs *to)
 {
@@ -234,7 +231,7 @@ rnet_helper_napi_add(struct net_device *dev, struct rnet_napi *n,
 	timer_setup(&n->retry, rnet_retry, 0);
 }
 
-/* Nobody finds the instance any more when an RCU grace period has passed. */
+/* The instance may be freed after an RCU grace period. */
 __rnet_helper void rnet_safe_napi_del(struct rnet_locked_napi *n)
 {
 	__netif_napi_del_locked(&n->napi.napi);
@@ -245,20 +242,22 @@ __rnet_helper void rnet_safe_napi_enable(struct rnet_locked_napi *n)
 	napi_enable_locked(&n->napi.napi);
 }
 
-/* Waits for the end of a poll, and of what polls have set for later. */
+/* Wait for the end of a poll and cancel the retry timer. */
 __rnet_helper void rnet_safe_napi_disable(struct rnet_locked_napi *n)
 {
 	napi_disable_locked(&n->napi.napi);
 	timer_delete_sync(&n->napi.retry);
 }
 
-/* The interrupt of the instance, whose affinity the core watches; -1 for none. */
+/*
+ * Set the instance's interrupt, whose affinity the core follows; -1 for none.
+ */
 __rnet_helper void rnet_safe_napi_set_irq(struct rnet_locked_napi *n, int irq)
 {
 	netif_napi_set_irq_locked(&n->napi.napi, irq);
 }
 
-/* Says whether a queue pair belongs to the instance, or to none. */
+/* Link a queue pair to the instance, or unlink it. */
 __rnet_helper void rnet_safe_napi_link(struct rnet_locked_napi *n, u32 queue, bool on)
 {
 	struct napi_struct *napi = &n->napi.napi;
@@ -283,7 +282,7 @@ __rnet_helper bool rnet_safe_napi_is_scheduled(struct rnet_napi *n)
 	return napi_is_scheduled(&n->napi);
 }
 
-/* Has an instance polled soon if it is enabled, from process context. */
+/* Schedule a poll if the instance is enabled. Process context. */
 __rnet_helper void rnet_safe_napi_kick(struct rnet_napi *n)
 {
 	local_bh_disable();
@@ -292,21 +291,21 @@ __rnet_helper void rnet_safe_napi_kick(struct rnet_napi *n)
 }
 
 /*
- * Polls an instance after a delay: long enough for memory to be reclaimed,
- * short enough for packets that wait.
+ * Schedule a poll in 5 ms: time enough to reclaim memory, and a short delay for
+ * waiting packets.
  */
 __rnet_helper void rnet_safe_napi_retry(struct rnet_napi *n)
 {
 	mod_timer(&n->retry, jiffies + msecs_to_jiffies(5));
 }
 
-/* Flushes the XDP redirects of this poll. */
+/* Flush the XDP redirects of this poll. */
 __rnet_helper void rnet_safe_xdp_flush(const struct rnet_rx_context *cx)
 {
 	xdp_do_flush();
 }
 
-/* Waits until nobody uses what could be found before. May sleep. */
+/* Wait for an RCU grace period. May sleep. */
 __rnet_helper void rnet_safe_synchronize_net(void)
 {
 	synchronize_net();
@@ -317,7 +316,7 @@ __rnet_helper u32 rnet_safe_netdev_tx_queues(const struct net_device *dev)
 	return dev->num_tx_queues;
 }
 
-/* Stops one transmit queue; when this returns nobody is sending on it. */
+/* Stop one transmit queue and wait for ndo_start_xmit() to end on it. */
 __rnet_helper void rnet_safe_netif_tx_disable_queue(struct net_device *dev, u32 queue)
 {
 	struct netdev_queue *txq;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Structures that the net abstractions and their C helpers share. The hot path
- * crosses the language border once a packet, not once a field.
+ * Structures shared by the net abstractions and their C helpers. With them the
+ * hot path calls C once per packet, not once per field.
  */
 #ifndef _NET_RUST_HELPERS_H
 #define _NET_RUST_HELPERS_H
@@ -24,9 +24,9 @@ struct rnet_args;
 struct rnet_finding;
 
 /**
- * struct rnet_config - what the core is to know of a new device
- * @hw_features: features that can be switched
- * @features: those of them that are on from the start
+ * struct rnet_config - properties of a new device
+ * @hw_features: features that users can toggle
+ * @features: features that are enabled initially
  * @vlan_features: features of VLAN interfaces on top
  * @queues: queue pairs
  * @max_mtu: largest payload that can be set
@@ -43,15 +43,15 @@ struct rnet_config {
 
 /**
  * struct rnet_name - the name of an interface
- * @text: its bytes, with a zero behind them
+ * @text: the name, terminated by NUL
  */
 struct rnet_name {
 	u8 text[IFNAMSIZ];
 };
 
 /**
- * struct rnet_rss_key - the system's key for hashing flows
- * @bytes: random
+ * struct rnet_rss_key - the system's RSS key
+ * @bytes: the key
  */
 struct rnet_rss_key {
 	u8 bytes[NETDEV_RSS_KEY_LEN];
@@ -60,18 +60,18 @@ struct rnet_rss_key {
 #define RNET_ADDRS_MAX	64
 
 /**
- * struct rnet_addrs - addresses that are filtered for
- * @addrs: the first of them
+ * struct rnet_addrs - addresses of the receive filter
+ * @addrs: the first RNET_ADDRS_MAX of them
  */
 struct rnet_addrs {
 	u8 addrs[RNET_ADDRS_MAX][ETH_ALEN];
 };
 
 /**
- * struct rnet_service - work that is put off
- * @work: the work, disabled while nobody is served
- * @dev: the device that is served, or NULL
- * @serve: serves it
+ * struct rnet_service - deferred work of a device
+ * @work: the work, disabled while @dev is NULL
+ * @dev: the device, or NULL
+ * @serve: called with @dev in process context
  */
 struct rnet_service {
 	struct delayed_work work;
@@ -90,7 +90,7 @@ struct rnet_devlink {
 };
 
 /**
- * enum rnet_tx_gso - what a packet to send is to be cut into
+ * enum rnet_tx_gso - segmentation of a packet to send
  * @RNET_TX_GSO_TCP: TCP segments
  * @RNET_TX_GSO_TCP_FIXED_ID: TCP segments that keep the IPv4 id
  * @RNET_TX_GSO_UDP: UDP datagrams
@@ -102,7 +102,7 @@ enum rnet_tx_gso {
 };
 
 /**
- * struct rnet_tx_info - what a driver must know of a packet to send
+ * struct rnet_tx_info - lengths and offloads of a packet to send
  * @len: bytes of the packet
  * @head_len: bytes in the linear part
  * @nr_frags: page fragments behind it
@@ -113,7 +113,7 @@ enum rnet_tx_gso {
  * @csum_off: where the checksum goes, from the start of the packet
  * @csum: checksum wanted
  * @vlan: VLAN tag wanted
- * @gso: what to cut, of &enum rnet_tx_gso, 0 without segmentation
+ * @gso: kind of segmentation, of &enum rnet_tx_gso, 0 for none
  * @hdr_len: headers that each segment repeats
  * @l3_off: offset of the IP header, for segmentation
  * @l4_off: offset of the TCP or UDP header, for segmentation
@@ -141,7 +141,7 @@ struct rnet_tx_info {
  * struct rnet_tx_part - a part of a packet to send, as the device finds it
  * @addr: bus address
  * @len: bytes
- * @foreign: whoever gave the memory to the stack has it mapped, and ends that
+ * @foreign: the owner of the memory has mapped it, and unmaps it
  */
 struct rnet_tx_part {
 	dma_addr_t addr;
@@ -158,7 +158,7 @@ struct rnet_tx_parts {
 };
 
 /**
- * enum rnet_rx_flags - what is known of a received packet
+ * enum rnet_rx_flags - properties of a received packet
  * @RNET_RX_HASH: the hash is valid and covers addresses
  * @RNET_RX_HASH_L4: the hash covers ports, too
  * @RNET_RX_VLAN: a VLAN tag was removed
@@ -174,7 +174,7 @@ enum rnet_rx_flags {
 /**
  * struct rnet_napi - a NAPI instance that is added to its device
  * @napi: the instance
- * @retry: has it polled in a while
+ * @retry: schedules a poll after a delay
  */
 struct rnet_napi {
 	struct napi_struct napi;
@@ -182,7 +182,7 @@ struct rnet_napi {
 };
 
 /**
- * struct rnet_locked_napi - a NAPI instance whose device has its lock held
+ * struct rnet_locked_napi - a NAPI instance whose device's instance lock is held
  * @napi: the instance
  */
 struct rnet_locked_napi {
@@ -192,8 +192,8 @@ struct rnet_locked_napi {
 /**
  * struct rnet_tx_context - a NAPI instance that is being polled on this CPU
  * @napi: the instance
- * @budget: packets that may be received, 0 if netpoll asks for no more than to
- *	    free what was sent
+ * @budget: packets that may be received, 0 if netpoll only wants sent packets
+ *	    freed
  * @queue: number of its transmit and receive queue
  */
 struct rnet_tx_context {
@@ -203,22 +203,22 @@ struct rnet_tx_context {
 };
 
 /**
- * struct rnet_rx_context - the same at a budget above 0, in softirq context
- * @tx: the same
+ * struct rnet_rx_context - a poll with a budget above 0, in softirq context
+ * @tx: the instance and the budget
  */
 struct rnet_rx_context {
 	struct rnet_tx_context tx;
 };
 
 /**
- * struct rnet_pool_params - what a page pool is to be like
- * @count: pages in use, about
+ * struct rnet_pool_params - parameters of a page pool
+ * @count: approximate number of pages in use
  * @size: bytes of a page, a power of two that is not less than PAGE_SIZE
  * @queue: receive queue that it is for
  * @offset: bytes in front of what the device writes
- * @mapped: pages are for the device
- * @both_ways: it may read them, too
- * @unreadable: user space may have given memory that the CPU cannot read
+ * @mapped: pages are mapped for the device to write
+ * @both_ways: and to read
+ * @unreadable: pages may be user space's, and unreadable for the CPU
  */
 struct rnet_pool_params {
 	u32 count;
@@ -230,7 +230,7 @@ struct rnet_pool_params {
 	bool unreadable;
 };
 
-/* References of a fresh page that is to be shared: more than can be used up. */
+/* References of a fresh page that packets share: more than they can take. */
 enum rnet_page_refs {
 	RNET_PAGE_REFS	= 1 << 16,
 };
@@ -248,11 +248,11 @@ struct rnet_pool {
 };
 
 /**
- * struct rnet_page - a page of a pool, or memory that stands for one
+ * struct rnet_page - a page of a pool, or a net_iov
  * @netmem: the page
  * @addr: bus address of where the device begins in it
  * @size: its bytes
- * @refs: references to it that whoever has this structure owns
+ * @refs: references to it that belong to this structure
  * @charged: bytes that packets were charged for
  * @sole: it is not to be shared among packets
  */
@@ -266,7 +266,7 @@ struct rnet_page {
 };
 
 /**
- * struct rnet_rx_skb - a received packet that nobody else knows of
+ * struct rnet_rx_skb - a received packet under construction
  * @skb: the packet
  * @nr_frags: its fragments
  */
@@ -275,7 +275,7 @@ struct rnet_rx_skb {
 	u32 nr_frags;
 };
 
-/* Bytes in front of the linear part of a received packet, for headers to come. */
+/* Headroom of a received packet, for headers that the stack adds. */
 enum rnet_headroom {
 	RNET_HEADROOM	= 64,
 };
@@ -293,10 +293,10 @@ struct rnet_buffer {
 };
 
 /**
- * struct rnet_rx_meta - what a driver knows of a received packet
+ * struct rnet_rx_meta - metadata of a received packet
  * @flags: of &enum rnet_rx_flags
  * @hash: flow hash
- * @gso_type: what of TCP was merged, of SKB_GSO_*; 0 if nothing was
+ * @gso_type: SKB_GSO_* flags of an aggregate; 0 if nothing was merged
  * @vlan_tci: removed VLAN tag
  * @gso_size: payload bytes of each segment but the last
  * @gso_segs: number of segments
@@ -316,9 +316,9 @@ struct rnet_rx_meta {
 
 /**
  * struct rnet_table - a table in debugfs
- * @show: writes it
- * @dev: the device that it is about
- * @index: which of the device's tables
+ * @show: writes the table
+ * @dev: the device
+ * @index: number of the table
  */
 struct rnet_table {
 	int (*show)(struct seq_file *seq, struct net_device *dev, u32 index);
@@ -327,7 +327,7 @@ struct rnet_table {
 };
 
 /**
- * struct rnet_xdp_hints - what an XDP program may ask about a packet
+ * struct rnet_xdp_hints - metadata of a packet for XDP programs
  * @time: when it was received, in ns of the device's clock; 0 if unknown
  * @hash: flow hash
  * @rss_type: what the hash covers, of &enum xdp_rss_hash_type; 0 without hash
@@ -345,7 +345,7 @@ struct rnet_xdp_hints {
 /**
  * struct rnet_xdp_buff - a received packet as XDP programs get it
  * @xdp: the packet; XDP programs and metadata functions get a pointer to this
- * @hints: what else is known of it
+ * @hints: its metadata
  */
 struct rnet_xdp_buff {
 	struct xdp_buff xdp;

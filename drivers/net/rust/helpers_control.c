@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C side of the control plane: net/service.rs, net/arfs.rs, net/tcp.rs,
- * net/stats.rs, net/devlink.rs, net/ethtool/rxfh.rs, net/debugfs.rs. Part of
- * helpers.c, which includes it.
+ * C side of the control plane: service.rs, arfs.rs, tcp.rs, stats.rs, devlink.rs,
+ * ethtool/, debugfs.rs, pci.rs. Included by helpers.c.
  */
 
 /* Deferred work, see service.rs. It starts disabled. */
@@ -32,7 +31,7 @@ __rnet_helper void rnet_safe_service_later(struct rnet_service *service, u32 ms)
 	queue_delayed_work(system_dfl_wq, &service->work, msecs_to_jiffies(ms));
 }
 
-/* False if a device is served already. */
+/* Return false if a device is attached already. */
 __rnet_helper bool rnet_helper_service_attach(struct rnet_service *service,
 					      struct net_device *dev,
 					      void (*serve)(struct net_device *dev))
@@ -45,7 +44,7 @@ __rnet_helper bool rnet_helper_service_attach(struct rnet_service *service,
 	return true;
 }
 
-/* When this returns the work does not run, and cannot be queued any more. */
+/* Wait for running work, and keep it from being queued again. */
 __rnet_helper void rnet_safe_service_detach(struct rnet_service *service)
 {
 	disable_delayed_work_sync(&service->work);
@@ -54,7 +53,10 @@ __rnet_helper void rnet_safe_service_detach(struct rnet_service *service)
 
 /* Flow steering. */
 
-/* Tells the connection of a received packet; false if it is not plain TCP. */
+/*
+ * Get the connection of a received packet. Return false unless it is a TCP
+ * packet without fragmentation or tunnel.
+ */
 __rnet_helper bool rnet_safe_flow_of_skb(const struct sk_buff *skb,
 					 struct rnet_flow *flow)
 {
@@ -111,8 +113,8 @@ static struct sock *rnet_flow_sock(struct net_device *dev,
 }
 
 /*
- * Looks for the socket of a connection; the sequence number that it waits for
- * goes to @next. False if there is none that may receive data.
+ * Look up the socket of a connection and store its rcv_nxt in @next. Return
+ * false if no socket of it may receive data.
  */
 __rnet_helper bool rnet_safe_tcp_rcv_nxt(struct net_device *dev,
 					 const struct rnet_flow *flow,
@@ -148,7 +150,7 @@ __rnet_helper bool rnet_safe_arfs_may_expire(struct net_device *dev,
 
 /* Statistics of queues. */
 
-/* Adds what the driver counted on queues that are not in use. */
+/* Add the counters of queues that are not in use. */
 __rnet_helper void
 rnet_safe_netdev_stat_unused_queues(struct net_device *dev,
 				    struct netdev_queue_stats_rx *rx,
@@ -165,7 +167,7 @@ rnet_safe_netdev_stat_unused_queues(struct net_device *dev,
 __rnet_helper struct devlink *
 rnet_safe_devlink_alloc(const struct devlink_ops *ops, struct device *parent)
 {
-	/* The one port of a device needs no number in the interface's name. */
+	/* With a single port the interface's name needs no port number. */
 	struct devlink_port_attrs attrs = {
 		.flavour		= DEVLINK_PORT_FLAVOUR_PHYSICAL,
 		.no_phys_port_name	= 1,
@@ -201,7 +203,7 @@ __rnet_helper struct net_device *rnet_helper_devlink_netdev(struct devlink *devl
 	return private->dev;
 }
 
-/* Registers the instance. */
+/* Register the instance with users. */
 __rnet_helper int rnet_helper_devlink_publish(struct devlink *devlink,
 					      struct net_device *dev,
 					      const struct devlink_param *params,
@@ -219,7 +221,7 @@ __rnet_helper int rnet_helper_devlink_publish(struct devlink *devlink,
 	return err;
 }
 
-/* When this returns no operation runs, and none will. */
+/* Unregister the instance and wait for running operations. */
 __rnet_helper void rnet_helper_devlink_withdraw(struct devlink *devlink,
 						const struct devlink_param *params,
 						size_t count)
@@ -246,8 +248,8 @@ __rnet_helper int rnet_safe_devlink_version_put(struct devlink_info_req *req,
 }
 
 /*
- * Reports a finding. After a recovery that failed the core starts no other one
- * unless the reporter is set to healthy first (@anew).
+ * Report a finding. After a failed recovery the core starts no other one until
+ * the reporter is set to healthy (@anew).
  */
 __rnet_helper int rnet_safe_health_report(struct devlink_health_reporter *reporter,
 					  const char *text,
@@ -301,7 +303,7 @@ __rnet_helper void rnet_safe_fmsg_object_end(struct devlink_fmsg *fmsg)
 	devlink_fmsg_obj_nest_end(fmsg);
 }
 
-/* Rules: which member of the union is meant depends on the command. */
+/* Rules: the command selects the member of the union. */
 
 __rnet_helper u32 rnet_safe_rxnfc_rule_cnt(const struct ethtool_rxnfc *info)
 {
@@ -313,7 +315,7 @@ __rnet_helper u32 rnet_safe_rxnfc_rss_context(const struct ethtool_rxnfc *info)
 	return info->rss_context;
 }
 
-/* Hash contexts: table and key lie behind the structure. */
+/* Hash contexts: table and key follow the structure. */
 
 __rnet_helper u32 *rnet_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx)
 {
@@ -325,7 +327,7 @@ __rnet_helper u8 *rnet_helper_ethtool_rxfh_context_key(struct ethtool_rxfh_conte
 	return ethtool_rxfh_context_key(ctx);
 }
 
-/* debugfs: a folder for each device in one for all, see net/debugfs.rs */
+/* debugfs: a folder for each device in the driver's folder, see debugfs.rs. */
 
 static DEFINE_MUTEX(rnet_debugfs_lock);
 static struct dentry *rnet_debugfs_root;
@@ -370,7 +372,7 @@ static ssize_t rnet_switch_read(struct file *file, char __user *to, size_t len,
 				       READ_ONCE(*value) ? "Y\n" : "N\n", 2);
 }
 
-/* Unlike that of debugfs_create_bool(), it says when a word means nothing. */
+/* Unlike a file of debugfs_create_bool(), refuse text that is no boolean. */
 static ssize_t rnet_switch_write(struct file *file, const char __user *from,
 				 size_t len, loff_t *pos)
 {
@@ -407,22 +409,22 @@ __rnet_helper void rnet_helper_debugfs_table_add(struct dentry *folder,
 }
 
 /*
- * Whether all who report errors on the PCI bus hold the device lock, see
- * net/pci.rs. The front end of Xen, which is for such guests only, does not.
+ * Whether the device lock is held by all callers of pci_error_handlers, see
+ * pci.rs. The PCI front end of Xen PV guests does not hold it.
  */
 __rnet_helper bool rnet_safe_pci_errors_come_locked(void)
 {
 	return !xen_pv_domain();
 }
 
-/* PCI functions, in bus callbacks, which have the device lock. */
+/* PCI functions, from bus callbacks with the device lock held. */
 
 __rnet_helper void rnet_safe_pci_disable(struct pci_dev *pdev)
 {
 	pci_disable_device(pdev);
 }
 
-/* The result is 0 unless capabilities are missing that probe has used already. */
+/* Cannot fail: probe has used the capabilities that are saved. */
 __rnet_helper void rnet_safe_pci_save(struct pci_dev *pdev)
 {
 	pci_save_state(pdev);

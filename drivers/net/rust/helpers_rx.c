@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C side of net/page_pool.rs and of receiving in net/skbuff.rs. Part of
- * helpers.c, which includes it.
+ * C side of page_pool.rs, of receive in skbuff.rs and of rx_buffers.rs. Included
+ * by helpers.c.
  */
 
 /*
- * As page_pool_create(). In process context the pool notes its pages under a
- * lock that keeps softirqs off, but does not tell its array so (as of 7.3): were
- * memory short for that, it would be waited for with softirqs still off.
+ * Like page_pool_create(). As of 7.3 the pool records its pages in an xarray
+ * under a lock taken with softirqs off, without telling the xarray: short of
+ * memory, the xarray would sleep with softirqs still off. XA_FLAGS_LOCK_BH
+ * tells it.
  */
 __rnet_helper struct page_pool *
 rnet_safe_pp_create(struct device *dev, struct net_device *netdev,
@@ -44,19 +45,19 @@ rnet_safe_pp_create(struct device *dev, struct net_device *netdev,
 	return pool;
 }
 
-/* Whether user space has given memory to a receive queue. */
+/* Whether a receive queue has memory from user space. */
 __rnet_helper bool rnet_safe_rxq_has_memory(struct net_device *dev, u32 queue)
 {
 	return netif_rxq_has_unreadable_mp(dev, queue);
 }
 
-/* Pages that are still in packets keep the pool until they come back. */
+/* The pool is freed after the last page in a packet has come back. */
 __rnet_helper void rnet_safe_pp_destroy(struct page_pool *taken)
 {
 	page_pool_destroy(taken);
 }
 
-/* Memory of a page's size, with so many references that it need not be counted. */
+/* Allocate a page with pool->refs references. Return 0 without memory. */
 static netmem_ref rnet_pp_alloc(const struct rnet_pool *pool, gfp_t gfp,
 				dma_addr_t *addr)
 {
@@ -75,7 +76,10 @@ static __always_inline bool rnet_pp_is_local(const struct page_pool *pool,
 	return READ_ONCE(pool->p.napi) == cx->tx.napi;
 }
 
-/* The pool's cache has no lock: the pool must be attached to what is polled. */
+/*
+ * The pool's cache has no lock: only allocate if the pool is attached to the
+ * polled instance.
+ */
 __rnet_helper netmem_ref rnet_safe_pp_alloc(const struct rnet_rx_context *cx,
 					    const struct rnet_pool *pool,
 					    dma_addr_t *addr)
@@ -85,7 +89,7 @@ __rnet_helper netmem_ref rnet_safe_pp_alloc(const struct rnet_rx_context *cx,
 	return rnet_pp_alloc(pool, GFP_ATOMIC, addr);
 }
 
-/* In process context, by the pool's only user; it must not be attached. */
+/* Process context, by the only user of a pool that is not attached. */
 __rnet_helper netmem_ref rnet_safe_pp_alloc_sleeping(struct rnet_pool *pool,
 						     dma_addr_t *addr)
 {
@@ -94,13 +98,13 @@ __rnet_helper netmem_ref rnet_safe_pp_alloc_sleeping(struct rnet_pool *pool,
 	return rnet_pp_alloc(pool, GFP_KERNEL, addr);
 }
 
-/* Where the CPU sees a page of a pool, %NULL if it cannot. */
+/* Address of a page for the CPU, %NULL if the CPU cannot access it. */
 __rnet_helper void *rnet_safe_pp_memory(const struct rnet_page *page)
 {
 	return netmem_address(page->netmem);
 }
 
-/* Whether a page's pool is attached to what is polled. */
+/* Whether a page's pool is attached to the polled instance. */
 __rnet_helper bool rnet_safe_pp_is_local(const struct rnet_rx_context *cx,
 					 const struct rnet_page *page)
 {
@@ -121,20 +125,22 @@ static __always_inline void rnet_pp_put(struct rnet_page *page,
 					     cx && rnet_pp_is_local(pool, cx));
 }
 
-/* Gives all references back, the quick way if the pool is attached to @cx. */
+/*
+ * Return all references, directly to the cache if the pool is attached to @cx.
+ */
 __rnet_helper void rnet_safe_pp_recycle(const struct rnet_rx_context *cx,
 					struct rnet_page *page)
 {
 	rnet_pp_put(page, cx);
 }
 
-/* Gives all references back, in any context. */
+/* Return all references. Any context. */
 __rnet_helper void rnet_safe_pp_put(struct rnet_page *page)
 {
 	rnet_pp_put(page, NULL);
 }
 
-/* Ends direct recycling in the context of @napi, which is held off. */
+/* End direct recycling in the context of @napi, which is disabled. */
 __rnet_helper void rnet_helper_pp_detach(struct page_pool *pool,
 					 const struct napi_struct *napi)
 {
@@ -158,12 +164,11 @@ static __always_inline bool rnet_page_has(const struct rnet_page *page,
 }
 
 /*
- * Puts received bytes behind what the packet holds, growing its last fragment
- * where the bytes follow that in the same page. Returns how many references
- * that took (0 or 1), or a negative errno when the packet has no room or the page
- * no such bytes or no reference to spare. The bytes themselves are not looked at:
- * the CPU may not be able to. Charging the packet for them (truesize) is left to
- * the caller.
+ * Append received bytes to the packet. If they follow its last fragment in the
+ * same page, the fragment grows. Return the number of references taken (0 or
+ * 1), -ENOSPC if the packet has no room, or -EINVAL if the page has no such
+ * bytes or no reference to spare. The bytes are not read, as the CPU may be
+ * unable to. The caller adds to truesize.
  */
 __rnet_helper int rnet_safe_rx_add_frag(struct rnet_rx_skb *rx,
 					struct rnet_page *page, u16 offset,
@@ -197,9 +202,9 @@ __rnet_helper int rnet_safe_rx_add_frag(struct rnet_rx_skb *rx,
 }
 
 /*
- * Puts all of a page behind what the packet holds. No reference to the page was
- * given away: all but the packet's go with a store. Returns false if one was, or
- * if the packet has no room.
+ * Append a whole page to the packet. No reference to it may have been given
+ * away, so one store drops all but the packet's. Return false if one was given
+ * away or the packet has no room.
  */
 __rnet_helper bool rnet_safe_rx_add_whole(struct rnet_rx_skb *rx,
 					  struct rnet_page *page)
@@ -220,8 +225,8 @@ __rnet_helper bool rnet_safe_rx_add_whole(struct rnet_rx_skb *rx,
 }
 
 /*
- * Copies received bytes to the end of the packet's linear part. Fails if they
- * are not in the page, do not fit, or cannot be read by the CPU (-EFAULT).
+ * Copy received bytes to the end of the linear part. Return -EINVAL if they are
+ * not in the page or do not fit, -EFAULT if the CPU cannot read them.
  */
 __rnet_helper int rnet_safe_rx_copy_page(struct rnet_rx_skb *rx,
 					 const struct rnet_page *page,
@@ -239,13 +244,13 @@ __rnet_helper int rnet_safe_rx_copy_page(struct rnet_rx_skb *rx,
 	return 0;
 }
 
-/* Copies bytes that a device may write at the same time. */
+/* Copy bytes that a device may write at the same time. */
 __rnet_helper void rnet_helper_coherent_copy(void *to, const void *from, size_t len)
 {
 	memcpy(to, from, len);
 }
 
-/* Copies bytes to the end of the packet's linear part, if they fit. */
+/* Copy bytes to the end of the linear part. Return false if they do not fit. */
 __rnet_helper bool rnet_helper_rx_put(struct rnet_rx_skb *rx, const void *data,
 				      u32 len)
 {
@@ -256,9 +261,9 @@ __rnet_helper bool rnet_helper_rx_put(struct rnet_rx_skb *rx, const void *data,
 }
 
 /*
- * A packet that begins with a copy of @len bytes. It lies in @head, @size bytes of
- * a page of a pool: cheaper than kmalloc(), and such a page need not be cleared
- * again. The skb comes from the NAPI cache.
+ * Build a packet that begins with a copy of @len bytes, in @head: @size bytes
+ * of a page of a pool. That is cheaper than kmalloc(), and with init_on_alloc
+ * only a fresh page is cleared. The skb comes from the NAPI cache.
  */
 static __always_inline struct sk_buff *
 rnet_rx_copy(const struct rnet_rx_context *cx, void *head, u32 size,
@@ -283,19 +288,19 @@ __rnet_helper struct sk_buff *rnet_helper_rx_copy(const struct rnet_rx_context *
 	return rnet_rx_copy(cx, head, size, data, len);
 }
 
-/* A packet with room for @room in its linear part. */
+/* Allocate a packet with room for @room bytes in its linear part. */
 __rnet_helper struct sk_buff *rnet_safe_rx_alloc(const struct rnet_rx_context *cx,
 						 u32 room)
 {
 	struct sk_buff *skb = napi_alloc_skb(cx->tx.napi, room);
 
-	/* GRO merges packets of one kind only. */
+	/* GRO merges only skbs of the same pp_recycle. */
 	if (likely(skb))
 		skb_mark_for_recycle(skb);
 	return skb;
 }
 
-/* The linear part; its length goes to @len. */
+/* Return the linear part, and its length in @len. */
 __rnet_helper u8 *rnet_safe_rx_head(struct rnet_rx_skb *rx, u32 *len)
 {
 	*len = skb_headlen(rx->skb);
@@ -303,8 +308,8 @@ __rnet_helper u8 *rnet_safe_rx_head(struct rnet_rx_skb *rx, u32 *len)
 }
 
 /*
- * As GRO leaves a packet that came through a tunnel. The transport header is
- * that of the inner packet already.
+ * Set the headers as GRO does after a tunnel. The transport header is the inner
+ * one already.
  */
 static void rnet_rx_tunnel(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 {
@@ -316,8 +321,8 @@ static void rnet_rx_tunnel(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 }
 
 /*
- * Whether GRO holds a packet that begins with the same IPv4 id: it would take
- * the ids of what follows to be fixed.
+ * Whether GRO holds a packet whose first IPv4 id is the same: GRO would treat
+ * the ids of following segments as fixed.
  */
 static bool rnet_rx_id_is_held(const struct napi_struct *napi,
 			       const struct sk_buff *skb, unsigned int l3_off)
@@ -337,9 +342,9 @@ static bool rnet_rx_id_is_held(const struct napi_struct *napi,
 }
 
 /*
- * Whether GRO might join several segments with others as if their IPv4 ids
- * were what they are not. It goes by the first id alone, and does not know that
- * those of a packet that comes with several segments are fixed.
+ * Whether merging in GRO could lose the IPv4 ids of an aggregate. GRO compares
+ * the first ids only, and does not know that an aggregate of a device may have
+ * fixed ids.
  */
 static bool rnet_rx_ids_are_lost(const struct napi_struct *napi,
 				 const struct sk_buff *skb,
@@ -359,7 +364,7 @@ static void rnet_rx_gso(struct napi_struct *napi, struct sk_buff *skb,
 {
 	struct skb_shared_info *shinfo = skb_shinfo(skb);
 
-	/* eth_type_trans() has moved the start of the data. */
+	/* eth_type_trans() has pulled the Ethernet header. */
 	skb_set_transport_header(skb, meta->l4_off - ETH_HLEN);
 	if (meta->gso_segs > 1) {
 		shinfo->gso_size = meta->gso_size;
@@ -370,8 +375,8 @@ static void rnet_rx_gso(struct napi_struct *napi, struct sk_buff *skb,
 		if (tcp_hdr(skb)->cwr)
 			shinfo->gso_type |= SKB_GSO_TCP_ACCECN;
 		/*
-		 * GRO passes on what comes from an untrusted source, behind
-		 * what it holds of the flow, and joins nothing to it.
+		 * GRO flushes the flow before a DODGY packet, and does not
+		 * merge it.
 		 */
 		if (rnet_rx_ids_are_lost(napi, skb, meta))
 			shinfo->gso_type |= SKB_GSO_DODGY;
@@ -381,7 +386,7 @@ static void rnet_rx_gso(struct napi_struct *napi, struct sk_buff *skb,
 	skb->csum_offset = offsetof(struct tcphdr, check);
 }
 
-/* Notes what a received packet came with besides its bytes. */
+/* Set hash and VLAN tag of a received packet. */
 static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 {
 	u32 flags = meta->flags;
@@ -395,8 +400,8 @@ static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 }
 
 /*
- * Whether several segments are of a kind that is known here, with headers where
- * @meta says: what is set from it must lie in the linear part.
+ * Whether gso_type is supported, and the headers at the offsets in @meta lie in
+ * the linear part.
  */
 static bool rnet_rx_gso_fits(const struct sk_buff *skb,
 			     const struct rnet_rx_meta *meta)
@@ -430,8 +435,8 @@ static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 }
 
 /*
- * Completes a received packet and hands it to the stack. Drops it, and returns
- * false, if its linear part does not hold the headers that there have to be.
+ * Pass a received packet to the stack. Drop it and return false if its linear
+ * part lacks the headers that @meta requires.
  */
 __rnet_helper bool rnet_safe_rx_submit(const struct rnet_rx_context *cx,
 				       struct sk_buff *taken,
@@ -449,8 +454,8 @@ drop:
 }
 
 /*
- * Receives a packet that is a copy of @len bytes, an Ethernet header at least,
- * and no more. Returns false without memory.
+ * Receive a packet that is a copy of @len bytes, at least ETH_HLEN. Return
+ * false without memory.
  */
 __rnet_helper bool rnet_helper_rx_receive(const struct rnet_rx_context *cx,
 					  void *head, u32 size,
@@ -465,14 +470,14 @@ __rnet_helper bool rnet_helper_rx_receive(const struct rnet_rx_context *cx,
 	return true;
 }
 
-/* Whether a buffer has room for @len bytes, and is still its owner's. */
+/* Whether a buffer has room for @len bytes and still has its reference. */
 static __always_inline bool rnet_buffer_fits(const struct rnet_buffer *buf, u32 len)
 {
 	return buf->page.refs == 1 &&
 	       RNET_HEADROOM + len + SKB_SHARED_INFO_ROOM <= buf->size;
 }
 
-/* A packet of @len bytes around which the skb is built, which takes the buffer over. */
+/* Build an skb around @len received bytes. It takes over the buffer. */
 static __always_inline struct sk_buff *
 rnet_rx_build(const struct rnet_rx_context *cx, struct rnet_buffer *buf, u32 len)
 {
@@ -495,7 +500,10 @@ rnet_rx_build(const struct rnet_rx_context *cx, struct rnet_buffer *buf, u32 len
 	return skb;
 }
 
-/* A packet that begins with the @len bytes in a buffer, or why there is none. */
+/*
+ * Build a packet that begins with the @len bytes in a buffer; the error goes to
+ * @err.
+ */
 __rnet_helper struct sk_buff *rnet_safe_rx_build(const struct rnet_rx_context *cx,
 						 struct rnet_buffer *buf, u16 len,
 						 int *err)
@@ -510,7 +518,7 @@ __rnet_helper struct sk_buff *rnet_safe_rx_build(const struct rnet_rx_context *c
 	return skb;
 }
 
-/* Receives a packet that lies in one buffer, an Ethernet header at least. */
+/* Receive a packet that lies in one buffer, at least ETH_HLEN long. */
 __rnet_helper int rnet_safe_rx_build_receive(const struct rnet_rx_context *cx,
 					     struct rnet_buffer *buf, u16 len,
 					     const struct rnet_rx_meta *meta)
@@ -526,7 +534,7 @@ __rnet_helper int rnet_safe_rx_build_receive(const struct rnet_rx_context *cx,
 	return 0;
 }
 
-/* Puts the @len bytes in a buffer behind what the packet holds. */
+/* Append the @len bytes in a buffer to the packet. */
 __rnet_helper int rnet_safe_rx_add_buffer(struct rnet_rx_skb *rx,
 					  struct rnet_buffer *buf, u16 len)
 {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C side of what is sent: packets, their mappings, queues of the core. Part of
- * helpers.c, which includes it.
+ * C side of transmit: packets, DMA mappings, transmit queues. Included by
+ * helpers.c.
  */
 
-/* Tells BQL of a packet put on the ring. */
+/* Report a packet on the ring to byte queue limits. */
 __rnet_helper void rnet_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
 {
 	__netdev_tx_sent_queue(txq, bytes, netdev_xmit_more());
 }
 
-/* Whether no packet follows that the doorbell could wait for. */
+/* Whether no further packet follows, or none can: the queue is stopped. */
 __rnet_helper bool rnet_safe_txq_doorbell_due(const struct netdev_queue *txq)
 {
 	return !netdev_xmit_more() || netif_tx_queue_stopped(txq);
@@ -21,7 +21,7 @@ static struct netdev_queue *rnet_polled_txq(const struct rnet_tx_context *cx)
 	return netdev_get_tx_queue(cx->napi->dev, cx->queue);
 }
 
-/* Tells BQL what was sent. */
+/* Report sent packets to byte queue limits. */
 __rnet_helper void rnet_safe_polled_txq_completed(const struct rnet_tx_context *cx,
 						  u32 packets, u32 bytes)
 {
@@ -97,7 +97,7 @@ __rnet_helper int rnet_safe_skb_network_offset(const struct sk_buff *skb)
 	return skb_network_offset(skb);
 }
 
-/* Fills in the checksum that a packet wants inserted, if it wants one. */
+/* Fill in the checksum of a CHECKSUM_PARTIAL packet. */
 __rnet_helper int rnet_safe_skb_fill_checksum(struct sk_buff *skb)
 {
 	if (skb->ip_summed != CHECKSUM_PARTIAL)
@@ -106,8 +106,9 @@ __rnet_helper int rnet_safe_skb_fill_checksum(struct sk_buff *skb)
 }
 
 /*
- * Prepares the headers of a packet for a device that fills in the lengths of
- * the segments by itself: it wants them left out of what it adds them to.
+ * Prepare the headers for a device that adds the length of each segment to the
+ * checksum of the TCP pseudo header and to the IPv4 header: neither may include
+ * a length.
  */
 __rnet_helper int rnet_safe_skb_prepare_tso(struct sk_buff *skb)
 {
@@ -152,7 +153,10 @@ __rnet_helper int rnet_safe_skb_linearize(struct sk_buff *skb)
 	return skb_linearize(skb);
 }
 
-/* Takes out what no device can do, and tells what a driver must know to judge the rest. */
+/*
+ * Clear features that the packet's VLAN tags exclude, and fill in @info for the
+ * driver's check.
+ */
 __rnet_helper netdev_features_t rnet_safe_features_check(struct sk_buff *skb,
 							 struct rnet_tx_info *info,
 							 netdev_features_t features)
@@ -194,8 +198,8 @@ static bool rnet_map_frag(struct device *dev, struct rnet_tx_part *part,
 }
 
 /*
- * Maps all parts of a packet. Returns how many it has, or a negative errno when
- * there are too many or a mapping fails; none is mapped then.
+ * Map all parts of a packet. Return their number, or a negative errno if there
+ * are too many or a mapping fails; none is mapped then.
  */
 __rnet_helper int rnet_safe_skb_map(struct device *dev,
 				    const struct sk_buff *skb,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C side of net/xdp.rs and net/tx_cell.rs. Part of helpers.c, which includes it.
+ * C side of xdp.rs and tx_cell.rs. Included by helpers.c.
  */
 
 static void rnet_xdp_rxq_free(struct xdp_rxq_info *rxq)
@@ -9,7 +9,7 @@ static void rnet_xdp_rxq_free(struct xdp_rxq_info *rxq)
 	kfree(rxq);
 }
 
-/* A receive queue for XDP programs, whose packets lie in pages of @pool. */
+/* Register a receive queue of XDP whose packets lie in pages of @pool. */
 __rnet_helper struct xdp_rxq_info *
 rnet_safe_xdp_rxq_new(struct net_device *dev, u32 queue, struct page_pool *pool,
 		      int *err)
@@ -37,10 +37,7 @@ __rnet_helper void rnet_safe_xdp_rxq_free(struct xdp_rxq_info *taken)
 	rnet_xdp_rxq_free(taken);
 }
 
-/*
- * A packet that begins in a page of its own, at the offset that the page's pool
- * was made with.
- */
+/* Begin a packet in a page of its own, at the offset of the page's pool. */
 __rnet_helper struct rnet_xdp_buff
 rnet_helper_xdp_begin(struct xdp_rxq_info *rxq, netmem_ref netmem, u32 len,
 		      const struct rnet_xdp_hints *hints)
@@ -49,7 +46,9 @@ rnet_helper_xdp_begin(struct xdp_rxq_info *rxq, netmem_ref netmem, u32 len,
 	struct rnet_xdp_buff buff;
 
 	page_pool_dma_sync_netmem_for_cpu(pool, netmem, 0, len);
-	/* The last page is the packet's alone, so that XDP programs may add to it. */
+	/*
+	 * The last page holds this packet only, so XDP programs may extend it.
+	 */
 	rxq->frag_size = PAGE_SIZE;
 	xdp_init_buff(&buff.xdp, PAGE_SIZE, rxq);
 	xdp_prepare_buff(&buff.xdp, netmem_address(netmem), pool->p.offset,
@@ -67,8 +66,8 @@ __rnet_helper bool rnet_safe_xdp_has_room(const struct rnet_xdp_buff *buff)
 }
 
 /*
- * Appends data that begins in a page of its own. Returns false if the packet has
- * no room, or the page is none of the kind or of another queue's pool.
+ * Append a page of its own to the packet. Return false if the packet has no
+ * room, or the page is shared or of another queue's pool.
  */
 __rnet_helper bool rnet_safe_xdp_add(const struct rnet_rx_context *cx,
 				     struct rnet_xdp_buff *buff,
@@ -86,14 +85,14 @@ __rnet_helper bool rnet_safe_xdp_add(const struct rnet_rx_context *cx,
 	return true;
 }
 
-/* Puts the headers in place of a packet whose data is elsewhere. */
+/* Copy the headers of a packet whose data are in fragments. */
 __rnet_helper void rnet_helper_xdp_copy(struct rnet_xdp_buff *buff,
 					const void *from, u32 len)
 {
 	memcpy(buff->xdp.data, from, len);
 }
 
-/* Appends data from a page that holds other packets' data as well. */
+/* Append a part of a page that also holds data of other packets. */
 __rnet_helper int rnet_safe_xdp_add_shared(const struct rnet_rx_context *cx,
 					   struct rnet_xdp_buff *buff,
 					   struct rnet_page *page, u16 offset,
@@ -113,14 +112,14 @@ __rnet_helper int rnet_safe_xdp_add_shared(const struct rnet_rx_context *cx,
 	return 0;
 }
 
-/* In the poll that the packet belongs to. */
+/* Called in the poll that the packet belongs to. */
 __rnet_helper u32 rnet_safe_xdp_run(const struct bpf_prog *prog,
 				    struct rnet_xdp_buff *buff)
 {
 	return bpf_prog_run_xdp(prog, &buff->xdp);
 }
 
-/* Traces a packet that was dropped because @action failed. */
+/* Trace a packet that was dropped because @action failed. */
 __rnet_helper void rnet_safe_xdp_aborted(const struct rnet_rx_context *cx,
 					 const struct bpf_prog *prog,
 					 u32 action)
@@ -133,8 +132,8 @@ __rnet_helper void rnet_safe_xdp_aborted(const struct rnet_rx_context *cx,
 }
 
 /*
- * Completes a packet and hands it to the stack; false without memory, or
- * without an Ethernet header in its linear part.
+ * Pass a packet to the stack. Return false without memory, or if the linear
+ * part is shorter than an Ethernet header.
  */
 __rnet_helper bool rnet_helper_xdp_submit(struct napi_struct *napi,
 					  const struct rnet_xdp_buff *buff,
@@ -159,7 +158,7 @@ __rnet_helper struct xdp_frame *rnet_helper_xdp_to_frame(struct xdp_buff *xdp)
 	return xdp_convert_buff_to_frame(xdp);
 }
 
-/* How many pieces of memory a frame has; its length goes to @len. */
+/* Return the number of parts of a frame, and its length in @len. */
 __rnet_helper u32 rnet_safe_xdp_frame_shape(const struct xdp_frame *frame, u32 *len)
 {
 	*len = xdp_get_frame_len(frame);
@@ -168,7 +167,7 @@ __rnet_helper u32 rnet_safe_xdp_frame_shape(const struct xdp_frame *frame, u32 *
 	return 1 + xdp_get_shared_info_from_frame(frame)->nr_frags;
 }
 
-/* The fragments of a frame, whose number goes to @n. */
+/* Return the fragments of a frame, and their number in @n. */
 static const skb_frag_t *rnet_xdp_frags(const struct xdp_frame *frame, u32 *n)
 {
 	const struct skb_shared_info *shinfo;
@@ -182,8 +181,8 @@ static const skb_frag_t *rnet_xdp_frags(const struct xdp_frame *frame, u32 *n)
 }
 
 /*
- * Maps all parts of a frame. Returns how many it has, or a negative errno when
- * there are too many or a mapping fails; none is mapped then.
+ * Map all parts of a frame. Return their number, or a negative errno if there
+ * are too many or a mapping fails; none is mapped then.
  */
 __rnet_helper int rnet_safe_xdp_frame_map(struct device *dev,
 					  const struct xdp_frame *frame,
@@ -206,7 +205,10 @@ __rnet_helper int rnet_safe_xdp_frame_map(struct device *dev,
 	return 1 + nr;
 }
 
-/* A part of a page of a pool that has single pages mapped both ways for @dev. */
+/*
+ * Describe a part of a pool's page that is mapped for @dev in both directions.
+ * Return false for any other memory.
+ */
 static bool rnet_lend(struct device *dev, struct rnet_tx_part *part,
 		      netmem_ref netmem, u32 off, u32 len)
 {
@@ -224,8 +226,8 @@ static bool rnet_lend(struct device *dev, struct rnet_tx_part *part,
 }
 
 /*
- * As xdp_frame_map() for a frame that lies in pages of pools, which have them
- * mapped both ways. Refuses memory of any other origin.
+ * Like rnet_safe_xdp_frame_map(), for a frame in pages that their pools have
+ * mapped in both directions. Fails for any other memory.
  */
 __rnet_helper int rnet_safe_xdp_frame_lend(struct device *dev,
 					   const struct xdp_frame *frame,
@@ -253,7 +255,7 @@ __rnet_helper int rnet_safe_xdp_frame_lend(struct device *dev,
 	return 1 + nr;
 }
 
-/* In the poll that the bulk belongs to. */
+/* Called in the poll that the bulk belongs to. */
 __rnet_helper void rnet_safe_xdp_return_frame_bulk(struct xdp_frame *taken,
 						   struct xdp_frame_bulk *bulk)
 {
@@ -279,16 +281,16 @@ __rnet_helper bool rnet_safe_xdp_prog_has_frags(const struct bpf_prog *prog)
 	return prog->aux->xdp_has_frags;
 }
 
-/* Polls that still run the XDP program are waited for: RCU frees it. */
+/* RCU delays the free until no poll runs the XDP program. */
 __rnet_helper void rnet_safe_xdp_prog_put(struct bpf_prog *taken)
 {
 	bpf_prog_put(taken);
 }
 
 /*
- * Locks a transmit queue for frames; which one depends on the CPU if @any.
- * Returns NULL while the driver has the queue stopped: it has no room, or is
- * going away. A device that has no such queue has it stopped, too.
+ * Lock a transmit queue to send frames: *@queue, or that of this CPU if @any.
+ * Return NULL if there is no such queue, or the driver has stopped it, for lack
+ * of room or because it goes down.
  */
 __rnet_helper struct netdev_queue *rnet_safe_xdp_lock_txq(struct net_device *dev,
 							  u32 *queue,
@@ -307,7 +309,10 @@ __rnet_helper struct netdev_queue *rnet_safe_xdp_lock_txq(struct net_device *dev
 		__netif_tx_unlock(txq);
 		return NULL;
 	}
-	/* The watchdog is to look at the stack's packets and these alike. */
+	/*
+	 * For the watchdog a frame counts as a transmission, like a packet of
+	 * the stack.
+	 */
 	txq_trans_cond_update(txq);
 	return txq;
 }
