@@ -1,61 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The command ring: what the control plane asks of the device besides registers.
+//! The command ring, for control operations whose arguments registers do not hold.
 //!
 //! An entry is 64 bytes, eight little-endian words. The host fills in words 0 to 6, zeroes word 7
-//! and rings CMD_TAIL; the device carries the commands out in order and writes word 7 last, with a
-//! status for every one. Larger arguments are blocks of words in host memory at word 1, which is a
-//! multiple of eight; a block that is shorter than what is to be read or written is refused. Entry
-//! and block are read once.
+//! and writes CMD_TAIL; the device executes the commands in order, and writes word 7 of each last,
+//! with the status. Larger arguments are blocks of words in host memory; word 1 is the block's bus
+//! address, a multiple of eight. A block that is too short for what is read or written is refused.
+//! Entry and block are read once.
 //!
-//! The ring stops when an entry is not in accessible memory or CMD_TAIL runs ahead of it by more
-//! than its size; CMD_SIZE then reads 0, and the event of a command is raised.
+//! The ring stops when an entry is not in accessible memory or CMD_TAIL is ahead by more than the
+//! size of the ring; CMD_SIZE then reads 0, and the command event is raised.
 //!
 //! # Steering
 //!
 //! A packet's queue comes from the control block of its flow if that steers, else from the first
-//! steering rule that matches, else from hash context 0. A flow whose packets wait keeps its queue
-//! until they are transferred. A rule that names a context which is no longer set means context 0.
+//! steering rule that matches, else from hash context 0. A flow keeps its queue while packets of it
+//! wait. A rule that names a context which is no longer set selects context 0.
 //!
 //! # Control blocks
 //!
-//! A block is about one TCP connection. It pins the entry of its flow: neither age nor a full
-//! database nor FIN, RST or the stop of a queue ends it, only TcbDel, a reset or a write to
-//! FLOW_SIZE. Blocks pin at most half of the flow database.
+//! A control block describes one TCP connection. It pins the entry of its flow: only TcbDel, a
+//! reset or a write to FLOW_SIZE ends it, not age, a full database, FIN, RST or the stop of a
+//! queue. Control blocks pin at most half of the flow database.
 //!
-//! Every packet of the flow that has a right checksum says in its completion whether the block
-//! applied (`summary`). It applies to data whose sequence number is the expected one, and to
-//! packets without data there. It does not apply to, and is stale after: data elsewhere, SYN, FIN
+//! The completion of each packet of the flow with a correct checksum says whether the block applied
+//! (`summary`). It applies to data with the expected sequence number, and to packets without data
+//! at that number. It does not apply to, and is stale after: data at another number, SYN, FIN
 //! without data, RST, URG, data that the list cannot take, and packets that re-assembly does not
-//! take. A packet without data elsewhere leaves it as it is. In-order data with FIN is the last
-//! that it applies to. It is stale, too, when its queue stops or packets of it are lost. While it
-//! is stale it applies to nothing until it is set again, but still steers.
+//! take. A packet without data at another number does not change it. In-order data with FIN is the
+//! last that it applies to. It is also stale when its queue stops or packets of the flow are lost.
+//! A stale block applies to nothing until it is set again, but still steers.
 //!
-//! With `join`, a block begins where the device is: if the flow has an entry, `expected` and `base`
-//! are what that expects, whatever the words say. So a block can be set in the middle of a stream
-//! without knowing what comes next, and one that is stale can be set again. With `pdu`, too, and if
-//! the device follows the connection's messages (FLOW_CFG.session), the block begins in the middle
-//! of a PDU where the stream does, as far behind the start of the first page as the PDU's data is
-//! behind the start of a page. Busy: packets of the flow wait, the stream is inside of a PDU's
-//! header or one is missing, or the rest of the PDU does not fit in the list; nothing changes.
+//! With `join`, `expected` and `base` are taken from the flow's entry, if it has one, and not from
+//! the words. So a block can be set in the middle of a stream without knowing the next sequence
+//! number, and a stale one can be set again. With `pdu` as well, and if the device follows the
+//! connection's messages (FLOW_CFG.session), a block that begins in the middle of a PDU starts as
+//! far behind the start of the first page as the PDU's data is behind the start of a page. The
+//! status is Busy, and nothing changes, while packets of the flow wait, while the stream is inside
+//! a PDU's header or a header is missing, and if the rest of the PDU does not fit in the list.
 //!
-//! Setting a block for a key that has one replaces it; its counts begin anew. Data that waited to
-//! be placed for the block before is transferred as "small", with a summary of 2: once TcbSet or
-//! TcbDel is done, the device has no part in the old list.
+//! Setting a block for a key that has one replaces it and clears its counts. Data that waited to be
+//! placed by the old block is transferred as "small", with summary 2: once TcbSet or TcbDel is
+//! done, the device does not use the old list.
 //!
 //! # Placement
 //!
 //! Data that a block with `place` applies to has operation code "placed". The byte of sequence
 //! number `base` + n is byte n % 4096 of page n / 4096 of the list. In the completion, `rb_id` and
-//! `rb2_id` are indices in the list, and nothing is released. The header is in a cell, whatever
-//! FLOW_CFG.suppress says. A packet that does not wholly fit in the list is not placed.
+//! `rb2_id` are indices in the list, and nothing is released. The header is in a cell, regardless
+//! of FLOW_CFG.suppress. A packet that does not fit in the list as a whole is not placed.
 //!
 //! With `pdu`, `base` is the sequence number of a PDU's first byte and must be the expected one.
-//! The data behind each PDU's header starts on the next page of the list that holds none yet; a PDU
-//! without data takes none. The bytes of PDU headers go to the header cell, behind the `hdr_len`
-//! bytes of the packet's own headers, in their order: as many as `data_len` is more than what is in
-//! pages. A PDU that does not wholly fit in the rest of the list, or a packet with more PDU headers
-//! than the cell takes, is not placed.
+//! The data behind each PDU's header starts on the next empty page of the list; a PDU without data
+//! takes none. The bytes of PDU headers go to the header cell in order, behind the `hdr_len` bytes
+//! of the packet's own headers; their number is `data_len` less the bytes in pages. A PDU that does
+//! not fit in the rest of the list as a whole, or a packet with more PDU headers than the cell
+//! holds, is not placed.
 
 /// 64-bit words of an entry.
 pub const CMD_WORDS: usize = 8;
@@ -68,13 +68,13 @@ pub const CMD_SIZE: usize = 64;
 pub enum Command {
     /// Nothing; succeeds.
     Nop = 0,
-    /// Take the control block (block of [`TCB_WORDS`]) for its key; the value is its flow number,
-    /// whose entry it pins. NoSpace: too many blocks, or packets wait for every entry.
+    /// Set the control block (block of [`TCB_WORDS`]) of its key; the value is its flow number,
+    /// whose entry it pins. NoSpace: too many control blocks, or packets wait for every entry.
     TcbSet = 1,
     /// Write the control block of flow number `index` to the block. Counts are of packets that were
-    /// transferred, `expected` is behind the last that came.
+    /// transferred, `expected` follows the last received.
     TcbGet = 2,
-    /// Give up the control block of flow number `index`; the entry is an ordinary one again.
+    /// Remove the control block of flow number `index`; its entry is an ordinary one again.
     TcbDel = 3,
     /// Set steering rule `index` (block of [`RULE_WORDS`]); of several that match the lowest wins.
     /// NotFound: it names a hash context that is not set.
@@ -115,7 +115,7 @@ impl Command {
     }
 }
 
-/// How a command ended.
+/// Status of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum CmdStatus {
@@ -127,11 +127,11 @@ pub enum CmdStatus {
     BadArgument = 2,
     /// No entry is free.
     NoSpace = 3,
-    /// Nothing is there under this number.
+    /// There is no such object.
     NotFound = 4,
     /// The block is not in accessible memory.
     BadAddress = 5,
-    /// Not at this moment.
+    /// Not possible at this moment.
     Busy = 6,
 }
 
@@ -158,7 +158,7 @@ bitfields! {
     7:0 command, with_command;
     /// Chosen by the host, given back in word 7.
     31:16 tag, with_tag;
-    /// Which entry the command is about.
+    /// Index or flow number of the object.
     63:32 index, with_index;
 }
 
@@ -228,7 +228,7 @@ bitfields! {
     11:11 pdu, with_pdu;
     /// A VLAN tag belongs to the key.
     12:12 vlan, with_vlan;
-    /// Begin where the device has come to in the flow, if it knows it.
+    /// Begin at the sequence number that the device expects, if the flow has an entry.
     13:13 join, with_join;
     /// Queue.
     31:16 queue, with_queue;
@@ -249,7 +249,7 @@ bitfields! {
     31:0 expected, with_expected;
     /// Flow number; written on read-back.
     47:32 flow, with_flow;
-    /// Out of order or handed back: it does not apply until it is set again. Written on read-back.
+    /// Stale: it does not apply until it is set again. Written on read-back.
     48:48 stale, with_stale;
 }
 
@@ -274,14 +274,14 @@ pub const RULE_MAX: usize = 64;
 bitfields! {
     /// Word 0 of a steering rule.
     pub struct R0(u64);
-    /// Matches IPv6, else IPv4. Packets match whose key, with the mask, is the rule's; bytes that a
-    /// key does not have match no mask but 0.
+    /// Matches IPv6, else IPv4. A packet matches if its key, masked, is the rule's; bytes that a
+    /// key does not have match only a mask of 0.
     0:0 v6, with_v6;
     /// Matches TCP. Neither this nor `udp`: matches every protocol.
     1:1 tcp, with_tcp;
     /// Matches UDP.
     2:2 udp, with_udp;
-    /// Drop what matches.
+    /// Drop packets that match.
     3:3 drop, with_drop;
     /// `target` is a hash context, else a queue.
     4:4 context, with_context;

@@ -26,7 +26,7 @@ pub const TX_DESC_SIZE: usize = 32;
 pub const BUF_DESC_SIZE: usize = 16;
 /// Most descriptors of one packet to send.
 pub const TX_MAX_DESCS: usize = 20;
-/// Most payload bytes of one packet that is to be cut into segments.
+/// Most payload bytes of one packet to segment.
 pub const TX_MAX_PAYLOAD: usize = 65536;
 
 /// The kind of a completion.
@@ -35,15 +35,15 @@ pub const TX_MAX_PAYLOAD: usize = 65536;
 pub enum CompletionKind {
     /// A packet, or a part of one.
     Packet = 0,
-    /// No packet: the device only gives a re-assembly buffer back.
+    /// No packet: the device only releases a re-assembly buffer.
     Release = 1,
-    /// More ids of the whole pages that the completion before names: words 1 to 7 have four each,
-    /// from the lowest bits up.
+    /// Further ids of whole pages of the completion before: words 1 to 7 have four each, from the
+    /// lowest bits up.
     Pages = 2,
 }
 
 bitfields! {
-    /// Word 0 of a completion: what the packet is. Written last.
+    /// Word 0 of a completion: kind and flags of the packet. Written last.
     pub struct C0(u64);
     /// Operation code.
     3:0 opcode, with_opcode;
@@ -51,11 +51,11 @@ bitfields! {
     5:4 kind, with_kind;
     /// Batching hint: another packet of this flow waits in the packet memory.
     6:6 more, with_more;
-    /// The packet goes on in the next completion of this ring.
+    /// The packet continues in the next completion of this ring.
     7:7 cont, with_cont;
-    /// Header checksums of IPv4 were verified and are right (or there are none, IPv6).
+    /// Header checksums of IPv4 were verified and are correct (or there are none, IPv6).
     8:8 l3_ok, with_l3_ok;
-    /// Checksum of TCP or UDP was verified and is right.
+    /// Checksum of TCP or UDP was verified and is correct.
     9:9 l4_ok, with_l4_ok;
     /// A checksum was verified and is wrong.
     10:10 csum_bad, with_csum_bad;
@@ -77,7 +77,7 @@ bitfields! {
     18:18 hb, with_hb;
     /// A re-assembly buffer is used.
     19:19 rb, with_rb;
-    /// Data goes on at the start of a second re-assembly buffer.
+    /// Data continues at the start of a second re-assembly buffer.
     20:20 rb2, with_rb2;
     /// IPv4 (the innermost parsed).
     21:21 ipv4, with_ipv4;
@@ -105,7 +105,7 @@ bitfields! {
     55:48 tcp_flags, with_tcp_flags;
     /// Wire packets that this completion stands for.
     62:56 segs, with_segs;
-    /// Generation: differs from what it was the last time round the ring.
+    /// Generation: changes with each round of the ring.
     63:63 generation, with_generation;
 }
 
@@ -114,8 +114,9 @@ bitfields! {
     pub struct C1(u64);
     /// Hash of the flow key.
     31:0 hash, with_hash;
-    /// Length of the whole frame on the wire without FCS, VLAN tag counted only if not removed. Of
-    /// several packets: of the first. Each of them is its header, `hdr_len` long, and its data.
+    /// Length of the frame on the wire without FCS; a VLAN tag counts only if it was not removed.
+    /// For several packets, the length of the first. Each of them has a header of `hdr_len` bytes,
+    /// and its data.
     47:32 pkt_len, with_pkt_len;
     /// VLAN tag control information that was removed.
     63:48 vlan_tci, with_vlan_tci;
@@ -128,8 +129,8 @@ bitfields! {
     15:0 hb_id, with_hb_id;
     /// Offset of the cell in the header buffer, in bytes.
     31:16 hb_off, with_hb_off;
-    /// Length of the header in the cell, or, without a cell, of the header that was suppressed. The
-    /// headers of PDUs that a placed packet has stand behind it.
+    /// Length of the header in the cell or, without a cell, of the suppressed header. The headers
+    /// of PDUs of a placed packet follow it.
     47:32 hdr_len, with_hdr_len;
     /// Id of the packet buffer, small or full size.
     63:48 nb_id, with_nb_id;
@@ -175,7 +176,7 @@ bitfields! {
     39:32 outer_off, with_outer_off;
     /// IPv4 ids of the outer header are constant in this aggregate; else they count up.
     40:40 outer_fixed_id, with_outer_fixed_id;
-    /// Of a start: the headers of the packets that are appended to it will be delivered, too.
+    /// Of a start: headers of the packets appended to it will be delivered, too.
     41:41 headers, with_headers;
     /// Whole re-assembly buffers with data between `rb_id` and `rb2_id`. The device is done with
     /// them. The ids of the first four are in word 7, the others in completions of kind Pages that
@@ -209,16 +210,16 @@ bitfields! {
     17:17 eop, with_eop;
     /// Fill in the checksum at csum_off, summed from csum_start to the end.
     18:18 csum, with_csum;
-    /// Cut into segments: TCP. Sequence numbers, lengths, IPv4 ids and all checksums become those
-    /// of each segment, whatever csum says; FIN and PSH are on the last only, CWR on the first.
+    /// Segment TCP. Each segment gets its own sequence number, lengths, IPv4 id and checksums,
+    /// regardless of csum; FIN and PSH are on the last only, CWR on the first.
     19:19 tso, with_tso;
-    /// Cut into segments: UDP. Not together with tso.
+    /// Segment UDP. Not together with tso.
     20:20 uso, with_uso;
     /// Insert the VLAN tag.
     21:21 vlan, with_vlan;
     /// Segments keep the IPv4 id of the packet; else it counts up from that.
     22:22 fixed_id, with_fixed_id;
-    /// Payload bytes of a segment, of the last one what is left; at least one.
+    /// Payload bytes of a segment, at least one; the last has the rest.
     47:32 mss, with_mss;
     /// VLAN tag control information to insert.
     63:48 vlan_tci, with_vlan_tci;
@@ -227,12 +228,11 @@ bitfields! {
 bitfields! {
     /// Word 2 of a packet's first transmit descriptor. Word 3 is reserved and zero.
     ///
-    /// Of a packet to be cut: `l3_off` is at least 14 and `l4_off` 20 more; `hdr_len` ends the TCP
-    /// header, so it is at least 20 more again, or the UDP header, exactly 8 more; what follows are
-    /// at most [`TX_MAX_PAYLOAD`] bytes. Other offsets stop the queue. If the bytes at these
-    /// offsets are not such headers (IPv4 with options or without, IPv6 with hop-by-hop and
-    /// destination options or without, then TCP or UDP), the packet is dropped and counted as an
-    /// error.
+    /// For segmentation, `l3_off` is at least 14 and `l4_off` 20 more; `hdr_len` ends the TCP
+    /// header, so it is at least 20 more again, or the UDP header, exactly 8 more; at most
+    /// [`TX_MAX_PAYLOAD`] bytes follow. Other offsets stop the queue. If there are no such headers
+    /// at these offsets (IPv4 with or without options, IPv6 with or without hop-by-hop and
+    /// destination options, then TCP or UDP), the packet is dropped and counted as an error.
     pub struct T2(u64);
     /// Where the checksum starts, from the start of the packet.
     15:0 csum_start, with_csum_start;
@@ -296,7 +296,8 @@ pub const fn page_word(ids: &[u16]) -> u64 {
     word
 }
 
-/// How many completions of kind [`CompletionKind::Pages`] follow one with so many whole pages.
+/// Number of completions of kind [`CompletionKind::Pages`] that follow one with so many whole
+/// pages.
 pub const fn pages_behind(pages: usize) -> usize {
     pages.saturating_sub(PAGES_INLINE).div_ceil(PAGES_EACH)
 }

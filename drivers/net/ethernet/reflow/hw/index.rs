@@ -2,8 +2,8 @@
 
 //! Ring index arithmetic.
 //!
-//! Indices run freely modulo 2^15, so that a full ring differs from an empty one and the doorbell
-//! has room for two. A ring has a power of two of entries, at most 2^13.
+//! Indices are free-running modulo 2^15, so that a full ring differs from an empty one and a
+//! doorbell has room for two. A ring has a power of two of entries, at most 2^13.
 
 /// Bits of an index.
 pub const BITS: u32 = 15;
@@ -29,13 +29,13 @@ impl Index {
         Self((raw & MASK as u32) as u16)
     }
 
-    /// The index as the other side wants it.
+    /// The value for a register or a descriptor.
     #[inline(always)]
     pub const fn raw(self) -> u32 {
         self.0 as u32
     }
 
-    /// The index `n` further.
+    /// The index plus `n`.
     #[inline(always)]
     #[must_use]
     pub const fn add(self, n: u16) -> Self {
@@ -55,7 +55,7 @@ impl Index {
         (self.0 as usize) & ((1 << log2) - 1)
     }
 
-    /// The generation bit of a completion at this index: it changes each time round the ring.
+    /// The generation bit of a completion at this index: it changes with each round of the ring.
     ///
     /// The first round has 1, so that zeroed memory is not yet complete.
     #[inline(always)]

@@ -11,10 +11,9 @@
 //!
 //! A position is *inside* if it lies in the header memory, in the frame and, once `End` was output,
 //! before the end of the IP packet: padding is never read. The parser gives up, and the packet gets
-//! no assist, when a word or the subject of an output is not inside, when the flow key is full,
-//! when `End` comes before `L3` or `Session` before `HdrEnd`, and after [`MAX_STEPS`] steps. What
-//! was output until then stays valid: a hash can be computed from the key of a packet that was
-//! refused.
+//! no assist, when a word or the bytes of an output are not inside, when the flow key is full, when
+//! `End` comes before `L3` or `Session` before `HdrEnd`, and after [`MAX_STEPS`] steps. Earlier
+//! outputs remain valid: the key of a refused packet can be hashed.
 
 /// Bytes of a frame that the parser sees.
 pub const HEADER_MEMORY: usize = 256;
@@ -41,9 +40,9 @@ pub enum Cmp {
     Lt = 2,
     /// Word greater than value.
     Gt = 3,
-    /// Succeeds always; the word is still loaded and must exist.
+    /// Always succeeds; the word is still loaded and must be inside.
     Always = 4,
-    /// Succeeds always and loads nothing; the word is 0.
+    /// Always succeeds and loads nothing; the word is 0.
     Nop = 5,
 }
 
@@ -93,7 +92,7 @@ pub enum Out {
     /// A session header of `shift` bytes starts at the end of the headers; its length field is the
     /// `arg >> 8` bytes (1 to 4) at `arg & 0xff` of it and counts what follows the session header.
     Session = 11,
-    /// The flow key and the kind so far belong to an outer header: start both anew.
+    /// The flow key and the kind so far belong to an outer header: clear both.
     KeyClear = 12,
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Two macros that define registers and bit fields once, with their documentation as data.
+//! Macros that define registers and bit fields once, with their documentation as data.
 //!
-//! Besides constants and accessors they leave a table ([`RegInfo`], [`FieldInfo`]) from which the
-//! model dispatches, `ethtool -d` names what it dumps and the hardware manual is generated.
+//! Besides constants and accessors they define a table ([`RegInfo`], [`FieldInfo`]), from which the
+//! model dispatches accesses, `ethtool -d` takes names and the hardware manual is generated.
 
 use core::marker::PhantomData;
 
@@ -149,7 +149,7 @@ macro_rules! register_value {
 
 /// Defines a word (`u32` or `u64`) of bit fields: a getter and a `with_` setter each, and a table.
 ///
-/// Setters cut their argument to the width of the field. A field is `hi:lo get, with_get;`.
+/// Setters truncate their argument to the width of the field. A field is `hi:lo get, with_get;`.
 macro_rules! bitfields {
     (
         $(#[$meta:meta])* pub struct $name:ident($ty:ty);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Operation codes: what a packet is, and how it was transferred.
+//! Operation codes: the kind of a packet, and how it was transferred.
 
 /// The operation code of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,12 +21,12 @@ pub enum Opcode {
     OutOfOrder = 4,
     /// First data of an aggregate: header in a cell, data in the flow's re-assembly buffer.
     Start = 5,
-    /// In order and equal in all else: data only, behind the last.
+    /// In order, with the same headers otherwise: data only, appended to the last.
     Append = 6,
     /// As append, and the aggregate is complete (PSH, FIN, shorter than the first, or full).
     AppendClose = 7,
-    /// A header field differs, or data that was not expected: ends the open aggregate, then is a
-    /// start.
+    /// A header field differs, or the data was not expected: ends the open aggregate and starts
+    /// one.
     CloseStart = 8,
     /// Data placed in a list of host pages (control block or session).
     Placed = 9,

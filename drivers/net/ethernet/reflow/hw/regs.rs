@@ -2,8 +2,8 @@
 
 //! Registers of BAR 0. All are 32 bits wide and little endian; other widths are refused.
 //!
-//! A read costs the guest some ten thousand times an ordinary load, a write is posted: the driver
-//! reads none of them while packets flow.
+//! To the guest a read costs some ten thousand times an ordinary load, and a write is posted: the
+//! driver reads no register while packets flow.
 
 /// Vendor id of the PCI function (QEMU's range for experiments).
 pub const PCI_VENDOR: u16 = 0x1af4;
@@ -27,7 +27,7 @@ pub const RSS_ENTRIES: usize = 128;
 /// Queue number in an indirection entry is below this.
 pub const RSS_QUEUE_MASK: u32 = 0xff;
 
-/// The block of registers that are there once.
+/// The registers outside the queue blocks.
 #[derive(Debug)]
 pub enum Global {}
 
@@ -40,17 +40,17 @@ registers! {
     GLOBAL_REGS,
     /// The same, with the types of their values.
     reg of Global:
-    /// Always 0x52464c57, "RFLW". All ones mean that the function has gone.
+    /// Always 0x52464c57, "RFLW". All ones mean that the function is gone.
     MAGIC[1; 4] @ 0x0000 Ro = MAGIC_VALUE;
     /// Version of this interface: major number in the upper half, minor in the lower.
     VERSION[1; 4] @ 0x0004 Ro = VERSION_VALUE;
-    /// Sizes the device was built with, see Caps.
+    /// Sizes of the device, see Caps.
     CAPS[1; 4] @ 0x0008 Ro(Caps) = 0;
     /// One bit for each optional part that is present, see Features.
     FEATURES[1; 4] @ 0x000c Ro(Features) = 0;
     /// Master switches, see Ctrl.
     CTRL[1; 4] @ 0x0010 Rw(Ctrl) = 0;
-    /// Writing 1 puts the whole device back to its reset state; reads 0 when done.
+    /// Writing 1 resets the whole device; reads 0 when done.
     RESET[1; 4] @ 0x0014 Rw = 0;
     /// Link and health, see Status.
     STATUS[1; 4] @ 0x0018 Ro(Status) = 0;
@@ -86,14 +86,14 @@ registers! {
     DATA_THRESH[1; 4] @ 0x0060 Rw = 1;
     /// Whole packets up to this many bytes go to the small class of packet buffers.
     SMALL_MAX[1; 4] @ 0x0064 Rw = 256;
-    /// Packets up to this many bytes are neither split nor merged (operation code "small"); what
-    /// a host control block places is, all the same.
+    /// Packets up to this many bytes are neither split nor merged (operation code "small"), unless
+    /// a host control block places them.
     SPLIT_THRESH[1; 4] @ 0x0068 Rw = 0;
     /// Size of the packet memory, in bytes.
     PM_SIZE[1; 4] @ 0x0070 Ro = 0;
     /// Bytes in the packet memory now.
     PM_LEVEL[1; 4] @ 0x0074 Ro = 0;
-    /// Highest level since last written; a write sets it to the level of now.
+    /// Highest level since the last write; a write sets it to the current level.
     PM_HIGH[1; 4] @ 0x0078 Rw = 0;
     /// Bus address of the statistics block, low half. Eight-byte aligned.
     STATS_LO[1; 4] @ 0x0080 Rw = 0;
@@ -147,7 +147,7 @@ registers! {
     /// Switches of the queue pair, see QueueCtrl. Switching on latches bases and sizes and zeroes
     /// all indices; switching off returns when the device has done its last access to memory.
     Q_CTRL[1; 4] @ 0x00 Rw(QueueCtrl) = 0;
-    /// Whether the halves run and why they stopped, see QueueStatus.
+    /// Whether the sides run and why they stopped, see QueueStatus.
     Q_STATUS[1; 4] @ 0x04 Ro(QueueStatus) = 0;
     /// Doorbell at the end of a poll, see QueueDoorbell.
     Q_DB[1; 4] @ 0x08 Wo(QueueDoorbell) = 0;
@@ -173,9 +173,9 @@ registers! {
     TX_WB_LO[1; 4] @ 0x30 Rw = 0;
     /// Bus address of the transmit write-back word, high half.
     TX_WB_HI[1; 4] @ 0x34 Rw = 0;
-    /// With so many completions that the doorbell has not told of, packets of the queue wait in the
-    /// packet memory, as long as an eighth of that is free: the host has enough to do, and what
-    /// comes until then may be merged with them. 0 is no such limit. Latched like a size.
+    /// Limit of completions not yet reported by the doorbell. At the limit packets of the queue
+    /// wait in the packet memory while an eighth of it is free: the host is busy, and waiting
+    /// packets may be merged with later ones. 0: no limit. Latched like a size.
     CQ_WINDOW[1; 4] @ 0x38 Rw = 0;
     /// Bus address of a buffer ring, low half; one for each BufKind, 32 bytes apart. 16-byte
     /// aligned.
@@ -195,13 +195,13 @@ pub const BUF_STRIDE: usize = 0x20;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum BufKind {
-    /// Header buffers: many cells to a buffer, one cell a header.
+    /// Header buffers: many cells in a buffer, one cell for a header.
     Header = 0,
     /// Re-assembly buffers: each holds data of one flow.
     Reasm = 1,
-    /// Packet buffers of full size: whole packets, a long one in several.
+    /// Packet buffers of full size: whole packets, a long one in several buffers.
     Packet = 2,
-    /// Packet buffers of the small class: many cells to a buffer, one cell a packet.
+    /// Packet buffers of the small class: many cells in a buffer, one cell for a packet.
     Small = 3,
 }
 
@@ -272,7 +272,7 @@ bitfields! {
     pub struct Status(u32);
     /// The wire is connected.
     0:0 link, with_link;
-    /// The device works; 0 after a fault that only a reset mends.
+    /// The device works; 0 after a fault that needs a reset.
     1:1 ready, with_ready;
 }
 
@@ -298,7 +298,7 @@ bitfields! {
 
 /// Shortest PDU whose data starts on a fresh page, in bytes.
 pub const PDU_MIN: u64 = 4096;
-/// Longest PDU whose data starts on a fresh page; a length beyond is taken for a mistake.
+/// Longest PDU whose data starts on a fresh page; a greater length is taken for an error.
 pub const PDU_MAX: u64 = 1 << 20;
 
 /// Bands of random early discard.
@@ -325,27 +325,27 @@ bitfields! {
     /// Give the batching hint. Off: the hint is always 0.
     1:1 batching, with_batching;
     /// Suppress the headers of appended packets. Off: each has its header in a cell. A change ends
-    /// all open aggregates, so that what is appended later always has a header to belong to.
+    /// all open aggregates, so that later appended packets always have a header to belong to.
     2:2 suppress, with_suppress;
-    /// Start each aggregate on a fresh page, and data of a page and more that is not merged.
+    /// Start each aggregate on a fresh page, and unmerged data of a page or more.
     3:3 fresh_page, with_fresh_page;
     /// Split headers from data in all packets with TCP data and right checksums: where there is no
     /// flow, where the connection begins or ends, and where the packet would fit the small class,
     /// too. Headers that are longer than a cell, and packets that the parser program does not
     /// select, leave the packet whole.
     4:4 split_all, with_split_all;
-    /// Session framing, where the parser program tells of it: from a connection's set-up on the
-    /// device follows its PDUs. The data of a PDU of 4096 bytes to 1 MiB starts at offset 0 of a
-    /// fresh re-assembly buffer and goes on without gaps, over all its packets and aggregates and
-    /// whatever fresh_page says. PDU headers, and data of shorter or longer PDUs, stand behind what
-    /// came before. No data in order is "small" because of PSH or FIN. A packet out of order ends
-    /// the PDU's contiguity; the next PDU whose header comes has its pages again.
+    /// Session framing, if the parser program supports it: the device follows the PDUs of a
+    /// connection from its set-up. The data of a PDU of 4096 bytes to 1 MiB starts at offset 0 of a
+    /// fresh re-assembly buffer and continues without gaps over all its packets and aggregates,
+    /// regardless of fresh_page. PDU headers, and data of shorter or longer PDUs, follow the data
+    /// before them. In-order data is not "small" for PSH or FIN. After a packet out of order the
+    /// rest of its PDU is not aligned; the next PDU whose header is received is.
     5:5 session, with_session;
-    /// Gather: packets that wait and are appended to the aggregate of the one that is transferred
-    /// leave together with it, past those of other flows, under one completion that names all
-    /// buffers with their data. Packets that complete an aggregate stay in order: one that ends
-    /// it by its kind ("append and close") does not overtake another such, nor one outside any
-    /// aggregate. Only where headers are suppressed, of packets that have the same summary of a
+    /// Gather: waiting packets that are appended to the aggregate of the packet being transferred
+    /// are transferred with it, ahead of packets of other flows, under one completion that names
+    /// all buffers with their data. Packets that complete an aggregate stay in order: one that ends
+    /// it by its kind ("append and close") overtakes neither another such packet nor one outside
+    /// any aggregate. Only where headers are suppressed, for packets with the same summary of a
     /// control block or none, and not with session framing.
     6:6 gather, with_gather;
 }
@@ -364,10 +364,10 @@ bitfields! {
 bitfields! {
     /// Value of [`RSS_CTRL`].
     pub struct RssCtrl(u32);
-    /// Spread by hash; off, everything goes to queue 0.
+    /// Distribute by hash; off: all packets go to queue 0.
     0:0 enable, with_enable;
-    /// Both directions of a connection have one hash: source and destination are xor-ed first, and
-    /// stand in the place of both.
+    /// Symmetric: source and destination are xor-ed first and take the place of both, so that both
+    /// directions of a connection have one hash.
     1:1 symmetric, with_symmetric;
     /// HashFields of TCP over IPv4.
     6:2 tcp4, with_tcp4;
@@ -451,30 +451,30 @@ pub enum QueueError {
 }
 
 bitfields! {
-    /// Value of [`Q_DB`]. One write ends a poll: it frees completions, tells how far transmit
-    /// completions were seen, and asks for the next interrupt. Were there news in between, the
-    /// interrupt comes at once, so no wake-up is lost.
+    /// Value of [`Q_DB`]. One write ends a poll: it frees completions, reports how far transmit
+    /// completions were seen, and arms the interrupt. If there are new events by then, the
+    /// interrupt fires at once, so no wake-up is lost.
     pub struct QueueDoorbell(u32);
     /// Index behind the last completion that the driver consumed (modulo 2^15).
     14:0 cq_cons, with_cq_cons;
     /// Transmit write-back value that the driver last saw (modulo 2^15).
     29:15 tx_seen, with_tx_seen;
-    /// Ask for one interrupt. 0 leaves the queue silent.
+    /// Arm one interrupt. 0: no interrupt.
     31:31 arm, with_arm;
 }
 
 bitfields! {
-    /// Value of [`Q_ITR`]. The interrupt of an armed queue fires when any of these says so. Until
-    /// then packets of the queue wait in the packet memory, unless more than a quarter of that is
-    /// full, for others that they may be merged with. While no interrupt is asked for, and in
-    /// adaptive mode, packets are transferred at once.
+    /// Value of [`Q_ITR`]. The interrupt of an armed queue fires when one of these limits is
+    /// reached. Until then packets of the queue wait in the packet memory, to be merged with later
+    /// ones, unless more than a quarter of it is full. While no interrupt is armed, and in adaptive
+    /// mode, packets are transferred at once.
     pub struct QueueItr(u32);
-    /// Microseconds after the first event that it waits at most.
+    /// Longest delay after the first event, in microseconds.
     15:0 usecs, with_usecs;
-    /// Packets and completions after which it fires at once; 0 is no such limit.
+    /// Packets and completions after which it fires at once; 0: no limit.
     23:16 packets, with_packets;
-    /// Adaptive: it fires at once, too, when no packet waits for this queue in the packet memory.
-    /// A lone packet waits for nothing then, while a burst still comes with one interrupt.
+    /// Adaptive: it also fires at once when no packet of this queue waits in the packet memory. A
+    /// single packet is not delayed, and a burst still takes one interrupt.
     24:24 adaptive, with_adaptive;
 }
 

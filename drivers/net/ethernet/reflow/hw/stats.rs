@@ -41,7 +41,7 @@ counters! {
     Global,
     /// Names of the device's counters, in the order of the block.
     GLOBAL:
-    #[doc = "Frames that came from the wire."]
+    #[doc = "Frames received from the wire."]
     RxFrames = "hw_rx_frames";
     #[doc = "Bytes of those frames."]
     RxBytes = "hw_rx_bytes";
@@ -51,7 +51,7 @@ counters! {
     RxGiants = "hw_rx_giants";
     #[doc = "Frames that the MAC filter refused."]
     RxFiltered = "hw_rx_filtered";
-    #[doc = "Frames that came while reception or their queue was off."]
+    #[doc = "Frames received while reception or their queue was off."]
     RxDisabled = "hw_rx_disabled";
     #[doc = "Frames for which the packet memory had no room."]
     RxPmOverflow = "hw_rx_pm_overflow";
@@ -65,7 +65,7 @@ counters! {
     RxRed2 = "hw_rx_red_band2";
     #[doc = "Of those, discarded in band 3."]
     RxRed3 = "hw_rx_red_band3";
-    #[doc = "Packets that a steering rule said to drop."]
+    #[doc = "Packets dropped by a steering rule."]
     RxRuleDrop = "hw_rx_rule_drop";
     #[doc = "Packets lost because a queue stopped or memory was not accessible."]
     RxDmaErrors = "hw_rx_dma_errors";
@@ -75,21 +75,21 @@ counters! {
     RxBroadcast = "hw_rx_broadcast";
     #[doc = "Multicast frames accepted."]
     RxMulticast = "hw_rx_multicast";
-    #[doc = "MAC control frames, pause frames among them; they end here."]
+    #[doc = "MAC control frames, including pause frames; not passed on."]
     RxMacControl = "hw_rx_mac_control";
-    #[doc = "Frames of up to 64 bytes that came, with the checksum of the wire."]
+    #[doc = "Frames of up to 64 bytes received, FCS included."]
     RxLen64 = "hw_rx_len_64";
-    #[doc = "Frames of 65 to 127 bytes that came."]
+    #[doc = "Frames of 65 to 127 bytes received."]
     RxLen127 = "hw_rx_len_127";
-    #[doc = "Frames of 128 to 255 bytes that came."]
+    #[doc = "Frames of 128 to 255 bytes received."]
     RxLen255 = "hw_rx_len_255";
-    #[doc = "Frames of 256 to 511 bytes that came."]
+    #[doc = "Frames of 256 to 511 bytes received."]
     RxLen511 = "hw_rx_len_511";
-    #[doc = "Frames of 512 to 1023 bytes that came."]
+    #[doc = "Frames of 512 to 1023 bytes received."]
     RxLen1023 = "hw_rx_len_1023";
-    #[doc = "Frames of 1024 to 1518 bytes that came."]
+    #[doc = "Frames of 1024 to 1518 bytes received."]
     RxLen1518 = "hw_rx_len_1518";
-    #[doc = "Longer frames that came."]
+    #[doc = "Longer frames received."]
     RxLenLong = "hw_rx_len_long";
     #[doc = "Packets with a wrong IPv4 header checksum."]
     RxL3CsumBad = "hw_rx_l3_csum_bad";
@@ -149,19 +149,19 @@ counters! {
     TxMulticast = "hw_tx_multicast";
     #[doc = "Of those frames, MAC control."]
     TxMacControl = "hw_tx_mac_control";
-    #[doc = "Frames of up to 64 bytes that were sent, with the checksum of the wire."]
+    #[doc = "Frames of up to 64 bytes sent, FCS included."]
     TxLen64 = "hw_tx_len_64";
-    #[doc = "Frames of 65 to 127 bytes that were sent."]
+    #[doc = "Frames of 65 to 127 bytes sent."]
     TxLen127 = "hw_tx_len_127";
-    #[doc = "Frames of 128 to 255 bytes that were sent."]
+    #[doc = "Frames of 128 to 255 bytes sent."]
     TxLen255 = "hw_tx_len_255";
-    #[doc = "Frames of 256 to 511 bytes that were sent."]
+    #[doc = "Frames of 256 to 511 bytes sent."]
     TxLen511 = "hw_tx_len_511";
-    #[doc = "Frames of 512 to 1023 bytes that were sent."]
+    #[doc = "Frames of 512 to 1023 bytes sent."]
     TxLen1023 = "hw_tx_len_1023";
-    #[doc = "Frames of 1024 to 1518 bytes that were sent."]
+    #[doc = "Frames of 1024 to 1518 bytes sent."]
     TxLen1518 = "hw_tx_len_1518";
-    #[doc = "Longer frames that were sent."]
+    #[doc = "Longer frames sent."]
     TxLenLong = "hw_tx_len_long";
     #[doc = "Frames that could not be sent: too long, broken descriptors or no wire."]
     TxErrors = "hw_tx_errors";
@@ -175,7 +175,7 @@ counters! {
     TcbNotApplied = "hw_tcb_not_applied";
     #[doc = "PDUs that started on a fresh page."]
     SessionPdus = "hw_session_pdus";
-    #[doc = "Session headers whose length is beyond measure."]
+    #[doc = "Session headers with a length above the longest PDU."]
     SessionInsane = "hw_session_insane";
     #[doc = "Commands carried out."]
     Commands = "hw_commands";
@@ -183,7 +183,7 @@ counters! {
     CommandErrors = "hw_command_errors";
     #[doc = "Interrupts raised."]
     Interrupts = "hw_interrupts";
-    #[doc = "Packets with data whose sequence number was not the one that their flow expected."]
+    #[doc = "Packets with data whose sequence number was not the expected one."]
     RxOutOfOrder = "hw_rx_out_of_order";
 }
 
@@ -198,7 +198,7 @@ counters! {
     NoBuffer = "hw_no_buffer";
     #[doc = "Times that the transfer waited because the completion ring was full."]
     CqFull = "hw_cq_full";
-    #[doc = "Packets of this queue lost for want of buffers when the packet memory was full."]
+    #[doc = "Packets lost because the packet memory was full while this queue had no buffers."]
     Missed = "hw_missed";
 }
 
@@ -212,21 +212,21 @@ pub const fn block_len(queues: usize) -> usize {
     queue_base(queues)
 }
 
-/// Bytes of the checksum that a frame has on the wire.
+/// Bytes of the FCS.
 pub const FCS_LEN: usize = 4;
 
-/// A class of frames by length, the checksum of the wire included.
+/// A class of frames by length, FCS included.
 #[derive(Clone, Copy, Debug)]
 pub struct Length {
     /// The longest of them.
     pub longest: u16,
-    /// Counter of those that came.
+    /// Counter of those received.
     pub rx: Global,
-    /// Counter of those that were sent.
+    /// Counter of those sent.
     pub tx: Global,
 }
 
-/// All classes, from short to long; what is longer belongs to the last.
+/// All classes, from short to long; longer frames belong to the last.
 pub const LENGTHS: [Length; 7] = [
     Length {
         longest: 64,

@@ -40,7 +40,7 @@ impl Reason {
     }
 }
 
-/// A refusal: what is wrong, and with which instruction.
+/// A refusal: the error, and the instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refusal {
     /// The error.
@@ -94,7 +94,7 @@ fn check_output(at: usize, i: &Instr) -> Result<(), Refusal> {
 
 /// Verifies an encoded parser program, four words an instruction.
 ///
-/// The empty parser program is right: it refuses every packet.
+/// The empty parser program is accepted: it refuses every packet.
 ///
 /// # Errors
 ///
