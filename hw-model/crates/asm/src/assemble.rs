@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! From text to a verified program.
+//! Assembles text to a verified program.
 
 use crate::diag::{did_you_mean, Error, Errors, Mistake, Origin};
 use crate::parse::{self, Constants, Jumping, Line, Name};
@@ -24,14 +24,14 @@ pub struct Assembled {
 /// An assembled and verified program.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Assembly {
-    /// Its name: what `program` says, or the file's name without extension.
+    /// Its name: that of the `program` line, or the file's name without extension.
     pub name: String,
     /// Its instructions.
     pub instrs: Vec<Assembled>,
 }
 
 impl Assembly {
-    /// The program as the program RAM takes it.
+    /// The words for the program RAM.
     #[must_use]
     pub fn words(&self) -> Vec<u32> {
         self.instrs.iter().flat_map(|i| i.words).collect()
@@ -54,7 +54,7 @@ pub type Reader<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
 ///
 /// # Errors
 ///
-/// All mistakes in the text; where there are none, the first that the verifier finds.
+/// All errors in the text; without any, the first that the verifier finds.
 pub fn assemble(name: &str, read: Reader<'_>) -> Result<Assembly, Errors> {
     let mut a = Assembler {
         read,
@@ -100,7 +100,7 @@ enum Body {
     Raw([u32; isa::INSTR_WORDS]),
 }
 
-/// A `replace` whose `end` has not come yet.
+/// A `replace` without its `end` so far.
 struct Replacing {
     origin: Origin,
     span: std::ops::Range<usize>,
@@ -166,7 +166,7 @@ impl Assembler<'_> {
     fn line(&mut self, line: Line, origin: Origin) {
         match line {
             Line::Blank => {}
-            // The name of an included program does not count.
+            // The name in an included file is ignored.
             Line::Program(name) if self.open.len() == 1 => self.program = Some(name.name),
             Line::Program(_) => {}
             Line::Const(name, value) => self.constant(name, value, &origin),
@@ -217,7 +217,7 @@ impl Assembler<'_> {
                 let labels = self.items.iter().filter_map(|i| i.label.as_ref());
                 let help = did_you_mean(&name, labels.map(|l| l.name.as_str()));
                 self.mistake(Mistake::new(span.clone(), message, help), &origin);
-                // The block is read even so, to report its own mistakes.
+                // Read the block to report its errors as well.
                 let at = self.items.len();
                 self.replacing = Some(Replacing { origin, span, at });
             }
@@ -240,7 +240,7 @@ impl Assembler<'_> {
         self.items.insert(at.min(self.items.len()), item);
     }
 
-    /// Gives jumps their numbers.
+    /// Resolves labels to instruction numbers.
     fn link(&mut self) -> Vec<Assembled> {
         let items = std::mem::take(&mut self.items);
         if let Some(extra) = items.get(isa::MAX_INSTRS) {

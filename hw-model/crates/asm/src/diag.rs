@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Messages about mistakes in a program's text.
+//! Messages about errors in a program's text.
 
 use std::fmt;
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub struct Origin {
     pub text: Rc<str>,
 }
 
-/// One mistake: where it is, what is wrong, what to do.
+/// One error: its place, the error, the remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Error {
     /// The line.
@@ -50,7 +50,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// All mistakes that were found.
+/// All errors found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Errors(pub Vec<Error>);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Explains step by step what a program does with a frame.
+//! Explains each step of a program for a frame.
 
 use crate::input::Loaded;
 use crate::text::{self, Labels};
@@ -9,7 +9,7 @@ use reflow_hwdef::isa::{self, Cmp, Out};
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The explanation of a program's steps with a frame.
+/// The explanation of a program's steps for a frame.
 #[must_use]
 pub fn explain(program: &Program, loaded: &Loaded, frame: &[u8]) -> String {
     let (name, labels) = (&loaded.name, &loaded.labels);

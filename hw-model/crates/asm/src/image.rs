@@ -5,7 +5,7 @@
 use crate::assemble::Assembly;
 use reflow_hwdef::image;
 
-/// The program as a firmware image; `None` if its name cannot stand in one.
+/// The program as a firmware image; `None` if its name is not allowed in one.
 #[must_use]
 pub fn image(program: &Assembly) -> Option<Vec<u8>> {
     let words = program.words();

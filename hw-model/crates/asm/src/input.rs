@@ -7,7 +7,7 @@ use reflow_hwdef::image;
 use std::fs::File;
 use std::path::Path;
 
-/// A program and what its instructions are called.
+/// A program and the names of its instructions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Loaded {
     /// Its name.
@@ -22,7 +22,7 @@ pub struct Loaded {
 ///
 /// # Errors
 ///
-/// The mistakes in it, as text.
+/// The errors in it, as text.
 pub fn assemble_file(path: &Path) -> Result<Assembly, String> {
     let name = path.to_string_lossy();
     assemble(&name, &|name| std::fs::read_to_string(name)).map_err(|e| e.to_string())
@@ -51,11 +51,11 @@ pub fn load(path: &Path) -> Result<Loaded, String> {
     })
 }
 
-/// A frame from hex digits, among which blanks, line ends, `:`, `-` and `0x` may stand.
+/// A frame from hex digits; blanks, line ends, `:`, `-` and `0x` are skipped.
 ///
 /// # Errors
 ///
-/// The first character that is no hex digit, or that there is half a byte.
+/// The first character that is no hex digit, or an odd number of digits.
 pub fn frame_from_hex(text: &str) -> Result<Vec<u8>, String> {
     let plain = text.replace("0x", "");
     let digits: Vec<char> = plain
@@ -81,7 +81,7 @@ pub fn frame_from_hex(text: &str) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 ///
-/// That the file cannot be read or has fewer packets.
+/// The file cannot be read or has fewer packets.
 pub fn frame_from_capture(path: &Path, number: usize) -> Result<Vec<u8>, String> {
     let open = || File::open(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
     let wrong = |e: pcap_file::PcapError| format!("{}: not a capture: {e}", path.display());

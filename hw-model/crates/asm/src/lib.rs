@@ -2,8 +2,8 @@
 
 //! Assembler of the parser programs.
 //!
-//! [`reflow_hwdef::isa`] describes the instructions; this is how one is
-//! written. A line is an instruction or one of a few others; a comment begins with `#`.
+//! [`reflow_hwdef::isa`] describes the instructions; this is their text form. A line is an
+//! instruction or one of the lines listed last; a comment begins with `#`.
 //!
 //! ```text
 //! [LABEL:] [at N [& MASK] [if COMPARISON]] [do OUTPUT] [-> LABEL] [adv N] [else -> LABEL [adv N]]
@@ -13,11 +13,12 @@
 //!   0.
 //! * `& MASK` and `if == V`, `if != V`, `if < V`, `if > V` compare; without `if` the instruction
 //!   succeeds.
-//! * `do OUTPUT` is done on success. `word` stands for the whole word, whatever the mask.
-//! * `-> LABEL` is where to go on success, `else -> LABEL` on failure. Besides labels there are
-//!   `next`, which is also what is meant where nothing is said on success, `done` (the packet
-//!   conforms) and `refuse` (no assist), which is meant where nothing is said on failure.
-//! * `adv N` moves the cursor on that way; on success also by the register, `adv r` or `adv N + r`.
+//! * `do OUTPUT` is done on success. `word` is the whole word, regardless of the mask.
+//! * `-> LABEL` is the next instruction on success, `else -> LABEL` on failure. Besides labels
+//!   there are `next` (the default on success), `done` (the packet conforms) and `refuse` (no
+//!   assist; the default on failure).
+//! * `adv N` moves the cursor on that branch; on success also by the register, `adv r` or
+//!   `adv N + r`.
 //!
 //! | output | |
 //! | --- | --- |
@@ -31,18 +32,18 @@
 //! | `set_r (word & MASK) >> S` | set the register; also `<< S`, or no shift |
 //! | `vlan` | the word is the control information of a VLAN tag |
 //! | `session N length B at O` | session headers of N bytes, with a length in B bytes at O |
-//! | `key_clear` | key and kind belong to an outer header: start both anew |
+//! | `key_clear` | clear key and kind, which belong to an outer header |
 //!
 //! Other lines:
 //!
-//! * `program NAME` names the parser program; else the file does. An included file's does not
-//!   count.
+//! * `program NAME` names the parser program; the default is the name of the file. In an included
+//!   file it is ignored.
 //! * `const NAME = VALUE` names a number, for use in the lines below it. Numbers are written `42`,
 //!   `0x2a` or `0b10_1010`.
-//! * `include "FILE"` stands for the lines of another file, in the folder of this one.
-//! * `replace LABEL` takes the instruction of that label out; the lines from there to `end` take
-//!   its place, and one of them should have its label.
-//! * `raw W W W W` is an instruction by its words, for what text cannot say.
+//! * `include "FILE"` inserts the lines of another file in the same folder.
+//! * `replace LABEL` replaces the instruction with that label by the lines up to `end`, one of
+//!   which should have the label.
+//! * `raw W W W W` is an instruction by its words, for encodings without a text form.
 //!
 //! A parser program is verified once it is assembled, as driver and device do before they run it.
 

@@ -94,7 +94,7 @@ impl Frame {
 fn main() -> ExitCode {
     match run(&Cli::parse().command) {
         Ok(text) => {
-            // A reader that went away, such as `head`, is no error.
+            // A closed pipe, as by `head`, is no error.
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }

@@ -38,7 +38,7 @@ pub(crate) const COMPARISONS: [(&str, Cmp); 4] = [
     (">", Cmp::Gt),
 ];
 
-/// An instruction that does nothing, reads nothing and goes to the next one.
+/// An instruction that loads nothing, outputs nothing and goes to the next one.
 pub(crate) const PLAIN: Instr = Instr {
     load: 0,
     mask: 0xffff,
@@ -64,7 +64,7 @@ pub(crate) struct Name {
     pub(crate) span: Range<usize>,
 }
 
-/// An instruction whose jumps are still names; `next` where the text names none.
+/// An instruction whose jumps are names; `next` by default.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Jumping {
     /// The instruction without its targets.
@@ -145,7 +145,7 @@ impl Parser<'_> {
         Mistake::new(span.clone(), format!("{tok} is not expected here"), help)
     }
 
-    /// Words that could follow a complete line.
+    /// Words that may follow a complete line.
     fn hint(&self, line: &Line) -> String {
         match line {
             Line::Instr(_, j) if j.instr.out == Out::None && j.ok.is_none() => {

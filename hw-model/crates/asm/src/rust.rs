@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! From programs to the driver's source.
+//! Generates the driver's source of shipped programs.
 
 use crate::assemble::Assembly;
 use crate::text;

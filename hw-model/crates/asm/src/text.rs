@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! From instructions to text.
+//! Disassembles instructions to text.
 
 use crate::parse::{self, COMPARISONS, OUTPUTS, PLAIN};
 use reflow_hwdef::isa::{self, Cmp, Instr, Out};
 use std::fmt::Write;
 
-/// Labels by instruction number; an instruction that has none is called by its number.
+/// Labels by instruction number; without one the number is the name.
 pub type Labels<'a> = &'a [Option<String>];
 
 /// The name of an instruction.
@@ -107,7 +107,7 @@ pub fn instruction(at: usize, i: &Instr, labels: Labels<'_>) -> String {
     parts.join(" ")
 }
 
-/// Whether the instruction is what its text says, with nothing in fields that the text leaves out.
+/// Whether the text of the instruction is complete: fields that it leaves out are 0.
 fn has_text(at: usize, words: [u32; isa::INSTR_WORDS]) -> bool {
     let Some(i) = Instr::decode(words) else {
         return false;

@@ -35,7 +35,7 @@ pub(crate) struct Token {
     pub(crate) span: Range<usize>,
 }
 
-/// Longer signs first, so that `->` is not read as something else.
+/// Longer signs first, so that `->` is not read as `-`.
 const SIGNS: [&str; 14] = [
     "->", "==", "!=", "<<", ">>", "<", ">", "&", "|", "+", "(", ")", ":", "=",
 ];

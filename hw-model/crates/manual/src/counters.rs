@@ -40,15 +40,15 @@ pub(crate) fn hardware() -> String {
         "The device keeps its counters in a block of host memory at ``STATS_LO`` and ``STATS_HI``, \
          once ``STATS_CTRL`` is 1. They are 64-bit little-endian words: first those of the device, \
          then those of each queue. They count from the last reset. The block is written when a \
-         counter has changed, at most once a millisecond; words are written one by one, so that \
-         two of them may be of different moments.",
+         counter has changed, at most once a millisecond. Words are written one at a time, so a \
+         reader may see some old and some new values.",
     ]);
     page.section("Of the device");
     block(&mut page, "", GLOBAL);
     page.section("Of a queue");
     page.paragraph(&[format!(
         "The counters of queue N are at {:#05x} + N * {:#x}. There is a part for every queue of \
-         the device, whether it is in use or not.",
+         the device, in use or not.",
         GLOBAL.len() * 8,
         QUEUE.len() * 8
     )]);
@@ -95,9 +95,9 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
     let from = "counters.rs of the driver and hw/stats.rs";
     let mut page = Rst::page("Statistics of the Reflow driver", from);
     page.paragraph(&[
-        "Counters of ``ethtool -S``, in its order. N is the number of a queue. The driver's own \
-         counters live from probe to unbind; those with ``hw_`` in their names are the device's, \
-         count from its last reset and are some milliseconds old at most.",
+        "Counters of ``ethtool -S``, in its order. N is the number of a queue. The driver's \
+         counters count from probe to unbind. Those with ``hw_`` in their names are the device's: \
+         they count from its last reset and are a few milliseconds old at most.",
     ]);
     for group in groups(source)? {
         let prefix = match group.name.as_str() {
@@ -116,9 +116,9 @@ pub(crate) fn driver(source: &str) -> Result<String, String> {
     }
     page.section("Operation codes: rxN_op_*");
     page.paragraph(&[
-        "Packets by the operation code that they were transferred with. A completion that stands \
-         for several packets has the code of the first: the others count as append, even if the \
-         last of them closed the aggregate. ``hw_op_*`` are exact.",
+        "Packets by the operation code that they were transferred with. A completion of \
+         several packets has the code of the first: the others count as append, even if the last \
+         of them closed the aggregate. ``hw_op_*`` are exact.",
     ]);
     let rows: Vec<Vec<String>> = Opcode::ALL
         .iter()

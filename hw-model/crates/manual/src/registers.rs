@@ -29,8 +29,8 @@ const fn short(access: Access) -> &'static str {
     }
 }
 
-/// Two devices that differ in all that can be chosen: what both read alike is a property of the
-/// register, what differs one of the device.
+/// Two devices that differ in every option: a value that both read is a property of the register,
+/// one that differs a property of the device.
 fn devices() -> [Device; 2] {
     let build = |mac, queues, flows, pm_bytes| {
         Device::new(Config {
@@ -151,15 +151,15 @@ pub(crate) fn page(source: &Source) -> String {
     page.paragraphs(&source.about);
     page.paragraph(&[format!(
         "The function has vendor id {PCI_VENDOR:#06x} and device id {PCI_DEVICE:#06x}; BAR 0 has \
-         {} KiB. Accesses must be aligned. Where there is no register a read gives 0 and a write \
-         is ignored, so is a write to a read-only register. Bits marked ``-`` are reserved: write \
-         0, ignore what is read.",
+         {} KiB. Accesses must be aligned. Where there is no register a read returns 0 and a write \
+         is ignored, like a write to a read-only register. Bits marked ``-`` are reserved: write \
+         0, ignore the value read.",
         BAR_SIZE / 1024
     )]);
     page.paragraph(&[
-        "Reset values are those that the model reads after a reset. *As built* means that the \
-         value tells how the device was built, *see text* that the elements of an array differ, or \
-         that the register shows what the device has chosen.",
+        "Reset values are read from the model after a reset. *As built* means that the value is a \
+         property of the device, *see text* that the elements of an array differ or that the \
+         device chooses the value.",
     ]);
 
     page.section("Global registers: overview");
