@@ -4,8 +4,9 @@
 //!
 //! Wraps `ndo_rx_flow_steer` and `rps_may_expire_flow()`. Flows are TCP connections.
 //!
-//! The core sees where a socket is read, and asks for its flow to be sent to a queue of that CPU.
-//! This happens per packet, in softirq context; the driver takes a note and puts the rest off.
+//! The core notes which CPU reads a socket, and asks for the flow to go to a queue of that CPU. It
+//! does so for single packets, in softirq context: the driver records the request and programs the
+//! device later.
 //!
 //! ```
 //! struct Nic {
@@ -29,38 +30,33 @@ use super::{
     bindings,
     callback::{
         callbacks,
-        Arg,
         Handle,
-        Passed, //
+        Object, //
     },
     device::{
         self,
         Device, //
     },
-    own::Live,
     tcp::Flow, //
 };
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
+use core::marker::PhantomData;
 use kernel::prelude::*;
 
-/// A steered flow, as the core names it.
+/// A request to steer a flow; the core identifies the flow by it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// The queue that it is to go to.
+    /// The queue that the flow is to go to.
     pub(crate) queue: u16,
-    /// Its place in that queue's flow table.
+    /// Index in that queue's flow table.
     pub(crate) flow_id: u32,
 }
 
 /// A driver that steers flows.
 pub(crate) trait Operations {
-    /// Is asked to steer a TCP connection. In softirq context, for a packet just received.
+    /// Steers a TCP connection. In softirq context, for a packet just received.
     ///
-    /// Returns the number that [`Device::may_expire`] is told of the flow, below 0xffff; asked
-    /// again for a connection, it is the same. From then on the core counts on it.
+    /// Returns a filter number below 0xffff, which [`Device::may_expire`] takes; the same for each
+    /// request of a connection. The driver must steer the flow once it has returned a number.
     ///
     /// # Errors
     ///
@@ -69,24 +65,10 @@ pub(crate) trait Operations {
 }
 
 impl Device {
-    /// Whether a steered flow may be forgotten: it has not been active for a while, is read
-    /// elsewhere now, or the user does not want it any more. From process context.
+    /// Whether the driver may stop steering a flow: it is idle, is read on another CPU, or aRFS was
+    /// turned off. Process context.
     pub(crate) fn may_expire(&self, of: Wanted, number: u16) -> bool {
         bindings::arfs_may_expire(self.as_opaque(), of.queue, of.flow_id, number)
-    }
-}
-
-/// A packet that was received just now.
-pub(super) struct Received<'a>(&'a Live<bindings::sk_buff>);
-
-// SAFETY: The core passes a packet that it goes on with after the callback.
-unsafe impl Arg for Received<'_> {
-    type Raw = *const bindings::sk_buff;
-
-    #[inline]
-    fn from_passed(skb: Passed<Self::Raw>) -> Self {
-        // SAFETY: Valid until the callback is over, by the contract above.
-        Self(unsafe { Live::from_raw(NonNull::new_unchecked(skb.raw().cast_mut())) })
     }
 }
 
@@ -98,12 +80,12 @@ impl<T: device::Operations + Operations> Adapter<T> {
         /// `ndo_rx_flow_steer`: softirqs off.
         pub(super) fn rx_flow_steer(
             handle: Handle<'_, T>,
-            skb: Received<'_>,
+            skb: Object<'_, bindings::sk_buff, *const bindings::sk_buff>,
             queue: u16,
             flow_id: u32,
         ) -> Result<i32> {
             let mut flow = Flow::default();
-            if !bindings::flow_of_skb(skb.0, &mut flow) {
+            if !bindings::flow_of_skb(skb.live(), &mut flow) {
                 return Err(EPROTONOSUPPORT);
             }
             handle.ops().steer(&flow, Wanted { queue, flow_id }).map(i32::from)

@@ -24,6 +24,7 @@ use super::{
     own::Live, //
 };
 use core::{
+    marker::PhantomData,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -149,10 +150,31 @@ unsafe impl<S> Arg for &mut S {
     }
 }
 
-/// An object of the core that others may use at the same time: for helpers.
-pub(super) struct Object<'a, S>(&'a Live<S>);
+/// A pointer to an `S`, constant or not. Private: no other type is one.
+trait Pointer<S> {
+    /// The pointer.
+    fn to_mut(self) -> *mut S;
+}
 
-impl<S> Object<'_, S> {
+impl<S> Pointer<S> for *mut S {
+    #[inline(always)]
+    fn to_mut(self) -> *mut S {
+        self
+    }
+}
+
+impl<S> Pointer<S> for *const S {
+    #[inline(always)]
+    fn to_mut(self) -> *mut S {
+        self.cast_mut()
+    }
+}
+
+/// An object of the core that others may use at the same time: for helpers. `P` is the type of the
+/// parameter in C.
+pub(super) struct Object<'a, S, P = *mut S>(&'a Live<S>, PhantomData<P>);
+
+impl<S, P> Object<'_, S, P> {
     /// The object.
     #[inline(always)]
     pub(super) fn live(&self) -> &Live<S> {
@@ -160,18 +182,21 @@ impl<S> Object<'_, S> {
     }
 }
 
-// SAFETY: Wherever a table has a pointer to such an object, the core passes a valid one.
-unsafe impl<S> Arg for Object<'_, S> {
-    type Raw = *mut S;
+// SAFETY: Wherever a table has a pointer to such an object, constant or not, the core passes a
+// valid one.
+unsafe impl<S, P: Pointer<S>> Arg for Object<'_, S, P> {
+    type Raw = P;
 
     #[inline(always)]
-    fn from_passed(passed: Passed<*mut S>) -> Self {
+    fn from_passed(passed: Passed<P>) -> Self {
+        let ptr = passed.raw().to_mut();
         // SAFETY: Valid until the callback is over.
-        Self(unsafe { Live::from_raw(NonNull::new_unchecked(passed.raw())) })
+        let object = unsafe { Live::from_raw(NonNull::new_unchecked(ptr)) };
+        Self(object, PhantomData)
     }
 }
 
-impl<S> Deref for Object<'_, S> {
+impl<S, P> Deref for Object<'_, S, P> {
     type Target = Opaque<S>;
 
     #[inline(always)]
