@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables and switches in debugfs, in a folder of the device's own: `<driver>/<bus address>`.
+//! Tables and switches in debugfs, in a folder of each device: `<driver>/<bus address>`.
 //!
-//! Wraps `debugfs_create_file()`. The kernel crate's `debugfs` is not used: its files name no
-//! owner, so that the module could go while one is open, and a table cannot fail.
+//! Wraps `debugfs_create_file()`. The kernel crate's `debugfs` is not used: its files have no
+//! owner, so the module could be unloaded while one is open, and a table cannot return an error.
 //!
-//! Operations run in process context without any lock, and may sleep. A table may be asked for
-//! several times until it fits; what does not succeed leaves no more than a file out, as debugfs
-//! has it.
+//! Operations run in process context without any lock, and may sleep. A table that exceeds the
+//! buffer is written again with a larger one. As debugfs has it, a file that cannot be created is
+//! left out without an error.
 //!
 //! ```
 //! struct Nic {
@@ -52,25 +52,25 @@ use kernel::{
 
 /// The part of a driver that fills the tables.
 pub(crate) trait Operations {
-    /// Names of the tables; operations name them by their place here.
+    /// Names of the tables; operations get the index.
     const TABLES: &'static [&'static CStr];
 
-    /// Writes a table.
+    /// Writes a table. May sleep; may be called several times for one read.
     ///
     /// # Errors
     ///
-    /// Any.
+    /// Any; reading the file fails with it.
     fn table(&self, index: usize, out: &mut Table<'_>) -> Result;
 
-    /// Names of the switches, which are read as `Y` and `N`, and written as whatever `kstrtobool()`
-    /// takes.
+    /// Names of the switches, which read as `Y` or `N` and take what `kstrtobool()` accepts.
     const SWITCHES: &'static [&'static CStr];
 
-    /// The switch at this place, always the same one.
+    /// The switch of this index, always the same one. `None` leaves the file out.
     fn switch(&self, index: usize) -> Option<&Atomic<bool>>;
 }
 
-/// Takes the text of a table. Too long a table is asked for anew.
+/// Takes the text of a table. Writing to it never fails: if the text is too long, the table is
+/// written again.
 pub(crate) struct Table<'a>(Object<'a, bindings::seq_file>);
 
 impl Write for Table<'_> {

@@ -2,28 +2,28 @@
 
 //! Network devices: wraps `struct net_device` and `struct net_device_ops`.
 //!
-//! A driver implements [`Operations`]. The queues, which exist only while the interface is up, are
-//! made by [`Operations::open_queue`] and owned here, so that the data path cannot see them before
-//! they are complete or after they are gone:
+//! A driver implements [`Operations`]. Queues exist only while the interface is up.
+//! [`Operations::open_queue`] allocates them and the layer owns them, so the data path cannot see a
+//! queue before it is complete or after it is freed:
 //!
-//! * up: `restore` -> `open_queue` of each -> `start_queue`, NAPI and interrupt of each -> `start`
-//!   -> transmit queues started;
-//! * down: interrupts freed and NAPI stopped -> transmit queues stopped, and waited for -> `stop`
-//!   -> `stop_queue` of each -> queues dropped.
+//! * up: `restore` -> `open_queue` for each -> `start_queue`, NAPI and interrupt for each ->
+//!   `start` -> transmit queues started;
+//! * down: interrupts freed and NAPI stopped -> transmit queues stopped, and senders waited for ->
+//!   `stop` -> `stop_queue` for each -> queues dropped.
 //!
-//! How queues are made, how many there are and how large, is a value of [`Operations::Setup`]. The
-//! user's wishes become a new value, and the layer goes from the old to the new: all memory is
-//! allocated before the first running queue is stopped.
+//! A value of [`Operations::Setup`] says how many queues there are and how they are made. A change
+//! of settings gives a new value, and the layer replaces the queues: all memory is allocated before
+//! the first running queue is stopped.
 //!
-//! While the interface is up the layer looks after the device ([`watch`]): faults are mended by
-//! restarting a queue pair or by resetting the device, from which [`Operations::restore`] brings it
-//! back to all that is configured.
+//! While the interface is up the layer checks the device ([`watch`]): it recovers from faults by
+//! restarting a queue pair or by resetting the device, after which [`Operations::restore`] applies
+//! the whole configuration.
 //!
 //! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the
 //! device's instance lock held, and may sleep; `event` without the lock.
 //!
-//! Optional features of a driver are parts, each with a trait of its own. A driver names those that
-//! it has; the others leave nothing in its tables of callbacks.
+//! Optional features of a driver are parts, each with its own trait. A driver names those that it
+//! has; the others add nothing to its tables of callbacks.
 //!
 //! ```
 //! struct Nic {
@@ -183,7 +183,8 @@ pub(crate) struct RxMode<'a> {
 }
 
 impl RxMode<'_> {
-    /// The multicast addresses as a table of bits, of which `bit` says the one of an address.
+    /// The multicast addresses as a table of bits; `bit` is the index of an address's bit.
+    /// Addresses with an index beyond the table are left out.
     pub(crate) fn multicast_table<const WORDS: usize>(
         &self,
         bit: impl Fn(&MacAddr) -> usize,
@@ -204,11 +205,11 @@ pub(crate) struct QueuePair<T: Operations> {
     pub(crate) tx: T::Tx,
     /// State used by NAPI.
     pub(crate) poll: T::Poll,
-    /// State that both share with the re-arming of the interrupt.
+    /// State that [`Poll::arm`] uses.
     pub(crate) shared: <T::Poll as Poll>::Shared,
 }
 
-/// Parameters of the queues of a device, as the user's settings decide.
+/// Parameters of the queues of a device, as configured.
 pub(crate) trait Setup: Clone + Send {
     /// Queue pairs.
     fn queues(&self) -> u32;
@@ -235,23 +236,23 @@ pub(crate) trait Operations: Send + Sync + Sized {
     /// Poll side of a queue, used by NAPI.
     type Poll: Poll;
 
-    /// Interrupt vector of a queue pair, of those that the device was registered with. By default
-    /// that of its number.
+    /// Interrupt vector of a queue pair, an index in [`Probed::irqs`](super::pci::Probed::irqs). By
+    /// default the number of the pair.
     fn queue_vector(&self, queue: usize) -> usize {
         queue
     }
 
-    /// Interrupt vector of events, if the device has one that no queue pair uses.
+    /// Interrupt vector of events, if the device has one that no queue pair uses. By default none.
     fn event_vector(&self) -> Option<usize> {
         None
     }
 
-    /// Allocates queue pair `queue`. Must not access the device: the same pair may be running with
-    /// other memory.
+    /// Allocates queue pair `queue`. Must not access the device, as the same pair may be running
+    /// with other memory. May sleep.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or any other of the driver; nothing has changed.
+    /// [`ENOMEM`], or another error of the driver; the running queues stay in use.
     fn open_queue(
         &self,
         dev: &Device,
@@ -259,65 +260,66 @@ pub(crate) trait Operations: Send + Sync + Sized {
         queue: usize,
     ) -> Result<QueuePair<Self>>;
 
-    /// Writes the whole configuration, of the driver and of the user, to the device, and leaves it
-    /// without queues. With `reset` it is reset first; without, only if it is not as it was left.
-    /// It may access memory after this, whatever was before. No queue runs.
+    /// Applies the whole configuration, of the driver and of the user, to the device, and leaves it
+    /// without queues. If `reset`, it is reset first; otherwise only if it has lost its state. The
+    /// device may access memory after this. No queue runs. May sleep, a second at most.
     ///
     /// # Errors
     ///
-    /// Any; nothing can be started then. Takes a second at most.
+    /// Any; the interface stays without queues.
     fn restore(&self, dev: &Device, setup: &Self::Setup, reset: bool) -> Result;
 
-    /// Has the device access no memory and raise no interrupt until [`Self::restore`]. No queue
-    /// runs. By default nothing is left to be done.
+    /// Keeps the device from accessing memory and raising interrupts until [`Self::restore`]. No
+    /// queue runs. May sleep. By default nothing is left to be done.
     fn quiesce(&self) {}
 
     /// Resets the device, after [`Self::quiesce`]: it accesses no memory then, and has lost its
-    /// configuration. Without the instance lock.
+    /// configuration. Without the instance lock; may sleep.
     ///
     /// # Errors
     ///
-    /// Any: it does not answer.
+    /// Any; the device does not answer.
     fn reset(&self) -> Result;
 
-    /// Whether the device answers.
+    /// Whether the device answers. By default true.
     fn is_present(&self) -> bool {
         true
     }
 
-    /// Whether the link is up. The driver asks for the event vector to fire at the next
-    /// change, before it looks. Without such a vector this is asked once a second while the
-    /// interface is up.
+    /// Whether the link is up. A driver with an event vector arms it for the next change before it
+    /// reads the state. Without such a vector this is called once a second while the interface is
+    /// up. By default true.
     fn link(&self) -> bool {
         true
     }
 
-    /// Tells the device of a queue pair and switches it on. Nothing moves before `start`.
+    /// Programs a queue pair and switches it on. Nothing is sent or received before `start`. May
+    /// sleep.
     ///
     /// # Errors
     ///
-    /// Any; the queue is off then.
+    /// Any; the queue must be off.
     fn start_queue(&self, queue: usize, tx: &mut Self::Tx, poll: &mut Self::Poll) -> Result;
 
-    /// Switches a queue pair off: when this returns, the device does not access its memory any
-    /// more. Does nothing for one that is off.
+    /// Switches a queue pair off: when this returns, the device does not access its memory. Does
+    /// nothing for one that is off. May sleep.
     fn stop_queue(&self, queue: usize, poll: &mut Self::Poll);
 
-    /// Puts the device to work on the queues that were started.
+    /// Lets the device send and receive on the queues that were started.
     fn start(&self, _dev: &Device, _setup: &Self::Setup) {}
 
     /// Stops the device; the queues are switched off after this.
     fn stop(&self, _dev: &Device) {}
 
-    /// The interface is up from now on, whether or not queues run, or it is down, as at first:
-    /// nobody misses then what the device does not take.
+    /// The interface goes up or down, whether or not queues run; at first it is down. Packets that
+    /// the device drops while it is down are not counted as missed.
     fn running(&self, _up: bool) {}
 
     /// Sends a packet. Softirqs off, transmit queue locked.
     fn start_xmit(tx: &mut Self::Tx, cx: &XmitContext<'_>, skb: TxSkb);
 
-    /// Whether the device can cut this packet into segments; the stack does it otherwise. By
-    /// default it can cut all that its features say. Softirqs off.
+    /// Whether the device can segment this packet; otherwise the stack does. By default it can
+    /// segment everything that its features allow. Softirqs off.
     fn can_segment(_packet: &TxInfo) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -325,7 +327,7 @@ pub(crate) trait Operations: Send + Sync + Sized {
     /// Fills in totals. In an RCU read section; must not sleep.
     fn stats64(&self, stats: &mut Stats64);
 
-    /// Sets the receive filter.
+    /// Sets the receive filter. May sleep.
     ///
     /// # Errors
     ///
@@ -334,25 +336,25 @@ pub(crate) trait Operations: Send + Sync + Sized {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Sets the station address. By default it cannot be set.
+    /// Sets the station address. May sleep. By default it cannot be set.
     fn set_mac(&self, _addr: &MacAddr) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Sets the largest payload of a frame, if [`Setup::with_mtu`] leaves it to this. By default
-    /// the device need not know.
+    /// Sets the MTU, if [`Setup::with_mtu`] does not. May sleep. By default the device does not
+    /// depend on it.
     fn set_mtu(&self, _mtu: u32) {}
 
-    /// The event vector fired: acknowledges what happened. The core asks for the state of the link
-    /// and looks at the device right after. In the interrupt's thread, without the instance lock.
+    /// Acknowledges events, after the event vector fired. The layer then reads the state of the
+    /// link and checks the device. In the interrupt's thread, without the instance lock; may sleep.
     fn event(&self) {}
 
-    /// Clears features that the user wants but that cannot be on now.
+    /// Clears requested features that cannot be on now. Must not access the device.
     fn fix_features(&self, _features: u64) -> u64 {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Applies a change of features.
+    /// Applies a change of features. May sleep.
     ///
     /// # Errors
     ///
@@ -362,12 +364,12 @@ pub(crate) trait Operations: Send + Sync + Sized {
     }
 }
 
-/// CPUs that can share the work, at this moment.
+/// Number of online CPUs.
 pub(crate) fn online_cpus() -> u32 {
     bindings::num_online_cpus()
 }
 
-/// Fills a hash key from the system's random one, up to the length of that.
+/// Fills a hash key from the system's random one, up to its length.
 pub(crate) fn rss_key_fill(key: &mut [u8]) {
     let mut all = bindings::rnet_rss_key::default();
     bindings::netdev_rss_key_fill(&mut all);
@@ -415,16 +417,16 @@ impl Device {
         &self.0
     }
 
-    /// The interface's name at this moment.
+    /// The interface's current name. Any context.
     ///
-    /// A rename in between may leave a mixture of both names. Any context.
+    /// If the interface is renamed meanwhile, the copy may mix both names.
     pub(crate) fn name(&self) -> Name {
         let mut copy = bindings::rnet_name::default();
         bindings::netdev_name(&self.0, &mut copy);
         Name(copy)
     }
 
-    /// Largest payload of a frame.
+    /// The MTU. Any context.
     pub(crate) fn mtu(&self) -> u32 {
         bindings::netdev_mtu(&self.0)
     }
@@ -434,19 +436,18 @@ impl Device {
         bindings::netdev_store_max_mtu(&self.0, max);
     }
 
-    /// Transmit queues that the device was made with.
+    /// Number of transmit queues that the device was registered with.
     pub(super) fn tx_queues(&self) -> u32 {
         bindings::netdev_tx_queues(&self.0)
     }
 
-    /// Receive queues in use.
+    /// Number of receive queues in use. Any context.
     pub(crate) fn rx_queues(&self) -> u32 {
         bindings::netdev_rx_queues(&self.0)
     }
 
-    /// Bytes of the pages that payload of a receive queue goes to: a power of two, at least
-    /// [`PAGE_SIZE`], which is the answer for a queue that there cannot be. The instance lock is
-    /// held.
+    /// Bytes of the pages for payload of a receive queue: a power of two, at least [`PAGE_SIZE`].
+    /// [`PAGE_SIZE`] if there is no such queue. The instance lock is held.
     pub(super) fn rx_page_size(&self, queue: u16) -> u32 {
         bindings::netdev_rx_page_size(&self.0, queue.into()).max(PAGE_SIZE as u32)
     }
@@ -501,8 +502,8 @@ impl Device {
         bindings::netdev_tx_reset_subqueue(&self.0, queue);
     }
 
-    /// Has the stack send on all queues. Woken, not just started: packets may be waiting in a
-    /// queueing discipline that heard of the stop.
+    /// Wakes all transmit queues. Starting them is not enough: packets may wait in a queueing
+    /// discipline that saw the stop.
     pub(super) fn tx_wake_all_queues(&self) {
         bindings::netif_tx_wake_all_queues(&self.0);
     }
@@ -549,31 +550,30 @@ impl XmitContext<'_> {
         self.txq.get()
     }
 
-    /// Tells byte queue limits of a packet put on the ring.
+    /// Reports a packet put on the ring to byte queue limits.
     #[inline]
     pub(crate) fn sent(&self, bytes: u32) {
         // SAFETY: The queue is valid and locked.
         unsafe { bindings::txq_sent(self.as_raw(), bytes) };
     }
 
-    /// Whether what is on the ring must be rung for now: no other packet follows, or none can, as
-    /// the queue is stopped. To be asked last, after any `stop`, on every way out of a
-    /// transmission.
+    /// Whether the doorbell must be written now: no other packet follows, or the queue is stopped.
+    /// To be called last, after any `stop`, on every path of a transmission.
     #[inline]
     pub(crate) fn doorbell_due(&self) -> bool {
         bindings::txq_doorbell_due(self.txq)
     }
 
-    /// Keeps the stack from sending until the queue is woken.
+    /// Stops the queue: the stack does not send until it is woken.
     pub(crate) fn stop(&self) {
         bindings::netif_tx_stop_queue(self.txq);
     }
 
-    /// Undoes a `stop` from just before.
+    /// Reverts a `stop` of the same call.
     pub(crate) fn start(&self) {
         bindings::netif_tx_start_queue(self.txq);
     }
 }
 
-/// Properties of a new device that the core has to know.
+/// Properties of a new device.
 pub(crate) type Config = bindings::rnet_config;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The devlink instance of a network device: what it runs, its firmware, its parameters.
+//! The devlink instance of a network device: versions, firmware, parameters.
 //!
 //! Wraps `struct devlink`, its one port, and `struct devlink_ops`.
 //!
-//! An instance is made before the network device, which becomes its one port, and goes after it.
-//! Users reach it from [`Devlink::publish`] to [`Devlink::withdraw`], and only then are the
+//! An instance is created before the network device, which becomes its one port, and freed after
+//! it. Users reach it from [`Devlink::publish`] to [`Devlink::withdraw`], and only then are the
 //! driver's operations called: in process context, with the devlink instance lock held and the
 //! device's own instance lock not held. They may sleep.
 //!
@@ -62,14 +62,14 @@ use kernel::{
     prelude::*, //
 };
 
-/// The first number that is not one of the parameters that all drivers share.
+/// The first id after those of the generic parameters.
 const FIRST_ID: u32 = bindings::devlink_param_generic_id_DEVLINK_PARAM_GENERIC_ID_MAX + 1;
 
 /// Supported reload actions: activation of firmware.
 const RELOAD_ACTIONS: usize =
     1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_FW_ACTIVATE;
 
-/// A text of at most `N - 1` bytes, with a zero at its end.
+/// A text of at most `N - 1` bytes, terminated by NUL.
 #[derive(Clone, Copy)]
 pub(crate) struct Chars<const N: usize>([u8; N]);
 
@@ -93,7 +93,7 @@ impl<const N: usize> Chars<N> {
         this
     }
 
-    /// The text; nothing if it is not valid UTF-8.
+    /// The text; empty if it is not valid UTF-8.
     pub(crate) fn as_str(&self) -> &str {
         self.as_c_str().to_str().unwrap_or("")
     }
@@ -149,17 +149,17 @@ impl Kind {
 
 /// A parameter that can be read and changed at run time.
 pub(crate) struct Param {
-    /// Its name; none that the core knows.
+    /// Its name; not that of a generic parameter.
     pub(crate) name: &'static CStr,
     /// Type of its value.
     pub(crate) kind: Kind,
 }
 
-/// Takes what `devlink dev info` shows.
+/// The answer to `devlink dev info`.
 pub(crate) struct Info<'a>(Object<'a, bindings::devlink_info_req>);
 
 impl Info<'_> {
-    /// Shows a version that cannot change.
+    /// Adds a version that cannot change.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Info<'_> {
         self.put(name, version, false)
     }
 
-    /// Shows a running version.
+    /// Adds a running version.
     ///
     /// # Errors
     ///
@@ -189,27 +189,27 @@ impl Info<'_> {
 /// The part of a driver that serves devlink.
 #[vtable]
 pub(crate) trait Operations: device::Operations {
-    /// The parameters; operations name them by their place here. Without any, `param` and
-    /// `set_param` are not called.
+    /// The parameters; operations get the index. Without any, `param` and `set_param` are not
+    /// called.
     const PARAMS: &'static [Param] = &[];
 
-    /// Shows what the device is and runs.
+    /// Adds the versions of the device. May sleep.
     ///
     /// # Errors
     ///
     /// Errors of [`Info`].
     fn info(&self, info: &mut Info<'_>) -> Result;
 
-    /// Flashes and starts firmware from a file.
+    /// Loads firmware from a file and starts it. May sleep.
     ///
     /// # Errors
     ///
-    /// Any, with a message; the firmware before keeps running.
+    /// Any, with a message in `_ack`; the old firmware stays at work.
     fn flash(&self, _file: &[u8], _ack: &mut Extack<'_>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The value of a parameter, of its kind.
+    /// The value of a parameter, of its kind. May sleep.
     ///
     /// # Errors
     ///
@@ -218,11 +218,11 @@ pub(crate) trait Operations: device::Operations {
         Err(EOPNOTSUPP)
     }
 
-    /// Sets a parameter to a value of its kind.
+    /// Sets a parameter to a value of its kind. May sleep.
     ///
     /// # Errors
     ///
-    /// Any, with a message; the parameter keeps its value.
+    /// Any, with a message in `_ack`; the parameter keeps its value.
     fn set_param(
         &self,
         _dev: &mut Unlocked<'_, Self>,

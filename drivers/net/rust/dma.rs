@@ -3,11 +3,11 @@
 //! Memory that a bus device reads or writes.
 //!
 //! Wraps `dma_alloc_coherent()` through the kernel's `Coherent`, and the device that memory is
-//! mapped for. Allocating and freeing may sleep; reading and writing may be done in any context.
+//! mapped for. Allocating and freeing may sleep; reading and writing are allowed in any context.
 //!
-//! [`Words`] and [`Bytes`] are coherent allocations that CPU and device share all their life; they
-//! are only ever read and written as scalars or copied out, never borrowed as Rust slices, because
-//! the device may write at any time. Packets to send are mapped in [`super::tx_slots`].
+//! [`Words`] and [`Bytes`] are coherent allocations that CPU and device share all their life. They
+//! are only read and written as scalars or copied out, never borrowed as Rust slices, because the
+//! device may write at any time. Packets to send are mapped in [`super::tx_slots`].
 //!
 //! ```
 //! fn ring(dev: &device::Device<device::Bound>, descriptor: u64) -> Result<Words> {
@@ -37,16 +37,17 @@ use kernel::{
     prelude::*, //
 };
 
-/// The bus device on whose behalf memory is mapped, bound to its driver for `'bound`.
+/// The bus device that memory is mapped for, bound to its driver for `'bound`.
 #[derive(Clone, Copy)]
 pub(crate) struct DmaDevice<'bound>(&'bound device::Device<Bound>);
 
 impl<'bound> DmaDevice<'bound> {
-    /// Prepares a PCI device that can reach all 64-bit addresses. To be called first in `probe`.
+    /// Prepares a PCI device that supports 64-bit addresses. To be called first in `probe`. May
+    /// sleep.
     ///
     /// # Errors
     ///
-    /// As of `dma_set_mask_and_coherent()`.
+    /// Errors of `dma_set_mask_and_coherent()`.
     pub(crate) fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         // SAFETY: `Core` means that a bus callback is running; nothing was allocated or mapped on
         // behalf of the device before, as that takes an object of this type or comes after it.

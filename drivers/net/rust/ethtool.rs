@@ -2,8 +2,8 @@
 
 //! Requests of `ethtool`: wraps `struct ethtool_ops`.
 //!
-//! Each trait here and in the modules below is a part of its own, which a driver implements and
-//! names among its [`Parts`](super::device::Parts), or leaves alone.
+//! Each trait of this module and the modules below is a part, which a driver may implement and name
+//! among its [`Parts`](super::device::Parts).
 //!
 //! All operations run in process context with the instance lock held, and may sleep.
 //!
@@ -66,7 +66,7 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
-/// Takes the statistics of a device one by one.
+/// Receives the statistics of a device one by one.
 pub(crate) trait StatVisitor {
     /// The next statistic.
     fn stat(&mut self, name: fmt::Arguments<'_>, value: u64);
@@ -75,28 +75,28 @@ pub(crate) trait StatVisitor {
 /// Sizes of rings, in entries.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rings {
-    /// Of receive: packets, or completions where those are apart from buffers.
+    /// Receive ring: packets, or completions if buffers have rings of their own.
     pub(crate) rx: u32,
-    /// Buffers of the ring of small ones, if there is one.
+    /// Ring of small buffers, 0 if there is none.
     pub(crate) rx_mini: u32,
-    /// Buffers of the ring of large ones, if there is one.
+    /// Ring of large buffers, 0 if there is none.
     pub(crate) rx_jumbo: u32,
     /// Transmit descriptors.
     pub(crate) tx: u32,
 }
 
-/// Interrupt moderation: the most time and packets that an interrupt is delayed for.
+/// Interrupt moderation: limits of the delay of an interrupt.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Coalesce {
     /// Microseconds after a packet was received.
     pub(crate) rx_usecs: u32,
-    /// Packets received after which it comes at once.
+    /// Packets received after which it fires at once.
     pub(crate) rx_frames: u32,
     /// Microseconds after a packet was sent.
     pub(crate) tx_usecs: u32,
-    /// Packets sent after which it comes at once.
+    /// Packets sent after which it fires at once.
     pub(crate) tx_frames: u32,
-    /// The device chooses what is best for receive.
+    /// Adaptive moderation of receive.
     pub(crate) adaptive: bool,
 }
 
@@ -116,7 +116,7 @@ pub(crate) mod coalesce {
     pub(crate) const ADAPTIVE_RX: u32 = bindings::ETHTOOL_COALESCE_USE_ADAPTIVE_RX;
 }
 
-/// Sizes of rings in a setup of queues, and their change by the user.
+/// Sizes of rings in a [`Setup`], and their change by the user. The instance lock is held.
 pub(crate) trait PlanRings: Sized {
     /// Sizes of rings.
     fn rings(&self) -> Rings;
@@ -124,21 +124,21 @@ pub(crate) trait PlanRings: Sized {
     /// Largest sizes of rings.
     fn max_rings(&self) -> Rings;
 
-    /// The setup with rings of these sizes or, where the device cannot have them, the next larger.
-    /// None is above the largest.
+    /// The setup with rings of these sizes or, if the device does not support a size, the next
+    /// larger. No size is above the largest.
     ///
     /// # Errors
     ///
-    /// A refusal if a size makes no sense.
+    /// A refusal if the device supports no such size.
     fn with_rings(&self, rings: &Rings) -> Result<Self, Refused>;
 }
 
-/// Number of queues in a setup, and its change by the user.
+/// Number of queues in a [`Setup`], and its change by the user. The instance lock is held.
 pub(crate) trait PlanChannels: Sized {
-    /// Most queue pairs.
+    /// Largest number of queue pairs.
     fn max_channels(&self) -> u32;
 
-    /// The setup with so many queue pairs, at least one and not more than the most.
+    /// The setup with so many queue pairs, from one to the largest number.
     ///
     /// # Errors
     ///
@@ -158,8 +158,8 @@ pub(crate) trait FwVersion {
 
 /// A driver with statistics of its own.
 pub(crate) trait Stats {
-    /// Shows the visitor each statistic, always the same ones in the same order. Were there more
-    /// than the first time, the last ones would not be seen.
+    /// Calls the visitor for each statistic, always the same ones in the same order: their number
+    /// is fixed with the first call, and further ones are cut off. May sleep.
     fn visit_stats(&self, visitor: &mut dyn StatVisitor);
 }
 
@@ -171,7 +171,7 @@ pub(crate) trait SetCoalesce {
     /// Interrupt moderation in force.
     fn coalesce(&self) -> Coalesce;
 
-    /// Changes interrupt moderation.
+    /// Changes interrupt moderation. May sleep.
     ///
     /// # Errors
     ///

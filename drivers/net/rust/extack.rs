@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Messages for the sender of a netlink request.
+//! Messages to the user for a netlink request.
 //!
-//! Wraps `struct netlink_ext_ack`. In the context of the request that it belongs to, which no
-//! other thread has.
+//! Wraps `struct netlink_ext_ack`. Used in the context of its request, by one thread.
 //!
 //! ```
 //! fn check_mtu(mtu: u32, max: u32, ack: &mut Extack<'_>) -> Result {
@@ -23,8 +22,8 @@ use kernel::{
     str::Formatter, //
 };
 
-/// The extended acknowledgment of a netlink request; there may be none, for requests that come
-/// another way.
+/// The extended acknowledgment of a netlink request. Messages of requests that came another way are
+/// discarded.
 pub(crate) struct Extack<'a>(Option<&'a mut bindings::netlink_ext_ack>);
 
 impl Extack<'_> {
@@ -41,14 +40,14 @@ impl Extack<'_> {
         Self(None)
     }
 
-    /// Says why the request is refused: one sentence, which the request's tool shows.
+    /// Sets the message of the request: one sentence, which the user's tool prints.
     pub(crate) fn say(&mut self, text: &'static CStr) {
         if let Some(ack) = &mut self.0 {
             ack._msg = text.as_char_ptr();
         }
     }
 
-    /// As [`Self::say`], with numbers or names in it, truncated to less than 80 bytes.
+    /// As [`Self::say`], formatted and truncated to less than 80 bytes.
     pub(crate) fn say_fmt(&mut self, text: fmt::Arguments<'_>) {
         let Some(ack) = &mut self.0 else {
             return;
@@ -70,7 +69,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Refuses with `code` because of `why`: what is wrong, and what to do.
+    /// A refusal with an error number and a message: the cause and the remedy.
     pub(crate) const fn new(code: Error, why: &'static CStr) -> Self {
         Self { code, why }
     }

@@ -4,13 +4,14 @@
 //!
 //! Wraps `netdev_printk()` and `net_ratelimit()`.
 //!
-//! They name the driver, the bus device and the interface, as `netdev_err()` and its kin do in C:
-//! `driver 0000:00:03.0 eth0: link up`. A device that is not registered yet is called
-//! `(unnamed net_device) (uninitialized)`.
+//! They name the driver, the bus device and the interface, as `netdev_err()` does in C: `driver
+//! 0000:00:03.0 eth0: link up`. A device that is not registered yet is called `(unnamed net_device)
+//! (uninitialized)`.
 //!
-//! The macros take a [`Device`], then what `fmt!` takes, with a newline at the end. They can be
-//! used in any context. Those that end in `_ratelimited` are for what a user, the wire or a broken
-//! device can cause any number of times: they share the budget of the networking core.
+//! The macros take a [`Device`], then the arguments of `fmt!`, with a newline at the end. They can
+//! be used in any context. Use those that end in `_ratelimited` for messages that a user, the wire
+//! or a broken device can cause any number of times: they share the rate limit of the networking
+//! core.
 //!
 //! ```
 //! fn stuck(dev: &Device, queue: u32) {
@@ -27,12 +28,12 @@ use kernel::{
     prelude::*, //
 };
 
-/// How grave a message is.
+/// Level of a message.
 #[derive(Clone, Copy)]
 pub(crate) enum Level {
     /// Something does not work.
     Err,
-    /// Something is not as it should be, and things work on.
+    /// Something is wrong, and the device keeps working.
     Warn,
     /// A change of state.
     Info,

@@ -5,14 +5,14 @@
 //! Wraps `struct napi_struct` and the interrupt that schedules it. Instances are made, started,
 //! stopped and removed under the instance lock; polls run in softirq context, one at a time.
 //!
-//! A driver implements [`Poll`] for what one queue pair cleans up. The rules of
-//! `Documentation/networking/napi.rst` are kept here, in one place: no receive work at budget 0,
-//! no completion at budget 0 or when the budget is used up, the interrupt asked for again only
-//! after completion, and nothing of the poll state touched after that.
+//! A driver implements [`Poll`] for a queue pair. The layer keeps the rules of
+//! `Documentation/networking/napi.rst`: no receive work at budget 0, no completion at budget 0 or
+//! when the budget is used up, the interrupt armed only after completion, and the poll state not
+//! touched after that.
 //!
-//! The context of a poll says what it may do. With a [`TxContext`] it may free socket buffers that
-//! were sent, no more: netpoll may have called, with interrupts off. Page pools, received packets
-//! and XDP need an [`RxContext`], of which there is none at budget 0.
+//! The context of a poll says what it may do. With a [`TxContext`] it may only free sent socket
+//! buffers: netpoll may have called, with interrupts off. Page pools, received packets and XDP need
+//! an [`RxContext`], which does not exist at budget 0.
 //!
 //! ```
 //! /// Words that the device reads when it is to raise the next interrupt.
@@ -94,10 +94,10 @@ pub(crate) struct Outcome {
     pub(crate) work: usize,
     /// There is more to do although the budget was not used up.
     pub(crate) again: bool,
-    /// An allocation failed: poll again in a few milliseconds, even without an interrupt.
+    /// An allocation failed: poll again in 5 milliseconds, even without an interrupt.
     pub(crate) retry: bool,
-    /// Interrupts come without work: do not arm the next one now, but poll again in a few
-    /// milliseconds and arm it then.
+    /// Interrupts come without work: do not arm the next one now, but poll again in 5 milliseconds
+    /// and arm it then.
     pub(crate) rest: bool,
     /// The argument of [`Poll::arm`], if this was the last poll for now.
     pub(crate) token: u32,
@@ -105,24 +105,25 @@ pub(crate) struct Outcome {
 
 /// The work of a NAPI instance.
 pub(crate) trait Poll: Send {
-    /// The part that [`Poll::arm`] uses. The next poll may already run on another CPU meanwhile.
+    /// State that [`Poll::arm`] uses. The next poll may already run on another CPU meanwhile.
     type Shared: Send + Sync;
 
     /// Called once, before the first poll, in process context. May sleep.
     fn attached(&mut self, napi: NapiRef<'_>);
 
-    /// Called once, when no poll can run any more, in process context: page pools are to be taken
-    /// out of the context of the instance, which goes an RCU grace period later.
+    /// Called once, when no poll can run any more, in process context. Detach page pools from the
+    /// instance here: it is freed after an RCU grace period. May sleep.
     fn detached(&mut self, napi: NapiRef<'_>);
 
     /// Frees sent packets for netpoll: interrupts are off, possibly in a hard interrupt. Must not
-    /// arm the interrupt: the poll is not completed.
+    /// arm the interrupt, as the poll is not completed.
     fn clean(&mut self, cx: &TxContext<'_>);
 
-    /// Frees sent packets and receives up to the budget. In softirq context, on one CPU at a time.
+    /// Frees sent packets and receives up to the budget. In softirq context or the instance's
+    /// kthread, on one CPU at a time.
     fn poll(&mut self, shared: &Self::Shared, cx: &RxContext<'_>) -> Outcome;
 
-    /// Asks the device for the next interrupt. In softirq context.
+    /// Arms the device's next interrupt. In softirq context.
     fn arm(shared: &Self::Shared, token: u32);
 }
 

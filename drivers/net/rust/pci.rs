@@ -4,17 +4,18 @@
 //!
 //! Wraps `struct pci_driver` with `dev_pm_ops` and `pci_error_handlers`.
 //!
-//! The kernel's `pci::Driver` knows probe and unbind only. [`Adapter`] registers a driver with the
-//! callbacks for the rest filled in and leaves all else to the kernel's own adapter, which makes
-//! the driver's data in probe and drops them after unbind.
+//! The kernel's `pci::Driver` has probe and unbind only. [`Adapter`] registers a driver with the
+//! other callbacks filled in and leaves the rest to the kernel's own adapter, which creates the
+//! driver's data in probe and drops them after unbind. All callbacks run in process context and may
+//! sleep.
 //!
 //! # How the callbacks get the driver's data
 //!
-//! The data are in place from the end of a successful probe until they are dropped behind unbind.
-//! The driver core probes and unbinds with the device lock held, and the C code that calls us finds
-//! our callbacks through the driver that the device is bound to. So a callback that runs with the
-//! device lock held runs wholly before or wholly after probe and unbind, and if it was found at all
-//! the data are there. Nobody else uses them meanwhile. The lock is held around each of them:
+//! The data exist from the end of a successful probe until they are dropped after unbind. The
+//! driver core probes and unbinds with the device lock held, and the C code that calls us finds the
+//! callbacks through the driver that the device is bound to. So a callback that runs with the
+//! device lock held runs wholly before or wholly after probe and unbind, and if it was found the
+//! data exist. Nobody else uses them meanwhile. The lock is held around each of them:
 //!
 //! * shutdown: by `device_shutdown()`;
 //! * suspend, resume, freeze, thaw, poweroff, restore: by `device_suspend()` and `device_resume()`;
@@ -98,14 +99,14 @@ use kernel::{
 
 /// A driver of network devices on the PCI bus.
 ///
-/// It implements probe; the layer handles the device from there to unbind.
+/// The driver implements probe; the layer handles the device from there to unbind.
 pub(crate) trait Driver: Sized + 'static {
-    /// The functions that it drives.
+    /// The PCI functions that it supports.
     const ID_TABLE: pci::IdTable<()>;
-    /// Driver of one of them.
+    /// The driver's state for one function.
     type Nic<'bound>: Operations + 'bound;
 
-    /// Takes charge of a function whose registers can be reached. May sleep.
+    /// Sets up a function whose memory BARs are enabled. The device lock is held; may sleep.
     ///
     /// # Errors
     ///
@@ -115,13 +116,13 @@ pub(crate) trait Driver: Sized + 'static {
     ) -> Result<Probed<'bound, Self::Nic<'bound>>>;
 }
 
-/// Everything that a network device is made from.
+/// Everything needed to register a network device.
 pub(crate) struct Probed<'bound, T: Operations> {
     /// Interrupt vectors: one for each queue pair, then one for events.
     pub(crate) irqs: Arc<pci::IrqVectorRegistration<'bound>>,
-    /// Properties that the core has to know.
+    /// Properties of the device.
     pub(crate) config: Config,
-    /// How queues are made at first.
+    /// The initial setup of the queues.
     pub(crate) setup: T::Setup,
     /// The driver's part.
     pub(crate) ops: T,
@@ -222,20 +223,20 @@ impl<'bound> BusMaster<'bound> {
         self.0
     }
 
-    /// Permits the function to access memory. One call at a time.
+    /// Permits the function to access memory. Any context; one call at a time.
     pub(crate) fn allow(&self) {
         self.set(self.command() | MASTER);
     }
 
-    /// Keeps the function from accessing memory: when this returns the last access is over. One
-    /// call at a time.
+    /// Keeps the function from accessing memory: when this returns the last access is over. Any
+    /// context; one call at a time.
     pub(crate) fn deny(&self) {
         self.set(self.command() & !MASTER);
         // The completion of this read does not pass earlier writes of the function.
         self.command();
     }
 
-    /// Whether the function may access memory. Returns true if it does not respond.
+    /// Whether the function may access memory. Returns true if it does not respond. Any context.
     pub(crate) fn is_allowed(&self) -> bool {
         self.command() & MASTER != 0
     }
@@ -262,7 +263,7 @@ pub(crate) fn disable(dev: &pci::Device<Core<'_>>) {
     bindings::pci_disable(dev);
 }
 
-/// Has the PCI core remember configuration space as it is, to be restored after a slot reset.
+/// Saves configuration space, to be restored after a slot reset. In a bus callback.
 pub(crate) fn save_state(dev: &pci::Device<Core<'_>>) {
     bindings::pci_save(dev);
 }
@@ -461,8 +462,8 @@ impl<T: Driver> Adapter<T> {
     }
 }
 
-/// Allocates MSI-X vectors for `most` queue pairs and one more, or for `least` if there are not so
-/// many; says for how many. May sleep.
+/// Allocates MSI-X vectors for `most` queue pairs and one for events, or for `least` if there are
+/// not enough. Returns the number of queue pairs. May sleep.
 ///
 /// # Errors
 ///

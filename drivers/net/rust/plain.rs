@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Common parts of most network devices: a ring for each direction in each queue pair, with one
-//! buffer a descriptor.
+//! Common parts of most network devices: each queue pair has a ring for each direction, with one
+//! buffer per descriptor.
 //!
-//! A driver of such a device says what its descriptors look like and how they are switched on. The
-//! rest is here, to be taken or left part by part:
+//! A driver of such a device describes its descriptors and how they are switched on. The rest is
+//! here, and can be used part by part. The modules wrap nothing of C; each says in which context it
+//! is used.
 //!
-//! * [`rx`]: a receive ring that is filled with buffers, and packets out of them;
-//! * [`tx`]: a transmit ring that stops when it is full, and its end;
-//! * [`pair`]: both of them, as NAPI polls them;
-//! * [`counters`]: what a queue counts, and to whom that is told;
-//! * [`totals`]: what the device counts, in registers that are cleared by being read;
-//! * [`sizes`]: number of queues, sizes of rings and MTU, as the user wants them;
-//! * [`spread`]: the table and the key by which packets are spread over queues.
+//! * [`rx`]: a receive ring: refill, and packets out of its buffers;
+//! * [`tx`]: a transmit ring: stop and wake of the queue, and completion;
+//! * [`pair`]: both, as a [`Poll`](crate::net::napi::Poll);
+//! * [`counters`]: counters of queues, and the interfaces that show them;
+//! * [`totals`]: counters of the device in registers that are cleared by a read;
+//! * [`sizes`]: number of queues, sizes of rings and MTU, and their change by the user;
+//! * [`spread`]: the RSS indirection table and key.
 //!
 //! ```
 //! /// Allocates queue pair 0 of a device, with rings of 512 descriptors.

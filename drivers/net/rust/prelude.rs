@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names that nearly every driver uses, to be imported as a whole: `use crate::net::prelude::*`.
-//! It has the kernel's own prelude, too.
+//! Names that most drivers use, to be imported together: `use crate::net::prelude::*`. It includes
+//! the kernel's prelude. Wraps nothing of C.
 //!
 //! ```
 //! /// Drops a packet that the device cannot send.

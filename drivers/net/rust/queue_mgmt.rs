@@ -4,9 +4,10 @@
 //!
 //! Wraps `struct netdev_queue_mgmt_ops`.
 //!
-//! This is how a memory provider (io_uring zero-copy receive, devmem TCP) gets a queue to itself.
-//! The core allocates the new memory, stops the queue's receive side with the old one, starts it
-//! with the new one and frees the old. All in process context with the instance lock held.
+//! A memory provider (io_uring zero-copy receive, devmem TCP) gets a queue this way. The core
+//! allocates the new memory, stops the queue's receive side with the old one, starts it with the
+//! new one and frees the old. All in process context with the instance lock held; the operations
+//! may sleep.
 //!
 //! ```
 //! struct Nic<'bound> {
@@ -73,21 +74,22 @@ use kernel::prelude::*;
 pub(crate) trait Operations: device::Operations {
     /// The receive memory of a queue: rings, buffers and their pools.
     type Rx: Send;
-    /// Largest page that payload can be received into, in bytes.
+    /// Largest page for payload, in bytes.
     const RX_PAGE_MAX: u32;
 
     /// Allocates receive memory for one queue, which may be running with other memory.
     ///
     /// # Errors
     ///
-    /// As for `open_queue`.
+    /// As for [`device::Operations::open_queue`].
     fn rx_alloc(&self, dev: &Device, setup: &Self::Setup, queue: usize) -> Result<Self::Rx>;
 
-    /// Has a queue whose receive side is off receive into `rx`. NAPI is held off.
+    /// Installs `rx` as the memory of a queue whose receive side is off, and switches it on. NAPI
+    /// is disabled.
     ///
     /// # Errors
     ///
-    /// Any; the receive side is off then.
+    /// Any; the receive side must be off.
     fn rx_install(
         &self,
         queue: usize,
@@ -96,8 +98,8 @@ pub(crate) trait Operations: device::Operations {
         napi: NapiRef<'_>,
     ) -> Result;
 
-    /// Switches the receive side of a queue off and takes its memory. NAPI is held off; transmit
-    /// goes on.
+    /// Switches the receive side of a queue off and removes its memory. NAPI is disabled; the
+    /// device keeps transmitting.
     fn rx_remove(&self, queue: usize, poll: &mut Self::Poll, napi: NapiRef<'_>)
         -> Option<Self::Rx>;
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work that a device puts off until it may sleep.
+//! Deferred work of a device, in a context that may sleep.
 //!
-//! Wraps `struct delayed_work`. The kernel crate's `DelayedWork` cannot be cancelled, and what it
-//! has queued may run after the module is gone; so it is not used here.
+//! Wraps `struct delayed_work`. The kernel crate's `DelayedWork` is not used: it cannot be
+//! cancelled, so it may run after the module is unloaded.
 //!
-//! A driver has one [`Service`] for work of its own, the core another one to look after the device.
+//! A driver has one [`Service`] for its own work, the layer another one for the watch.
 //! [`Service::kick`] may be called in softirq context; [`Operations::serve`] runs soon after in
-//! process context, once however often it was asked for. It never runs on two CPUs at once, nor
-//! before the device is registered, nor once it is being unregistered.
+//! process context, once for any number of calls. It never runs on two CPUs at once, nor before the
+//! device is registered, nor once it is being unregistered.
 //!
 //! ```
 //! struct Nic {
@@ -56,12 +56,12 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A driver with work that it puts off.
+/// A driver with deferred work.
 pub(crate) trait Operations {
     /// The service of the device.
     fn service(&self) -> &Arc<Service>;
 
-    /// Does what was put off. In process context, without the instance lock; may sleep.
+    /// Does the deferred work. In process context, without the instance lock; may sleep.
     fn serve(&self, dev: &Device);
 }
 
@@ -100,13 +100,13 @@ impl Service {
         Arc::pin_init(service, GFP_KERNEL)
     }
 
-    /// Has the device served soon. From softirq or process context.
+    /// Schedules [`Operations::serve`] now. Softirq or process context.
     pub(crate) fn kick(&self) {
         bindings::service_kick(&self.inner);
     }
 
-    /// Has the device served in so many milliseconds, if that is not to happen sooner. From softirq
-    /// or process context.
+    /// Schedules [`Operations::serve`] in `ms` milliseconds, unless it is scheduled already.
+    /// Softirq or process context.
     pub(crate) fn later(&self, ms: u32) {
         bindings::service_later(&self.inner, ms);
     }

@@ -4,8 +4,8 @@
 //!
 //! Wraps nothing of C. Each end may be used in any context, by one thread at a time.
 //!
-//! The transmit ring uses it to pass what belongs to each descriptor from `ndo_start_xmit`, under
-//! the queue's lock, to the NAPI instance that cleans up behind the device.
+//! [`tx_slots`](super::tx_slots) passes packets with it from `ndo_start_xmit`, under the queue's
+//! lock, to the NAPI instance that cleans up.
 //!
 //! ```
 //! struct Forget;
@@ -40,9 +40,9 @@ use kernel::{
     }, //
 };
 
-/// Ends values that are left when both sides are gone, and whatever else the sides have in common.
+/// Disposes of values that are left when both sides are gone; also holds what the sides share.
 pub(crate) trait Keeper<T> {
-    /// Ends a value.
+    /// Disposes of a value.
     fn discard(&self, value: T);
 }
 
@@ -82,17 +82,17 @@ impl<T, K: Keeper<T>> Drop for Shared<T, K> {
     }
 }
 
-/// The side that puts things in.
+/// The side that inserts.
 pub(crate) struct Producer<T, K: Keeper<T>> {
     shared: Arc<Shared<T, K>>,
 }
 
-/// The side that takes things out.
+/// The side that removes.
 pub(crate) struct Consumer<T, K: Keeper<T>> {
     shared: Arc<Shared<T, K>>,
 }
 
-/// Makes a queue of `2^log2` places. May sleep.
+/// Makes a queue with room for `2^log2` values. May sleep.
 ///
 /// # Errors
 ///
@@ -138,7 +138,8 @@ impl<T, K: Keeper<T>> Producer<T, K> {
         (s.mask + 1).wrapping_sub(used)
     }
 
-    /// Puts values in, as far as there is room. The consumer sees all of them at once.
+    /// Inserts values while there is room; the rest of the iterator is not used. The consumer sees
+    /// all of them at once.
     #[inline]
     pub(crate) fn push_all(&mut self, values: impl Iterator<Item = T>) {
         let free = self.free() as usize;
@@ -172,8 +173,8 @@ impl<T, K: Keeper<T>> Consumer<T, K> {
         (self.shared.mask + 1).wrapping_sub(self.len())
     }
 
-    /// Takes the oldest values out and gives them to `f`: `most` at most, and none from the first
-    /// that `may` refuses on. Says how many. The producer gets all of the places back at once.
+    /// Removes the oldest values and passes them to `f`: `most` at most, and none from the first
+    /// that `may` refuses. Returns their number. The producer gets all places at once.
     #[inline]
     pub(crate) fn pop_while(
         &mut self,

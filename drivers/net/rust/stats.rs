@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters that one context writes and any other reads, and what the core asks of queues.
+//! Counters with one writer and any number of readers, and the core's statistics of queues.
 //!
 //! Wraps `struct netdev_stat_ops`. Counters are read in any context and written by one at a time;
-//! the core asks of queues under the instance lock.
+//! the core reads those of queues under the instance lock.
 //!
 //! ```
 //! counters! {
@@ -34,8 +34,7 @@ use core::marker::PhantomData;
 
 /// A 64-bit counter with one writer at a time.
 ///
-/// Adding is a load and a store, no locked operation; two writers at the same time would lose
-/// counts, nothing worse.
+/// Adding is a load and a store, not a locked operation; two writers at the same time lose counts.
 #[derive(Default)]
 pub(crate) struct Counter(Word);
 
@@ -78,8 +77,8 @@ pub(crate) use counters;
 /// A count that the driver does not keep: it is not told.
 const NOT_COUNTED: u64 = u64::MAX;
 
-/// Counters of a receive queue for the core. All counts are of wire packets but for aggregates. By
-/// default none is told.
+/// Counters of a receive queue for the core. All counts are of wire packets except those of
+/// aggregates. By default none is reported.
 #[derive(Clone, Copy)]
 pub(crate) struct RxQueue {
     /// Packets.
@@ -90,24 +89,24 @@ pub(crate) struct RxQueue {
     pub(crate) alloc_fail: u64,
     /// Packets that the device dropped, for whatever reason.
     pub(crate) hw_drops: u64,
-    /// Those of them for which there was no buffer.
+    /// Packets of `hw_drops` for which there was no buffer.
     pub(crate) hw_drop_overruns: u64,
     /// Packets with a wrong checksum.
     pub(crate) csum_bad: u64,
-    /// Aggregates of at least two packets that the device's merging made.
+    /// Aggregates of at least two packets that the device merged.
     pub(crate) hw_gro_packets: u64,
     /// Packets in those aggregates.
     pub(crate) hw_gro_wire_packets: u64,
 }
 
-/// Counters of a transmit queue for the core. By default nothing is told.
+/// Counters of a transmit queue for the core. By default none is reported.
 #[derive(Clone, Copy)]
 pub(crate) struct TxQueue {
     /// Packets.
     pub(crate) packets: u64,
     /// Bytes of those packets.
     pub(crate) bytes: u64,
-    /// Packets that the device cut into segments.
+    /// Packets that the device segmented.
     pub(crate) hw_gso_packets: u64,
     /// Segments that they became.
     pub(crate) hw_gso_wire_packets: u64,

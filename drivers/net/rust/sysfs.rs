@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files in a folder of their own under the device's folder in `/sys/class/net`, one value each.
+//! Files with one value each, in a subfolder of the device's folder in `/sys/class/net`.
 //!
 //! Wraps `struct attribute_group` and `struct device_attribute`.
 //!
-//! The core makes them when it registers the device, before anybody hears of it, and takes them
-//! away when it is unregistered, after waiting for whoever is reading. Operations run in process
-//! context without any lock, and may sleep.
+//! The core creates them when it registers the device, before users see it, and removes them when
+//! it is unregistered, after waiting for readers. Operations run in process context without any
+//! lock, and may sleep.
 //!
 //! ```
 //! struct Nic {
@@ -59,7 +59,7 @@ use kernel::{
 pub(crate) struct Attribute {
     /// Its name.
     pub(crate) name: &'static CStr,
-    /// Whether it can be written, too.
+    /// Whether it can be written.
     pub(crate) writable: bool,
 }
 
@@ -67,17 +67,17 @@ pub(crate) struct Attribute {
 pub(crate) trait Operations {
     /// Name of the folder.
     const FOLDER: &'static CStr;
-    /// The files; operations name them by their place here.
+    /// The files; operations get the index.
     const ATTRIBUTES: &'static [Attribute];
 
-    /// Writes the value of a file, without a newline.
+    /// Writes the value of a file to `out`, without a newline. May sleep.
     ///
     /// # Errors
     ///
-    /// Any.
+    /// Any; reading the file fails with it.
     fn show(&self, index: usize, out: &mut Page<'_>) -> Result;
 
-    /// Sets the value of a writable file.
+    /// Sets the value of a writable file. May sleep.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ pub(crate) trait Operations {
     fn store(&self, index: usize, text: &str) -> Result;
 }
 
-/// Takes the text of a file, which may be as long as a page.
+/// Receives the text of a file, a page less the newline at most. Writing more fails.
 pub(crate) struct Page<'a> {
     text: &'a mut [u8],
     used: usize,

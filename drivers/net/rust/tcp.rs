@@ -3,8 +3,8 @@
 //! TCP connections of this machine.
 //!
 //! Wraps `inet_lookup_established()` and `__inet6_lookup_established()`, for devices that keep
-//! state of connections: they learn from the socket where it begins. From process context; takes no
-//! lock that a driver could hold.
+//! state of connections and start from the socket's. Process context; takes no lock that a driver
+//! could hold.
 //!
 //! ```
 //! /// Where a device begins to follow a connection, which has a socket here.
@@ -18,7 +18,7 @@ use super::{
     Device, //
 };
 
-/// A TCP connection as its received packets have it.
+/// A TCP connection, as in its received packets.
 ///
 /// `key` is source address, destination address, source port and destination port, all in network
 /// byte order, one behind the other: 12 bytes with IPv4, 36 with IPv6, then zeros. The other end is
@@ -37,9 +37,8 @@ impl Flow {
 }
 
 impl Device {
-    /// The sequence number that the socket of a connection waits for (`rcv_nxt`), at this moment;
-    /// `None` if this machine has no such connection on this device that may still receive data.
-    /// From process context.
+    /// The next sequence number of a connection's socket (`rcv_nxt`); `None` if this machine has no
+    /// such connection on this device that may still receive data. Process context.
     pub(crate) fn tcp_rcv_nxt(&self, flow: &Flow) -> Option<u32> {
         let mut next = 0;
         bindings::tcp_rcv_nxt(self.as_opaque(), flow, &mut next).then_some(next)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The transmit side of a queue, shared by the stack and by those who send past it.
+//! The transmit side of a queue, shared by the stack and by XDP.
 //!
-//! Wraps the lock of `struct netdev_queue`. Taken with softirqs off, by `ndo_start_xmit`,
+//! Wraps the lock of `struct netdev_queue`. It is taken with softirqs off, by `ndo_start_xmit`,
 //! `ndo_xdp_xmit` and polls.
 //!
 //! ```
@@ -68,8 +68,8 @@ impl<Tx> TxCell<Tx> {
         self.tx.get()
     }
 
-    /// Runs `f` under the queue's lock, or gives `None` while the queue is stopped: it has no room,
-    /// or is going away. `None` also in a poll of another device.
+    /// Runs `f` under the queue's lock. Returns `None` while the queue is stopped, as it has no
+    /// room or goes down, and in a poll of another device.
     pub(crate) fn with<R>(
         &self,
         cx: &RxContext<'_>,
@@ -89,9 +89,9 @@ impl<Tx> TxCell<Tx> {
     }
 }
 
-/// Poll state that sends as well.
+/// Poll state that also sends.
 pub(crate) trait SharesTx<Tx> {
-    /// Names the transmit side of the queue. Called once, before the first poll.
+    /// Sets the transmit side of the queue. Called once, before the first poll, in process context.
     fn share_tx(&mut self, tx: &Arc<TxCell<Tx>>);
 }
 

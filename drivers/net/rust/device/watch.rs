@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The watch over a device that is up: once a second the driver reports faults, and this module
+//! The watch over a device that is up: once a second the driver reports faults, and the layer
 //! recovers from them.
 //!
-//! A driver that implements [`Operations`] looks and returns a [`Finding`]. A missed poll is
-//! scheduled at once. All else goes through the device's devlink health reporters, if it has any:
-//! users see it there, can turn recovery off, and are told when the device has recovered.
+//! A driver that implements [`Operations`] checks the device and returns a [`Finding`]. The layer
+//! schedules a missed poll at once. Other recoveries go through the device's devlink health
+//! reporters, if it has any: users see the fault, can turn recovery off, and are told when the
+//! device has recovered.
 //!
-//! A service runs the watch while the interface is up. It is not deferrable: on an idle
-//! host that waits for a lost interrupt, nothing else would wake it.
+//! Runs in process context with the instance lock held, on a [service](crate::net::service), while
+//! the interface is up. The service is not deferrable: on an idle host that waits for a lost
+//! interrupt, nothing else would wake the CPU.
 //!
 //! ```
 //! struct Nic;
@@ -47,37 +49,37 @@ use kernel::{
     time::Delta, //
 };
 
-/// Milliseconds between two looks.
+/// Milliseconds between two checks.
 pub(super) const PERIOD_MS: u32 = 1000;
-/// Milliseconds to the next look if a finding has to be confirmed.
+/// Milliseconds to the next check if a finding must be confirmed.
 const SOON_MS: u32 = 500;
-/// Time after which a look counts as one more in a row. Events have the watch look at any time.
+/// Time after which a check counts as consecutive. Events cause further checks at any time.
 const APART: Delta = Delta::from_millis(400);
 
 /// Remedy for a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Remedy {
-    /// Look again soon, to confirm the fault.
+    /// Check again soon, to confirm the fault.
     LookAgain,
-    /// A poll that no interrupt asked for, now.
+    /// Schedule a poll now, as no interrupt came.
     Poll,
-    /// The queue pair is made anew; others go on.
+    /// Re-create the queue pair while others stay at work.
     RestartQueue(usize),
-    /// All queue pairs are made anew, one after the other.
+    /// Re-create all queue pairs, one after the other.
     RestartQueues,
-    /// The device is reset and brought back to what is configured.
+    /// Reset the device and restore its configuration.
     RestartDevice,
-    /// Nothing: the device does not answer any more.
+    /// None: detach the device, which does not answer.
     Detach,
 }
 
-/// Something that is wrong with the device.
+/// A fault of the device.
 pub(crate) struct Finding {
-    /// Place among the driver's [`REPORTERS`](crate::net::devlink::health::Operations::REPORTERS).
+    /// Index in the driver's [`REPORTERS`](crate::net::devlink::health::Operations::REPORTERS).
     pub(crate) reporter: usize,
     /// Remedy to apply.
     pub(crate) remedy: Remedy,
-    /// One sentence for the log: what, where, and what is being done.
+    /// One sentence for the log: the fault, its place, and the recovery.
     pub(crate) text: Sentence,
 }
 
@@ -90,21 +92,22 @@ fn warn(dev: &Device, finding: &Finding) {
 pub(crate) struct Watched {
     /// The core found its transmit queue stuck.
     pub(crate) timed_out: bool,
-    /// It is the device's turn to have the queue polled. Else the host is at it or has put it off,
-    /// and whatever waits does not wait for the device.
+    /// The queue is idle until the device raises its interrupt. Otherwise the host polls or has
+    /// delayed the poll, and pending work is not the device's fault.
     pub(crate) waits: bool,
-    /// Enough time has passed since the last look at which this was set: what has not moved since
-    /// then stands still.
+    /// Enough time has passed since the last check with this set: an index that has not moved since
+    /// then is stuck.
     pub(crate) counts: bool,
 }
 
 /// A driver that looks for faults.
 pub(crate) trait Operations: super::Operations {
-    /// Looks for what is wrong with the device as a whole, once a second while queues run.
+    /// Checks the device as a whole, once a second while queues run. The instance lock is held; may
+    /// sleep.
     fn watch(&self, dev: &Device) -> Option<Finding>;
 
-    /// Looks for what is wrong with a queue pair that runs. By default a transmit queue that the
-    /// core found stuck has the device reset.
+    /// Checks a queue pair that runs. The instance lock is held. By default a transmit queue that
+    /// the core found stuck has the device reset.
     fn watch_queue(
         &self,
         _dev: &Device,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Health reporters: faults of a device, shown to users and recovered from.
+//! Health reporters: show faults of a device to users, and recover from them.
 //!
 //! Wraps `struct devlink_health_reporter` and its `ops`.
 //!
 //! Callbacks run in process context with the devlink instance lock held and without the device's
-//! own; they may sleep.
+//! instance lock; they may sleep.
 //!
 //! ```
 //! struct Nic {
@@ -85,9 +85,10 @@ use kernel::{
 pub(crate) struct Reporter {
     /// Its name.
     pub(crate) name: &'static CStr,
-    /// Milliseconds after a recovery without another automatic one.
+    /// Grace period: milliseconds after a recovery without another automatic one.
     pub(crate) grace_ms: u64,
-    /// Milliseconds from a first recovery on in which there may be more, before the grace period.
+    /// Burst period: milliseconds after a first recovery in which further ones follow at once,
+    /// before the grace period.
     pub(crate) burst_ms: u64,
     /// Remedy applied when the user asks for recovery.
     pub(crate) remedy: Remedy,
@@ -101,19 +102,19 @@ impl Reporter {
 
 /// The part of a driver that reports its health.
 pub(crate) trait Operations: device::Operations {
-    /// The reporters; operations name them by their place here.
+    /// The reporters; operations get the index.
     const REPORTERS: &'static [Reporter];
-    /// Place of the one that the device as a whole is reported by.
+    /// Index of the reporter for the device as a whole.
     const DEVICE_REPORTER: usize;
 
-    /// Shows the current state.
+    /// Shows the current state. May sleep.
     ///
     /// # Errors
     ///
     /// Any.
     fn diagnose(&self, reporter: usize, out: &mut Message<'_>) -> Result;
 
-    /// Shows state for debugging a fault, of `queue` or of all queues.
+    /// Shows state for debugging a fault, of `queue` or of all queues. May sleep.
     ///
     /// # Errors
     ///
@@ -121,9 +122,9 @@ pub(crate) trait Operations: device::Operations {
     fn dump(&self, reporter: usize, queue: Option<usize>, out: &mut Message<'_>) -> Result;
 }
 
-/// Takes pairs of names and values, lists and objects.
+/// The answer of a reporter: pairs of names and values, lists and objects.
 ///
-/// An error of the core sticks to the message and is reported when it is sent.
+/// An error of the core is kept in the message and reported when it is sent.
 pub(crate) struct Message<'a>(Object<'a, bindings::devlink_fmsg>);
 
 impl Message<'_> {
@@ -143,7 +144,7 @@ impl Message<'_> {
         bindings::fmsg_flag(&self.0, name.into(), value);
     }
 
-    /// A text, cut if it is longer than a sentence.
+    /// A text, truncated to the size of a [`Sentence`].
     pub(crate) fn text(&mut self, name: &CStr, value: fmt::Arguments<'_>) {
         let text = Sentence::new(value);
         bindings::fmsg_text(&self.0, name.into(), text.as_c_str().into());

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How flows are spread over receive queues: `ethtool -x` and `-X`, and what of a packet is hashed
-//! for that, `rx-flow-hash` of `-n` and `-N`.
+//! How flows are distributed over receive queues: `ethtool -x` and `-X`, and the hashed fields,
+//! `rx-flow-hash` of `ethtool -n` and `-N`.
 //!
 //! Wraps the `rxfh` callbacks of `struct ethtool_ops`.
 //!
-//! Context 0 is what all packets go by, further contexts are for those that rules send there. All
-//! operations run in process context with the instance lock held, and may sleep.
+//! Context 0 is the default, further contexts are for packets that rules send there. All operations
+//! run in process context with the instance lock held, and may sleep.
 //!
 //! ```
 //! struct Nic {
@@ -72,7 +72,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// Kinds of packets whose hash is told apart.
+/// Kinds of packets with separate choices of hashed fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// TCP over IPv4.
@@ -149,17 +149,18 @@ impl Fields {
     }
 }
 
-/// Changes to a context; `None` is left as it is, or to the driver if the context is new.
+/// Changes to a context. `None` keeps the value or, for a new context, leaves it to the driver.
 pub(crate) struct Change<'a> {
     /// Queue for each value of the hash's low bits.
     pub(crate) table: Option<&'a [u32]>,
     /// Secret key of the hash.
     pub(crate) key: Option<&'a [u8]>,
-    /// Source and destination are xor-ed before they are hashed, and stand in the place of both.
+    /// Symmetric hash: source and destination are xor-ed before they are hashed, and the result
+    /// takes the place of both.
     pub(crate) symmetric: Option<bool>,
 }
 
-/// Where the state of a context is put.
+/// Buffers for the state of a context; `None` if not requested.
 pub(crate) struct View<'a> {
     /// Queue for each value of the hash's low bits.
     pub(crate) table: Option<&'a mut [u32]>,
@@ -178,32 +179,32 @@ impl<'a> View<'a> {
     }
 }
 
-/// The part of a driver that spreads flows, with the Toeplitz hash.
+/// The part of a driver that distributes flows, with the Toeplitz hash.
 #[vtable]
 pub(crate) trait Operations {
     /// Entries of the indirection table of each context.
     const TABLE_LEN: usize;
     /// Bytes of the secret key.
     const KEY_LEN: usize;
-    /// Contexts besides context 0; they have numbers from 1 on. Without any, `add_context` and
-    /// `remove_context` are not called.
+    /// Contexts besides context 0, numbered from 1. With none, `add_context` and `remove_context`
+    /// are not called.
     const CONTEXTS: u32 = 0;
     /// The hash can be symmetric.
     const SYMMETRIC: bool = false;
 
-    /// Shows a context; returns whether its hash is symmetric.
+    /// Fills in the state of a context; returns whether its hash is symmetric.
     ///
     /// # Errors
     ///
     /// [`ENOENT`] if there is no such context.
     fn show_context(&self, dev: &Device, context: u32, view: View<'_>) -> Result<bool>;
 
-    /// Changes a context that exists. Its table names only queues that are in use.
+    /// Changes an existing context. The core has checked that the table names only queues in use.
     ///
     /// # Errors
     ///
-    /// [`ENOENT`] if there is no such context, [`EINVAL`] if a rule says otherwise, or what the
-    /// device says; nothing is changed then.
+    /// [`ENOENT`] if there is no such context, [`EINVAL`] if a rule conflicts with it, or errors of
+    /// the device; the context stays as it was.
     fn change_context(
         &self,
         dev: &Device,
@@ -225,7 +226,7 @@ pub(crate) trait Operations {
     ///
     /// # Errors
     ///
-    /// [`ENOENT`] if there is no such context, or what the device says.
+    /// [`ENOENT`] if there is no such context, or errors of the device.
     fn remove_context(&self, _context: u32) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rules that say where packets go, `ethtool -n` and `-N`.
+//! Flow classification rules: `ethtool -n` and `-N`.
 //!
 //! Wraps `ethtool_ops.get_rxnfc` and `set_rxnfc`.
 //!
@@ -81,7 +81,7 @@ pub(crate) enum Action {
     Drop,
     /// They go to a queue.
     Queue(u32),
-    /// A hash context chooses the queue, to whose number something is added.
+    /// A hash context chooses the queue; a number is added to it.
     Context {
         /// The context.
         context: u32,
@@ -90,7 +90,7 @@ pub(crate) enum Action {
     },
 }
 
-/// A rule, as hardware wants it.
+/// A rule in the form for hardware.
 #[derive(Clone, Copy)]
 pub(crate) struct Rule {
     /// IPv6, else IPv4.
@@ -98,9 +98,9 @@ pub(crate) struct Rule {
     /// Transport protocol.
     pub(crate) proto: Proto,
     /// Source address, destination address, source port, destination port, in network byte order:
-    /// 12 bytes with IPv4, 36 with IPv6, then zeros. Zero where the mask is.
+    /// 12 bytes with IPv4, 36 with IPv6, then zeros. Bits that the mask excludes are zero.
     pub(crate) key: [u8; KEY_MAX],
-    /// Bits of the key that packets must have.
+    /// Bits of the key that must match.
     pub(crate) mask: [u8; KEY_MAX],
     /// Action on packets that match.
     pub(crate) action: Action,
@@ -112,7 +112,7 @@ impl Rule {
         (self.v6, self.proto, self.key, self.mask) == (other.v6, other.proto, other.key, other.mask)
     }
 
-    /// The one TCP connection that the rule is about, if it is about one.
+    /// The TCP connection that the rule matches, if it matches exactly one.
     pub(crate) fn connection(&self) -> Option<Flow> {
         let len = if self.v6 { KEY_MAX } else { KEY_MAX_V4 };
         let all = self.mask.get(..len)?.iter().all(|&byte| byte == u8::MAX);
@@ -130,7 +130,7 @@ impl Rule {
     }
 }
 
-/// A rule, as the user gave it.
+/// A rule in the form of ethtool, to be shown again.
 #[derive(Clone, Copy)]
 pub(crate) struct Spec {
     raw: bindings::ethtool_rx_flow_spec,
@@ -213,16 +213,16 @@ fn user_proto(value: u8, mask: u8) -> Result<Proto> {
     }
 }
 
-/// Where a rule is to go; of several that match the lowest location wins.
+/// Requested location of a rule; of several rules that match the lowest location wins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
-    /// At this location, in the place of the rule there.
+    /// At this location, replacing the rule there.
     At(u32),
     /// At any location.
     Any,
-    /// Before all others.
+    /// Before all other rules.
     First,
-    /// Behind all others.
+    /// Behind all other rules.
     Last,
 }
 
@@ -231,7 +231,7 @@ pub(crate) trait Operations {
     /// Locations that rules have: 0 up to below this.
     const RULES: u32;
 
-    /// Tells the locations of all rules, in their order.
+    /// Calls `each` with the location of each rule, in ascending order.
     fn rule_locations(&self, each: &mut dyn FnMut(u32));
 
     /// The rule at a location.

@@ -34,11 +34,11 @@ use core::marker::PhantomData;
 
 /// The part of a driver that tests its device.
 pub(crate) trait Operations {
-    /// Names of the tests, each shorter than 32 bytes.
+    /// Names of the tests, each shorter than 32 bytes; results have the same order.
     const TESTS: &'static [&'static str];
 
-    /// Tests the device, which goes on working; may sleep. A result is 0 for what is in order, and
-    /// tells what is wrong otherwise.
+    /// Tests the device, which stays at work; may sleep. A result of 0 means success, any other
+    /// value describes the error.
     fn self_test(&self, results: &mut [u64]);
 }
 

@@ -6,8 +6,8 @@
 //! `ETHTOOL_RX_COPYBREAK`. Process context with the instance lock held, for header split rtnl as
 //! well.
 //!
-//! The core keeps what the user said of header split, hands it over with the sizes of rings and
-//! checks it against XDP programs and memory providers.
+//! The core keeps the user's setting of header split, passes it with the sizes of rings and checks
+//! it against XDP programs and memory providers.
 //!
 //! ```
 //! struct Nic {
@@ -58,38 +58,38 @@ use kernel::prelude::*;
 /// The user's setting of header split.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Split {
-    /// Nothing: the driver decides.
+    /// Not set: the driver decides.
     Auto,
-    /// Packets are to be whole.
+    /// Off: packets stay whole.
     Off,
-    /// The headers of all TCP packets are to be apart from their data.
+    /// On: the headers of all TCP packets are split from their data.
     On,
 }
 
 /// The part of a driver that splits headers from data.
 pub(crate) trait Operations {
-    /// Largest threshold.
+    /// Largest threshold, in bytes.
     const THRESHOLD_MAX: u32;
 
-    /// Whether headers are split when the user says nothing, as things are now.
+    /// Whether headers are split at present if the user has set nothing.
     fn splits_unasked(&self) -> bool;
 
-    /// Splits headers or not, and never those of packets up to `threshold` bytes. May sleep.
+    /// Splits headers or not; packets up to `threshold` bytes are never split. May sleep.
     ///
-    /// Returns a message for the user, if any. Features that exclude the setting are turned off
-    /// right after this.
+    /// Returns a message for the user, if any. The layer turns off features that exclude the
+    /// setting after this.
     fn set_split(&self, split: Split, threshold: u32) -> Option<&'static CStr>;
 }
 
 /// The part of a driver that copies short packets.
 pub(crate) trait Copybreak {
-    /// Longest packet that can be copied.
+    /// Longest packet that can be copied, in bytes.
     const COPYBREAK_MAX: u32;
 
-    /// Whole packets up to so many bytes are copied.
+    /// Length up to which whole packets are copied, in bytes.
     fn copybreak(&self) -> u32;
 
-    /// Copies whole packets up to so many bytes, at most the largest. May sleep.
+    /// Sets that length, at most [`Self::COPYBREAK_MAX`]. May sleep.
     fn set_copybreak(&self, to: u32);
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters that have the same names for every device: `ethtool -S --groups eth-mac eth-ctrl rmon`.
+//! Counters with the same names for every device: `ethtool -S --groups eth-mac eth-ctrl rmon`.
 //!
 //! Wraps `ethtool_ops.get_eth_mac_stats`, `get_eth_ctrl_stats` and `get_rmon_stats`. Process
 //! context with the instance lock held.
 //!
-//! Statistics that are not counted are not reported.
+//! Counters that the layer does not have here are not reported.
 //!
 //! ```
 //! struct Nic {
@@ -49,7 +49,7 @@ use core::marker::PhantomData;
 pub(crate) struct Way {
     /// Frames.
     pub(crate) frames: u64,
-    /// Their bytes, the checksum of the wire included.
+    /// Bytes of those frames, FCS included.
     pub(crate) bytes: u64,
     /// Of those frames, multicast.
     pub(crate) multicast: u64,
@@ -75,21 +75,21 @@ const CLASSES_MAX: usize = bindings::ETHTOOL_RMON_HIST_MAX as usize;
 
 /// Frames by length.
 pub(crate) struct Lengths<'a> {
-    /// Those received, class by class.
+    /// Frames received, by class.
     pub(crate) rx: &'a mut [u64],
-    /// Those that were sent.
+    /// Frames sent, by class.
     pub(crate) tx: &'a mut [u64],
 }
 
 /// The part of a driver that has such counters.
 pub(crate) trait Operations {
-    /// Classes of frames by length: the longest of each, from short to long.
+    /// Classes of frames by length: the longest of each, in ascending order.
     const CLASSES: &'static [u16];
 
-    /// Reads the MAC's counters.
+    /// Reads the MAC's counters. May sleep.
     fn mac(&self) -> Mac;
 
-    /// Reads how many frames of each class there were; there is room for as many as there are.
+    /// Reads the number of frames of each class into slices of that length. May sleep.
     fn lengths(&self, to: Lengths<'_>);
 }
 

@@ -2,8 +2,8 @@
 
 //! Counters of each queue.
 //!
-//! Counters belong to a queue number and outlive its rings. Each has one writer at a time, and is
-//! read from any context.
+//! Wraps nothing of C. Counters belong to a queue number and outlive its rings. Each has one writer
+//! at a time, and is read in any context.
 //!
 //! ```
 //! struct Nic {
@@ -41,7 +41,7 @@ counters! {
     packets,
     /// Bytes of those packets.
     bytes,
-    /// Packets dropped: without memory, damaged, or longer than can be.
+    /// Packets dropped: no memory, damaged, or too long.
     dropped,
     /// Packets whose checksum the device found wrong.
     csum_bad,
@@ -83,7 +83,7 @@ pub(crate) struct Queue {
 pub(crate) struct Counters(KVec<Arc<Queue>>);
 
 impl Counters {
-    /// Counters of so many queue pairs. May sleep.
+    /// Makes the counters of so many queue pairs, zeroed. May sleep.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl Counters {
         Ok(Self(all))
     }
 
-    /// Those of a queue pair.
+    /// The counters of a queue pair.
     ///
     /// # Errors
     ///
@@ -105,12 +105,12 @@ impl Counters {
         self.0.get(queue).ok_or(EINVAL)
     }
 
-    /// Those of each queue pair, from the first one on.
+    /// The counters of each queue pair, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Queue> {
         self.0.iter().map(|queue| &**queue)
     }
 
-    /// Adds all of them to the totals of an interface. From any context.
+    /// Adds all counters to the totals of an interface. Any context.
     pub(crate) fn add_to(&self, to: &mut Stats64) {
         for queue in self.iter() {
             to.rx_packets += queue.rx.packets.read();
@@ -135,7 +135,7 @@ impl Counters {
     }
 }
 
-/// A driver that has such counters. The core may ask for them queue by queue.
+/// A driver with these counters. It gets [`Queues`], the core's statistics of queues.
 pub(crate) trait Counts {
     /// Its counters.
     fn counters(&self) -> &Counters;

@@ -2,6 +2,9 @@
 
 //! A queue pair, as NAPI polls it.
 //!
+//! Wraps nothing of C. Polls run in softirq context, one at a time; re-arming may overlap the next
+//! poll.
+//!
 //! ```
 //! /// A queue pair of a device that writes its transmit head to memory.
 //! struct Queue<R, T> {
@@ -40,19 +43,21 @@ use crate::net::napi::{
     TxContext, //
 };
 
-/// Hardware of a queue pair, apart from the format of its descriptors.
+/// Hardware of a queue pair except for the format of its descriptors.
 pub(crate) trait Hardware: Send {
     /// Receive descriptors.
     type Rx: rx::Descriptors;
     /// Transmit descriptors.
     type Tx: tx::Descriptors;
-    /// Re-arms the interrupt. It is used while the next poll may already run elsewhere.
+    /// Arms the interrupt. Used while the next poll may already run on another CPU.
     type Vector: Send + Sync;
 
-    /// The transmit descriptor that the device reads next. Also with interrupts off.
+    /// Index of the transmit descriptor that the device reads next. Called in polls, for netpoll
+    /// with interrupts off.
     fn tx_head(&self) -> u32;
 
-    /// Asks for the next interrupt: at once, if something happened since the last one.
+    /// Arms the interrupt, which fires at once if an event happened since the last one. Softirq
+    /// context.
     fn arm(vector: &Self::Vector);
 }
 

@@ -2,9 +2,9 @@
 
 //! A receive ring: buffers in, packets out, in NAPI.
 //!
-//! Each descriptor has a buffer of [`rx_buffers`](crate::net::rx_buffers), around which the socket
-//! buffer is built in place. A packet that is longer than a buffer goes on in those of the next
-//! descriptors.
+//! Wraps nothing of C. Rings are made in process context and used in polls. Each descriptor has a
+//! buffer of [`rx_buffers`](crate::net::rx_buffers), around which the socket buffer is built in
+//! place. A packet that is longer than a buffer continues in those of the next descriptors.
 //!
 //! ```
 //! /// Descriptors of two words: the buffer's address, and what the device says of it.
@@ -85,14 +85,14 @@ pub(crate) trait Descriptors: Send {
     /// Writes the descriptor of a buffer that lies at bus address `buffer`; `at` is its first word.
     fn post(&self, ring: &Words, at: usize, buffer: u64);
 
-    /// Length and flags from the descriptor at word `at` if the device has used it. Nothing that it
-    /// wrote before is read earlier.
+    /// Length and flags from the descriptor at word `at`, if the device has used it. Reads of the
+    /// packet and of the other words must be ordered after that check.
     fn done(&self, ring: &Words, at: usize) -> Option<Done>;
 
-    /// Metadata of the whole packet from there, after [`Self::done`] said that it ends there.
+    /// Metadata of the whole packet from the descriptor at word `at`, its last one.
     fn meta(&self, ring: &Words, at: usize) -> RxMeta;
 
-    /// Tells the device that descriptors up to `i`, but not that one, have buffers.
+    /// Writes the doorbell: descriptors up to `i`, exclusive, have buffers.
     fn ring_doorbell(&self, i: usize);
 }
 
@@ -113,7 +113,7 @@ pub(crate) struct Done {
 pub(crate) struct Polled {
     /// Packets.
     pub(crate) packets: usize,
-    /// There was no memory for buffers, and the device may have none left.
+    /// There was no memory for buffers, and the device may have none left: poll again soon.
     pub(crate) starving: bool,
 }
 
@@ -143,8 +143,8 @@ pub(crate) struct Ring<D> {
 }
 
 impl<D: Descriptors> Ring<D> {
-    /// Makes the ring of queue `queue`, and fills its `2^log2` descriptors, without accessing the
-    /// device. May sleep; the instance lock is held.
+    /// Makes the ring of queue `queue` and fills its `2^log2` descriptors; the device is not
+    /// accessed. May sleep; the instance lock is held.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl<D: Descriptors> Ring<D> {
         Ok(this)
     }
 
-    /// Bus address of the ring, and its bytes.
+    /// Bus address and bytes of the ring.
     pub(crate) fn place(&self) -> (u64, u32) {
         (self.mem.dma_address(), self.mem.len() as u32 * 8)
     }
@@ -198,7 +198,7 @@ impl<D: Descriptors> Ring<D> {
         self.buffers.detach(napi);
     }
 
-    /// Tells the device how far there are buffers.
+    /// Writes the doorbell for the buffers posted.
     #[inline]
     pub(crate) fn ring_doorbell(&self) {
         self.desc.ring_doorbell(self.fill);

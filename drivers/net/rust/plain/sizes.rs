@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the queues of a device are made: how many, how large their rings are, for which MTU.
+//! Setup of the queues of a device: number of queues, sizes of rings, MTU.
+//!
+//! Wraps nothing of C. Values are plain data, changed with the instance lock held.
 //!
 //! ```
 //! /// Four of eight queue pairs, with rings of 512 descriptors; the user may set 256 to 4096.
@@ -25,7 +27,7 @@ use crate::net::{
 };
 use kernel::prelude::*;
 
-/// A setup of queues with one ring each way.
+/// A setup of queue pairs with one ring for each direction.
 #[derive(Clone)]
 pub(crate) struct Sizes {
     queues: u32,
@@ -38,8 +40,8 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// The setup at probe: `queues` of at most `max_queues`, rings of `2^log2` descriptors, which
-    /// the user may set to 2 to the power of anything from `log2_min` to `log2_max`.
+    /// The initial setup: `queues` of at most `max_queues`, rings of `2^log2` descriptors. The user
+    /// may set powers of two from `2^log2_min` to `2^log2_max`.
     pub(crate) fn new(
         queues: u32,
         max_queues: u32,
@@ -68,12 +70,12 @@ impl Sizes {
         self.log2_tx
     }
 
-    /// Bytes of the longest frame, with two VLAN tags and without its checksum.
+    /// Bytes of the longest frame, with two VLAN tags and without FCS.
     pub(crate) fn max_frame(&self) -> u32 {
         self.mtu + ETH_HLEN + 2 * VLAN_HLEN
     }
 
-    /// As [`Self::max_frame`], with the checksum.
+    /// As [`Self::max_frame`], with FCS.
     pub(crate) fn max_frame_on_wire(&self) -> u32 {
         self.max_frame() + bindings::ETH_FCS_LEN
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How packets are spread over the queues of a device with one indirection table.
+//! RSS state of a device with one indirection table.
+//!
+//! Wraps nothing of C. Changed in process context; the driver locks it.
 //!
 //! ```
 //! /// Spreads packets over four queues, by a table of 128 entries and a key of 40 bytes.
@@ -19,7 +21,8 @@ use crate::net::{
     }, //
 };
 
-/// A table of `TABLE` queues, chosen by the low bits of a hash with a secret of `KEY` bytes.
+/// An indirection table of `TABLE` entries, chosen by the low bits of a hash with a key of `KEY`
+/// bytes.
 pub(crate) struct Spread<const TABLE: usize, const KEY: usize> {
     /// Queue for each value of the hash's low bits.
     pub(crate) table: [u8; TABLE],
@@ -28,7 +31,7 @@ pub(crate) struct Spread<const TABLE: usize, const KEY: usize> {
 }
 
 impl<const TABLE: usize, const KEY: usize> Spread<TABLE, KEY> {
-    /// All packets to queue 0, the key that of the system.
+    /// All packets to queue 0, with the system's key.
     pub(crate) fn new() -> Self {
         let mut key = [0; KEY];
         rss_key_fill(&mut key);
@@ -38,14 +41,14 @@ impl<const TABLE: usize, const KEY: usize> Spread<TABLE, KEY> {
         }
     }
 
-    /// Spreads packets evenly over the first `queues` queues, at least one.
+    /// Distributes packets evenly over the first `queues` queues, at least one.
     pub(crate) fn evenly(&mut self, queues: u32) {
         for (i, entry) in self.table.iter_mut().enumerate() {
             *entry = (i as u32 % queues.max(1)) as u8;
         }
     }
 
-    /// Shows what is asked for.
+    /// Fills in the requested parts.
     pub(crate) fn show(&self, view: View<'_>) {
         for (to, &from) in view.table.into_iter().flatten().zip(&self.table) {
             *to = from.into();
@@ -55,7 +58,7 @@ impl<const TABLE: usize, const KEY: usize> Spread<TABLE, KEY> {
         }
     }
 
-    /// Takes over what the user changed.
+    /// Applies the user's changes.
     pub(crate) fn change(&mut self, to: &Change<'_>) {
         for (to, &from) in self.table.iter_mut().zip(to.table.into_iter().flatten()) {
             // The core has checked that there is such a queue.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters that a device keeps in registers that are cleared by being read.
+//! Counters that a device keeps in registers that a read clears.
 //!
-//! They are read now and then and added up here.
+//! Wraps nothing of C. The registers are read with the instance lock held and summed up; the sums
+//! are read in any context.
 //!
 //! ```
 //! totals! {
@@ -18,8 +19,8 @@
 //! ```
 
 /// Defines the counters of a device, `Count`, and their sums, `Totals`, from the offset of each
-/// register and its name in `ethtool -S`. The high half of one that is `wide` is in the next
-/// register, and reading that clears both.
+/// register and its name in `ethtool -S`. The high half of a `wide` one is in the next register,
+/// and reading that clears both.
 macro_rules! totals {
     ($( $variant:ident = $offset:literal $($wide:ident)?, $name:literal; )*) => {
         /// A counter of the device.
@@ -39,8 +40,8 @@ macro_rules! totals {
         pub(crate) struct Totals([$crate::net::stats::Counter; Count::ALL.len()]);
 
         impl Totals {
-            /// Adds what the device counted since the last time. `read` reads the register at an
-            /// offset. The instance lock is held.
+            /// Adds the counts since the last update. `read` reads the register at an offset. The
+            /// instance lock is held.
             pub(crate) fn update(&self, read: impl Fn(usize) -> u32) {
                 for (total, &(at, wide, _)) in self.0.iter().zip(Count::ALL) {
                     let low = u64::from(read(at));
@@ -49,7 +50,7 @@ macro_rules! totals {
                 }
             }
 
-            /// A counter, as of the last update. From any context.
+            /// A counter as of the last update. Any context.
             pub(crate) fn get(&self, which: Count) -> u64 {
                 self.0.get(which as usize).map_or(0, |total| total.read())
             }

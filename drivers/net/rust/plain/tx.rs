@@ -2,9 +2,9 @@
 
 //! A transmit ring: descriptors out under the queue's lock, clean-up behind the device in NAPI.
 //!
-//! A packet takes a descriptor for each of its parts, and those that the device wants in front of
-//! them. The queue stops before a packet could find no room, and goes on when there is room for two
-//! of the largest.
+//! Wraps nothing of C. A packet takes a descriptor for each of its parts, and those that the device
+//! needs in front of them. The queue stops before a packet could find too little room, and is woken
+//! when there is room for two of the largest.
 //!
 //! ```
 //! /// Descriptors of two words: the address of a part, and its length with a mark at the last one.
@@ -83,19 +83,19 @@ pub(crate) trait Descriptors: Send {
     /// Most bytes of a part.
     const MAX_LEN: u32;
 
-    /// Finds out the offloads of a packet, prepares the packet for that, and says how
-    /// many descriptors go in front of those of its parts. Softirqs off, transmit queue locked.
+    /// Determines the offloads of a packet, prepares the packet for them, and returns the number of
+    /// descriptors in front of those of its parts. Softirqs off, transmit queue locked.
     ///
     /// # Errors
     ///
-    /// Why the packet cannot be sent.
+    /// The reason why the packet cannot be sent.
     fn plan(&self, skb: &mut TxSkb, info: &TxInfo) -> Result<(Self::Plan, u32), DropReason>;
 
-    /// Writes the descriptors of a packet, as many in front as was said and one for each part.
-    /// Softirqs off, transmit queue locked.
+    /// Writes the descriptors of a packet: the number in front that [`Self::plan`] returned, and
+    /// one for each part. Softirqs off, transmit queue locked.
     fn write(&mut self, plan: Self::Plan, parts: &[Part], ring: &mut Writer<'_>);
 
-    /// Tells the device that descriptors up to `tail`, but not that one, are ready.
+    /// Writes the doorbell: descriptors up to `tail`, exclusive, are ready.
     fn ring_doorbell(&self, tail: u32);
 }
 
@@ -134,7 +134,7 @@ impl OnWire {
     }
 }
 
-/// When the queue of a ring stops and goes on.
+/// Limits at which the queue of a ring stops and is woken.
 pub(crate) struct Limits<D>(PhantomData<D>);
 
 impl<D: Descriptors> Limits<D> {
@@ -210,7 +210,7 @@ pub(crate) fn new<'bound, D: Descriptors>(
 }
 
 impl<D: Descriptors> Ring<'_, D> {
-    /// Sends a packet, or drops it.
+    /// Sends a packet, or drops it. In `start_xmit`.
     #[inline(always)]
     pub(crate) fn xmit(&mut self, cx: &XmitContext<'_>, skb: TxSkb) {
         if let Err((skb, reason)) = self.queue(cx, skb) {
@@ -282,13 +282,13 @@ impl<D: Descriptors> Ring<'_, D> {
 }
 
 impl<D: Descriptors> Cleaner<'_, D> {
-    /// Bus address of the ring, and its bytes.
+    /// Bus address and bytes of the ring.
     pub(crate) fn place(&self) -> (u64, u32) {
         (self.mem.dma_address(), self.mem.len() as u32 * 8)
     }
 
-    /// Ends all packets up to the descriptor that the device says it reads next. Returns false if
-    /// that cannot be.
+    /// Completes all packets up to the descriptor that the device reads next, `said`. Returns false
+    /// if that is impossible. In a poll, also at budget 0.
     #[inline]
     pub(crate) fn clean(&mut self, cx: &TxContext<'_>, said: u32) -> bool {
         let done = said.wrapping_sub(self.head) & self.mask;
