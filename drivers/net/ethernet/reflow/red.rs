@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_band_is_shown_as_it_was_written() {
+    fn a_band_is_printed_as_it_was_parsed() {
         for text in [
             "off",
             "0-64:100%",
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_probability_survives_being_shown() {
+    fn every_probability_round_trips() {
         for probability in 0..=CERTAIN {
             let levels = RedLevels(0).with_high(1);
             let band = Band {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_has_its_reason() {
+    fn each_bad_band_is_refused_with_its_reason() {
         for (text, why) in [
             ("", BadBand::Form),
             ("on", BadBand::Form),

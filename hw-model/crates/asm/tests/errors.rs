@@ -33,7 +33,7 @@ x.rfp:2: no instruction has the label `ipv5`
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let text = message("at 300 -> done\n\tat 0 do kee 4 at 0\n-> done");
     assert_eq!(
         text,
@@ -52,7 +52,7 @@ x.rfp:2: no output is named `kee`
 
 /// First line and last line of the message about each text.
 #[test]
-fn each_mistake_has_its_message() {
+fn each_error_has_its_message() {
     for (text, first, last) in MISTAKES {
         let got = message(text);
         let lines: Vec<_> = got.lines().collect();
@@ -262,7 +262,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn a_program_too_long_is_refused_at_the_line_that_is_too_much() {
+fn a_program_too_long_is_refused_at_the_first_excess_line() {
     let text = "at 0\n".repeat(129);
     assert_eq!(
         message(&text),

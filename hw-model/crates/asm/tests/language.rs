@@ -70,7 +70,7 @@ fn loads_and_comparisons() {
 }
 
 #[test]
-fn ways_and_advances() {
+fn branches_and_advances() {
     let i = one("at 0 if == 1 -> refuse adv 4 + r else -> done adv 9");
     assert_eq!((i.ok_next, i.ok_adv, i.ok_adv_r), (NEXT_REFUSE, 4, true));
     assert_eq!((i.fail_next, i.fail_adv), (NEXT_DONE, 9));
@@ -162,7 +162,7 @@ fn included_instructions_can_be_replaced_in_place() {
 }
 
 #[test]
-fn raw_words_are_the_last_resort() {
+fn raw_words_encode_any_instruction() {
     // A mask that plays no part.
     let odd = Instr { mask: 7, ..PLAIN };
     let text = text::disassemble("odd", &odd.encode());
@@ -195,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn words_of_the_language_in_any_order(words in proptest::collection::vec(
+    fn random_words_assemble_or_are_refused(words in proptest::collection::vec(
         proptest::sample::select(vec![
             "at", "do", "if", "else", "->", "adv", "r", "next", "done", "key", "kind", "ipv4",
             "word", "(", ")", "&", "==", "<<", "+", "12", "0xf0", "a:", "a", "end", "session",

@@ -25,7 +25,7 @@ fn assemble_text(text: &str) -> Assembly {
 }
 
 #[test]
-fn the_drivers_source_is_what_the_texts_make() {
+fn the_drivers_source_matches_the_texts() {
     let source = std::fs::read_to_string(driver().join("hw/programs.rs")).unwrap();
     assert!(
         source == rust::source(&shipped()),

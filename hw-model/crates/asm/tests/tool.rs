@@ -61,7 +61,7 @@ const FRAME: &str = "
     68656c6c6f";
 
 #[test]
-fn an_image_is_as_good_as_its_text() {
+fn an_image_and_its_text_give_the_same_output() {
     let image = folder("image").join("session.rfw");
     let image = image.to_str().unwrap();
     good(&["asm", &program("session"), "-o", image]);
@@ -88,7 +88,7 @@ fn the_image_goes_beside_the_text() {
 }
 
 #[test]
-fn mistakes_make_the_tool_fail() {
+fn errors_set_the_exit_status() {
     let text = folder("mistakes").join("wrong.rfp");
     std::fs::write(&text, "at 0 -> nowhere\n").unwrap();
     let text = text.to_str().unwrap();
@@ -108,13 +108,13 @@ fn mistakes_make_the_tool_fail() {
 
 /// Claims: 2, 4, 5, 6.
 #[test]
-fn the_story_of_a_packet() {
+fn explain_shows_each_step() {
     let story = good(&["explain", &program("default"), "--hex", FRAME]);
     assert_eq!(story, story::STORY, "got:\n{story}");
 }
 
 #[test]
-fn the_story_tells_why_the_parser_gave_up() {
+fn explain_shows_why_the_parser_gave_up() {
     let short: String = FRAME
         .split_whitespace()
         .collect::<String>()

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_stay_right() {
+    fn generated_frames_have_correct_checksums() {
         let mut frame = first_frame(3, 101);
         for _ in 0..100_000 {
             advance(&mut frame, 60_001);

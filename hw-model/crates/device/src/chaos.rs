@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_is_written_as_it_is_read() {
+    fn a_spec_is_printed_as_it_was_parsed() {
         let text = "lengths=0.5,after=7,lost=0.01,dma-dead=1,count=1,ms=20";
         assert_eq!(spec(text).unwrap().to_string(), text);
         assert_eq!(spec("lost").unwrap().to_string(), "lost=0.01");

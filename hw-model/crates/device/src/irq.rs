@@ -112,7 +112,7 @@ mod tests {
 
     /// Claims: 27, 40.
     #[test]
-    fn fires_once_for_each_time_it_is_asked() {
+    fn fires_once_for_each_arm() {
         let mut irq = irq(0, 0);
         irq.news(1, 0, 5);
         assert!(!irq.fire(5));
@@ -145,7 +145,7 @@ mod tests {
 
     /// Claims: 27, 37, 40.
     #[test]
-    fn adaptive_moderation_waits_only_while_more_waits() {
+    fn adaptive_moderation_waits_only_while_packets_wait() {
         let mut irq = irq(10, 0);
         irq.itr = irq.itr.with_adaptive(1);
         irq.arm(ON);
@@ -168,7 +168,7 @@ mod tests {
 
     /// Claims: 27, 40.
     #[test]
-    fn packets_wait_for_the_interrupt_that_waits() {
+    fn packets_wait_for_a_delayed_interrupt() {
         let mut irq = irq(10, 3);
         irq.news(0, 1, 1000);
         assert!(!irq.holds(1000), "nobody asked for an interrupt");

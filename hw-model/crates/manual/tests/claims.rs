@@ -167,7 +167,7 @@ fn a_test_that_did_not_run_proves_nothing() {
 }
 
 #[test]
-fn the_page_gets_the_tests_and_keeps_its_words() {
+fn the_page_gets_the_tests_and_keeps_its_text() {
     let project = Project::new("page");
     assert_eq!(project.run(&["--write"]).1, Some(0));
     let page = |project: &Project| {
@@ -185,7 +185,7 @@ fn the_page_gets_the_tests_and_keeps_its_words() {
 }
 
 #[test]
-fn an_old_page_is_told() {
+fn an_old_page_is_reported() {
     let project = Project::new("old");
     assert_eq!(project.run(&["--check"]).1, Some(1));
     project.run(&["--write"]);

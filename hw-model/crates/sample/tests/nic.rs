@@ -112,7 +112,7 @@ fn frames_come_in_until_there_is_no_buffer() {
 }
 
 #[test]
-fn an_interrupt_comes_once_for_each_time_it_is_asked_for() {
+fn an_interrupt_fires_once_for_each_arm() {
     let (mut nic, mut guest) = started();
     nic.write(regs::ARM, 0, &mut guest);
     assert_eq!(guest.interrupts, 0);
@@ -136,7 +136,7 @@ fn a_nic_that_is_stopped_accesses_no_memory() {
 }
 
 #[test]
-fn nonsense_of_the_driver_is_borne() {
+fn invalid_values_of_the_driver_are_ignored() {
     let (mut nic, mut guest) = started();
     queue(&mut guest, 0, u64::MAX, u64::MAX);
     queue(&mut guest, 1, u64::MAX, 64);

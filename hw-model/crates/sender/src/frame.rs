@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_framed_and_their_checksums_right() {
+    fn frames_have_correct_lengths_and_checksums() {
         let mut out = Vec::new();
         Segment {
             source: 10_000,

@@ -303,7 +303,7 @@ mod tests {
     use super::ends;
 
     #[test]
-    fn keys_are_read_as_their_ends() {
+    fn keys_are_shown_as_addresses_and_ports() {
         let mut v4 = vec![192, 0, 2, 1, 198, 51, 100, 2];
         let text =
             |source: &str, destination: &str| Some([source.to_owned(), destination.to_owned()]);

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_time_wipes_the_slate() {
+    fn time_without_faults_ends_the_pauses() {
         let mut pauses = Pauses::default();
         for _ in 0..5 {
             assert!(pauses.is_due(pauses.wait()));

@@ -191,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_is_the_known_one() {
+    fn the_checksum_has_the_published_check_value() {
         // The check value of CRC-32/ISO-HDLC is that of "123456789"; this is its first 8 bytes'.
         assert_eq!(crc32([0x3433_3231, 0x3837_3635].into_iter()), 0x9ae0_daaf);
         assert_eq!(crc32(core::iter::empty()), 0);
     }
 
     #[test]
-    fn each_damage_is_refused_by_its_reason() {
+    fn each_damage_is_refused_with_its_reason() {
         let good = image("name", &[1, 2, 3, 4]);
         let damaged = |at: usize, value: u8| {
             let mut file = good.clone();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_makes_no_image_has_no_header() {
+    fn a_bad_name_or_length_has_no_header() {
         assert!(header("", &[]).is_none());
         assert!(header("a b", &[]).is_none());
         assert!(header("x", &[0; 3]).is_none());

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_each_mistake_by_its_reason() {
+    fn refuses_each_error_with_its_reason() {
         assert_eq!(verify(&[0; 3]).unwrap_err().reason, Reason::TooLong);
         assert_eq!(verify(&[0; 129 * 4]).unwrap_err().reason, Reason::TooLong);
         assert_eq!(
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_that_moves_is_accepted() {
+    fn a_loop_that_moves_the_cursor_is_accepted() {
         assert_eq!(reason(Instr { ok_next: 0, ..BASE }), None);
     }
 }

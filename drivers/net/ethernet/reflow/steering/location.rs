@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_takes_the_others_back() {
+    fn a_failed_step_reverts_the_others() {
         let taken = (1 << 63) | (1 << 9) | 0b101;
         let (mut done, mut back) = (Vec::new(), Vec::new());
         let all = all_or_none(
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_beside_those_that_are_taken() {
+    fn free_locations_before_between_and_behind_used_ones() {
         let taken = (1 << 5) | (1 << 7) | 0b11;
         assert_eq!(lowest(taken), Some(2));
         assert_eq!(before_all(taken), None);

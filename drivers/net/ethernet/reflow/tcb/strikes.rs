@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_run_wipes_the_slate() {
+    fn packets_in_order_reset_the_wait() {
         let mut strikes = Strikes::default();
         for _ in 0..MOST {
             strikes.add(0);

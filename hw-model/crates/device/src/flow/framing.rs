@@ -206,7 +206,7 @@ mod tests {
         ///
         /// Claims: 29, 41.
         #[test]
-        fn starts_do_not_depend_on_the_cuts(
+        fn pdu_starts_do_not_depend_on_segmentation(
             pdus in proptest::collection::vec(prop_oneof![0..10_usize, 4000..20_000_usize], 1..12),
             cuts in proptest::collection::vec(1..3000_usize, 1..8),
             isn: u32,
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_set_up_nothing_is_known() {
+    fn a_connection_without_set_up_has_no_framing() {
         let stream = [&header(8000)[..], &[0; 100]].concat();
         let walk = Framing::default().walk(NETBIOS, 0, &stream, true);
         assert_eq!((walk.starts.count, walk.goes_on), (0, false));

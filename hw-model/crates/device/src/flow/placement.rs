@@ -267,7 +267,7 @@ mod tests {
         ///
         /// Claims: 41.
         #[test]
-        fn places_do_not_depend_on_the_cuts(
+        fn placement_does_not_depend_on_segmentation(
             pdus in proptest::collection::vec(0..9000_usize, 1..8),
             cuts in proptest::collection::vec(1..3000_usize, 1..8),
         ) {

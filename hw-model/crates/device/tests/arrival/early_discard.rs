@@ -128,7 +128,7 @@ fn losses_are_binomial() {
 ///
 /// Claims: 28.
 #[test]
-fn never_and_always() {
+fn probabilities_zero_and_one() {
     let frame = Tcp::data(waker(), 1, 100).build();
     for (low, high, prob, expected) in [
         (0, 0xffff, 0, 0),
@@ -196,7 +196,7 @@ fn control_packets_are_exempt() {
 ///
 /// Claims: 28.
 #[test]
-fn losses_can_be_repeated() {
+fn losses_repeat_with_the_same_seed() {
     let frame = udp(waker(), false, &[1; 18]);
     let run = |rig: &mut Rig| {
         band(rig, 1, 0, 0xffff, 20_000);

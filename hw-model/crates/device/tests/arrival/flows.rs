@@ -66,7 +66,7 @@ fn packets_of_a_flow_share_its_number() {
 ///
 /// Claims: 5, 6, 7.
 #[test]
-fn the_key_tells_addresses_and_ports() {
+fn flows_differ_by_addresses_and_ports() {
     let mut rig = Rig::usual();
     assert_eq!(flow_of(&mut rig, &Tcp::data(1, 1, 10)), 0);
     assert_eq!(flow_of(&mut rig, &Tcp::data(2, 1, 10)), 1);

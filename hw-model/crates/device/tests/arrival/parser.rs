@@ -81,7 +81,7 @@ fn a_broken_inner_header_leaves_the_outer_key() {
 
 /// Claims: 2, 34.
 #[test]
-fn the_default_is_the_first_and_all_are_accepted() {
+fn all_shipped_programs_are_accepted_and_default_is_first() {
     assert_eq!(PROGRAMS[0].name, "default");
     let mut names: Vec<_> = PROGRAMS.iter().map(|p| p.name).collect();
     names.sort_unstable();
@@ -110,7 +110,7 @@ proptest! {
 
     /// Nothing behind the header memory, the frame or the IP packet has a part in the result.
     #[test]
-    fn only_what_is_inside_is_read(frame in frames::frame(), other in any::<u8>()) {
+    fn nothing_outside_the_packet_is_read(frame in frames::frame(), other in any::<u8>()) {
         for program in PROGRAMS {
             let program = Program::load(program.words).unwrap();
             let parsed = run(&program, &frame);
@@ -164,7 +164,7 @@ proptest! {
 
     /// Without a tunnel the program for tunnels does as the default one.
     #[test]
-    fn tunnels_is_the_default_elsewhere(frame in frames::frame()) {
+    fn tunnels_equals_default_without_a_tunnel(frame in frames::frame()) {
         let parsed = run(&shipped("tunnels"), &frame);
         prop_assume!(parsed.kind.tunnel() == 0);
         let default = run(&shipped("default"), &frame);
@@ -224,7 +224,7 @@ proptest! {
 
     /// Whatever the verifier lets pass ends in time, and whatever it is given, nothing panics.
     #[test]
-    fn verified_programs_end(
+    fn verified_programs_terminate(
         instrs in reflow_testkit::programs::program(),
         frame in frames::frame(),
         frame_len in prop_oneof![3 => Just(None), 1 => (0..0x2_0000_usize).prop_map(Some)],

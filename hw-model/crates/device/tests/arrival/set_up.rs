@@ -40,7 +40,7 @@ fn expected(rig: &mut Rig, commands: &mut Commands) -> Vec<(u64, u32, Vec<u64>)>
 ///
 /// Claims: 30.
 #[test]
-fn the_entry_is_there_before_the_data() {
+fn set_up_makes_an_entry_before_the_data() {
     for (flags, end) in [(SYN, ACK | FIN), (SYN | ACK, RST), (SYN | ACK, RST | ACK)] {
         for isn in [7, u32::MAX] {
             let (mut rig, mut commands) = rig(16);

@@ -106,7 +106,7 @@ fn rules_match_under_their_mask() {
 
 /// IPv6, UDP, any protocol, and bytes that a key does not have.
 #[test]
-fn rules_tell_versions_and_protocols() {
+fn rules_distinguish_versions_and_protocols() {
     let (mut rig, mut commands) = rig();
     let tcp6 = Tcp::data(1, 1, 100).v6();
     let udp = reflow_testkit::frames::udp(1, false, &[1; 100]);
@@ -178,7 +178,7 @@ fn rules_drop() {
 ///
 /// Claims: 38, 45, 54.
 #[test]
-fn contexts_hash_for_themselves() {
+fn each_context_has_its_own_hash() {
     let (mut rig, mut commands) = rig();
     let secret: [u8; 40] = std::array::from_fn(|i| (i * 7 + 3) as u8);
     let tcp = Tcp::data(1, 1, 100);

@@ -84,7 +84,7 @@ fn a_block_applies_to_its_own_flow_only() {
 ///
 /// Claims: 24, 25, 57.
 #[test]
-fn packets_of_a_block_leave_together() {
+fn packets_of_a_block_are_gathered() {
     let mut setup = Setup::default();
     setup.flow_cfg = setup.flow_cfg.with_gather(1);
     let mut rig = Rig::new(setup);
@@ -223,7 +223,7 @@ fn a_wrong_block_does_no_harm() {
 ///
 /// Claims: 25.
 #[test]
-fn set_and_taken_away_under_way() {
+fn set_and_removed_while_packets_wait() {
     let (mut rig, mut commands) = rig(16, 1);
     rig.arrive(&Tcp::data(1, 1, 100).build());
     let flow = commands
@@ -293,7 +293,7 @@ fn read_back() {
 ///
 /// Claims: 24, 26.
 #[test]
-fn pinned_under_pressure() {
+fn pinned_entries_survive_age_and_a_full_database() {
     let (mut rig, mut commands) = rig(8, 1);
     rig.write(FLOW_AGE_US, 100);
     let first = |conn| Block::expecting(&Tcp::data(conn, 1, 0));
@@ -337,7 +337,7 @@ fn pinned_under_pressure() {
 
 /// A block that takes the entry of an idle flow: that flow's page goes back.
 #[test]
-fn a_block_makes_room() {
+fn a_block_evicts_an_idle_flow() {
     let (mut rig, mut commands) = rig(2, 1);
     for conn in 1..3 {
         rig.arrive(&Tcp::data(conn, 1, 100).build());
@@ -358,7 +358,7 @@ fn a_block_makes_room() {
 ///
 /// Claims: 24, 38.
 #[test]
-fn steering_waits_for_the_flow() {
+fn steering_changes_when_no_packet_waits() {
     let (mut rig, mut commands) = rig(16, 2);
     for i in 0..RSS_ENTRIES {
         rig.write(RSS_TABLE + i * 4, 0);
@@ -388,7 +388,7 @@ fn steering_waits_for_the_flow() {
 ///
 /// Claims: 24.
 #[test]
-fn a_queue_that_stops() {
+fn a_queue_that_stops_makes_its_blocks_stale() {
     let (mut rig, mut commands) = rig(16, 2);
     let list = List::new(&rig.host, 2);
     let block = Block::expecting(&Tcp::data(1, 1, 0)).steer(1).place(&list);
@@ -424,7 +424,7 @@ fn a_queue_that_stops() {
 
 /// A write to FLOW_SIZE gives up all blocks.
 #[test]
-fn resizing_gives_up_blocks() {
+fn resizing_removes_blocks() {
     let (mut rig, mut commands) = rig(16, 1);
     let flow = commands
         .set_tcb(&mut rig, &Block::expecting(&Tcp::data(1, 1, 0)))

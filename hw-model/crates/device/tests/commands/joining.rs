@@ -37,7 +37,7 @@ fn joining(tcp: &Tcp) -> Block {
 ///
 /// Claims: 24, 25, 26.
 #[test]
-fn in_the_middle_of_a_stream() {
+fn join_in_the_middle_of_a_stream() {
     for v6 in [false, true] {
         let (mut rig, mut commands) = rig("default");
         let tcp = |seq| Tcp {
@@ -66,7 +66,7 @@ fn in_the_middle_of_a_stream() {
 ///
 /// Claims: 25.
 #[test]
-fn of_a_flow_that_is_not_known() {
+fn join_without_an_entry() {
     let (mut rig, mut commands) = rig("default");
     let mut block = joining(&Tcp::data(1, 0, 0));
     block.expected = 77;
@@ -80,7 +80,7 @@ fn of_a_flow_that_is_not_known() {
 ///
 /// Claims: 24, 41.
 #[test]
-fn a_list_begins_there() {
+fn join_with_a_page_list() {
     let (mut rig, mut commands) = rig("default");
     let list = List::new(&rig.host, 2);
     rig.arrive(&Tcp::data(1, 1, 1000).build());
@@ -119,7 +119,7 @@ fn framed(at: usize, data: &[u8], flags: u8) -> Vec<u8> {
 ///
 /// Claims: 24, 29, 41.
 #[test]
-fn in_the_middle_of_a_pdu() {
+fn join_in_the_middle_of_a_pdu() {
     let (mut rig, mut commands) = rig("session");
     let mut bytes = vec![0, 0, 0x30, 0];
     bytes.extend(stream(9, 0, 0x3000));

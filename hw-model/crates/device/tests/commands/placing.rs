@@ -164,7 +164,7 @@ fn out_of_order_takes_the_normal_path() {
 
 /// When a list is used up, the packet that does not fit and all later ones take the normal path.
 #[test]
-fn a_list_that_is_used_up() {
+fn data_beyond_the_list_takes_the_normal_path() {
     let (mut rig, mut commands, list, flow) = placed(1);
     for seq in [1, 2001, 4001, 6001] {
         rig.arrive(&Tcp::data(1, seq, 2000).build());
@@ -212,7 +212,7 @@ fn aggregates_end_before_placed_data() {
 ///
 /// Claims: 24, 25.
 #[test]
-fn the_old_list_is_left_alone() {
+fn a_replaced_list_is_not_written() {
     for again in [false, true] {
         let (mut rig, mut commands) = rig();
         let list = List::new(&rig.host, 2);
@@ -248,7 +248,7 @@ fn the_old_list_is_left_alone() {
 
 /// Pages that are not in memory stop the queue, as any buffer that is not.
 #[test]
-fn pages_that_are_not_there() {
+fn pages_that_are_not_in_memory_stop_the_queue() {
     let (mut rig, mut commands) = rig();
     let list = List::new(&rig.host, 1);
     rig.host.put_words(list.addr, &[0x1000]);
@@ -264,7 +264,7 @@ fn pages_that_are_not_there() {
 
 /// Header cells that run out make placed packets wait; nothing is lost.
 #[test]
-fn header_cells_run_out() {
+fn placed_packets_wait_for_header_cells() {
     let mut queue = QueueSetup {
         recycle: false,
         ..QueueSetup::default()
@@ -438,7 +438,7 @@ fn a_placed_packet_that_can_never_fit() {
 
 /// Headers are written although append's are suppressed, and not counted as data.
 #[test]
-fn bytes_are_counted_where_they_go() {
+fn pdu_headers_count_as_header_bytes() {
     let (mut rig, mut commands) = rig();
     let cfg = Setup::default().flow_cfg;
     rig.write(FLOW_CFG, cfg.0);
@@ -467,7 +467,7 @@ proptest! {
     ///
     /// Claims: 24, 26.
     #[test]
-    fn every_byte_is_right_wherever_it_goes(
+    fn placed_and_other_data_are_complete(
         steps in proptest::collection::vec((0..40_u32, 1..1400_usize, 0..12_u8), 1..60),
     ) {
         let (mut rig, mut commands) = rig();

@@ -252,7 +252,7 @@ fn bad_arguments_are_refused() {
 
 /// Removing an entry that is not set reports NotFound.
 #[test]
-fn nothing_to_remove() {
+fn missing_objects_are_not_found() {
     let (mut rig, mut commands) = rig();
     for (command, index, want) in [
         (Command::TcbGet, 0, CmdStatus::NotFound),
@@ -373,7 +373,7 @@ fn timestamps() {
 
 /// A reset stops the ring and forgets all that was set.
 #[test]
-fn reset_forgets() {
+fn a_reset_clears_all_settings() {
     let (mut rig, mut commands) = rig();
     let flow = commands
         .set_tcb(&mut rig, &Block::expecting(&Tcp::data(1, 1, 0)))

@@ -96,7 +96,7 @@ fn explore_all(usecs: u32, packets: u32) {
 ///
 /// Claims: 27, 40.
 #[test]
-fn no_order_loses_a_wake_up() {
+fn no_interleaving_loses_a_wake_up() {
     explore_all(0, 0);
 }
 
@@ -104,7 +104,7 @@ fn no_order_loses_a_wake_up() {
 ///
 /// Claims: 27, 40.
 #[test]
-fn no_order_loses_a_wake_up_moderated_by_time() {
+fn no_interleaving_loses_a_wake_up_moderated_by_time() {
     explore_all(50, 0);
 }
 
@@ -112,7 +112,7 @@ fn no_order_loses_a_wake_up_moderated_by_time() {
 ///
 /// Claims: 27, 40.
 #[test]
-fn no_order_loses_a_wake_up_moderated_by_packets() {
+fn no_interleaving_loses_a_wake_up_moderated_by_packets() {
     explore_all(50, 2);
 }
 

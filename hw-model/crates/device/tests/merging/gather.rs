@@ -80,7 +80,7 @@ fn the_longest_burst_names_all_its_pages() {
 /// A frame with a trailer has a completion of its own, as the length of the trailer is in no other
 /// field.
 #[test]
-fn padded_frames_stay_alone() {
+fn padded_frames_have_a_completion_each() {
     let mut rig = gathering();
     for i in 0..3 {
         let mut frame = Tcp::data(1, 1 + i * 100, 100).build();
@@ -101,7 +101,7 @@ fn padded_frames_stay_alone() {
 ///
 /// Claims: 20, 21, 22, 23, 37.
 #[test]
-fn flows_that_take_turns_are_put_together() {
+fn interleaved_flows_are_gathered() {
     let mut rig = gathering();
     for i in 0..4 {
         for conn in 0..4 {
@@ -159,7 +159,7 @@ fn complete_aggregates_stay_in_order() {
 ///
 /// Claims: 8, 20, 21, 40, 56, 62.
 #[test]
-fn packets_wait_for_a_host_that_has_enough_to_do() {
+fn packets_wait_at_the_completion_window() {
     let mut setup = Setup::default();
     setup.flow_cfg = setup.flow_cfg.with_gather(1);
     setup.queue.window = 2;
@@ -223,7 +223,7 @@ fn a_full_packet_memory_does_not_wait() {
 
 /// The packet that completes the aggregate is the last to join; what follows starts anew.
 #[test]
-fn a_complete_aggregate_is_told_as_one() {
+fn a_complete_aggregate_is_one_completion() {
     let mut rig = gathering();
     for (i, flags) in [ACK, ACK | PSH, ACK, ACK].into_iter().enumerate() {
         let frame = Tcp::data(1, 1 + i as u32 * 100, 100);

@@ -40,7 +40,7 @@ fn with_data() -> Vec<Tcp> {
 ///
 /// Claims: 13.
 #[test]
-fn split_all_means_all() {
+fn split_all_splits_all_tcp_data() {
     for cfg in [
         split_all(),
         split_all().with_batching(0).with_suppress(0),
@@ -149,7 +149,7 @@ fn the_threshold_is_exact() {
 ///
 /// Claims: 18.
 #[test]
-fn long_data_alone_starts_a_page() {
+fn long_unmerged_data_starts_a_page() {
     let mut rig = rig(split_all().with_fresh_page(1));
     for (conn, len) in [(1, 100), (2, 4096), (3, 200), (4, 5000), (5, 300)] {
         rig.arrive(&Tcp::data(conn, 1, len).flags(ACK | PSH).build());

@@ -227,7 +227,7 @@ fn start_append_close() {
 ///
 /// Claims: 17, 35, 52.
 #[test]
-fn the_opcode_waits_in_control_memory() {
+fn the_opcode_of_arrival_is_kept_in_control_memory() {
     let mut rig = Rig::usual();
     let opcode = rig.opcode(&Tcp::data(1, 1, 100).build());
     assert_eq!(rig.dev.counters().opcode(opcode), 0);
@@ -240,7 +240,7 @@ fn the_opcode_waits_in_control_memory() {
 
 /// The log has for each packet the codes on arrival and on transfer, and the reason.
 #[test]
-fn the_log_tells_why() {
+fn the_log_has_the_reasons() {
     let mut rig = Rig::usual();
     rig.dev.log_exits();
     let data = |seq, len, flags| Tcp::data(1, seq, len).flags(flags).build();

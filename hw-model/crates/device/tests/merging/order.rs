@@ -41,7 +41,7 @@ fn spoilt(t: &Tcp) -> Vec<u8> {
 /// A segment with a wrong checksum keeps its place in the flow, and changes nothing of what is
 /// expected.
 #[test]
-fn a_wrong_checksum_keeps_its_place() {
+fn a_packet_with_a_wrong_checksum_keeps_its_order() {
     let mut rig = Rig::usual();
     let frames = [
         Tcp::data(1, 1, 100).build(),
@@ -59,7 +59,7 @@ fn a_wrong_checksum_keeps_its_place() {
 
 /// A packet whose headers do not fit a cell keeps its place, too.
 #[test]
-fn long_headers_keep_their_place() {
+fn a_packet_with_long_headers_keeps_its_order() {
     let mut setup = Setup::default();
     setup.queue.shapes[0].log2_cell = 6;
     let mut rig = Rig::new(setup);
@@ -229,7 +229,7 @@ fn frame(kind: Kind, seq: &mut u32, session: bool) -> Vec<u8> {
 proptest! {
     /// Any stream of packets keeps its order and contents, whichever of them wait together.
     #[test]
-    fn frames_are_forwarded_as_they_came(
+    fn forwarded_frames_are_unchanged(
         kinds in prop::collection::vec(kind(), 1..60),
         session in any::<bool>(),
         gather in any::<bool>(),

@@ -14,7 +14,7 @@ use reflow_testkit::{Rig, Setup, Tcp};
 ///
 /// Claims: 13, 18, 42, 44, 55, 59.
 #[test]
-fn data_is_packed_and_straddles() {
+fn data_is_packed_across_pages() {
     let mut rig = Rig::usual();
     for i in 0..4 {
         rig.arrive(&Tcp::data(1, 1 + i * 1448, 1448).build());
@@ -170,7 +170,7 @@ fn a_packet_that_can_never_fit_is_dropped() {
 ///
 /// Claims: 50.
 #[test]
-fn the_end_of_a_flow_gives_its_page_back() {
+fn the_end_of_a_flow_releases_its_page() {
     let mut rig = Rig::usual();
     rig.arrive(&Tcp::data(1, 1, 100).build());
     rig.arrive(&Tcp::data(1, 101, 100).flags(ACK | FIN).build());
@@ -194,7 +194,7 @@ fn the_end_of_a_flow_gives_its_page_back() {
 ///
 /// Claims: 50.
 #[test]
-fn age_gives_the_page_back() {
+fn age_releases_the_page() {
     let mut rig = Rig::usual();
     rig.write(FLOW_AGE_US, 50);
     rig.arrive(&Tcp::data(1, 1, 100).build());

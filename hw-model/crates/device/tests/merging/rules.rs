@@ -78,7 +78,7 @@ fn equal_packets_merge() {
 }
 
 #[test]
-fn a_shorter_packet_is_the_last_and_a_longer_one_starts_anew() {
+fn a_shorter_packet_ends_and_a_longer_one_starts_an_aggregate() {
     let short = |base: Tcp| {
         let mut f = row(&base, 2);
         f[1].payload.truncate(50);
@@ -140,7 +140,7 @@ fn push_completes() {
 
 /// SYN, RST and URG go alone, between what was before and what comes after.
 #[test]
-fn control_flags_go_alone() {
+fn packets_with_control_flags_are_not_merged() {
     for flag in [SYN, RST, URG] {
         let between = |base: Tcp| {
             let mut f = row(&base, 4);
@@ -165,7 +165,7 @@ fn control_flags_go_alone() {
 
 /// After a control packet merging continues at the next data.
 #[test]
-fn a_control_packet_leaves_open_how_data_goes_on() {
+fn merging_continues_after_a_control_packet() {
     for flag in [SYN, RST, URG] {
         let after = |base: Tcp| {
             let mut f = row(&base, 5);
@@ -179,7 +179,7 @@ fn a_control_packet_leaves_open_how_data_goes_on() {
 }
 
 #[test]
-fn ecn_marks_of_tcp_start_anew() {
+fn tcp_ecn_flags_start_an_aggregate() {
     let marked = |base: Tcp| {
         let mut f = row(&base, 5);
         f[1].flags |= CWR;
@@ -197,7 +197,7 @@ fn ecn_marks_of_tcp_start_anew() {
 
 /// One field of the second packet differs: it is not appended.
 #[test]
-fn any_other_header_field_starts_anew() {
+fn any_other_header_field_starts_an_aggregate() {
     type Change = fn(&mut Tcp);
     let changes: [(&str, Change); 8] = [
         ("ttl", |t| t.ttl = 5),
@@ -327,7 +327,7 @@ fn tunnels_need_their_program() {
 
 /// Bytes behind the inner packet of a tunnel would be lost: no assist.
 #[test]
-fn slack_in_a_tunnel_is_not_merged() {
+fn bytes_behind_an_inner_packet_get_no_assist() {
     let mut rig = Rig::new(Setup {
         program: "tunnels",
         ..Setup::default()
@@ -348,7 +348,7 @@ fn slack_in_a_tunnel_is_not_merged() {
 
 /// The longest IP packet is 65535 bytes, or what AGG_MAX says.
 #[test]
-fn the_cap_on_the_length() {
+fn the_length_is_limited() {
     let header = 20 + 32;
     let run = |agg_max: Option<u32>, lens: &[usize]| {
         let mut rig = Rig::usual();
@@ -382,7 +382,7 @@ fn the_cap_on_the_length() {
 
 /// A VLAN tag is part of what tells flows apart, removed or not.
 #[test]
-fn vlan_tags_tell_flows_apart() {
+fn flows_differ_by_vlan_tag() {
     for strip in [0, 1] {
         let mut setup = Setup::default();
         setup.rx_mode = setup.rx_mode.with_vlan_strip(strip);
@@ -466,7 +466,7 @@ proptest! {
     ///
     /// Claims: 18, 42, 44, 57, 59.
     #[test]
-    fn cutting_gives_the_original_frames(
+    fn segmentation_gives_the_original_frames(
         steps in proptest::collection::vec(any_step(), 1..120),
         v6: bool,
         tunnel: bool,

@@ -122,7 +122,7 @@ fn assert_on_pages(pieces: &[(usize, Piece)], start: usize, len: usize) {
 ///
 /// Claims: 29, 41.
 #[test]
-fn pdus_lie_on_pages_of_their_own() {
+fn pdus_start_on_fresh_pages() {
     for (mss, burst) in [
         (1447, 30),
         (1, 4),
@@ -158,7 +158,7 @@ fn pdus_lie_on_pages_of_their_own() {
 ///
 /// Claims: 41.
 #[test]
-fn headers_and_short_pdus_stand_behind_what_came_before() {
+fn headers_and_short_pdus_follow_earlier_data() {
     let mut rig = rig(usual());
     set_up(&mut rig);
     let lens = [100, 4095, 4096, 0, 4200, 5, 9000];
@@ -188,7 +188,7 @@ fn headers_and_short_pdus_stand_behind_what_came_before() {
 ///
 /// Claims: 29.
 #[test]
-fn a_header_cut_in_pieces() {
+fn a_header_in_several_segments() {
     for cut in 1..=4 {
         let mut rig = rig(usual());
         set_up(&mut rig);
@@ -255,7 +255,7 @@ fn the_next_pdu_after_a_gap() {
 ///
 /// Claims: 41.
 #[test]
-fn a_push_is_no_reason_to_leave_the_pages() {
+fn psh_does_not_end_alignment() {
     let mut rig = rig(usual());
     set_up(&mut rig);
     let (stream, starts) = pdus(&[6000, 6000]);
@@ -284,7 +284,7 @@ fn a_push_is_no_reason_to_leave_the_pages() {
 /// Connections that the program does not name, those whose set-up was not seen, and all of them
 /// with the switch off are placed as ever.
 #[test]
-fn others_are_placed_as_ever() {
+fn other_connections_are_not_aligned() {
     assert_eq!(Features(Rig::usual().read(FEATURES)).session(), 1);
     let (stream, _) = pdus(&[20_000]);
     for case in 0..3 {
@@ -311,7 +311,7 @@ fn others_are_placed_as_ever() {
 
 /// A driver with few pages and a small ring: everything waits its turn and nothing is lost.
 #[test]
-fn few_pages() {
+fn packets_wait_with_few_pages() {
     let mut queue = QueueSetup {
         log2_cq: 3,
         ..QueueSetup::default()

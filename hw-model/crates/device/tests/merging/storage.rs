@@ -49,7 +49,7 @@ fn bytes_on_the_bus(rig: &Rig) -> [u64; 3] {
 ///
 /// Claims: 1, 53, 57.
 #[test]
-fn one_header_crosses_the_bus_for_each_aggregate() {
+fn one_header_is_written_for_each_aggregate() {
     let traffic = traffic();
     let (rig, got) = receive(Setup::default().flow_cfg, &traffic);
     let data = traffic.len() * 1448;
@@ -65,7 +65,7 @@ fn one_header_crosses_the_bus_for_each_aggregate() {
 ///
 /// Claims: 13, 18, 33.
 #[test]
-fn without_suppression_every_header_crosses_the_bus() {
+fn without_suppression_every_header_is_written() {
     let traffic = traffic();
     let on = Setup::default().flow_cfg;
     let (rig, got) = receive(on.with_suppress(0), &traffic);
@@ -86,7 +86,7 @@ fn without_suppression_every_header_crosses_the_bus() {
 ///
 /// Claims: 18.
 #[test]
-fn aggregates_on_fresh_pages_straddle() {
+fn aggregates_on_fresh_pages_continue_on_the_next() {
     let (_, got) = receive(Setup::default().flow_cfg.with_fresh_page(1), &traffic());
     for flow in 0..3 {
         let of_flow: Vec<_> = got.iter().filter(|d| d.flow == Some(flow)).collect();

@@ -109,7 +109,7 @@ fn every_flipped_bit_is_found() {
 
 /// A packet without a checksum is not reported as verified.
 #[test]
-fn no_checksum_is_not_a_good_one() {
+fn a_missing_checksum_is_not_reported_as_good() {
     let mut rig = Rig::usual();
     let mut none = udp(1, false, &[1; 33]);
     none[40..42].fill(0);
@@ -275,7 +275,7 @@ fn transmit_gathers_sums_and_tags() {
 
 /// A busy wire holds frames back; nothing is lost, nothing is written back early.
 #[test]
-fn a_busy_wire_holds_frames_back() {
+fn a_busy_wire_delays_frames() {
     let mut rig = Rig::usual();
     rig.host.room = 3;
     let frame = frames::arp();
@@ -375,7 +375,7 @@ proptest! {
     /// frame that was given, padded if it is short, and the ring's indices wrap around without a
     /// hitch.
     #[test]
-    fn frames_sent_are_frames_given(
+    fn sent_frames_equal_those_given(
         cuts in proptest::collection::vec((14..1500_usize, 1..20_usize, 0..5_usize), 1..60),
     ) {
         let mut rig = Rig::new(Setup {

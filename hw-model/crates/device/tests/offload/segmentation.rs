@@ -184,7 +184,7 @@ proptest! {
     /// however the wire takes them; and what a device of this kind makes of them is the packet
     /// again.
     #[test]
-    fn tcp_segments_are_right_and_go_round(
+    fn tcp_segments_round_trip(
         case in any_case(),
         mss in prop_oneof![1..60_usize, 60..3000_usize, Just(1448_usize)],
         fixed_id: bool,
@@ -261,7 +261,7 @@ fn every_segment_is_tagged() {
 
 /// Tags, IPv4 options and extension headers in front are repeated as they are.
 #[test]
-fn headers_in_front_are_repeated() {
+fn outer_headers_are_repeated() {
     let t = Tcp {
         vlan: Some(5),
         ..Tcp::data(1, 1, 2500)
@@ -298,7 +298,7 @@ fn headers_in_front_are_repeated() {
 /// The wire is busy after each frame: descriptors are written back when the last frame is out, and
 /// what stands behind waits for its turn.
 #[test]
-fn a_packet_cut_in_two_by_a_busy_wire_goes_on() {
+fn segmentation_resumes_after_a_busy_wire() {
     let mut rig = Rig::usual();
     let t = Tcp::data(1, 1, 5000);
     let (packet, t2) = uncut(&t);
@@ -346,7 +346,7 @@ fn packets_that_cannot_be_sent_are_counted_once() {
 
 /// A queue switched off in the middle of a packet starts clean.
 #[test]
-fn a_restart_forgets_the_packet_in_work() {
+fn a_restart_drops_the_packet_in_progress() {
     let mut rig = Rig::usual();
     let t = Tcp::data(1, 1, 5000);
     let (packet, t2) = uncut(&t);

@@ -80,7 +80,7 @@ fn span_mask() -> [u64; 8] {
 
 /// Each completion is spoiled in the way that its fault is about, and in no other.
 #[test]
-fn completions_are_spoiled_as_specified() {
+fn completions_are_corrupted_as_specified() {
     let right = completions("", SEED, 30);
     let generation = C0(0).with_generation(1).0;
     type Check = fn(&Completion) -> bool;
@@ -443,7 +443,7 @@ fn the_device_is_not_ready() {
 
 /// A deaf device ignores being switched off, obeys being switched on, and takes a reset.
 #[test]
-fn the_device_is_deaf() {
+fn switching_off_is_ignored() {
     let mut rig = rig("deaf", SEED);
     let queue = QUEUE_BASE + Q_CTRL;
     let before = rig.read(queue);
@@ -504,7 +504,7 @@ fn a_queue_is_stuck() {
 
 /// A buffer comes back that came back before, and appended data are said to be another flow's.
 #[test]
-fn buffers_and_flows_are_told_again() {
+fn buffers_are_released_twice_and_flows_repeated() {
     let right = completions("", SEED, 60);
     let again = completions("buffer-twice=1", SEED, 60);
     let wrong = right.iter().zip(&again).filter(|(a, b)| a != b);

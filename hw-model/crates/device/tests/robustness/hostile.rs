@@ -106,7 +106,7 @@ proptest! {
 
     /// From reset: nothing is set up but by chance.
     #[test]
-    fn anything_from_reset(acts in proptest::collection::vec(any_act(), 1..300)) {
+    fn random_accesses_after_reset(acts in proptest::collection::vec(any_act(), 1..300)) {
         let mut dev = Device::new(Config {
             mac: DEV_MAC,
             queues: 2,
@@ -125,7 +125,7 @@ proptest! {
 
     /// From a device at work: its rings and buffers are real, and are then trodden on.
     #[test]
-    fn anything_while_running(acts in proptest::collection::vec(any_act(), 1..300)) {
+    fn random_accesses_while_running(acts in proptest::collection::vec(any_act(), 1..300)) {
         let (mut dev, mut host) = running();
         let mut now = 0;
         for a in &acts {
@@ -138,7 +138,7 @@ proptest! {
     /// Any frame, mutated from a good one, under every shipped program; what the device says of it
     /// lies inside the frame.
     #[test]
-    fn any_frame(
+    fn random_frames(
         program in proptest::sample::select(&["default", "tunnels", "noport", "session"][..]),
         v6: bool,
         tunnel: bool,
@@ -168,7 +168,7 @@ proptest! {
     /// A verified program of any instructions cannot lead the device astray: what is merged is
     /// still what the walk over the headers finds.
     #[test]
-    fn any_program(
+    fn random_programs(
         changes in proptest::collection::vec((0..40_usize, 0..4_usize, any::<u32>(), 0..32_u32), 1..6),
         v6: bool,
     ) {

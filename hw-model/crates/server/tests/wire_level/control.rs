@@ -117,7 +117,7 @@ fn the_link_comes_back() {
 
 /// A wire that is not plugged in carries nothing either way.
 #[test]
-fn the_wire_is_plugged_out_and_in() {
+fn the_wire_is_disconnected_and_connected() {
     let (nic, mut peer, mut driver) = Driver::running(&[]);
     driver.write(regs::EVENT, u32::MAX);
     assert_eq!(nic.control("link down"), "ok");
@@ -137,7 +137,7 @@ fn the_wire_is_plugged_out_and_in() {
 
 /// One connection carries many commands; an invalid one gets an answer, too.
 #[test]
-fn a_conversation() {
+fn several_commands_on_one_connection() {
     let nic = Nic::start("loop", &[]);
     let mut socket = UnixStream::connect(nic.path("control")).unwrap();
     let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();

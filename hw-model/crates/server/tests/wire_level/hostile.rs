@@ -132,7 +132,7 @@ fn huge_counts() {
 /// Messages of every number with bodies of noise, each after a greeting and the start of the
 /// function.
 #[test]
-fn noise() {
+fn random_messages() {
     let nic = Nic::start("loop", &[]);
     let session = good_session();
     let mut x = 0x2545_f491_4f6c_dd1d_u64;

@@ -135,7 +135,7 @@ fn bus_mastering() {
 /// A driver that has switched everything off finds its memory left alone, with and without bus
 /// mastering, whatever comes over the wire.
 #[test]
-fn quiet_means_quiet() {
+fn a_quiet_device_accesses_no_memory() {
     let nic = Nic::start("listen:unix:@/wire", &[]);
     let mut peer = Peer::connect(&nic.path("wire"));
     let mut driver = Driver::attach(&nic);

@@ -166,7 +166,7 @@ fn of_packets_that_wait() {
 
 /// Readers that write, close early or do not read do not block other readers.
 #[test]
-fn readers_of_all_sorts() {
+fn readers_do_not_block_each_other() {
     let nic = Nic::start("loop", &[]);
     let connect = || UnixStream::connect(nic.path("status")).unwrap();
     let idle: Vec<UnixStream> = (0..4).map(|_| connect()).collect();

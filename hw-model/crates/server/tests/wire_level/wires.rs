@@ -54,7 +54,7 @@ fn write_pcap(path: &Path, frames: &[Vec<u8>]) {
 /// A wire that listens: the link follows the peer, each change is an event with an interrupt, and
 /// the next peer is as good as the first.
 #[test]
-fn link_follows_who_connects() {
+fn link_follows_the_peer_of_a_listening_wire() {
     let nic = Nic::start("listen:unix:@/wire", &["--queues", "2"]);
     let mut driver = Driver::attach(&nic);
     driver.write(regs::EVENT_VECTOR, 2);
@@ -78,7 +78,7 @@ fn link_follows_who_connects() {
 /// A wire that connects retries until there is a listener. Frames sent meanwhile are
 /// not waited for.
 #[test]
-fn link_follows_who_listens() {
+fn link_follows_the_peer_of_a_connecting_wire() {
     let nic = Nic::start("stream:unix:@/wire", &[]);
     let mut driver = Driver::attach(&nic);
     driver.start();

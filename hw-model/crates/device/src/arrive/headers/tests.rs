@@ -49,7 +49,7 @@ fn wrapped(option: bool, slack: Option<usize>) -> Vec<u8> {
 }
 
 #[test]
-fn the_walk_finds_what_is_there() {
+fn the_walk_finds_all_headers() {
     let frame = tcp_frame(30);
     let layers = Layers::walk(&frame, L3).unwrap();
     assert_eq!(layers.levels(), [Level { off: L3, v6: false }]);
@@ -59,7 +59,7 @@ fn the_walk_finds_what_is_there() {
 }
 
 #[test]
-fn the_walk_must_come_by() {
+fn the_walk_must_reach_the_parsed_header() {
     let frame = tcp_frame(30);
     for off in [0, 12, 13, 15, 34, 10_000] {
         assert!(Layers::walk(&frame, off).is_none(), "{off}");
@@ -72,7 +72,7 @@ fn the_walk_must_come_by() {
 }
 
 #[test]
-fn options_and_slack_are_not_plain() {
+fn options_and_trailing_bytes_are_not_plain() {
     let plain = |option, slack: Option<usize>| {
         let l3 = if slack.is_some() { L3 + 20 } else { L3 };
         let layers = Layers::walk(&wrapped(option, slack), l3).unwrap();
@@ -85,7 +85,7 @@ fn options_and_slack_are_not_plain() {
 }
 
 #[test]
-fn a_wrong_sum_at_any_level_is_found() {
+fn a_wrong_checksum_at_any_level_is_detected() {
     for at in [24, 44] {
         let mut frame = wrapped(false, Some(0));
         frame[at] ^= 1;
@@ -107,7 +107,7 @@ fn fragments_end_the_walk() {
 }
 
 #[test]
-fn padding_is_behind_the_end() {
+fn padding_follows_the_end_of_the_packet() {
     let mut frame = tcp_frame(1);
     frame.resize(60, 0);
     let checked = Checked::new(&frame, &parse(&frame));
@@ -117,7 +117,7 @@ fn padding_is_behind_the_end() {
 
 /// The program is not trusted: whatever it says wrongly, the packet is not taken for TCP.
 #[test]
-fn every_lie_of_a_program_is_found() {
+fn wrong_parser_results_are_detected() {
     let frame = tcp_frame(30);
     let good = parse(&frame);
     let tcp = Checked::new(&frame, &good).tcp.unwrap();

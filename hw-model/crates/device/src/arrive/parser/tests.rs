@@ -122,7 +122,7 @@ fn a_word_must_lie_inside() {
 }
 
 #[test]
-fn the_cursor_moves_by_the_way_that_is_taken() {
+fn the_cursor_moves_by_the_advance_of_the_branch_taken() {
     let branch = Instr {
         cmp: Cmp::Eq,
         value: 0x0001,
@@ -141,7 +141,7 @@ fn the_cursor_moves_by_the_way_that_is_taken() {
 }
 
 #[test]
-fn r_moves_the_cursor_when_asked() {
+fn r_moves_the_cursor_if_the_instruction_says_so() {
     let set = |arg, shift| Instr {
         cmp: Cmp::Always,
         out: Out::SetR,
@@ -176,7 +176,7 @@ fn r_moves_the_cursor_when_asked() {
 
 /// Claims: 4, 5, 6.
 #[test]
-fn the_key_takes_the_bytes_it_is_given_in_order() {
+fn key_bytes_are_appended_in_order() {
     let parsed = run(&[out(Out::Key, 0x0204), out(Out::Key, 0x0101)], &count(6));
     assert_eq!(parsed.key(), [4, 5, 1]);
     assert_eq!(parsed.key[3..], [0; KEY_MAX - 3]);
@@ -185,7 +185,7 @@ fn the_key_takes_the_bytes_it_is_given_in_order() {
 }
 
 #[test]
-fn the_key_holds_36_bytes_and_not_one_more() {
+fn the_key_holds_36_bytes_at_most() {
     let full = [
         out(Out::Key, 0x1000),
         out(Out::Key, 0x1010),
@@ -228,7 +228,7 @@ fn headers_start_inside() {
 }
 
 #[test]
-fn the_end_of_the_packet_bounds_what_is_read() {
+fn nothing_behind_the_end_of_the_packet_is_read() {
     let load = |load| Instr {
         load,
         cmp: Cmp::Always,
@@ -356,7 +356,7 @@ fn a_session_needs_the_end_of_the_headers() {
 }
 
 #[test]
-fn the_parser_gives_up_after_so_many_steps() {
+fn the_parser_gives_up_after_the_maximum_of_steps() {
     let again = Instr {
         cmp: Cmp::Always,
         ok_adv: 1,
@@ -403,7 +403,7 @@ fn loading_verifies() {
 }
 
 #[test]
-fn the_crc_is_the_one_that_images_have() {
+fn the_crc_matches_that_of_images() {
     let words = [0x0102_0304, 0, 0xffff_ffff, 9];
     let crc = reflow_hwdef::image::crc32(words.into_iter());
     assert_eq!(crc, crc32fast::hash(&words.map(u32::to_le_bytes).concat()));
