@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Callbacks: functions that the core finds in a table of a driver and calls.
+//! Callbacks: functions of a driver that the core calls through a table.
 //!
-//! [`callbacks!`] writes the C side of each. Its parameters have the types that the body works
-//! with, each of which says by [`Arg`] how the core passes it; its result is turned into that of C
-//! by [`Answer`]. So the argument why a callback may touch what it was given stands in one place:
-//! it is a contract of the core that holds for all tables of this layer.
+//! [`callbacks!`] generates the C side of each. A parameter has the type that the body works with,
+//! and its [`Arg`] says how the core passes it; [`Answer`] converts the result for C. So the
+//! argument why a callback may access its parameters is in one place: it is a contract of the core
+//! that holds for all tables of this layer.
 //!
-//! Only [`callbacks!`] makes a [`Passed`], so that nobody comes by such a parameter otherwise.
+//! Only [`callbacks!`] makes a [`Passed`], so such a parameter cannot be obtained otherwise.
 //!
 //! ```ignore
 //! callbacks! {
@@ -37,9 +37,9 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The core passed it, to a callback in a table that was made for the [`Arg`] that it is for, and
-/// nothing that is made of it is used when that callback is over. So a pointer to a structure is
-/// valid, and until then nobody else writes what can be written through it.
+/// The core passed it to a callback in a table that was made for the [`Arg`] that uses it, and
+/// nothing made from it is used after the callback. So a pointer to a structure is valid, and until
+/// then nobody else writes through it.
 pub(super) struct Passed<R>(R);
 
 impl<R> Passed<R> {
@@ -170,8 +170,8 @@ impl<S> Pointer<S> for *const S {
     }
 }
 
-/// An object of the core that others may use at the same time: for helpers. `P` is the type of the
-/// parameter in C.
+/// An object of the core that others may use at the same time; helpers access it. `P` is the type
+/// of the parameter in C.
 pub(super) struct Object<'a, S, P = *mut S>(&'a Live<S>, PhantomData<P>);
 
 impl<S, P> Object<'_, S, P> {
@@ -260,7 +260,7 @@ pub(super) unsafe fn slice<'a, E>(at: *mut E, len: usize) -> Option<&'a mut [E]>
     Some(unsafe { core::slice::from_raw_parts_mut(at, len) })
 }
 
-/// Runs a body, so that `?` and `return` end it and not the callback around it.
+/// Runs a body in a closure, so that `?` and `return` end the body and not the callback around it.
 #[inline(always)]
 pub(super) fn answer<A: Answer>(body: impl FnOnce() -> A) -> A::Raw {
     body().into_raw()

@@ -86,7 +86,7 @@ unsafe impl Send for Service {}
 unsafe impl Sync for Service {}
 
 impl Service {
-    /// Makes a service that does nothing until its device is registered. May sleep.
+    /// Makes a service without a device. May sleep.
     ///
     /// # Errors
     ///
@@ -111,11 +111,11 @@ impl Service {
         bindings::service_later(&self.inner, ms);
     }
 
-    /// Has `serve` called with `dev` from now on, and soon, until what this returns is dropped.
+    /// Calls `serve` with `dev` soon, and whenever it is scheduled, until the result is dropped.
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if it serves a device already.
+    /// [`EBUSY`] if a device is attached already.
     ///
     /// # Safety
     ///
@@ -129,7 +129,7 @@ impl Service {
         }
     }
 
-    /// When this returns nobody is served, and nobody will be.
+    /// Waits for a running callback, and prevents further ones. May sleep.
     fn detach(&self) {
         bindings::service_detach(&self.inner);
     }
@@ -138,12 +138,12 @@ impl Service {
 #[pinned_drop]
 impl PinnedDrop for Service {
     fn drop(self: Pin<&mut Self>) {
-        // The work may have been queued when nobody was served.
+        // The work may have been queued while no device was attached.
         self.detach();
     }
 }
 
-/// A service that is at work. When this was dropped it is not, and cannot be asked any more.
+/// A service with a device. Dropping it waits for a running callback and prevents further ones.
 #[must_use]
 pub(super) struct Attached(Arc<Service>);
 
@@ -153,11 +153,11 @@ impl Drop for Attached {
     }
 }
 
-/// Lets a device be served from now on.
+/// Attaches a device to its service.
 ///
 /// # Errors
 ///
-/// [`EBUSY`] if its service is another device's, too.
+/// [`EBUSY`] if its service is also another device's.
 ///
 /// # Safety
 ///

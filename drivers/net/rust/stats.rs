@@ -248,8 +248,8 @@ impl<T: device::Operations + Queues> Adapter<T> {
         ) {
             handle.ops().rx_queue(0).zeroed().fill(rx);
             handle.ops().tx_queue(0).zeroed().fill(tx);
-            // The counters of a queue go on when it is made anew, and stay when it is taken away:
-            // what the core does not ask for is those that are not in use.
+            // The counters of a queue continue when it is re-created, and stay when it is removed:
+            // those that the core does not read are of queues that are not in use.
             bindings::netdev_stat_unused_queues(handle.device().as_opaque(), rx, tx);
         }
     }

@@ -155,8 +155,8 @@ pub(crate) struct XdpBuff<'p> {
 }
 
 impl<'p> XdpBuff<'p> {
-    /// A packet that begins with `len` bytes at the offset of the pool in a page that it fills
-    /// alone. Gives the page back if they do not fit or are less than an Ethernet header.
+    /// A packet that begins with `len` bytes at the offset of the pool in a page of its own.
+    /// Returns the page if they do not fit or are less than an Ethernet header. In a poll.
     #[inline]
     pub(crate) fn new(
         cx: &'p RxContext<'_>,
@@ -180,8 +180,8 @@ impl<'p> XdpBuff<'p> {
         })
     }
 
-    /// A packet whose headers, `len` bytes at `off` in coherent memory, are copied to a page that
-    /// it fills alone. Gives the page back if they do not fit or are not there.
+    /// A packet whose headers, `len` bytes at `off` in coherent memory, are copied to a page of its
+    /// own. Returns the page if they do not fit or are not inside `from`. In a poll.
     pub(crate) fn copied(
         cx: &'p RxContext<'_>,
         queue: &'p mut XdpRxqInfo,
@@ -199,13 +199,13 @@ impl<'p> XdpBuff<'p> {
         Ok(this)
     }
 
-    /// Appends `len` bytes at `off` in a page that other packets have parts of, too; `last` says
-    /// that no further ones will.
+    /// Appends `len` bytes at `off` in a page that other packets share; `last` says that no further
+    /// ones will.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if they do not lie in the page, or that is of another queue's pool, [`ENOSPC`] if
-    /// the packet can hold no more.
+    /// [`EINVAL`] if they are not inside the page, or the page is of another queue's pool;
+    /// [`ENOSPC`] if the packet has no room for a fragment.
     pub(crate) fn add_shared(
         &mut self,
         cx: &'p RxContext<'_>,
@@ -220,8 +220,8 @@ impl<'p> XdpBuff<'p> {
         to_result(bindings::xdp_add_shared(cx, self, page, off, len, charge))
     }
 
-    /// Appends `len` bytes at the offset of the pool in a page that holds nothing else. Gives the
-    /// page back if they do not fit, or the packet can hold no more pages.
+    /// Appends `len` bytes at the offset of the pool in a page of its own. Returns the page if they
+    /// do not fit, or the packet has no room for a fragment.
     pub(crate) fn add(
         &mut self,
         cx: &'p RxContext<'_>,
@@ -239,7 +239,7 @@ impl<'p> XdpBuff<'p> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] without memory for a socket buffer, or if an XDP program left less than an
+    /// [`ENOMEM`] without memory for a socket buffer, or if the XDP program left less than an
     /// Ethernet header in the linear part; the packet is dropped then.
     #[inline]
     pub(crate) fn submit(self, cx: &RxContext<'_>, meta: &RxMeta) -> Result {
@@ -274,29 +274,29 @@ impl Drop for XdpBuff<'_> {
     }
 }
 
-/// The fate of a packet.
+/// Result of an XDP program for a packet.
 #[must_use]
 pub(crate) enum Verdict<'p> {
     /// It is for the stack.
     Pass(XdpBuff<'p>),
     /// It is to be sent back where it came from.
     Tx(OwnFrame),
-    /// It is on its way to another device, CPU or socket, for good at the end of the poll.
+    /// It was redirected to another device, CPU or socket; the end of the poll completes that.
     Redirected,
     /// It was dropped, as the XDP program said.
     Dropped,
-    /// It was dropped because the XDP program failed, said what nobody understands, or because what
-    /// it said could not be done.
+    /// It was dropped because the XDP program failed, returned an unknown action, or its action
+    /// could not be carried out.
     Aborted,
 }
 
-/// An XDP program that is at work.
+/// An XDP program that is attached.
 #[derive(Clone, Copy)]
 pub(crate) struct BpfProg<'p>(&'p Live<bindings::bpf_prog>);
 
 impl BpfProg<'_> {
-    /// Has the XDP program decide about a packet, and does what it says as far as that is not the
-    /// driver's business.
+    /// Runs the XDP program on a packet, and carries out its action except for sending and passing
+    /// up.
     #[inline]
     pub(crate) fn run<'p>(&self, cx: &'p RxContext<'_>, mut packet: XdpBuff<'p>) -> Verdict<'p> {
         let action = bindings::xdp_run(self.0, &mut packet);
@@ -326,7 +326,7 @@ impl BpfProg<'_> {
         }
     }
 
-    /// Lets tracing know of a packet that the XDP program or its wish was the end of.
+    /// Traces a packet that was dropped because the XDP program or its action failed.
     #[cold]
     fn abort<'p>(&self, cx: &'p RxContext<'_>, action: u32) -> Verdict<'p> {
         bindings::xdp_aborted(cx, self.0, action);
@@ -346,7 +346,7 @@ impl End<bindings::bpf_prog> for Put {
 /// A reference to an XDP program.
 type ProgramRef = Owned<bindings::bpf_prog, Put>;
 
-/// Where the XDP program of a device is kept. It can be replaced while packets flow.
+/// Holds the XDP program of a device. It can be replaced while packets flow.
 ///
 /// # Invariants
 ///
@@ -368,7 +368,7 @@ unsafe impl Send for AtomicProgram {}
 unsafe impl Sync for AtomicProgram {}
 
 impl Holder {
-    /// The XDP program to run for the rest of this poll, if there is one.
+    /// The XDP program to run for the rest of this poll, if one is attached.
     #[inline]
     pub(crate) fn get<'p>(&self, _cx: &'p RxContext<'_>) -> Option<BpfProg<'p>> {
         let prog = NonNull::new(self.0 .0.load(Acquire))?;
@@ -377,12 +377,12 @@ impl Holder {
         Some(BpfProg(unsafe { Live::from_raw(prog) }))
     }
 
-    /// Whether there is an XDP program.
+    /// Whether an XDP program is attached.
     pub(crate) fn is_set(&self) -> bool {
         !self.0 .0.load(Acquire).is_null()
     }
 
-    /// Replaces the XDP program; the one before is let go of.
+    /// Replaces the XDP program; the reference to the old one is dropped.
     fn replace(&self, with: Option<ProgramRef>) {
         let new = with.map_or(null_mut(), |prog| prog.give().into_raw());
         // INVARIANT: The reference of `new` moves in, that of the old one out.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device and its driver's part, by what the holder may do: anything that any context may
-//! ([`Handle`]), what wants softirqs off ([`BhDisabled`]) or the instance lock ([`Held`]) and rtnl
-//! besides ([`HeldRtnl`]), and what takes the lock ([`Unlocked`]).
+//! A device and its driver's part, by the permitted operations: those of any context ([`Handle`]),
+//! those that need softirqs off ([`BhDisabled`]), the instance lock ([`Held`]) or rtnl as well
+//! ([`HeldRtnl`]), and those that take the lock ([`Unlocked`]).
 //!
 //! All but [`Handle`] are proofs: the layer makes one where it knows that the core holds the lock,
-//! or that nobody does.
+//! or that the lock is not held.
 
 use super::{
     private::Private,
@@ -175,8 +175,8 @@ impl<'a, T: Operations + 'a> Held<'a, T> {
         unsafe { Instance::new(self.0) }
     }
 
-    /// Has the core look which features can be now: it calls the driver's `fix_features` and
-    /// `set_features`. rtnl is held, too.
+    /// Makes the core recompute the features: it calls the driver's `fix_features` and
+    /// `set_features`. rtnl is held as well. May sleep.
     pub(in crate::net) fn update_features(&mut self) {
         // SAFETY: The lock is held by the type invariant. The callbacks that follow have objects of
         // this kind, for which this one is borrowed mutably.
@@ -212,7 +212,7 @@ impl<'a, T: Operations + 'a> HeldRtnl<'a, T> {
     }
 }
 
-/// A device whose instance lock the caller does not hold, so that it may be taken.
+/// A device whose locks the caller does not hold, so that they may be taken.
 ///
 /// # Invariants
 ///
@@ -229,7 +229,7 @@ impl<'a, T: Operations> Unlocked<'a, T> {
         Self(dev)
     }
 
-    /// The device without the right to take its lock.
+    /// The device, without permission to take its lock.
     pub(in crate::net) fn handle(&self) -> Handle<'a, T> {
         self.0
     }
@@ -244,12 +244,11 @@ impl<'a, T: Operations> Unlocked<'a, T> {
         done
     }
 
-    /// Does what must not be done while the interface is up, with the instance lock held. May
-    /// sleep.
+    /// Runs `change` with the instance lock held, if the interface is down. May sleep.
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if it is up, or what `change` says.
+    /// [`EBUSY`] if it is up, or errors of `change`.
     pub(crate) fn while_down(&mut self, change: impl FnOnce() -> Result) -> Result {
         self.locked(|held| {
             if held.device().is_running() {
@@ -259,8 +258,8 @@ impl<'a, T: Operations> Unlocked<'a, T> {
         })
     }
 
-    /// Has the core act on the carrier of a device that was detached: tell bridges, routes and
-    /// users. By itself it does so some time after a change, and leaves out a device that is not
+    /// Makes the core process the carrier of a device that was detached, and notify bridges, routes
+    /// and users. Otherwise it does so some time after a change, and skips a device that is not
     /// present. May sleep; takes rtnl and the instance lock.
     pub(super) fn announce_carrier(&mut self) {
         bindings::netdev_announce_carrier(self.0.dev.as_opaque());

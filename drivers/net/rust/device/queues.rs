@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The queues of a device: up, down, made anew with another setup or after a fault.
+//! The queues of a device: up, down, and replaced with another setup or after a fault.
 //!
-//! All of it happens under the instance lock, of which [`Instance`] is the proof. An interface that
-//! is up may be without queues for a while: after a fault that could not be mended at once, or
-//! while the device is quiesced ([`Instance::quiesce`]). Its carrier is off then, senders find no
-//! queues, and the watch keeps trying.
+//! Wraps nothing of C. All of it runs in process context under the instance lock, of which
+//! [`Instance`] is the proof. An interface that is up may be without queues for a while: after a
+//! failed recovery, or while the device is quiesced ([`Instance::quiesce`]). Its carrier is off
+//! then, senders find no queues, and the watch retries.
 
 use super::{
     handle::{
@@ -117,14 +117,14 @@ impl<'a, T: Operations> Instance<'a, T> {
             .map_or(0, |vectors| vectors.len())
     }
 
-    /// Has the watch look at once, if the interface is up.
+    /// Runs the watch at once, if the interface is up.
     pub(super) fn look_soon(&self) {
         if self.state.up {
             self.this.watch.kick();
         }
     }
 
-    /// Whether so much time has passed since this last returned true.
+    /// Whether `by` has passed since this last returned true.
     pub(super) fn is_apart(&mut self, by: Delta) -> bool {
         let apart = self.state.looked.is_none_or(|last| last.elapsed() >= by);
         if apart {
@@ -292,17 +292,17 @@ impl<'a, T: Operations> Instance<'a, T> {
         }
     }
 
-    /// Changes to another setup with as many queues: at once if the interface is up and its
-    /// device there, else when they are. May sleep.
+    /// Changes to another setup with the same number of queues: at once if the interface is up and
+    /// its device present, otherwise when they are. May sleep.
     ///
     /// New queues are allocated before old ones are stopped. If the new ones cannot be started,
     /// queues of the old setup are made again.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] and the like: nothing has changed. If not even the old setup can be started, the
-    /// interface is without queues, and the watch tries again.
-    /// [`EINVAL`] for another number of queues.
+    /// [`ENOMEM`] and other errors of allocation: nothing has changed. If not even the old setup
+    /// can be started, the interface is without queues, and the watch retries. [`EINVAL`] for
+    /// another number of queues.
     pub(in crate::net) fn reconfigure(&mut self, setup: T::Setup) -> Result {
         if setup.queues() != self.state.setup.queues() {
             return Err(EINVAL);
@@ -371,13 +371,13 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.this.watch.later(PERIOD_MS);
     }
 
-    /// Resets the device and brings it back to what is configured, with new queues if the interface
-    /// is up. May sleep.
+    /// Resets the device and restores its configuration, with new queues if the interface is up.
+    /// May sleep.
     ///
     /// # Errors
     ///
-    /// Any. Without memory for new queues the old ones go on; otherwise an interface that is up is
-    /// without queues, and the watch tries again.
+    /// Any. Without memory for new queues the old ones stay in use; otherwise an interface that is
+    /// up is without queues, and the watch retries.
     pub(in crate::net) fn restart(&mut self) -> Result {
         if self.state.held {
             return Err(EBUSY);
@@ -398,12 +398,12 @@ impl<'a, T: Operations> Instance<'a, T> {
         done
     }
 
-    /// Makes one queue pair anew while the others go on. May sleep.
+    /// Replaces one queue pair while the others stay in use. May sleep.
     ///
     /// # Errors
     ///
-    /// [`ENETDOWN`] if it does not run, [`ENOMEM`]: it goes on as it was. [`EIO`] if the pair is
-    /// off now: [`Self::restart`] may help.
+    /// [`ENETDOWN`] if it does not run; [`ENOMEM`]: the old pair stays in use. [`EIO`] if the pair
+    /// is off now: [`Self::restart`] may help.
     pub(super) fn restart_pair(&mut self, i: usize) -> Result {
         let setup = self.state.setup.clone();
         if self.state.vectors.as_ref().is_none_or(|v| i >= v.len()) {
@@ -452,14 +452,14 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.state.vectors = Some(vectors);
         match launched {
             Some(Ok(())) => Ok(()),
-            // Not the error itself, which might say that the pair goes on as it was.
+            // Not the error itself, which could mean that the old pair stays in use.
             _ => Err(EIO),
         }
     }
 
-    /// Quiesces the device: queues are dropped, it accesses no memory and raises no interrupt
-    /// after this, and the core does not use it before [`Self::resume`]. Does nothing the second
-    /// time. May sleep.
+    /// Quiesces the device: queues are dropped, it accesses no memory and raises no interrupt after
+    /// this, and the core does not use it before [`Self::resume`]. Does nothing if it is quiesced
+    /// already. May sleep.
     pub(super) fn quiesce(&mut self) {
         if core::mem::replace(&mut self.state.held, true) {
             return;
@@ -470,13 +470,13 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.ops().quiesce();
     }
 
-    /// Takes the device back after [`Self::quiesce`]: it is reset and brought back to what is
-    /// configured. May sleep.
+    /// Resumes after [`Self::quiesce`]: the device is reset and its configuration restored. May
+    /// sleep.
     ///
     /// # Errors
     ///
-    /// Any. An interface that is up stays without queues, and the watch tries again; one that is
-    /// down can be brought up, which tries again, too.
+    /// Any. An interface that is up stays without queues, and the watch retries; bringing up one
+    /// that is down retries, too.
     pub(super) fn resume(&mut self) -> Result {
         if !core::mem::replace(&mut self.state.held, false) {
             return Ok(());
@@ -505,8 +505,8 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.take_down();
     }
 
-    /// Has the core ask of the device again, also to bring the interface up: that begins with
-    /// looking at what became of the device. Does nothing if it was never detached.
+    /// Attaches the device again, so that the core uses it, also to bring the interface up, which
+    /// begins with a check of the device. Does nothing if it was never detached.
     fn reopen(&mut self) {
         self.state.gone = false;
         // If the interface is down nothing is woken; if it is up its senders were published, or
@@ -529,11 +529,11 @@ impl<'a, T: Operations> Instance<'a, T> {
         self.dev.set_carrier(usable && self.ops().link());
     }
 
-    /// Holds NAPI of a queue off while `f` works on its poll state. May sleep.
+    /// Disables NAPI of a queue while `f` works on its poll state. May sleep.
     ///
     /// # Errors
     ///
-    /// [`ENETDOWN`] if the queue does not run, or what `f` says.
+    /// [`ENETDOWN`] if the queue does not run, or errors of `f`.
     pub(in crate::net) fn paused<R>(
         &mut self,
         queue: usize,

@@ -53,12 +53,12 @@ use kernel::{
 struct Unregistered(NonNull<bindings::net_device>);
 
 impl Unregistered {
-    /// Makes a device that uses so many queue pairs at first, and whose private area is a pointer
-    /// to `private`. May sleep.
+    /// Makes a device with `used` queue pairs in use, whose private area is a pointer to `private`.
+    /// May sleep.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or [`EINVAL`] for numbers of queues that cannot be.
+    /// [`ENOMEM`], or [`EINVAL`] for impossible numbers of queues.
     fn new<T: Operations>(
         parent: &device::Device<Bound>,
         config: &super::Config,
@@ -97,7 +97,7 @@ struct EventIrq {
 }
 
 impl EventIrq {
-    /// Has [`Operations::event`] called for an interrupt from now on. May sleep.
+    /// Requests an interrupt that calls [`Operations::event`]. May sleep.
     ///
     /// # Errors
     ///
@@ -182,7 +182,7 @@ unsafe impl<T: Operations> Send for Registration<'_, T> {}
 unsafe impl<T: Operations> Sync for Registration<'_, T> {}
 
 impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
-    /// Makes and registers a device that has these interrupt vectors. May sleep; takes rtnl.
+    /// Makes and registers a device with these interrupt vectors. May sleep; takes rtnl.
     ///
     /// # Errors
     ///
@@ -265,7 +265,7 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         Ok(this)
     }
 
-    /// The device. Whoever calls holds none of its locks: no callback of the device has the
+    /// The device. The caller holds none of its locks: no callback of the device has the
     /// registration.
     fn unlocked(&self) -> Unlocked<'_, T> {
         // SAFETY: None of its locks is held, as said above.
@@ -273,8 +273,8 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
     }
 
     /// Quiesces the device, as for a suspend or a reset by other code: when this returns it
-    /// accesses no memory and raises no interrupt, and the core does not use it. Does nothing
-    /// the second time. May sleep; takes the instance lock.
+    /// accesses no memory and raises no interrupt, and the core does not use it. Does nothing if it
+    /// is quiesced already. May sleep; takes the instance lock.
     pub(crate) fn quiesce(&self) {
         watch::quiesce(&mut self.unlocked());
     }
@@ -288,14 +288,13 @@ impl<'bound, T: Operations + 'bound> Registration<'bound, T> {
         self.unlocked().handle().ops().reset()
     }
 
-    /// Takes the device back after [`Self::quiesce`]: it is reset and brought back to all that is
-    /// configured, and goes on if the interface is up. May sleep; takes the instance lock, and
-    /// rtnl.
+    /// Resumes after [`Self::quiesce`]: the device is reset, its configuration restored, and queues
+    /// are started if the interface is up. May sleep; takes the instance lock and rtnl.
     ///
     /// # Errors
     ///
     /// Errors of the driver. An interface that is up stays without queues then, and the watch
-    /// tries again.
+    /// retries.
     pub(crate) fn restore(&self) -> Result {
         watch::resume(&mut self.unlocked())
     }

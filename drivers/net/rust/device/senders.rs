@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Transmit sides that `ndo_start_xmit` may find: an RCU pointer, null while there are no queues.
+//! The transmit sides that `ndo_start_xmit` uses: an RCU pointer, null while there are no queues.
 
 use super::super::{
     bindings,
@@ -22,7 +22,7 @@ use kernel::{
 /// The transmit sides of a device's queues, by number.
 pub(in crate::net) type Cells<Tx> = KVec<Arc<TxCell<Tx>>>;
 
-/// Where senders find the transmit sides.
+/// The pointer to the transmit sides.
 ///
 /// # Invariants
 ///
@@ -42,7 +42,7 @@ impl<Tx> Senders<Tx> {
         Self(Atomic::new(null_mut()))
     }
 
-    /// The transmit sides at this moment.
+    /// The current transmit sides.
     ///
     /// # Safety
     ///
@@ -58,7 +58,7 @@ impl<Tx> Senders<Tx> {
         unsafe { self.0.load(Acquire).as_ref() }
     }
 
-    /// Puts other transmit sides in place of those that were there.
+    /// Replaces the transmit sides. Any context.
     pub(super) fn replace(&self, with: Option<Arc<Cells<Tx>>>) -> Retired<Tx> {
         let new = with.map_or(null_mut(), |cells| Arc::into_raw(cells).cast_mut());
         // INVARIANT: The reference of `new` moves in, the old one out.
@@ -72,8 +72,7 @@ impl<Tx> Drop for Senders<Tx> {
     }
 }
 
-/// Transmit sides that nobody finds any more. Dropping sleeps: it waits until nobody uses what was
-/// found before.
+/// Transmit sides that were replaced. Dropping sleeps: it waits for an RCU grace period.
 #[must_use]
 pub(super) struct Retired<Tx>(*mut Cells<Tx>);
 

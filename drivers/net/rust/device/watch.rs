@@ -146,8 +146,8 @@ fn stuck(queue: usize, watched: Watched) -> Option<Finding> {
     })
 }
 
-/// Looks at a device, mends what needs no more than a poll, and collects the rest. Returns
-/// in how many milliseconds to look again, if at all.
+/// Checks a device, schedules missed polls, and collects the other findings. Returns the
+/// milliseconds to the next check, if there is one.
 fn look<T: super::Operations>(
     held: &mut Instance<'_, T>,
     findings: &mut KVec<Finding>,
@@ -258,7 +258,7 @@ fn tick<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
 ///
 /// # Errors
 ///
-/// Errors of making queues anew or of resetting the device. The watch tries again.
+/// Errors of replacing queues or of resetting the device. The watch retries.
 pub(in crate::net) fn remedy<T: super::Operations>(
     dev: &mut Unlocked<'_, T>,
     remedy: Remedy,
@@ -279,7 +279,7 @@ pub(in crate::net) fn quiesce<T: super::Operations>(dev: &mut Unlocked<'_, T>) {
     dev.locked(|held| held.quiesce());
 }
 
-/// Takes the device back, see [`Instance::resume`]. May sleep; takes rtnl if it fails.
+/// Resumes the device, see [`Instance::resume`]. May sleep; takes rtnl if it fails.
 ///
 /// # Errors
 ///
@@ -334,9 +334,8 @@ fn apply<T: super::Operations>(held: &mut Instance<'_, T>, remedy: Remedy) -> Re
     }
 }
 
-/// Makes pairs anew, one after the other, or all at once if the device does not go along: it is
-/// reset once at most. One that runs no more, as the interface was taken down meanwhile, has
-/// nothing to be mended.
+/// Replaces pairs, one after the other, or resets the device, once at most, if it refuses one. A
+/// pair that no longer runs, as the interface was taken down meanwhile, needs no recovery.
 fn restart_pairs<T: super::Operations>(
     held: &mut Instance<'_, T>,
     queues: impl IntoIterator<Item = usize>,

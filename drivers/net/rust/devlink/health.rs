@@ -264,9 +264,9 @@ impl Reporters {
         Ok(Self { created, entries })
     }
 
-    /// Reports a finding, which has it mended unless the user wants it left alone. Returns false if
-    /// one of this reporter was mended just now: this one has to wait, and to be found again. May
-    /// sleep; takes the devlink instance lock.
+    /// Reports a finding, which starts its recovery unless the user has turned that off. Returns
+    /// false if the grace period of a recovery just before delays it: the finding must be reported
+    /// again. May sleep; takes the devlink instance lock.
     pub(in crate::net) fn report(&self, finding: &Finding) -> bool {
         let place = finding.reporter;
         let (Some(reporter), Some(entry)) = (self.created.get(place), self.entries.get(place))

@@ -5,7 +5,7 @@
 //! Wraps `ethtool_ops.get_eth_mac_stats`, `get_eth_ctrl_stats` and `get_rmon_stats`. Process
 //! context with the instance lock held.
 //!
-//! Counters that the layer does not have here are not reported.
+//! Counters without a field in [`Mac`] or [`Lengths`] are not reported.
 //!
 //! ```
 //! struct Nic {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How XDP programs get to a device, what they may ask of it, and how others send through it.
+//! Attaching XDP programs, their metadata, and sending frames of others.
 //!
 //! Wraps `ndo_bpf`, `ndo_xdp_xmit` and `struct xdp_metadata_ops`. Attaching runs in process
 //! context with rtnl and the instance lock held, sending and asking with softirqs off.
@@ -33,37 +33,37 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Queues that can be made for packets that an XDP program sees first.
+/// A [`Setup`](device::Setup) that can be made for XDP.
 pub(crate) trait Plan: Sized {
-    /// The same with or without an XDP program.
+    /// The setup with or without an XDP program.
     ///
     /// # Errors
     ///
-    /// The setting that conflicts with it.
+    /// A refusal that names the conflicting setting.
     fn with_xdp(&self, on: bool) -> Result<Self, Refused>;
 }
 
 /// The transmit side of a queue, for frames.
 pub(crate) trait Transmit {
-    /// Puts a frame of anyone's memory on the ring.
+    /// Puts a frame in memory of any origin on the ring. Softirqs off, transmit queue locked.
     ///
     /// # Errors
     ///
-    /// Gives the frame back when there is no room or its memory cannot be mapped.
+    /// The frame, if there is no room or its memory cannot be mapped.
     fn xmit_frame(&mut self, frame: XdpFrame) -> Result<(), XdpFrame>;
 
-    /// Tells the device of all frames on the ring.
+    /// Writes the doorbell for all frames on the ring. Softirqs off, transmit queue locked.
     fn flush_frames(&mut self);
 }
 
-/// A device that runs XDP programs.
+/// A driver that runs XDP programs.
 pub(crate) trait Operations {
     /// Largest MTU that can be set.
     const MAX_MTU: u32;
     /// Largest MTU at which every packet fits one buffer.
     const SINGLE_MTU: u32;
 
-    /// Where the XDP program is kept that polls run.
+    /// The holder of the XDP program that polls run.
     fn xdp_program(&self) -> &Holder;
 }
 
