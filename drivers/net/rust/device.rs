@@ -19,8 +19,8 @@
 //! restarting a queue pair or by resetting the device, after which [`Operations::restore`] applies
 //! the whole configuration.
 //!
-//! All operations but `start_xmit`, `can_segment` and `stats64` run in process context with the
-//! device's instance lock held, and may sleep; `event` without the lock.
+//! All operations but `start_xmit`, `can_segment` and `stats64` run in process context and may
+//! sleep, with the device's instance lock held except for `event` and `reset`.
 //!
 //! Optional features of a driver are parts, each with its own trait. A driver names those that it
 //! has; the others add nothing to its tables of callbacks.
