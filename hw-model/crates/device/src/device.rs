@@ -19,6 +19,7 @@ use crate::arrive::parser::Program;
 use crate::arrive::red::Red;
 use crate::arrive::spread::Spread;
 use crate::chaos::Chaos;
+use crate::clock::Clock;
 use crate::flow::database::FlowDb;
 use crate::flow::manager::Limits;
 use crate::flow::tcb::TcbTable;
@@ -57,6 +58,7 @@ pub struct Config {
 pub struct Device {
     pub(crate) config: Config,
     pub(crate) now: u64,
+    pub(crate) clock: Clock,
     pub(crate) link: bool,
     pub(crate) event: Event,
     pub(crate) event_arm: Event,
@@ -96,6 +98,7 @@ impl Device {
         };
         let mut device = Self {
             now: 0,
+            clock: Clock::default(),
             link: false,
             event: Event(0),
             event_arm: Event(0),
@@ -124,14 +127,15 @@ impl Device {
         device
     }
 
-    /// Resets all state but the link.
+    /// Resets all state but the link and the clock.
     pub fn reset(&mut self) {
         let (now, link) = (self.now, self.link);
-        let resets = self.resets + 1;
+        let (clock, resets) = (self.clock.clone(), self.resets + 1);
         let (exits, chaos) = (self.empty_for_reset(), self.chaos.take());
         *self = Self::new(self.config.clone());
         self.resets = resets;
         self.now = now;
+        self.clock = clock;
         self.link = link;
         self.pm.exits = exits;
         self.chaos = chaos;
@@ -159,7 +163,8 @@ impl Device {
             .with_tcb(1)
             .with_cmd(1)
             .with_timestamp(1)
-            .with_gather(1);
+            .with_gather(1)
+            .with_clock(1);
         let m = config.mac;
         let lo = u32::from_le_bytes([m[0], m[1], m[2], m[3]]);
         let hi = u32::from_le_bytes([m[4], m[5], 0, 0]);

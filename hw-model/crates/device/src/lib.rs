@@ -23,6 +23,7 @@
 
 mod arrive;
 pub mod chaos;
+mod clock;
 mod csum;
 mod device;
 mod flow;

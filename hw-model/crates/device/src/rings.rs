@@ -108,6 +108,12 @@ impl<const N: usize> DescRing<N> {
         self.cache.get(at).copied()
     }
 
+    /// Where a word of a descriptor is, counted from the head.
+    pub(crate) fn address(&self, at: usize, word: usize) -> u64 {
+        let slot = self.head().add(at as u16).slot(self.log2);
+        self.base + (slot * Self::ENTRY + word * 8) as u64
+    }
+
     /// Uses up the descriptor at the head.
     pub(crate) fn pop(&mut self) -> Option<[u64; N]> {
         self.cache.pop_front()

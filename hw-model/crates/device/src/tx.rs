@@ -20,7 +20,9 @@ use segment::{Cut, Shape};
 /// Shortest frame on the wire, without FCS.
 const WIRE_MIN: usize = 60;
 /// Bits of word 1 that no field names.
-const T1_RESERVED: u64 = 0xff80_0000;
+const T1_RESERVED: u64 = 0xff00_0000;
+/// Word of a descriptor that takes the time at which its packet left.
+const STAMP_WORD: usize = 3;
 /// Bits of word 2 that no field names.
 const T2_RESERVED: u64 = 0xff << 56;
 
@@ -76,6 +78,8 @@ pub(crate) struct Transmit<'a> {
     pub(crate) mac: &'a Mac,
     /// The wire is connected.
     pub(crate) link: bool,
+    /// The time for transmit timestamps.
+    pub(crate) time: u64,
     /// The frame being put together.
     pub(crate) frame: &'a mut Vec<u8>,
 }
@@ -115,7 +119,7 @@ impl Transmit<'_> {
     /// Sends one frame; false if none is ready or the wire is busy.
     fn step(&mut self, tx: &mut TxQueue, host: &mut impl Host) -> Result<bool, QueueError> {
         if tx.cut.is_open() {
-            return Ok(self.segment(tx, host));
+            return self.segment(tx, host);
         }
         let Some(ready) = look(tx, host)? else {
             return Ok(false);
@@ -130,42 +134,61 @@ impl Transmit<'_> {
             if let Some(shape) = ready.shape {
                 if tx.cut.open(shape, ready.descs, self.frame) {
                     self.counters.inc(Global::TxSegmented);
-                    return Ok(self.segment(tx, host));
+                    return self.segment(tx, host);
                 }
                 sendable = false;
             } else {
                 self.fill_in(ready)?;
             }
         }
-        pop(tx, ready.descs);
-        if sendable {
-            self.send(ready.t1, ready.t1.csum() != 0, host);
-        } else {
+        if !sendable {
             self.counters.inc(Global::TxErrors);
+        } else if self.send(ready.t1, ready.t1.csum() != 0, host) {
+            self.stamp(tx, ready.t1, ready.descs, host)?;
         }
+        pop(tx, ready.descs);
         Ok(true)
     }
 
     /// Sends the next frame of the packet that is being cut; false if the wire is busy.
     ///
     /// The packet's descriptors are used up when its last frame is out.
-    fn segment(&mut self, tx: &mut TxQueue, host: &mut impl Host) -> bool {
+    fn segment(&mut self, tx: &mut TxQueue, host: &mut impl Host) -> Result<bool, QueueError> {
         if self.link && !host.wire_ready() {
-            return false;
+            return Ok(false);
         }
         let t1 = tx.ring.peek(0).map_or(T1(0), |desc| T1(desc[1]));
-        let mut last = true;
+        let (mut last, mut sent) = (true, false);
         if self.link {
             last = tx.cut.next(self.frame);
-            last |= !self.send(t1, true, host);
+            sent = self.send(t1, true, host);
         } else {
             self.counters.inc(Global::TxErrors);
         }
-        if last {
+        if last || !sent {
             let descs = tx.cut.close();
+            if sent {
+                self.stamp(tx, t1, descs, host)?;
+            }
             pop(tx, descs);
         }
-        true
+        Ok(true)
+    }
+
+    /// Writes the time to the last of a packet's descriptors, if its first one asks for that.
+    fn stamp(
+        &self,
+        tx: &TxQueue,
+        t1: T1,
+        descs: usize,
+        host: &impl Host,
+    ) -> Result<(), QueueError> {
+        if t1.stamp() == 0 {
+            return Ok(());
+        }
+        let at = tx.ring.address(descs.saturating_sub(1), STAMP_WORD);
+        host.write(at, &self.time.to_le_bytes())
+            .map_err(|_| QueueError::BadAddress)
     }
 
     /// Inserts the tag, pads and sends the frame; false if it is too long.

@@ -88,7 +88,7 @@ pub(crate) fn descriptors(desc: &Source, opcodes: &Source) -> String {
         "The device writes words 1 to 7 first and word 0, which has the generation bit, last. \
          Completions of one packet are written from the last to the first: a driver that sees the \
          first sees all. Word 6 is the receive time in nanoseconds of the device's clock, 0 if it \
-         has none.",
+         has none; of several packets, that of the last.",
     ]);
     words_under_names(&mut page, &named(desc, 'C'));
     for e in &desc.enums {

@@ -164,6 +164,7 @@ impl Backend {
             Region::Msix => return,
             Region::Registers => match <&mut [u8; 4]>::try_from(&mut *data) {
                 Ok(word) if at % 4 == 0 => {
+                    nic.device.advance(self.shared.now_ns());
                     *word = nic.device.mmio_read(at).to_le_bytes();
                     return;
                 }
@@ -188,6 +189,7 @@ impl Backend {
             Region::Msix => None,
             Region::Registers => match <[u8; 4]>::try_from(data) {
                 Ok(word) if at % 4 == 0 => {
+                    nic.device.advance(self.shared.now_ns());
                     nic.mmio_write(at, u32::from_le_bytes(word));
                     None
                 }

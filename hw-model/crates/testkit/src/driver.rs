@@ -443,6 +443,11 @@ impl QueueDriver {
         self.queue.tx_head(host)
     }
 
+    /// The time that the device wrote to a transmit descriptor, counted from the start of the ring.
+    pub fn tx_time(&self, host: &FakeHost, at: u64) -> u64 {
+        host.get_u64(self.queue.layout.tx + at * 32 + 24)
+    }
+
     /// Queues a packet of parts, without the doorbell; `t1` and `t2` say what to do with it.
     pub fn queue_tx(&mut self, host: &FakeHost, parts: &[&[u8]], t1: T1, t2: T2) {
         for (i, part) in parts.iter().enumerate() {

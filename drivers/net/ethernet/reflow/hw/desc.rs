@@ -198,6 +198,7 @@ bitfields! {
 }
 
 // Word 6 is the receive time in nanoseconds of the device's clock, 0 where it has none.
+// Of several packets it is that of the last.
 
 bitfields! {
     /// Word 1 of a transmit descriptor. Word 0 is the bus address of the bytes.
@@ -219,6 +220,9 @@ bitfields! {
     21:21 vlan, with_vlan;
     /// Segments keep the IPv4 id of the packet; else it counts up from that.
     22:22 fixed_id, with_fixed_id;
+    /// Write the time at which the packet left, or its last segment, to word 3 of its last
+    /// descriptor, before the write-back word passes it. A packet that is not sent has no time.
+    23:23 stamp, with_stamp;
     /// Payload bytes of a segment, at least one; the last has the rest.
     47:32 mss, with_mss;
     /// VLAN tag control information to insert.
@@ -226,7 +230,8 @@ bitfields! {
 }
 
 bitfields! {
-    /// Word 2 of a packet's first transmit descriptor. Word 3 is reserved and zero.
+    /// Word 2 of a packet's first transmit descriptor. Word 3 is zero; `stamp` in word 1 has the
+    /// device write it.
     ///
     /// For segmentation, `l3_off` is at least 14 and `l4_off` 20 more; `hdr_len` ends the TCP
     /// header, so it is at least 20 more again, or the UDP header, exactly 8 more; at most

@@ -124,6 +124,22 @@ registers! {
     CMD_SIZE[1; 4] @ 0x00e8 Rw = 0;
     /// Doorbell: index behind the last command that is ready (modulo 2^15).
     CMD_TAIL[1; 4] @ 0x00ec Wo = 0;
+    /// The clock of timestamps in nanoseconds, low half. Reading it latches the high half. RESET
+    /// leaves the clock alone: it goes on, at its rate.
+    CLOCK_LO[1; 4] @ 0x0100 Ro = 0;
+    /// The clock, high half as of the last read of CLOCK_LO.
+    CLOCK_HI[1; 4] @ 0x0104 Ro = 0;
+    /// Time that the clock is to be set to, low half.
+    CLOCK_SET_LO[1; 4] @ 0x0108 Wo = 0;
+    /// Time that the clock is to be set to, high half. Writing it sets the clock.
+    CLOCK_SET_HI[1; 4] @ 0x010c Wo = 0;
+    /// Nanoseconds that the clock is to be moved forward, or back if negative, low half.
+    CLOCK_STEP_LO[1; 4] @ 0x0110 Wo = 0;
+    /// Nanoseconds that the clock is to be moved, high half. Writing it moves the clock.
+    CLOCK_STEP_HI[1; 4] @ 0x0114 Wo = 0;
+    /// How much faster than its oscillator the clock runs, or slower if negative: a signed number
+    /// of 2^-16 parts per million.
+    CLOCK_RATE[1; 4] @ 0x0118 Rw = 0;
     /// Multicast filter: bytes 0 to 3 of an address, then bytes 4 and 5 in the next word.
     MC_TABLE[128; 4] @ 0x0400 Rw = 0;
     /// Hash key, 40 bytes; the first byte of the key is in the low bits of the first word.
@@ -256,6 +272,8 @@ bitfields! {
     13:13 timestamp, with_timestamp;
     /// Packets of an aggregate can leave together.
     14:14 gather, with_gather;
+    /// The clock of timestamps can be read, set and steered through registers; transmit timestamps.
+    15:15 clock, with_clock;
 }
 
 bitfields! {

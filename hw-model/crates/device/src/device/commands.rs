@@ -222,7 +222,7 @@ impl Device {
             Command::RssDel => self.spread.remove_context(args.index)?,
             Command::FlowDump => return self.dump_flows(args, host),
             Command::SelfTest => return Ok(self.self_test().0),
-            Command::ClockGet => args.write(host, &[self.now])?,
+            Command::ClockGet => args.write(host, &[self.clock.at(self.now)])?,
         }
         Ok(0)
     }

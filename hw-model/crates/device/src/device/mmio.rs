@@ -24,8 +24,16 @@ fn element(offset: usize, base: usize, count: usize) -> Option<usize> {
 }
 
 impl Device {
+    /// Time has come to `now_ns`, for what an access to registers does next.
+    pub fn advance(&mut self, now_ns: u64) {
+        self.now = self.now.max(now_ns);
+    }
+
     /// A read of BAR 0: an aligned 32-bit word; 0 where there is no register.
     pub fn mmio_read(&mut self, offset: usize) -> u32 {
+        if offset == regs::CLOCK_LO {
+            self.clock.latch(self.now);
+        }
         match &self.chaos {
             Some(chaos) if chaos.hides_registers() => u32::MAX,
             _ => self.read_register(offset),
@@ -49,6 +57,9 @@ impl Device {
             regs::STATUS => self.status().0,
             regs::EVENT => self.event.0,
             regs::EVENT_ARM => self.event_arm.0,
+            regs::CLOCK_LO => self.clock.latched as u32,
+            regs::CLOCK_HI => (self.clock.latched >> 32) as u32,
+            regs::CLOCK_RATE => self.clock.rate(),
             regs::PM_LEVEL => self.pm.level() as u32,
             regs::PM_HIGH => self.pm.high() as u32,
             regs::PARSER_STATUS => self.parser_status.0,
@@ -100,7 +111,26 @@ impl Device {
             regs::PARSER_COMMIT => self.commit_ram(value as usize),
             regs::CMD_SIZE => self.start_commands(value),
             regs::CMD_TAIL => self.ring_commands(value),
+            regs::CLOCK_SET_HI | regs::CLOCK_STEP_HI | regs::CLOCK_RATE => {
+                self.steer_clock(offset, value);
+            }
             _ => self.write_filter(offset, value),
+        }
+    }
+
+    /// Registers of the clock.
+    fn steer_clock(&mut self, offset: usize, value: u32) {
+        let now = self.now;
+        match offset {
+            regs::CLOCK_SET_HI => {
+                let time = self.file.pair(regs::CLOCK_SET_LO, regs::CLOCK_SET_HI);
+                self.clock.set(now, time);
+            }
+            regs::CLOCK_STEP_HI => {
+                let by = self.file.pair(regs::CLOCK_STEP_LO, regs::CLOCK_STEP_HI);
+                self.clock.step(now, by);
+            }
+            _ => self.clock.set_rate(now, value),
         }
     }
 

@@ -208,6 +208,7 @@ impl Device {
             counters: &mut self.counters,
             mac: &self.mac,
             link: self.link,
+            time: self.clock.at(self.now),
             frame: &mut self.frame,
         }
         .run(tx, host, TX_TURN);

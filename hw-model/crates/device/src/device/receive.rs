@@ -288,7 +288,7 @@ impl Device {
             seq: tcp.map_or(0, |tcp| tcp.seq),
             session: arrival.parsed.session.filter(|_| tcp.is_some()),
             tcb: decision.tcb,
-            time: self.now,
+            time: self.clock.at(self.now),
         }
     }
 

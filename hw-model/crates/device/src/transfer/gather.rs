@@ -200,6 +200,7 @@ fn join(done: &mut Completion, next: &Completion, plan: &Plan) {
         .with_tcp_flags(done.c0.tcp_flags() | next.c0.tcp_flags())
         .with_fixed_id(next.c0.fixed_id())
         .with_rel_flow(plan.ends_flow.into());
+    done.time = next.time;
     done.c5 = done
         .c5
         .with_data_len(done.c5.data_len() + next.c5.data_len())

@@ -371,6 +371,39 @@ fn timestamps() {
     assert_eq!(times, came);
 }
 
+/// The clock can be read, set, stepped and steered through registers, and goes on over a reset.
+#[test]
+fn clock() {
+    use reflow_hwdef::regs::*;
+    fn time(rig: &mut Rig) -> u64 {
+        rig.dev.advance(rig.now);
+        u64::from(rig.read(CLOCK_LO)) | u64::from(rig.read(CLOCK_HI)) << 32
+    }
+    let (mut rig, _) = rig();
+    assert_eq!(time(&mut rig), rig.now);
+    let set = 0x7_1234_5678;
+    rig.write(CLOCK_SET_LO, set as u32);
+    assert_eq!(time(&mut rig), rig.now, "set by the high half only");
+    rig.write(CLOCK_SET_HI, (set >> 32) as u32);
+    assert_eq!(time(&mut rig), set);
+    let back = -0x7_0000_0000_i64;
+    rig.write(CLOCK_STEP_LO, back as u32);
+    rig.write(CLOCK_STEP_HI, (back >> 32) as u32);
+    assert_eq!(time(&mut rig), 0x1234_5678);
+    // 100 parts per million.
+    rig.write(CLOCK_RATE, 100 << 16);
+    rig.now += 1_000_000;
+    assert_eq!(time(&mut rig), 0x1234_5678 + 1_000_100);
+    rig.write(RESET, 1);
+    assert_eq!(rig.read(CLOCK_RATE), 100 << 16);
+    rig.now += 1_000_000;
+    assert_eq!(time(&mut rig), 0x1234_5678 + 2_000_200);
+    // The latched half stays until the low half is read again.
+    rig.now += 1 << 33;
+    rig.dev.advance(rig.now);
+    assert_eq!(rig.read(CLOCK_HI), 0);
+}
+
 /// A reset stops the ring and forgets all that was set.
 #[test]
 fn a_reset_clears_all_settings() {

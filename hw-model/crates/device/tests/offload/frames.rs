@@ -39,6 +39,38 @@ fn receive_checksums() {
     assert_eq!(rig.count(Global::RxL4CsumBad), 4);
 }
 
+/// A packet that is sent gets its time where it asks for that, and only there.
+#[test]
+fn transmit_time() {
+    let mut rig = Rig::usual();
+    let packet = [0x5a; 100];
+    let plain = T1(0);
+    let descs = [
+        (&[&packet[..]][..], plain.with_stamp(1)),
+        (&[&packet[..40], &packet[40..]], plain.with_stamp(1)),
+        (&[&packet[..]], plain),
+    ];
+    for (parts, t1) in descs {
+        rig.queues[0].queue_tx(&rig.host, parts, t1, T2(0));
+    }
+    rig.queues[0].kick_tx(&mut rig.dev, &mut rig.host);
+    rig.pump();
+    let sent = rig.now;
+    assert_eq!(rig.queues[0].tx_head(&rig.host).raw(), 4);
+    let times: Vec<u64> = (0..4)
+        .map(|at| rig.queues[0].tx_time(&rig.host, at))
+        .collect();
+    assert_eq!(times, [sent, 0, sent, 0]);
+
+    // A packet that is not sent has no time.
+    rig.dev.set_link(false);
+    rig.queues[0].queue_tx(&rig.host, &[&packet], plain.with_stamp(1), T2(0));
+    rig.queues[0].kick_tx(&mut rig.dev, &mut rig.host);
+    rig.pump();
+    assert_eq!(rig.queues[0].tx_head(&rig.host).raw(), 5);
+    assert_eq!(rig.queues[0].tx_time(&rig.host, 4), 0);
+}
+
 /// A wrong checksum of the outer header is told although the inner one is broken.
 #[test]
 fn an_outer_checksum_before_a_broken_header() {

@@ -66,6 +66,18 @@ fn send(rig: &mut Rig, packet: &[u8], t1: T1, t2: T2, parts: usize, turns: &[usi
     rig.pump();
 }
 
+/// The time of a packet that is cut is that of its last segment.
+#[test]
+fn time_of_the_last_segment() {
+    let mut rig = Rig::usual();
+    let tcp = Tcp::data(1, 1, 2500);
+    let (packet, t2) = uncut(&tcp);
+    send(&mut rig, &packet, tso(1000).with_stamp(1), t2, 2, &[1, 1]);
+    assert_eq!(rig.host.wire.len(), 3);
+    let times = [0, 1].map(|at| rig.queues[0].tx_time(&rig.host, at));
+    assert_eq!(times, [0, rig.now]);
+}
+
 /// Checks a frame with a library that knows nothing of the device; its TCP or UDP payload.
 fn reparse(frame: &[u8]) -> Vec<u8> {
     let p = PacketHeaders::from_ethernet_slice(frame).unwrap();
