@@ -19,8 +19,10 @@
 #include <linux/firmware.h>
 #include <linux/if_vlan.h>
 #include <linux/interrupt.h>
+#include <linux/net_tstamp.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
+#include <linux/ptp_clock_kernel.h>
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/sysfs.h>

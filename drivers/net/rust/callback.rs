@@ -105,7 +105,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(u16, i32, u32, u64, usize, bool, ());
+plain!(u16, i32, u32, i64, u64, isize, usize, bool, ());
 
 // SAFETY: A pointer is a plain value, whatever it points to.
 unsafe impl<S> Arg for *mut S {

@@ -118,6 +118,7 @@ enum rnet_tx_gso {
  * @l3_off: offset of the IP header, for segmentation
  * @l4_off: offset of the TCP or UDP header, for segmentation
  * @v6: IPv6, else IPv4, for segmentation of TCP
+ * @time: time of the device's clock wanted
  */
 struct rnet_tx_info {
 	u32 len;
@@ -135,6 +136,7 @@ struct rnet_tx_info {
 	u8 vlan;
 	u8 gso;
 	u8 v6;
+	u8 time;
 };
 
 /**
@@ -163,12 +165,14 @@ struct rnet_tx_parts {
  * @RNET_RX_HASH_L4: the hash covers ports, too
  * @RNET_RX_VLAN: a VLAN tag was removed
  * @RNET_RX_CSUM_OK: the checksums were verified
+ * @RNET_RX_TIME: the time is valid
  */
 enum rnet_rx_flags {
 	RNET_RX_HASH		= 1,
 	RNET_RX_HASH_L4		= 2,
 	RNET_RX_VLAN		= 4,
 	RNET_RX_CSUM_OK		= 8,
+	RNET_RX_TIME		= 16,
 };
 
 /**
@@ -302,6 +306,7 @@ struct rnet_buffer {
  * @gso_segs: number of segments
  * @l3_off: offset of the IP header before TCP from the start of the frame
  * @l4_off: offset of the TCP header from the start of the frame
+ * @time: when it came, in nanoseconds of the device's clock
  */
 struct rnet_rx_meta {
 	u32 flags;
@@ -312,6 +317,7 @@ struct rnet_rx_meta {
 	u16 gso_segs;
 	u16 l3_off;
 	u16 l4_off;
+	u64 time;
 };
 
 /**

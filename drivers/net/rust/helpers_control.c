@@ -434,3 +434,34 @@ __rnet_helper void rnet_safe_pci_restore(struct pci_dev *pdev)
 {
 	pci_restore_state(pdev);
 }
+
+/* Clocks. */
+
+/* NULL in a kernel without clocks; @index is the number of the clock. */
+__rnet_helper struct ptp_clock *
+rnet_helper_ptp_register(struct ptp_clock_info *info, struct device *parent,
+			 u32 *index)
+{
+	struct ptp_clock *clock;
+
+	info->owner = THIS_MODULE;
+	clock = ptp_clock_register(info, parent);
+	if (!IS_ERR_OR_NULL(clock))
+		*index = ptp_clock_index(clock);
+	return clock;
+}
+
+__rnet_helper void rnet_helper_ptp_unregister(struct ptp_clock *clock)
+{
+	ptp_clock_unregister(clock);
+}
+
+__rnet_helper void rnet_safe_ptp_before(struct ptp_system_timestamp *system)
+{
+	ptp_read_system_prets(system);
+}
+
+__rnet_helper void rnet_safe_ptp_behind(struct ptp_system_timestamp *system)
+{
+	ptp_read_system_postts(system);
+}

@@ -397,6 +397,8 @@ static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
 						       PKT_HASH_TYPE_L3);
 	if (flags & RNET_RX_VLAN)
 		__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), meta->vlan_tci);
+	if (unlikely(flags & RNET_RX_TIME))
+		skb_hwtstamps(skb)->hwtstamp = ns_to_ktime(meta->time);
 }
 
 /*

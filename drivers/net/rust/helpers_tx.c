@@ -87,6 +87,7 @@ __rnet_helper void rnet_safe_skb_tx_info(const struct sk_buff *skb,
 		info->csum_start = skb_checksum_start_offset(skb);
 		info->csum_off = info->csum_start + skb->csum_offset;
 	}
+	info->time = !!(shinfo->tx_flags & SKBTX_HW_TSTAMP);
 	info->vlan = skb_vlan_tag_present(skb);
 	if (info->vlan)
 		info->vlan_tci = skb_vlan_tag_get(skb);
@@ -146,6 +147,22 @@ __rnet_helper void rnet_safe_dev_kfree_skb_any_reason(struct sk_buff *taken, u32
 __rnet_helper void rnet_safe_skb_tx_timestamp(struct sk_buff *skb)
 {
 	skb_tx_timestamp(skb);
+}
+
+/* Tells the stack that the device will say when it has sent a packet. */
+__rnet_helper void rnet_safe_skb_hw_time_comes(struct sk_buff *skb)
+{
+	skb_shinfo(skb)->tx_flags |= SKBTX_IN_PROGRESS;
+}
+
+/* Passes on when the device has sent a packet; softirqs off. */
+__rnet_helper void rnet_safe_skb_hw_time(struct sk_buff *skb, u64 ns)
+{
+	struct skb_shared_hwtstamps stamps = {
+		.hwtstamp = ns_to_ktime(ns),
+	};
+
+	skb_tstamp_tx(skb, &stamps);
 }
 
 __rnet_helper int rnet_safe_skb_linearize(struct sk_buff *skb)

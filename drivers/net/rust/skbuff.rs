@@ -181,6 +181,19 @@ impl TxSkb {
         bindings::skb_tx_timestamp(&self.0);
     }
 
+    /// Tells the stack that [`TxSkb::hw_time_stamp`] will follow, so that it takes no time itself.
+    /// To be called before [`TxSkb::time_stamp`].
+    #[cold]
+    pub(crate) fn hw_time_comes(&self) {
+        bindings::skb_hw_time_comes(&self.0);
+    }
+
+    /// Passes on the time at which the device sent the packet, in nanoseconds of its clock.
+    #[cold]
+    pub(crate) fn hw_time_stamp(&self, _cx: &TxContext<'_>, ns: u64) {
+        bindings::skb_hw_time(&self.0, ns);
+    }
+
     /// Copies all of the packet to its linear part. In any context.
     ///
     /// # Errors
@@ -226,6 +239,8 @@ pub(crate) mod rx_flags {
     pub(crate) const VLAN: u32 = bindings::rnet_rx_flags_RNET_RX_VLAN;
     /// All checksums were verified.
     pub(crate) const CSUM_OK: u32 = bindings::rnet_rx_flags_RNET_RX_CSUM_OK;
+    /// The time of the device's clock is valid.
+    pub(crate) const TIME: u32 = bindings::rnet_rx_flags_RNET_RX_TIME;
 }
 
 /// Bits of [`RxMeta::gso_type`], of which exactly one says what IP carries TCP.

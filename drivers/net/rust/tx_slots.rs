@@ -333,25 +333,30 @@ impl<M> Finisher<'_, M> {
     /// device must be done with them: else it reads what somebody else writes.
     #[inline]
     pub(crate) fn finish(&mut self, most: u32, f: impl FnMut(Packet, M)) {
-        self.finish_while(most, |_| true, f);
+        let mut f = f;
+        self.finish_while(most, |_| true, |packet, meta, _| f(packet, meta));
     }
 
     /// As [`Self::finish`], but leaves the slot where a packet ends that `may` refuses, and all
-    /// behind it. Says how many slots are finished.
+    /// behind it; `f` is told, too, how many slots are in front of that one. Says how many slots
+    /// are finished.
     #[inline]
     pub(crate) fn finish_while(
         &mut self,
         most: u32,
         mut may: impl FnMut(&Packet) -> bool,
-        mut f: impl FnMut(Packet, M),
+        mut f: impl FnMut(Packet, M, u32),
     ) -> u32 {
+        let mut next = 0;
         self.slots.pop_while(
             most,
             |slot| slot.end.as_ref().is_none_or(|(packet, _)| may(packet)),
             |dev, slot| {
+                let at = next;
+                next += 1;
                 dev.unmap(slot.part);
                 if let Some((packet, meta)) = slot.end {
-                    f(packet, meta);
+                    f(packet, meta, at);
                 }
             },
         )

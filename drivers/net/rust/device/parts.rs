@@ -22,6 +22,7 @@ use crate::net::{
         self,
         StatVisitor, //
     },
+    hwtstamp,
     queue_mgmt,
     service,
     stats,
@@ -228,6 +229,17 @@ impl<T: Operations> Parts<T> {
         self.xdp_metadata = &xdp::METADATA_OPS;
         self.xdp_features = xdp::FEATURES;
         self.share_tx = Some(<T::Poll as SharesTx<T::Tx>>::share_tx);
+        self
+    }
+
+    /// Stamps of the device's clock.
+    pub(crate) const fn hwtstamp(mut self) -> Self
+    where
+        T: hwtstamp::Operations,
+    {
+        self.netdev.ndo_hwtstamp_get = Some(hwtstamp::Adapter::<T>::get);
+        self.netdev.ndo_hwtstamp_set = Some(hwtstamp::Adapter::<T>::set);
+        self.ethtool.get_ts_info = Some(hwtstamp::Adapter::<T>::get_ts_info);
         self
     }
 
