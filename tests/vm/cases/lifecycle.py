@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Resets, errors and removal of the PCI function, under traffic."""
 
+import errno
 import os
 import time
 
 from guest.counters import need_reflow
 from guest.device import control, devlink, status
-from guest.harness import Waiting, case, check, equal, until
+from guest.harness import Failed, Waiting, case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
 from guest.traffic import BothWays, Flood, bulk, streaming
 
@@ -243,6 +244,21 @@ def remove_and_rescan(rig):
     rig.echo(DUT, 6)
 
 
+def _clock_refuses(rig):
+    """Fail unless the clock of a device that is gone says so."""
+    node, = os.listdir(f"{_function(rig)}/ptp")
+    fd = os.open(f"/dev/{node}", os.O_RDWR)
+    rig.defer(os.close, fd)
+    clock = ~fd << 3 | 3
+    for act in (lambda: time.clock_gettime(clock), lambda: time.clock_settime(clock, 1)):
+        try:
+            act()
+        except OSError as why:
+            equal("the clock's error", why.errno, errno.ENODEV)
+        else:
+            raise Failed("the clock of a device that is gone answers")
+
+
 def _plug_in(rig):
     """Bring the device back as hot plug does: remove it from the bus, and rescan."""
     control(rig, "chaos off")
@@ -272,6 +288,7 @@ def surprise_removal(rig):
                       f"`{' '.join(words)}` answers: {done.stderr or done.stdout}")
             done = rig.run(DUT, "ip", "link", "set", rig.device, "mtu", "1400", may_fail=True)
             check("No such device" in done.stderr, f"setting the MTU answers: {done.stderr}")
+            _clock_refuses(rig)
             took = time.monotonic() - begun
         check(took < 5 * Waiting.scale, f"the answers took {took:.1f} s")
         begun = time.monotonic()

@@ -141,6 +141,7 @@ impl<'bound> Operations for Nic<'bound> {
         .devlink()
         .fw_version()
         .health()
+        .hwtstamp()
         .queue_mgmt()
         .queue_stats()
         .rings()
@@ -166,7 +167,14 @@ impl<'bound> Operations for Nic<'bound> {
     fn open_queue(&self, dev: &Device, setup: &Setup, i: usize) -> Result<QueuePair<Self>> {
         let counters = self.counters.get(i).ok_or(EINVAL)?;
         let log2 = setup.rings.tx;
-        let (ring, cleaner) = tx::new(self.dev, self.dma, &self.mmio, i, log2, counters)?;
+        let (ring, cleaner) = tx::new(
+            self.dev,
+            self.dma,
+            &self.mmio,
+            (i, log2),
+            counters,
+            &self.stamps,
+        )?;
         let receiver = self.receiver(dev, setup, i)?;
         let probe = self.probes.get(i).ok_or(EINVAL)?;
         let poll = Queue::new(&self.mmio, i, receiver, cleaner, counters.clone(), probe);

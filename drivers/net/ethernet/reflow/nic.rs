@@ -3,6 +3,10 @@
 //! The state of a device, from probe to unbind, which all operations share.
 
 use crate::{
+    clock::{
+        Clock,
+        Stamps, //
+    },
     cmd::Commands,
     counters,
     filter::Filter,
@@ -26,6 +30,7 @@ use crate::{
         dma::DmaDevice,
         ethtool::Coalesce,
         extack::Extack,
+        ptp,
         xdp::Holder, //
     },
     parser::Parser,
@@ -86,6 +91,10 @@ pub(crate) struct Nic<'bound> {
     pub(crate) counters: KVec<Arc<counters::Queue>>,
     /// Commands to the device, from probe to unbind.
     pub(crate) cmd: Commands<'bound>,
+    /// The clock, if the device has one.
+    pub(crate) clock: Option<ptp::Clock<Clock<'bound>>>,
+    /// Packets that get a stamp of it.
+    pub(crate) stamps: Arc<Stamps>,
     /// RSS contexts and steering rules.
     pub(crate) steering: Steering,
     /// Control blocks.
@@ -151,8 +160,14 @@ impl<'bound> Nic<'bound> {
             probes.push(ProbeSlot::new()?, GFP_KERNEL)?;
         }
         let features = mmio.read(reg::FEATURES);
+        let stamps = Arc::new(Stamps::default(), GFP_KERNEL)?;
+        let clock = (features.clock() != 0).then(|| ptp::Clock::new(dev, Clock::new(&mmio)?));
         Ok(Self {
             dev,
+            clock: clock.and_then(|made| {
+                made.inspect_err(|e| dev_warn!(dev, "no clock ({})\n", e.to_errno()))
+                    .ok()
+            }),
             cmd: Commands::new(dev, &mmio, features.cmd() != 0)?,
             steering: Steering::new(queues as u32)?,
             tcbs: Arc::new(
@@ -172,9 +187,11 @@ impl<'bound> Nic<'bound> {
                     csum: Atomic::new(false),
                     hash: Atomic::new(false),
                     fail_pages: Atomic::new(false),
+                    stamps: stamps.clone(),
                 },
                 GFP_KERNEL,
             )?,
+            stamps,
             tuning: Tuning::new(&mmio)?,
             parser,
             caps,

@@ -18,6 +18,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 #[forbid(unsafe_code)]
+mod clock;
 mod cmd;
 #[forbid(unsafe_code)]
 mod counters;

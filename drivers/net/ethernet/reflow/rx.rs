@@ -208,10 +208,13 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
         let (mut work, budget) = (0, cx.budget());
         let mut empty = false;
         while work < budget {
-            let Some(c) = self.rings.ring.take() else {
+            let Some(mut c) = self.rings.ring.take() else {
                 empty = true;
                 break;
             };
+            if self.rings.offer.time {
+                c.time = self.rings.ring.time();
+            }
             work += 1;
             match decode::form(&c) {
                 Ok(Form::Small) => self.small(cx, &c, &counters),

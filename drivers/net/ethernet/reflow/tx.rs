@@ -11,6 +11,7 @@ mod progress;
 mod wire;
 
 use crate::{
+    clock::Stamps,
     counters,
     hw::{
         desc::{
@@ -81,6 +82,8 @@ const STOP_BELOW: u32 = MAX_DESCS;
 const START_AT: u32 = 2 * MAX_DESCS;
 /// 64-bit words of a descriptor.
 const WORDS_PER_DESC: usize = 4;
+/// Word of a packet's last descriptor that takes the time at which it left.
+const STAMP_WORD: usize = 3;
 
 // A queue that was stopped is started before the smallest ring is empty.
 const _: () = assert!(START_AT < 1 << LOG2_TX_MIN);
@@ -92,6 +95,7 @@ fn on_wire(info: &TxInfo) -> OnWire {
     } else {
         OnWire::cut(info.len, info.gso_segs, info.hdr_len)
     }
+    .stamped(info.time != 0)
 }
 
 /// The side of `ndo_start_xmit`.
@@ -104,12 +108,14 @@ pub(crate) struct Ring<'bound> {
     probe: Arc<Probe<'bound>>,
     mmio: Arc<Mmio<'bound>>,
     counters: Arc<counters::Queue>,
+    stamps: Arc<Stamps>,
 }
 
 /// The side of NAPI.
 pub(crate) struct Cleaner<'bound> {
-    /// Keeps the descriptors as long as the device may read them.
-    _desc: Arc<Words>,
+    /// Kept as long as the device may read them.
+    desc: Arc<Words>,
+    log2: u32,
     probe: Arc<Probe<'bound>>,
     slots: Finisher<'bound, OnWire>,
     head: Index,
@@ -127,8 +133,8 @@ pub(crate) struct Cleaned {
     pub(crate) bad: bool,
 }
 
-/// Makes both sides of queue `queue` with a ring of `2^log2` descriptors; writes nothing to the
-/// device. May sleep.
+/// Makes both sides of a queue, of which `queue` and `log2` are the number and the ring's size as a
+/// power of two; writes nothing to the device. May sleep.
 ///
 /// # Errors
 ///
@@ -137,9 +143,9 @@ pub(crate) fn new<'bound>(
     dev: &'bound device::Device<Bound>,
     dma: DmaDevice<'bound>,
     mmio: &Arc<Mmio<'bound>>,
-    queue: usize,
-    log2: u32,
+    (queue, log2): (usize, u32),
     counters: &Arc<counters::Queue>,
+    stamps: &Arc<Stamps>,
 ) -> Result<(Ring<'bound>, Cleaner<'bound>)> {
     let desc = Arc::new(Words::new(dev, log2 + 2)?, GFP_KERNEL)?;
     let probe = Arc::new(Probe::new(dev)?, GFP_KERNEL)?;
@@ -156,9 +162,11 @@ pub(crate) fn new<'bound>(
         probe: probe.clone(),
         mmio: mmio.clone(),
         counters: counters.clone(),
+        stamps: stamps.clone(),
     };
     let cleaner = Cleaner {
-        _desc: desc,
+        desc,
+        log2,
         probe,
         slots: finisher,
         head: Index::ZERO,
@@ -230,6 +238,9 @@ fn describe(info: &TxInfo) -> (T1, T2) {
     if info.vlan != 0 {
         w1 = w1.with_vlan(1).with_vlan_tci(info.vlan_tci.into());
     }
+    if info.time != 0 {
+        w1 = w1.with_stamp(1);
+    }
     if info.csum != 0 {
         w1 = w1.with_csum(1);
         w2 = w2
@@ -300,6 +311,9 @@ impl Ring<'_> {
             self.counters.tx_queued.drop_full.add(1);
             return Err((skb, DropReason::FullRing));
         }
+        if info.time != 0 {
+            self.ask_for_time(&skb, &mut info);
+        }
         let wire = on_wire(&info);
         let sent = self.put(skb, &info, wire, TxSkb::time_stamp);
         if let Err(skb) = sent {
@@ -308,6 +322,16 @@ impl Ring<'_> {
         }
         cx.sent(wire.bytes);
         Ok(())
+    }
+
+    /// Has a packet that asks for the time at which it leaves get it, if it is to.
+    #[cold]
+    fn ask_for_time(&self, skb: &TxSkb, info: &mut TxInfo) {
+        if self.stamps.tx() {
+            skb.hw_time_comes();
+        } else {
+            info.time = 0;
+        }
     }
 
     /// Maps a packet and puts it on the ring; `last` is done right before the device can see it.
@@ -397,21 +421,28 @@ impl<'bound> Cleaner<'bound> {
         let mut frames = cx.rx().map(XdpFrameBulk::new);
         let may = frames.is_some();
         let may = |packet: &Packet| may || matches!(packet, Packet::Skb(_));
-        let gone = self.slots.finish_while(done.into(), may, |packet, was| {
-            sums.add(was);
-            match packet {
-                Packet::Skb(skb) => {
-                    packets += 1;
-                    bytes += u64::from(was.bytes);
-                    skb.consume(cx);
-                }
-                Packet::Frame(frame) => {
-                    if let Some(frames) = &mut frames {
-                        frame.consume(frames);
+        let (head, desc, log2) = (self.head, &self.desc, self.log2);
+        let gone = self
+            .slots
+            .finish_while(done.into(), may, |packet, was, at| {
+                sums.add(was);
+                match packet {
+                    Packet::Skb(skb) => {
+                        if was.is_stamped() {
+                            // It is the packet's last descriptor that has the time.
+                            pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
+                        }
+                        packets += 1;
+                        bytes += u64::from(was.bytes);
+                        skb.consume(cx);
+                    }
+                    Packet::Frame(frame) => {
+                        if let Some(frames) = &mut frames {
+                            frame.consume(frames);
+                        }
                     }
                 }
-            }
-        });
+            });
         drop(frames);
         // No more than `done`.
         self.gone_to(self.head.add(gone as u16), &sums);
@@ -439,6 +470,16 @@ impl<'bound> Cleaner<'bound> {
             queue.wake();
             self.counters.tx_done.wakes.add(1);
         }
+    }
+}
+
+/// Passes on the time in the descriptor in `slot`, if the device wrote one there.
+#[cold]
+fn pass_time(cx: &TxContext<'_>, skb: &TxSkb, desc: &Words, slot: usize) {
+    match desc.read(slot * WORDS_PER_DESC + STAMP_WORD) {
+        // It was not sent.
+        0 => {}
+        ns => skb.hw_time_stamp(cx, ns),
     }
 }
 

@@ -134,10 +134,14 @@ pub(super) fn meta(c: &Completion, offer: Offer) -> RxMeta {
     if offer.csum && c0.l3_ok() & c0.l4_ok() != 0 {
         flags |= rx_flags::CSUM_OK;
     }
+    if offer.time && c.time != 0 {
+        flags |= rx_flags::TIME;
+    }
     RxMeta {
         flags,
         hash: c.c1.hash() as u32,
         vlan_tci: c.c1.vlan_tci() as u16,
+        time: c.time,
         ..RxMeta::default()
     }
 }
@@ -448,6 +452,8 @@ impl Aggregate {
         self.segs = self.segs.saturating_add(segs);
         self.bytes = self.bytes.saturating_add(bytes);
         self.meta.gso_size = c.c5.seg_size() as u16;
+        // As the stack has it where it merges: the time of the last byte.
+        self.meta.time = c.time;
         let fixed = fixed_ids(c);
         self.fixed.inner |= fixed.inner;
         self.fixed.outer |= fixed.outer;

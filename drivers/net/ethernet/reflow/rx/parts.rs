@@ -3,6 +3,7 @@
 //! Arguments for making a receive queue, and settings that change while it runs.
 
 use crate::{
+    clock::Stamps,
     counters,
     mmio::Mmio,
     net::{
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) hash: Atomic<bool>,
     /// Make each allocation of a page fail, for tests.
     pub(crate) fail_pages: Atomic<bool>,
+    /// Pass the time of the device's clock on.
+    pub(crate) stamps: Arc<Stamps>,
 }
 
 /// The parts of a completion that are passed to the stack.
@@ -42,6 +45,7 @@ pub(crate) struct Settings {
 pub(super) struct Offer {
     pub(super) csum: bool,
     pub(super) hash: bool,
+    pub(super) time: bool,
 }
 
 impl Settings {
@@ -49,6 +53,7 @@ impl Settings {
         Offer {
             csum: self.csum.load(Relaxed),
             hash: self.hash.load(Relaxed),
+            time: self.stamps.rx(),
         }
     }
 }

@@ -7,9 +7,13 @@
 /// The frames that a packet becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct OnWire {
-    pub(crate) frames: u32,
+    /// How many, and [`STAMPED`].
+    frames: u32,
     pub(crate) bytes: u32,
 }
+
+/// Bit of [`OnWire::frames`]: the packet waits for the time at which it left.
+const STAMPED: u32 = 1 << 31;
 
 impl OnWire {
     /// A packet of `len` bytes that is sent as it is.
@@ -29,6 +33,25 @@ impl OnWire {
             bytes: len.saturating_add((frames - 1).saturating_mul(hdr_len.into())),
         }
     }
+
+    /// The same; `on` says whether the packet waits for the time at which it left.
+    #[inline]
+    pub(crate) fn stamped(mut self, on: bool) -> Self {
+        self.frames = self.frames() | if on { STAMPED } else { 0 };
+        self
+    }
+
+    /// Whether the packet waits for the time at which it left.
+    #[inline]
+    pub(crate) fn is_stamped(self) -> bool {
+        self.frames & STAMPED != 0
+    }
+
+    /// How many frames.
+    #[inline]
+    pub(crate) fn frames(self) -> u32 {
+        self.frames & !STAMPED
+    }
 }
 
 /// Sums over the packets of one poll. A ring of packets that are cut into segments of one byte is
@@ -47,11 +70,12 @@ impl Sums {
     /// Adds a packet.
     #[inline]
     pub(crate) fn add(&mut self, one: OnWire) {
-        self.frames += u64::from(one.frames);
+        let frames = one.frames();
+        self.frames += u64::from(frames);
         self.bytes += u64::from(one.bytes);
-        if one.frames > 1 {
+        if frames > 1 {
             self.large += 1;
-            self.segments += u64::from(one.frames);
+            self.segments += u64::from(frames);
         }
     }
 }
@@ -65,6 +89,15 @@ mod tests {
         let cut = OnWire::cut(54 + 250, 3, 54);
         assert_eq!((cut.frames, cut.bytes), (3, 3 * 54 + 250));
         assert_eq!(OnWire::cut(100, 0, 54), OnWire::whole(100));
+    }
+
+    #[test]
+    fn stamps_are_not_counted() {
+        let one = OnWire::cut(54 + 250, 3, 54).stamped(true);
+        assert!(one.is_stamped() && !one.stamped(false).is_stamped());
+        let mut sums = Sums::default();
+        sums.add(one);
+        assert_eq!((sums.frames, sums.segments), (3, 3));
     }
 
     #[test]
