@@ -153,19 +153,19 @@ unsafe impl<S> Arg for &mut S {
 /// A pointer to an `S`, constant or not. Private: no other type is one.
 trait Pointer<S> {
     /// The pointer.
-    fn to_mut(self) -> *mut S;
+    fn into_mut(self) -> *mut S;
 }
 
 impl<S> Pointer<S> for *mut S {
     #[inline(always)]
-    fn to_mut(self) -> *mut S {
+    fn into_mut(self) -> *mut S {
         self
     }
 }
 
 impl<S> Pointer<S> for *const S {
     #[inline(always)]
-    fn to_mut(self) -> *mut S {
+    fn into_mut(self) -> *mut S {
         self.cast_mut()
     }
 }
@@ -189,7 +189,7 @@ unsafe impl<S, P: Pointer<S>> Arg for Object<'_, S, P> {
 
     #[inline(always)]
     fn from_passed(passed: Passed<P>) -> Self {
-        let ptr = passed.raw().to_mut();
+        let ptr = passed.raw().into_mut();
         // SAFETY: Valid until the callback is over.
         let object = unsafe { Live::from_raw(NonNull::new_unchecked(ptr)) };
         Self(object, PhantomData)
