@@ -33,6 +33,8 @@ BEGIN {
 	layer["rnet_pool"] = "crate::net::page_pool::PagePool"
 	layer["rnet_buffer"] = "crate::net::rx_buffers::Buffer"
 	layer["rnet_page"] = "crate::net::page_pool::PoolPage"
+	layer["rnet_pieces"] = "crate::net::heads::Pieces"
+	layer["rnet_coherent"] = "crate::net::dma::Part<'_>"
 	layer["rnet_rx_skb"] = "crate::net::skbuff::RxSkb"
 	layer["rnet_xdp_buff"] = "crate::net::xdp::XdpBuff<'_>"
 	layer["xdp_frame_bulk"] = "crate::net::xdp::XdpFrameBulk<'_>"

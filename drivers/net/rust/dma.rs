@@ -22,6 +22,10 @@ use super::{
     bindings,
     word::Word, //
 };
+use core::{
+    marker::PhantomData,
+    mem::offset_of, //
+};
 use kernel::{
     device::{
         self,
@@ -69,11 +73,14 @@ impl<'bound> DmaDevice<'bound> {
     }
 }
 
+/// The most words that [`Words::read_of`] takes for a group.
+const GROUP_MAX: usize = 8;
+
 /// A coherent array of little-endian 64-bit words whose length is a power of two.
 ///
 /// # Invariants
 ///
-/// `mem` holds `mask + 1` words.
+/// `mask + 1` is a power of two. `mem` holds as many words, and no fewer than [`GROUP_MAX`].
 pub(crate) struct Words {
     mem: Coherent<[u64]>,
     mask: usize,
@@ -87,9 +94,9 @@ impl Words {
     /// [`ENOMEM`].
     pub(crate) fn new(dev: &device::Device<Bound>, log2: u32) -> Result<Self> {
         let len = 1_usize.checked_shl(log2).ok_or(EINVAL)?;
-        // INVARIANT: `len` words are allocated.
+        // INVARIANT: `len` words are allocated, or more.
         Ok(Self {
-            mem: Coherent::zeroed_slice(dev, len, GFP_KERNEL)?,
+            mem: Coherent::zeroed_slice(dev, len.max(GROUP_MAX), GFP_KERNEL)?,
             mask: len - 1,
         })
     }
@@ -108,25 +115,58 @@ impl Words {
     /// Reads word `i`, modulo the length.
     #[inline(always)]
     pub(crate) fn read(&self, i: usize) -> u64 {
-        u64::from_le(self.word(i).read())
+        self.read_of::<1>(i, 0)
+    }
+
+    /// Reads a word of the group of `N` words that word `i` is in: the one at `k`, modulo `N`. `i`
+    /// is taken modulo the length. `N` is a power of two, and at most 8.
+    #[inline(always)]
+    pub(crate) fn read_of<const N: usize>(&self, i: usize, k: usize) -> u64 {
+        u64::from_le(self.word::<N>(i, k).read())
     }
 
     /// Writes word `i`, modulo the length.
     #[inline(always)]
     pub(crate) fn write(&self, i: usize, value: u64) {
-        self.word(i).write(value.to_le());
+        self.word::<1>(i, 0).write(value.to_le());
     }
 
-    /// Word `i`, modulo the length.
+    /// Word `k`, modulo `N`, of the group of `N` words that word `i`, modulo the length, is in.
     #[inline(always)]
-    fn word(&self, i: usize) -> &Word {
+    fn word<const N: usize>(&self, i: usize, k: usize) -> &Word {
+        const { assert!(N.is_power_of_two() && N <= GROUP_MAX) };
+        let first = i & self.mask & !(N - 1);
         let at = self.mem.as_mut_ptr().cast::<Word>();
-        // SAFETY: The index is masked into the allocation by the type invariant, `Word` is a
-        // transparent wrapper of the `u64` there, and nobody else on the CPU's side has a reference
-        // to the words. The device accesses them as a whole.
-        unsafe { &*at.add(i & self.mask) }
+        // SAFETY: If there are `N` words or more, `first` is a multiple of `N` below their number,
+        // of which `N` is a divisor, as both are powers of two: the group is inside. If there are
+        // fewer, `first` is 0, and the allocation has `N` words all the same by the type invariant.
+        // `Word` is a transparent wrapper of the `u64` there, and nobody else on the CPU's side has
+        // a reference to the words. The device accesses them as a whole.
+        unsafe { &*at.add(first).add(k & (N - 1)) }
     }
 }
+
+/// Bytes of coherent memory that are to be copied.
+///
+/// # Invariants
+///
+/// From `data` on as many bytes as `len`, rounded up to a multiple of `RNET_COPY_STEP`, are in an
+/// allocation that lives for `'a`.
+#[repr(C)]
+pub(super) struct Part<'a> {
+    // As in `struct rnet_coherent`.
+    data: *const u8,
+    len: u32,
+    _memory: PhantomData<&'a Bytes>,
+}
+
+const _: () = {
+    use bindings::rnet_coherent;
+
+    assert!(size_of::<Part<'_>>() == size_of::<rnet_coherent>());
+    assert!(offset_of!(Part<'_>, data) == offset_of!(rnet_coherent, data));
+    assert!(offset_of!(Part<'_>, len) == offset_of!(rnet_coherent, len));
+};
 
 /// A coherent array of bytes that the device writes and the CPU copies from.
 pub(crate) struct Bytes {
@@ -172,6 +212,21 @@ impl Bytes {
         // SAFETY: The byte is inside the memory. A volatile read is sound whatever the device
         // writes meanwhile.
         Some(unsafe { at.read_volatile() })
+    }
+
+    /// The `len` bytes at `off`, or `None` if they, rounded up to a multiple of `RNET_COPY_STEP`,
+    /// are not all inside.
+    #[inline(always)]
+    pub(super) fn part(&self, off: usize, len: u16) -> Option<Part<'_>> {
+        const LAST: u32 = bindings::rnet_copy_step_RNET_COPY_STEP - 1;
+        let len = u32::from(len);
+        let readable = (len + LAST) & !LAST;
+        // INVARIANT: As just made sure of.
+        Some(Part {
+            data: self.range(off, readable as usize)?,
+            len,
+            _memory: PhantomData,
+        })
     }
 
     /// The address of `len` bytes at `off`, or `None` if they are not all inside.

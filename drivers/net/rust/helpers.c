@@ -378,6 +378,7 @@ rnet_helper_netdev_get_tx_queue(const struct net_device *dev, u32 index)
 }
 
 #include "helpers_rx.c"
+#include "helpers_heads.c"
 #include "helpers_tx.c"
 #include "helpers_control.c"
 #include "helpers_xdp.c"

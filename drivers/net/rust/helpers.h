@@ -279,6 +279,60 @@ struct rnet_rx_skb {
 	u32 nr_frags;
 };
 
+/* Short copies from coherent memory to a packet are of a multiple of so many bytes. */
+enum rnet_copy_step {
+	RNET_COPY_STEP	= 64,
+};
+
+/**
+ * struct rnet_coherent - bytes that a device may write to
+ * @data: the first; up to a multiple of %RNET_COPY_STEP bytes can be read there
+ * @len: how many
+ */
+struct rnet_coherent {
+	const void *data;
+	u32 len;
+};
+
+/**
+ * struct rnet_pieces - memory for the linear parts of received packets
+ * @next: the next piece of a page of a pool, which comes with a reference to it
+ * @size: bytes of each
+ * @room: those that a packet can have, a multiple of %RNET_COPY_STEP
+ * @left: pieces from @next on
+ */
+struct rnet_pieces {
+	void *next;
+	u32 size;
+	u32 room;
+	u32 left;
+};
+
+/**
+ * struct rnet_rx_frag - received bytes in a page
+ * @offset: where they begin
+ * @len: how many
+ * @charge: what the packet is charged for them
+ */
+struct rnet_rx_frag {
+	u16 offset;
+	u16 len;
+	u32 charge;
+};
+
+/**
+ * struct rnet_rx_tags - what a driver knows of a received packet that is no
+ *			 several segments
+ * @hash: flow hash
+ * @vlan_tci: removed VLAN tag
+ * @flags: of &enum rnet_rx_flags
+ */
+struct rnet_rx_tags {
+	u32 hash;
+	u16 vlan_tci;
+	u16 flags;
+};
+
 /* Headroom of a received packet, for headers that the stack adds. */
 enum rnet_headroom {
 	RNET_HEADROOM	= 64,
@@ -298,9 +352,9 @@ struct rnet_buffer {
 
 /**
  * struct rnet_rx_meta - metadata of a received packet
- * @flags: of &enum rnet_rx_flags
  * @hash: flow hash
  * @gso_type: SKB_GSO_* flags of an aggregate; 0 if nothing was merged
+ * @flags: of &enum rnet_rx_flags
  * @vlan_tci: removed VLAN tag
  * @gso_size: payload bytes of each segment but the last
  * @gso_segs: number of segments
@@ -309,9 +363,9 @@ struct rnet_buffer {
  * @time: when it came, in nanoseconds of the device's clock
  */
 struct rnet_rx_meta {
-	u32 flags;
 	u32 hash;
 	u32 gso_type;
+	u16 flags;
 	u16 vlan_tci;
 	u16 gso_size;
 	u16 gso_segs;

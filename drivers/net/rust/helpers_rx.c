@@ -148,8 +148,8 @@ __rnet_helper void rnet_helper_pp_detach(struct page_pool *pool,
 		page_pool_disable_direct_recycling(pool);
 }
 
-static void rnet_rx_fill_frag(struct sk_buff *skb, unsigned int n,
-			      netmem_ref netmem, u32 offset, u32 len)
+static __always_inline void rnet_rx_fill_frag(struct sk_buff *skb, unsigned int n,
+					      netmem_ref netmem, u32 offset, u32 len)
 {
 	skb_fill_netmem_desc(skb, n, netmem, offset, len);
 	skb->len += len;
@@ -260,34 +260,6 @@ __rnet_helper bool rnet_helper_rx_put(struct rnet_rx_skb *rx, const void *data,
 	return true;
 }
 
-/*
- * Build a packet that begins with a copy of @len bytes, in @head: @size bytes
- * of a page of a pool. That is cheaper than kmalloc(), and with init_on_alloc
- * only a fresh page is cleared. The skb comes from the NAPI cache.
- */
-static __always_inline struct sk_buff *
-rnet_rx_copy(const struct rnet_rx_context *cx, void *head, u32 size,
-	     const void *data, u32 len)
-{
-	struct sk_buff *skb = napi_build_skb(head, size);
-
-	BUILD_BUG_ON(NET_SKB_PAD + NET_IP_ALIGN > RNET_HEADROOM);
-	if (unlikely(!skb))
-		return NULL;
-	skb_mark_for_recycle(skb);
-	skb_reserve(skb, RNET_HEADROOM);
-	skb->dev = cx->tx.napi->dev;
-	__skb_put_data(skb, data, len);
-	return skb;
-}
-
-__rnet_helper struct sk_buff *rnet_helper_rx_copy(const struct rnet_rx_context *cx,
-						  void *head, u32 size,
-						  const void *data, u32 len)
-{
-	return rnet_rx_copy(cx, head, size, data, len);
-}
-
 /* Allocate a packet with room for @room bytes in its linear part. */
 __rnet_helper struct sk_buff *rnet_safe_rx_alloc(const struct rnet_rx_context *cx,
 						 u32 room)
@@ -387,17 +359,22 @@ static void rnet_rx_gso(struct napi_struct *napi, struct sk_buff *skb,
 }
 
 /* Set hash and VLAN tag of a received packet. */
-static void rnet_rx_tags(struct sk_buff *skb, const struct rnet_rx_meta *meta)
+static __always_inline void rnet_rx_set_tags(struct sk_buff *skb, u32 flags, u32 hash,
+					     u16 vlan_tci)
 {
-	u32 flags = meta->flags;
-
 	if (flags & RNET_RX_HASH)
-		skb_set_hash(skb, meta->hash,
+		skb_set_hash(skb, hash,
 			     flags & RNET_RX_HASH_L4 ? PKT_HASH_TYPE_L4 :
 						       PKT_HASH_TYPE_L3);
-	if (flags & RNET_RX_VLAN)
-		__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), meta->vlan_tci);
-	if (unlikely(flags & RNET_RX_TIME))
+	if (unlikely(flags & RNET_RX_VLAN))
+		__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), vlan_tci);
+}
+
+/* Set these, and the time of the device's clock. */
+static void rnet_rx_set_meta(struct sk_buff *skb, const struct rnet_rx_meta *meta)
+{
+	rnet_rx_set_tags(skb, meta->flags, meta->hash, meta->vlan_tci);
+	if (unlikely(meta->flags & RNET_RX_TIME))
 		skb_hwtstamps(skb)->hwtstamp = ns_to_ktime(meta->time);
 }
 
@@ -428,7 +405,7 @@ static __always_inline void rnet_rx_submit(struct napi_struct *napi,
 
 	skb->protocol = eth_type_trans(skb, napi->dev);
 	skb_record_rx_queue(skb, queue);
-	rnet_rx_tags(skb, meta);
+	rnet_rx_set_meta(skb, meta);
 	if (meta->gso_type)
 		rnet_rx_gso(napi, skb, meta);
 	else if (flags & RNET_RX_CSUM_OK)
@@ -453,23 +430,6 @@ __rnet_helper bool rnet_safe_rx_submit(const struct rnet_rx_context *cx,
 drop:
 	dev_kfree_skb_any_reason(taken, SKB_DROP_REASON_DEV_HDR);
 	return false;
-}
-
-/*
- * Receive a packet that is a copy of @len bytes, at least ETH_HLEN. Return
- * false without memory.
- */
-__rnet_helper bool rnet_helper_rx_receive(const struct rnet_rx_context *cx,
-					  void *head, u32 size,
-					  const void *data, u32 len,
-					  const struct rnet_rx_meta *meta)
-{
-	struct sk_buff *skb = rnet_rx_copy(cx, head, size, data, len);
-
-	if (unlikely(!skb))
-		return false;
-	rnet_rx_submit(cx->tx.napi, skb, meta, cx->tx.queue);
-	return true;
 }
 
 /* Whether a buffer has room for @len bytes and still has its reference. */

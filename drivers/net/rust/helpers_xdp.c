@@ -146,7 +146,7 @@ __rnet_helper bool rnet_helper_xdp_submit(struct napi_struct *napi,
 	skb = xdp_build_skb_from_buff(&buff->xdp);
 	if (unlikely(!skb))
 		return false;
-	rnet_rx_tags(skb, meta);
+	rnet_rx_set_meta(skb, meta);
 	if (meta->flags & RNET_RX_CSUM_OK)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
 	napi_gro_receive(napi, skb);

@@ -31,6 +31,7 @@ pub(crate) mod devlink;
 pub(crate) mod dma;
 pub(crate) mod ethtool;
 pub(crate) mod extack;
+pub(crate) mod heads;
 pub(crate) mod hwtstamp;
 pub(crate) mod log;
 pub(crate) mod napi;

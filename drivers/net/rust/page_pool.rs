@@ -131,6 +131,9 @@ impl End<bindings::page_pool> for Destroy {
     }
 }
 
+/// A fragment of a received packet that is being made.
+pub(super) type RxFrag = bindings::rnet_rx_frag;
+
 /// A pool of pages, mapped for the device to write to.
 ///
 /// # Invariants
@@ -342,11 +345,34 @@ impl PoolPage {
         bindings::pp_memory(self).cast()
     }
 
-    /// Notes that a packet took over one reference, which is not the last.
-    #[inline]
-    pub(super) fn gave_ref(&mut self) {
-        // INVARIANT: One reference less is ours.
-        self.0.refs -= 1;
+    /// The `len` bytes at `offset` as the first fragment of a packet, with its charge for them, see
+    /// [`Self::charge`]; `None` if they are not inside the page.
+    #[inline(always)]
+    pub(super) fn first_frag(&mut self, offset: u16, len: u16, last: bool) -> Option<RxFrag> {
+        if len == 0 || u32::from(offset) + u32::from(len) > self.0.size {
+            return None;
+        }
+        Some(RxFrag {
+            offset,
+            len,
+            charge: self.charge(offset, len, true, last),
+        })
+    }
+
+    /// Passes `count` references on, if there are more.
+    pub(super) fn lend_refs(&mut self, count: i32) -> bool {
+        let enough = count < self.0.refs;
+        if enough {
+            // INVARIANT: So many less are ours.
+            self.0.refs -= count;
+        }
+        enough
+    }
+
+    /// Takes references back that [`Self::lend_refs`] passed on and nobody has taken over.
+    pub(super) fn return_refs(&mut self, count: i32) {
+        // INVARIANT: So many more are ours.
+        self.0.refs += count;
     }
 
     /// Whether the page belongs to a pool that is attached to the instance being polled.

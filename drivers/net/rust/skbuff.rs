@@ -24,10 +24,6 @@
 
 use super::{
     bindings,
-    dma::{
-        Bytes,
-        DmaDevice, //
-    },
     napi::{
         RxContext,
         TxContext, //
@@ -38,13 +34,7 @@ use super::{
         Live,
         Owned, //
     },
-    page_pool::{
-        PagePool,
-        PoolPage,
-        Usage,
-        PAGE_SIZE, //
-    },
-    Device, //
+    page_pool::PoolPage, //
 };
 use core::{
     mem::offset_of,
@@ -54,9 +44,6 @@ use kernel::{
     error::to_result,
     prelude::*, //
 };
-
-/// Pages of linear parts that are kept for use.
-const HEAD_PAGES: u32 = 256;
 
 /// Most fragments of a packet, besides its linear part.
 pub(crate) const MAX_FRAGS: u32 = bindings::MAX_SKB_FRAGS;
@@ -227,20 +214,23 @@ impl TxSkb {
 /// The description of a received packet for the stack.
 pub(crate) type RxMeta = bindings::rnet_rx_meta;
 
-/// Bits of [`RxMeta::flags`].
+/// The description for the stack of a received packet that is not several segments.
+pub(crate) type RxTags = bindings::rnet_rx_tags;
+
+/// Bits of [`RxMeta::flags`] and [`RxTags::flags`].
 pub(crate) mod rx_flags {
     use super::bindings;
 
     /// The hash is valid.
-    pub(crate) const HASH: u32 = bindings::rnet_rx_flags_RNET_RX_HASH;
+    pub(crate) const HASH: u16 = bindings::rnet_rx_flags_RNET_RX_HASH as u16;
     /// The hash covers ports.
-    pub(crate) const HASH_L4: u32 = bindings::rnet_rx_flags_RNET_RX_HASH_L4;
+    pub(crate) const HASH_L4: u16 = bindings::rnet_rx_flags_RNET_RX_HASH_L4 as u16;
     /// A VLAN tag was removed.
-    pub(crate) const VLAN: u32 = bindings::rnet_rx_flags_RNET_RX_VLAN;
+    pub(crate) const VLAN: u16 = bindings::rnet_rx_flags_RNET_RX_VLAN as u16;
     /// All checksums were verified.
-    pub(crate) const CSUM_OK: u32 = bindings::rnet_rx_flags_RNET_RX_CSUM_OK;
+    pub(crate) const CSUM_OK: u16 = bindings::rnet_rx_flags_RNET_RX_CSUM_OK as u16;
     /// The time of the device's clock is valid.
-    pub(crate) const TIME: u32 = bindings::rnet_rx_flags_RNET_RX_TIME;
+    pub(crate) const TIME: u16 = bindings::rnet_rx_flags_RNET_RX_TIME as u16;
 }
 
 /// Bits of [`RxMeta::gso_type`], of which exactly one says what IP carries TCP.
@@ -259,156 +249,6 @@ pub(crate) mod gso_type {
     pub(crate) const IPXIP6: u32 = bindings::SKB_GSO_IPXIP6 as u32;
     /// The IPv4 ids inside the tunnel are equal.
     pub(crate) const TCP_FIXEDID_INNER: u32 = bindings::SKB_GSO_TCP_FIXEDID_INNER as u32;
-}
-
-/// Memory for the linear parts of received packets, of up to `LEN` bytes: pieces of pages that come
-/// back.
-///
-/// # Invariants
-///
-/// `memory` is where `page` lies, if there is one; pieces behind `off` are in no packet.
-pub(crate) struct Heads<const LEN: usize> {
-    /// Declared first: the pool goes at once if its pages are back by then.
-    page: Option<PoolPage>,
-    pool: PagePool,
-    memory: *mut u8,
-    off: usize,
-}
-
-// SAFETY: The pointer goes with the page, which may be sent.
-unsafe impl<const LEN: usize> Send for Heads<LEN> {}
-
-impl<const LEN: usize> Heads<LEN> {
-    /// Bytes of a page that a linear part takes, as of `SKB_HEAD_ALIGN()`.
-    const SIZE: usize = {
-        let headroom = bindings::rnet_headroom_RNET_HEADROOM as usize;
-        let data = (headroom + LEN).next_multiple_of(bindings::SMP_CACHE_BYTES);
-        let size = data + bindings::SKB_SHARED_INFO_ROOM;
-        assert!(size <= PAGE_SIZE);
-        size
-    };
-
-    /// Makes a pool for receive queue `queue`. May sleep; the instance lock is held.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`].
-    pub(crate) fn new(dev: &DmaDevice<'_>, netdev: &Device, queue: u16) -> Result<Self> {
-        // INVARIANT: There is no page.
-        Ok(Self {
-            pool: PagePool::new(dev, netdev, queue, Usage::CPU, HEAD_PAGES)?,
-            page: None,
-            memory: core::ptr::null_mut(),
-            off: PAGE_SIZE,
-        })
-    }
-
-    /// The pool.
-    pub(crate) fn pool(&mut self) -> &mut PagePool {
-        &mut self.pool
-    }
-
-    /// A packet that begins with `len` bytes of coherent memory.
-    ///
-    /// # Errors
-    ///
-    /// [`EINVAL`] if the bytes are not inside `from`, or too many; [`ENOMEM`] without memory.
-    #[inline(always)]
-    pub(crate) fn copy(
-        &mut self,
-        cx: &RxContext<'_>,
-        from: &Bytes,
-        off: usize,
-        len: u16,
-    ) -> Result<RxSkb> {
-        let src = Self::source(from, off, len)?;
-        let head = self.piece(cx)?;
-        // SAFETY: `head` is a piece of a page that nobody else has, and `src` has `len` bytes, for
-        // which it has room. The C function copies bytes whatever the device writes meanwhile. It
-        // gives a fresh packet, or null.
-        let skb = unsafe {
-            let skb = bindings::rx_copy(cx.as_raw(), head, Self::SIZE as u32, src, len.into());
-            NonNull::new(skb).map(|skb| Given::from_raw(skb))
-        };
-        let skb = skb.ok_or(ENOMEM)?;
-        self.gave_piece();
-        Ok(RxSkb::new(skb))
-    }
-
-    /// Hands a packet to the stack that is `len` bytes of coherent memory.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Heads::copy`]; [`EINVAL`], too, for bytes that are less than an Ethernet header,
-    /// and for several segments.
-    #[inline(always)]
-    pub(crate) fn receive(
-        &mut self,
-        cx: &RxContext<'_>,
-        from: &Bytes,
-        off: usize,
-        len: u16,
-        meta: &RxMeta,
-    ) -> Result {
-        if len < bindings::ETH_HLEN as u16 || meta.gso_type != 0 {
-            return Err(EINVAL);
-        }
-        let src = Self::source(from, off, len)?;
-        let head = self.piece(cx)?;
-        let size = Self::SIZE as u32;
-        // SAFETY: `head` is a piece of a page that nobody else has, and `src` has `len` bytes, for
-        // which it has room. An Ethernet header is among them. The C function copies bytes
-        // whatever the device writes meanwhile.
-        if !unsafe { bindings::rx_receive(cx.as_raw(), head, size, src, len.into(), meta) } {
-            return Err(ENOMEM);
-        }
-        self.gave_piece();
-        Ok(())
-    }
-
-    /// The bytes, of which a piece can hold a copy.
-    #[inline]
-    fn source(from: &Bytes, off: usize, len: u16) -> Result<*const c_void> {
-        if usize::from(len) > LEN {
-            return Err(EINVAL);
-        }
-        Ok(from.range(off, len.into()).ok_or(EINVAL)?.cast())
-    }
-
-    /// The next piece.
-    #[inline(always)]
-    fn piece(&mut self, cx: &RxContext<'_>) -> Result<*mut c_void> {
-        if self.off > PAGE_SIZE - Self::SIZE && !self.renew(cx) {
-            return Err(ENOMEM);
-        }
-        // It is inside the page, as was just made sure of.
-        Ok(self.memory.wrapping_add(self.off).cast())
-    }
-
-    /// Takes note that a packet has the piece, and a reference to its page.
-    #[inline(always)]
-    fn gave_piece(&mut self) {
-        self.off += Self::SIZE;
-        if let Some(page) = &mut self.page {
-            page.gave_ref();
-        }
-    }
-
-    /// Begins another page, if there is one to be had.
-    #[cold]
-    fn renew(&mut self, cx: &RxContext<'_>) -> bool {
-        if let Some(page) = self.page.take() {
-            page.recycle(cx);
-        }
-        let page = self.pool.alloc(cx);
-        // INVARIANT: The page is fresh, or there is none and no room for a piece.
-        self.off = if page.is_some() { 0 } else { PAGE_SIZE };
-        self.memory = page
-            .as_ref()
-            .map_or(core::ptr::null_mut(), PoolPage::memory);
-        self.page = page;
-        self.page.is_some()
-    }
 }
 
 /// A received packet under construction, which nobody else sees.
@@ -442,6 +282,16 @@ impl RxSkb {
         Self {
             skb: skb.into(),
             nr_frags: 0,
+        }
+    }
+
+    /// A packet with one fragment that nobody else has.
+    #[inline]
+    pub(super) fn with_frag(skb: Given<bindings::sk_buff>) -> Self {
+        // INVARIANT: As the caller says.
+        Self {
+            skb: skb.into(),
+            nr_frags: 1,
         }
     }
 

@@ -25,7 +25,10 @@ pub(crate) mod xdp;
 use crate::{
     counters,
     hw::{
-        desc::Completion,
+        desc::{
+            Completion,
+            C0, //
+        },
         opcode::Opcode, //
     },
     net::{
@@ -45,6 +48,7 @@ use decode::{
     Head,
     Span, //
     Split,
+    Usual,
 };
 use kernel::{
     prelude::*,
@@ -85,6 +89,9 @@ pub(crate) trait Sink<'bound>: Sized {
 
     /// A pool that only this sink has.
     fn pool(&mut self) -> Option<&mut PagePool>;
+
+    /// Whether this takes aggregates, and no packet is unfinished.
+    fn merges_next(&self) -> bool;
 
     /// Whether a part of a packet in a packet buffer continues the unfinished packet.
     fn continues_full(&self) -> bool;
@@ -131,6 +138,17 @@ pub(crate) trait Sink<'bound>: Sized {
         c: &Completion,
         p: &Split,
         first: bool,
+        count: &counters::Rx,
+    );
+
+    /// An aggregate that is all in one completion, after [`Self::merges_next`] said that this takes
+    /// it.
+    fn usual(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        p: &Usual,
         count: &counters::Rx,
     );
 
@@ -201,63 +219,101 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
     }
 
     /// Takes completions up to the budget.
+    #[inline(always)]
     pub(crate) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
-        let counters = self.counters.clone();
-        let count = &counters.rx;
         self.rings.offer = self.rings.settings.offer();
         let (mut work, budget) = (0, cx.budget());
         let mut empty = false;
         while work < budget {
-            let Some(mut c) = self.rings.ring.take() else {
+            let Some(c0) = self.rings.ring.peek() else {
                 empty = true;
                 break;
             };
-            if self.rings.offer.time {
-                c.time = self.rings.ring.time();
-            }
             work += 1;
-            match decode::form(&c) {
-                Ok(Form::Small) => self.small(cx, &c, &counters),
-                Ok(Form::Full) => self.full(cx, &c, &counters),
-                Ok(Form::Split) => self.split(cx, &c, &counters),
-                Ok(Form::Release(id)) => {
-                    count.released.add(1);
-                    if !self.rings.reasm.release(cx, id) {
-                        count.bad_completion.add(1);
-                    }
+            match decode::form(c0) {
+                Ok(Form::Small) => {
+                    let c = self.rings.ring.take_small(c0);
+                    self.small(cx, &c);
                 }
-                Err(_) => count.bad_completion.add(1),
+                Ok(Form::Split) => {
+                    let c = self.rings.take(c0);
+                    self.split(cx, &c);
+                }
+                Ok(Form::Full) => {
+                    let c = self.rings.take(c0);
+                    self.full(cx, &c);
+                }
+                Ok(Form::Release) => self.release(cx, c0),
+                Err(_) => self.refuse(c0),
             }
         }
+        let count = &self.counters.rx;
         self.sink.end(cx, empty, count);
         let starving = self.rings.refill(cx, count);
         self.rings.ring.polled(work, empty, starving)
     }
 
+    /// A completion that cannot be true.
+    #[cold]
+    fn refuse(&mut self, c0: C0) {
+        self.rings.ring.take(c0);
+        self.counters.rx.bad_completion.add(1);
+    }
+
+    /// A re-assembly buffer that comes back.
+    #[cold]
+    fn release(&mut self, cx: &RxContext<'_>, c0: C0) {
+        let (c, count) = (self.rings.ring.take(c0), &self.counters.rx);
+        count.released.add(1);
+        if !self.rings.reasm.release(cx, c.c3.rb_id() as u16) {
+            count.bad_completion.add(1);
+        }
+    }
+
     /// Counts a packet whose first completion this is.
     #[inline(always)]
-    fn begin(&mut self, cx: &RxContext<'_>, c: &Completion, h: &Head, counters: &counters::Queue) {
-        note(c, h, counters, &self.tcbs);
-        self.sink.begin(cx, h, &counters.rx);
+    fn begin(&mut self, cx: &RxContext<'_>, c: &Completion, h: &Head) {
+        note(c, h, &self.counters, &self.tcbs);
+        self.sink.begin(cx, h, &self.counters.rx);
     }
 
     /// A packet that is whole in a cell.
+    #[inline(always)]
+    fn small(&mut self, cx: &RxContext<'_>, c: &Completion) {
+        match decode::plain(c, self.rings.flows) {
+            Some((head, span)) => self.small_checked(cx, c, &head, &span),
+            // A copy, so that the completion of most packets need not be in memory.
+            None => self.small_other(cx, &Completion::from_words(c.to_words())),
+        }
+    }
+
+    /// One that the quick check did not accept.
     #[inline(never)]
-    fn small(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
-        let count = &counters.rx;
+    fn small_other(&mut self, cx: &RxContext<'_>, c: &Completion) {
         let (Ok(head), Ok(span)) = (decode::whole(c, self.rings.flows), decode::in_cell(c)) else {
-            self.sink.refuse_small();
-            return count.bad_completion.add(1);
+            return self.refuse_small();
         };
-        self.sink.break_off(count);
-        self.begin(cx, c, &head, counters);
-        self.sink.small(&mut self.rings, cx, c, &span, count);
+        self.small_checked(cx, c, &head, &span);
+    }
+
+    #[inline(always)]
+    fn small_checked(&mut self, cx: &RxContext<'_>, c: &Completion, head: &Head, span: &Span) {
+        self.sink.break_off(&self.counters.rx);
+        self.begin(cx, c, head);
+        let (rings, count) = (&mut self.rings, &self.counters.rx);
+        self.sink.small(rings, cx, c, span, count);
+    }
+
+    #[cold]
+    fn refuse_small(&mut self) {
+        self.sink.refuse_small();
+        self.counters.rx.bad_completion.add(1);
     }
 
     /// A packet, or a part of one, in a packet buffer.
     #[inline(never)]
-    fn full(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
-        let count = &counters.rx;
+    fn full(&mut self, cx: &RxContext<'_>, c: &Completion) {
+        let count = &self.counters.rx;
         let first = !self.sink.continues_full();
         let (Ok(head), Ok(span)) = (
             decode::whole(c, self.rings.flows),
@@ -268,27 +324,45 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
         };
         if first {
             self.sink.break_off(count);
-            self.begin(cx, c, &head, counters);
+            self.begin(cx, c, &head);
         }
-        let part = (&head, &span);
+        let (part, count) = ((&head, &span), &self.counters.rx);
         self.sink.full(&mut self.rings, cx, c, part, first, count);
     }
 
     /// A packet, or a part of one, that is split into header and data.
     #[inline(never)]
-    fn split(&mut self, cx: &RxContext<'_>, c: &Completion, counters: &counters::Queue) {
-        let count = &counters.rx;
+    fn split(&mut self, cx: &RxContext<'_>, c: &Completion) {
+        if self.sink.merges_next() {
+            if let Some(p) = decode::usual(c, self.rings.flows) {
+                self.begin(cx, c, &p.head());
+                let (rings, count) = (&mut self.rings, &self.counters.rx);
+                return self.sink.usual(rings, cx, c, &p, count);
+            }
+        }
+        self.split_other(cx, c);
+    }
+
+    /// One that the quick check did not accept.
+    #[inline(never)]
+    fn split_other(&mut self, cx: &RxContext<'_>, c: &Completion) {
         let Ok(p) = decode::split(c, self.rings.flows, self.rings.reasm.size()) else {
-            self.rings.header.refuse();
-            self.rings.reasm.refuse();
-            return count.bad_completion.add(1);
+            return self.refuse_split();
         };
         let first = !self.sink.continues_split(&p);
         if first {
-            self.sink.break_off(count);
-            self.begin(cx, c, &p.head, counters);
+            self.sink.break_off(&self.counters.rx);
+            self.begin(cx, c, &p.head);
         }
+        let count = &self.counters.rx;
         self.sink.split(&mut self.rings, cx, c, &p, first, count);
+    }
+
+    #[cold]
+    fn refuse_split(&mut self) {
+        self.rings.header.refuse();
+        self.rings.reasm.refuse();
+        self.counters.rx.bad_completion.add(1);
     }
 }
 
@@ -316,19 +390,19 @@ fn note(c: &Completion, h: &Head, counters: &counters::Queue, tcbs: &Tcbs) {
         count.csum_bad.add(1);
     }
     if c.c0.summary() != 0 {
-        summary(c, h, count, tcbs);
+        summary(c.c0, (h.flow, h.segs), count, tcbs);
     }
 }
 
 /// A packet of a connection with a control block.
 #[cold]
-fn summary(c: &Completion, h: &Head, count: &counters::Rx, tcbs: &Tcbs) {
-    let applied = c.c0.summary() == SUMMARY_APPLIED;
+fn summary(c0: C0, (flow, segs): (Option<u16>, u16), count: &counters::Rx, tcbs: &Tcbs) {
+    let applied = c0.summary() == SUMMARY_APPLIED;
     match applied {
-        true => count.tcb_applied.add(h.segs.into()),
-        false => count.tcb_not_applied.add(h.segs.into()),
+        true => count.tcb_applied.add(segs.into()),
+        false => count.tcb_not_applied.add(segs.into()),
     }
-    if let Some(flow) = h.flow {
-        tcbs.summary(flow, c.c0, applied);
+    if let Some(flow) = flow {
+        tcbs.summary(flow, c0, applied);
     }
 }

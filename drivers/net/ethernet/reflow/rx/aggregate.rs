@@ -9,6 +9,7 @@ use super::{
         self,
         Span, //
         Split,
+        Usual,
     },
     flows::{
         self,
@@ -16,9 +17,11 @@ use super::{
         Refused, //
     },
     rings::{
+        check_headers,
         copy_cell,
         count_drop,
         put_data,
+        put_span,
         Dropped,
         Rings, //
     },
@@ -48,11 +51,86 @@ use crate::{
         CELL_SIZE, //
     }, //
 };
+use core::borrow::BorrowMut;
 use kernel::prelude::*;
 
 impl Stack<'_> {
+    /// An aggregate that is all in one completion, as most are.
+    #[inline(always)]
+    pub(super) fn usual(
+        &mut self,
+        rings: &mut Rings<'_>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        p: &Usual,
+        count: &counters::Rx,
+    ) {
+        let at = rings.header.claim(&p.header);
+        let right = |off: &usize| check_headers(&rings.header, c, *off, p.header.len).is_ok();
+        let Some(off) = at.filter(right) else {
+            // A copy, so that the fields of most need not be in memory.
+            let p = *p;
+            return self.without_header(rings, cx, c, &p, count);
+        };
+        let linear = (rings.header.mem(), off, p.header.len);
+        let at = (p.data.off, p.data.len, p.data.release);
+        let page = rings.reasm.claim_part(p.flow, &p.data);
+        if p.segs == 1 && p.len2 == 0 && !rings.offer.time() {
+            // A packet alone: nothing was under way to be merged with it.
+            let page = match page {
+                Ok(page) => page,
+                Err(e) => return self.lost(e.into(), 1, count),
+            };
+            let tags = rings.offer.tags(c);
+            match self.heads.receive_with(cx, linear, page, at, tags) {
+                Ok(()) => {
+                    count.up(1, u64::from(p.header.len) + u64::from(p.bytes()));
+                    count.skbs.add(1);
+                }
+                Err(e) => self.lost(e.into(), 1, count),
+            }
+            return rings.reasm.claimed(cx, &p.data);
+        }
+        let begun = match page {
+            Ok(page) => {
+                let begun = self.heads.copy_with(cx, linear, page, at);
+                rings.reasm.claimed(cx, &p.data);
+                begun.map_err(Dropped::from)
+            }
+            Err(e) => Err(e.into()),
+        };
+        let filled = match p.data2(c) {
+            Some(span) => append(&mut rings.reasm, cx, begun, p.flow, &span),
+            None => begun,
+        };
+        match filled {
+            Ok(skb) => {
+                let meta = rings.offer.meta(c);
+                flows::submit(cx, skb, c, meta, (p.segs, p.bytes()), count);
+            }
+            Err(e) => self.lost(e, p.segs, count),
+        }
+    }
+
+    /// The same, if there is something wrong with its header.
+    #[cold]
+    fn without_header(
+        &mut self,
+        rings: &mut Rings<'_>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        p: &Usual,
+        count: &counters::Rx,
+    ) {
+        let spans = (p.flow, [Some(p.data), p.data2(c)]);
+        let none: Result<RxSkb, _> = Err(Dropped::BadCompletion);
+        if let Err(e) = put_data(&mut rings.reasm, cx, none, spans, |_, _, _| Ok(())) {
+            self.lost(e, p.segs, count);
+        }
+    }
+
     /// An aggregate that is all in one completion, and so need not be kept at its flow number.
-    #[inline]
+    #[inline(never)]
     pub(super) fn aggregate(
         &mut self,
         rings: &mut Rings<'_>,
@@ -64,7 +142,7 @@ impl Stack<'_> {
         let bytes = p.len(rings.reasm.size());
         match self.build(rings, cx, c, p, bytes) {
             Ok(skb) => {
-                let meta = flows::meta(c, rings.offer);
+                let meta = rings.offer.meta(c);
                 flows::submit(cx, skb, c, meta, (p.head.segs, bytes), count);
             }
             Err(e) => self.lost(e, p.head.segs, count),
@@ -143,7 +221,7 @@ impl Stack<'_> {
                 count_drop(count, *e, p.head.segs);
                 dropped = true;
             }
-            let meta = flows::meta(c, rings.offer);
+            let meta = rings.offer.meta(c);
             self.flows.start(flow, skb.ok(), c, meta);
         }
         bytes = bytes.saturating_add(p.len(rings.reasm.size()));
@@ -252,9 +330,10 @@ fn put_run<'a>(
     owner: u16,
     (first, whole, last): (Option<Span>, &[u16], Option<Span>),
 ) -> Result<(), Dropped> {
-    let mut skb = put_data(pages, cx, skb, (owner, [first, None]), |skb, page, span| {
-        skb.add_page(page, span.off, span.len, span.release)
-    });
+    let mut skb = match &first {
+        Some(span) => append(pages, cx, skb, owner, span),
+        None => skb,
+    };
     for &id in whole {
         let Some(page) = pages.claim_whole(id) else {
             skb = skb.and(Err(Dropped::BadCompletion));
@@ -269,8 +348,23 @@ fn put_run<'a>(
             skb = skb.and(Err(Dropped::BadCompletion));
         }
     }
-    put_data(pages, cx, skb, (owner, [last, None]), |skb, page, span| {
-        skb.add_page(page, span.off, span.len, span.release)
-    })?;
-    Ok(())
+    if let Some(span) = &last {
+        skb = append(pages, cx, skb, owner, span);
+    }
+    skb.map(|_| ())
+}
+
+/// Puts a range behind what a socket buffer holds, if that is not lost.
+#[inline(never)]
+fn append<T: BorrowMut<RxSkb>>(
+    pages: &mut Pages<'_>,
+    cx: &RxContext<'_>,
+    skb: Result<T, Dropped>,
+    owner: u16,
+    span: &Span,
+) -> Result<T, Dropped> {
+    put_span(pages, cx, skb, (owner, span), |skb, page, span| {
+        skb.borrow_mut()
+            .add_page(page, span.off, span.len, span.release)
+    })
 }

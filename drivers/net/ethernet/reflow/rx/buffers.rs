@@ -189,7 +189,7 @@ impl<'bound> Cells<'bound> {
         self.ring.ring();
     }
 
-    #[inline]
+    #[inline(never)]
     fn post(&mut self, id: u16) {
         let addr = self.mem.dma_address() + u64::from(id) * u64::from(BUF_SIZE);
         self.ring.post(addr, id);
@@ -198,28 +198,33 @@ impl<'bound> Cells<'bound> {
     /// Claims the cell of a completion: returns where in [`Cells::mem`] its bytes are, if it is to
     /// be believed. They stay there until [`Cells::flush`]: by then its buffer, if this was the
     /// last cell, is posted again, but the device has not heard of it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn claim(&mut self, span: &Span) -> Option<usize> {
-        let (cell, unrung) = ((span.id, span.off), self.ring.unrung());
-        if self.order.claim_due(cell, span.release, unrung) {
-            if span.release {
-                self.post(span.id);
+        let Span {
+            id, off, release, ..
+        } = *span;
+        if self.order.claim_due((id, off), release, self.ring.unrung()) {
+            if release {
+                self.post(id);
             }
-        } else {
-            self.claim_other(span, unrung)?;
+        } else if !self.claim_other(id, off, release) {
+            return None;
         }
-        Some(usize::from(span.id) * BUF_SIZE as usize + usize::from(span.off))
+        Some((usize::from(id) << BUF_SIZE.ilog2()) + usize::from(off))
     }
 
+    /// Takes scalars, which the caller need not put together.
     #[cold]
-    fn claim_other(&mut self, span: &Span, unrung: u16) -> Option<()> {
-        let cell = (span.id, span.off);
-        let (mut id, done) = self.order.claim(cell, span.release, unrung)?;
+    fn claim_other(&mut self, id: u16, off: u16, release: bool) -> bool {
+        let unrung = self.ring.unrung();
+        let Some((mut id, done)) = self.order.claim((id, off), release, unrung) else {
+            return false;
+        };
         for _ in 0..done {
             self.post(id);
             id = self.order.after(id);
         }
-        Some(())
+        true
     }
 
     /// Records a completion that was refused and may have had a cell.
@@ -402,7 +407,7 @@ impl<'bound> Pages<'bound> {
     /// # Errors
     ///
     /// [`Refused`] if they are not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn claim<R>(
         &mut self,
         cx: &RxContext<'_>,
@@ -410,21 +415,59 @@ impl<'bound> Pages<'bound> {
         span: &Span,
         f: impl FnOnce(&mut PoolPage) -> R,
     ) -> Result<R, Refused> {
-        if let Some(Entry::Posted(_)) = self.entries.get(usize::from(span.id)) {
-            self.begin(span.id).ok_or(Refused::Gap)?;
+        let out = f(self.claim_part(owner, span)?);
+        self.claimed(cx, span);
+        Ok(out)
+    }
+
+    /// Claims the bytes of a completion for `owner` if they are to be believed: the result is their
+    /// page. [`Self::claimed`] is to follow.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] if they are not.
+    #[inline(always)]
+    pub(super) fn claim_part(&mut self, owner: u16, span: &Span) -> Result<&mut PoolPage, Refused> {
+        let id = usize::from(span.id);
+        if !matches!(self.entries.get(id), Some(Entry::Begun(..))) && !self.claim_page(span.id) {
+            return Err(Refused::Gap);
         }
-        let Some(Entry::Begun(page, fill)) = self.entries.get_mut(usize::from(span.id)) else {
-            self.order.refuse();
+        let Some(Entry::Begun(page, fill)) = self.entries.get_mut(id) else {
             return Err(Refused::Gap);
         };
         fill.claim(owner, span.off, span.len)?;
-        let out = f(page);
+        Ok(page)
+    }
+
+    /// Takes the page back if the device is done with it.
+    #[inline(always)]
+    pub(super) fn claimed(&mut self, cx: &RxContext<'_>, span: &Span) {
         if span.release {
-            if let Some(page) = self.remove(span.id) {
-                page.recycle(cx);
-            }
+            self.take_back(cx, span.id);
         }
-        Ok(out)
+    }
+
+    /// Claims a page of which no completion has named a part; false if it is not to be believed.
+    #[inline(never)]
+    fn claim_page(&mut self, id: u16) -> bool {
+        if let Some(Entry::Posted(_)) = self.entries.get(usize::from(id)) {
+            self.begin(id).is_some()
+        } else {
+            self.order.refuse();
+            false
+        }
+    }
+
+    /// Gives up a page that the device is done with. Returns whether it had begun it.
+    #[inline(never)]
+    fn take_back(&mut self, cx: &RxContext<'_>, id: u16) -> bool {
+        match self.remove(id) {
+            Some(page) => {
+                page.recycle(cx);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Claims a page that the device has filled and is done with, if that is to be believed.
@@ -465,13 +508,7 @@ impl<'bound> Pages<'bound> {
                 return false;
             }
         }
-        match self.remove(id) {
-            Some(page) => {
-                page.recycle(cx);
-                true
-            }
-            None => false,
-        }
+        self.take_back(cx, id)
     }
 
     /// Records a completion that was refused and may have begun a page.

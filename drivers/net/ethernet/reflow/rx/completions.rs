@@ -11,6 +11,12 @@ use crate::{
             Completion,
             CompletionKind,
             C0,
+            C1,
+            C2,
+            C3,
+            C4,
+            C5,
+            C7,
             COMPLETION_WORDS, //
         },
         index::Index,
@@ -99,10 +105,10 @@ pub(super) struct Completions<'bound> {
     ring: Arc<Words>,
     probe: Arc<Probe>,
     log2: u32,
-    next: Index,
-    /// Word that the next completion begins at, and the generation that it has if it is there.
+    /// Word that the next completion begins at, modulo the length of the ring: counts on.
     at: usize,
-    generation: bool,
+    /// The bit of `at` that is set in rounds of the ring with generation 0.
+    round: usize,
     queue: u16,
     mmio: Arc<Mmio<'bound>>,
     counters: Arc<counters::Queue>,
@@ -127,9 +133,8 @@ impl<'bound> Completions<'bound> {
             ring,
             probe: Arc::new(probe, GFP_KERNEL)?,
             log2,
-            next: Index::ZERO,
             at: 0,
-            generation: Index::ZERO.generation(log2),
+            round: COMPLETION_WORDS << log2,
             queue: s.queue,
             mmio: s.mmio.clone(),
             counters: s.counters.clone(),
@@ -150,11 +155,17 @@ impl<'bound> Completions<'bound> {
         regs.write(queue_reg::CQ_WINDOW, WINDOW.into());
     }
 
+    /// Word `i` of the completion at the ring's head.
+    #[inline(always)]
+    fn word(&self, i: usize) -> u64 {
+        self.ring.read_of::<COMPLETION_WORDS>(self.at, i)
+    }
+
     /// The first word of the completion at the ring's head, if the device has written it.
     #[inline(always)]
-    fn peek(&self) -> Option<C0> {
-        let c0 = C0(self.ring.read(self.at));
-        if (c0.generation() != 0) != self.generation {
+    pub(super) fn peek(&self) -> Option<C0> {
+        let c0 = C0(self.word(0));
+        if (c0.generation() != 0) != (self.at & self.round == 0) {
             return None;
         }
         // The device wrote the other words before the one that has the generation.
@@ -164,32 +175,53 @@ impl<'bound> Completions<'bound> {
 
     #[inline(always)]
     fn advance(&mut self) {
-        self.next = self.next.add(1);
-        self.at += COMPLETION_WORDS;
-        if self.at >= self.ring.len() {
-            self.at = 0;
-            self.generation = !self.generation;
-        }
+        self.at = self.at.wrapping_add(COMPLETION_WORDS);
+    }
+
+    /// Index of the completion at the ring's head.
+    #[inline]
+    fn next(&self) -> Index {
+        Index::from_raw((self.at / COMPLETION_WORDS) as u32)
+    }
+
+    /// Takes the completion at the ring's head, whose first word is `c0` as [`Self::peek`] said.
+    #[inline(always)]
+    pub(super) fn take(&mut self, c0: C0) -> Completion {
+        let c = Completion {
+            c3: C3(self.word(3)),
+            c7: C7(self.word(7)),
+            ..self.words_of_small(c0)
+        };
+        self.advance();
+        c
+    }
+
+    /// As [`Self::take`], without the words about data in pages.
+    #[inline(always)]
+    pub(super) fn take_small(&mut self, c0: C0) -> Completion {
+        let c = self.words_of_small(c0);
+        self.advance();
+        c
     }
 
     /// Takes the completion at the ring's head, if the device has written it.
-    #[inline(always)]
-    pub(super) fn take(&mut self) -> Option<Completion> {
+    #[inline]
+    pub(super) fn take_next(&mut self) -> Option<Completion> {
         let c0 = self.peek()?;
-        let word = |i| self.ring.read(self.at + i);
-        // Word 6, the time, is read by [`Completions::time`] only.
-        let words = [
-            c0.0,
-            word(1),
-            word(2),
-            word(3),
-            word(4),
-            word(5),
-            0,
-            word(7),
-        ];
-        self.advance();
-        Some(Completion::from_words(words))
+        Some(self.take(c0))
+    }
+
+    /// The words that say something of a packet in a cell. The time is read by [`Self::time`] only.
+    #[inline(always)]
+    fn words_of_small(&self, c0: C0) -> Completion {
+        Completion {
+            c0,
+            c1: C1(self.word(1)),
+            c2: C2(self.word(2)),
+            c4: C4(self.word(4)),
+            c5: C5(self.word(5)),
+            ..Completion::default()
+        }
     }
 
     /// Takes the completion at the ring's head if it has ids of pages, which it hands to `f`.
@@ -201,9 +233,7 @@ impl<'bound> Completions<'bound> {
             _ => return false,
         }
         for i in 1..COMPLETION_WORDS {
-            page_ids(self.ring.read(self.at + i))
-                .into_iter()
-                .for_each(&mut f);
+            page_ids(self.word(i)).into_iter().for_each(&mut f);
         }
         self.advance();
         true
@@ -213,20 +243,20 @@ impl<'bound> Completions<'bound> {
     /// clock.
     #[inline]
     pub(super) fn time(&self) -> u64 {
-        // The completion before, round the ring: words are counted modulo its length.
-        self.ring
-            .read(self.at.wrapping_sub(COMPLETION_WORDS) + TIME)
+        let before = self.at.wrapping_sub(COMPLETION_WORDS);
+        self.ring.read_of::<COMPLETION_WORDS>(before, TIME)
     }
 
     /// The result of a poll that took `work` completions and left the ring `empty`, or not.
     #[inline]
     pub(super) fn polled(&self, work: usize, empty: bool, starving: bool) -> Polled {
-        self.probe.next.store(self.next.raw(), Relaxed);
+        let next = self.next();
+        self.probe.next.store(next.raw(), Relaxed);
         Polled {
             work,
             again: !empty,
             starving,
-            consumed: self.next,
+            consumed: next,
             half: WINDOW / 2,
         }
     }
@@ -238,7 +268,7 @@ impl Drop for Completions<'_> {
         let mut lost = 0;
         // The generations are right for one round at most.
         for _ in 0..1_u32 << self.log2 {
-            let Some(c) = self.take() else {
+            let Some(c) = self.take_next() else {
                 break;
             };
             lost += c.c0.segs();

@@ -13,7 +13,9 @@ use crate::{
         desc::{
             self,
             Completion,
-            CompletionKind, //
+            CompletionKind,
+            C0,
+            C5, //
         },
         opcode::Opcode, //
     },
@@ -96,8 +98,8 @@ pub(crate) enum Form {
     Full,
     /// A packet, or a part of one, that is split into header and data.
     Split,
-    /// A re-assembly buffer comes back without a packet.
-    Release(u16),
+    /// A re-assembly buffer comes back without a packet: the first that the completion names.
+    Release,
 }
 
 impl Head {
@@ -143,7 +145,7 @@ fn beginning(span: Span) -> Result<Span, BadCompletion> {
 }
 
 /// Header, data and more data of a packet that is split into header and data.
-#[inline]
+#[inline(always)]
 fn parts(c: &Completion) -> Result<[Option<Span>; 3], BadCompletion> {
     let c0 = c.c0;
     let header = if c0.hb() != 0 {
@@ -197,6 +199,50 @@ pub(crate) fn in_cell(c: &Completion) -> Result<Span, BadCompletion> {
     beginning(span(c.c2.nb_id(), at, CELL_SIZE, BUF_SIZE, c.c0.rel_sb())?)
 }
 
+/// Does the work of [`whole`] and [`in_cell`] for most packets of form [`Form::Small`], in few
+/// instructions.
+///
+/// `None` for those with a code that is not among the first four, a wrong checksum or a summary,
+/// and for all that are not valid.
+#[inline(always)]
+pub(crate) fn plain(c: &Completion, flows: usize) -> Option<(Head, Span)> {
+    const CODES: u64 = 4;
+    const SEVERAL: u64 = !1;
+    const OTHERS: C0 = C0(0)
+        .with_opcode(!(CODES - 1))
+        .with_csum_bad(1)
+        .with_summary(u64::MAX)
+        .with_segs(SEVERAL);
+    let (c0, c4) = (c.c0, c.c4);
+    let (off, len) = (c4.nb_off() as u16, c4.nb_len() as u16);
+    if c0.0 & OTHERS.0 != 0
+        || c.c5.pages() != 0
+        || !(ETH_HLEN..=CELL_SIZE as u16).contains(&len)
+        || u32::from(off) + u32::from(len) > BUF_SIZE
+    {
+        return None;
+    }
+    let flow = match c0.flow() as u16 {
+        desc::FLOW_NONE => None,
+        flow if usize::from(flow) < flows => Some(flow),
+        _ => return None,
+    };
+    let head = Head {
+        opcode: Opcode::from_raw((c0.opcode() % CODES) as u8)?,
+        flow,
+        cont: c0.cont() != 0,
+        more: c0.more() != 0,
+        segs: 1,
+    };
+    let span = Span {
+        id: c.c2.nb_id() as u16,
+        off,
+        len,
+        release: c0.rel_sb() != 0,
+    };
+    Some((head, span))
+}
+
 /// Where a packet, or a part of one, is that lies in a packet buffer; `first` says that the packet
 /// begins here.
 ///
@@ -225,7 +271,7 @@ fn aggregates(opcode: Opcode) -> bool {
 
 /// How long the headers of a packet are, by what they say themselves: `byte` is the one at an
 /// offset. `None` if only the device knows.
-#[inline]
+#[inline(always)]
 pub(crate) fn header_len(c: &Completion, byte: impl FnOnce(usize) -> Option<u8>) -> Option<u16> {
     /// Where TCP has the length of its header, in words, in the upper four bits.
     const TCP_WORDS: u16 = 12;
@@ -254,18 +300,21 @@ pub(crate) fn owner(c: &Completion) -> u16 {
 /// # Errors
 ///
 /// [`BadCompletion::Kind`] and [`BadCompletion::Shape`].
-#[inline]
-pub(crate) fn form(c: &Completion) -> Result<Form, BadCompletion> {
-    const PACKET: u64 = CompletionKind::Packet as u64;
+#[inline(always)]
+pub(crate) fn form(c0: C0) -> Result<Form, BadCompletion> {
+    const PACKET: C0 = C0(0).with_kind(CompletionKind::Packet as u64);
     const RELEASE: u64 = CompletionKind::Release as u64;
-    let c0 = c.c0;
-    let split = c0.hb() | c0.rb() | c0.rb2();
-    match (c0.kind(), c0.sb(), c0.nb(), split) {
-        (PACKET, 1, 0, 0) => Ok(Form::Small),
-        (PACKET, 0, 1, 0) => Ok(Form::Full),
-        (PACKET, 0, 0, _) => Ok(Form::Split),
-        (RELEASE, ..) if c0.rel_rb() != 0 => Ok(Form::Release(c.c3.rb_id() as u16)),
-        (PACKET | RELEASE, ..) => Err(BadCompletion::Shape),
+    const SMALL: u64 = PACKET.with_sb(1).0;
+    const FULL: u64 = PACKET.with_nb(1).0;
+    const SPLIT: u64 = C0(0).with_hb(1).with_rb(1).with_rb2(1).0;
+    const SAYS: u64 = C0(SPLIT).with_kind(u64::MAX).with_sb(1).with_nb(1).0;
+    // One comparison for each.
+    match c0.0 & SAYS {
+        SMALL => Ok(Form::Small),
+        FULL => Ok(Form::Full),
+        says if says & !SPLIT == PACKET.0 => Ok(Form::Split),
+        _ if c0.kind() == RELEASE && c0.rel_rb() != 0 => Ok(Form::Release),
+        _ if c0.kind() <= RELEASE => Err(BadCompletion::Shape),
         _ => Err(BadCompletion::Kind),
     }
 }
@@ -335,6 +384,126 @@ pub(crate) fn split(c: &Completion, flows: usize, size: u32) -> Result<Split, Ba
     Ok(this)
 }
 
+/// An aggregate that is all in one completion, without whole pages and outside a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Usual {
+    /// Operation code, one that begins an aggregate.
+    pub(crate) opcode: Opcode,
+    /// Flow number, below the size of the table.
+    pub(crate) flow: u16,
+    /// Packets on the wire, whose data fit their number.
+    pub(crate) segs: u16,
+    /// The header.
+    pub(crate) header: Span,
+    /// The data, or the first of them.
+    pub(crate) data: Span,
+    /// Bytes of data at the beginning of a second buffer; 0 without one.
+    pub(crate) len2: u16,
+}
+
+/// Does the work of [`split`] for most aggregates, in few instructions.
+///
+/// `None` for those that go on, have whole pages, came through a tunnel, or have a wrong checksum
+/// or a summary, and for all that are not valid.
+#[inline(always)]
+pub(crate) fn usual(c: &Completion, flows: usize) -> Option<Usual> {
+    const IS: C0 = C0(0).with_hb(1).with_rb(1);
+    const SAYS: C0 = IS
+        .with_kind(u64::MAX)
+        .with_nb(1)
+        .with_sb(1)
+        .with_cont(1)
+        .with_more(1)
+        .with_csum_bad(1)
+        .with_tunnel(1)
+        .with_summary(u64::MAX);
+    const OTHERS: C5 = C5(0).with_pages(u64::MAX).with_outer_off(u64::MAX);
+    const START: u64 = Opcode::Start as u64;
+    const CLOSE_START: u64 = Opcode::CloseStart as u64;
+    let c0 = c.c0;
+    if c0.0 & SAYS.0 != IS.0 || c.c5.0 & OTHERS.0 != 0 {
+        return None;
+    }
+    let opcode = match c0.opcode() {
+        START => Opcode::Start,
+        CLOSE_START => Opcode::CloseStart,
+        _ => return None,
+    };
+    let this = Usual {
+        opcode,
+        flow: c0.flow() as u16,
+        segs: (c0.segs() as u16).max(1),
+        header: Span {
+            id: c.c2.hb_id() as u16,
+            off: c.c2.hb_off() as u16,
+            len: c.c2.hdr_len() as u16,
+            release: c0.rel_hb() != 0,
+        },
+        data: Span {
+            id: c.c3.rb_id() as u16,
+            off: c.c3.rb_off() as u16,
+            len: c.c3.rb_len() as u16,
+            release: c0.rel_rb() != 0,
+        },
+        len2: if c0.rb2() != 0 {
+            c.c4.rb2_len() as u16
+        } else {
+            0
+        },
+    };
+    let end = |span: &Span| u32::from(span.off) + u32::from(span.len);
+    let right = usize::from(this.flow) < flows
+        && (ETH_HLEN..=CELL_SIZE as u16).contains(&this.header.len)
+        && end(&this.header) <= BUF_SIZE
+        && this.data.len != 0
+        && end(&this.data) <= PAYLOAD_MAX
+        && u32::from(this.len2) <= PAYLOAD_MAX
+        && (this.len2 != 0) == (c0.rb2() != 0)
+        && u64::from(this.bytes()) == c.c5.data_len()
+        && (this.segs == 1 || fits(this.bytes(), this.segs.into(), c));
+    right.then_some(this)
+}
+
+impl Usual {
+    /// Bytes of data.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> u32 {
+        u32::from(self.data.len) + u32::from(self.len2)
+    }
+
+    /// The fields of every packet.
+    #[inline(always)]
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            opcode: self.opcode,
+            flow: Some(self.flow),
+            cont: false,
+            more: false,
+            segs: self.segs,
+        }
+    }
+
+    /// The last data, if they are not the first: `c` is the completion.
+    #[inline(always)]
+    pub(crate) fn data2(&self, c: &Completion) -> Option<Span> {
+        let span = Span {
+            id: c.c3.rb2_id() as u16,
+            off: 0,
+            len: self.len2,
+            release: c.c0.rel_rb2() != 0,
+        };
+        (self.len2 != 0).then_some(span)
+    }
+}
+
+/// Whether several packets have data as they would be cut again: all as long as the aggregate's
+/// first, but for the last, which may be shorter.
+#[inline(always)]
+fn fits(len: u32, segs: u32, c: &Completion) -> bool {
+    let each = c.c5.seg_size() as u32;
+    len <= segs * each && len > (segs - 1) * each
+}
+
 impl Split {
     /// Whether it belongs to an aggregate. It has a flow and data then.
     #[inline]
@@ -376,10 +545,7 @@ impl Split {
         }
         let segs = c0.segs() as u32;
         if segs > 1 {
-            // Several packets have data as they would be cut again: all as long as the aggregate's
-            // first, but for the last, which may be shorter.
-            let (len, each) = (self.len(size), c.c5.seg_size() as u32);
-            if self.head.cont || len > segs * each || len <= (segs - 1) * each {
+            if self.head.cont || !fits(self.len(size), segs, c) {
                 return Err(BadCompletion::Shape);
             }
             self.head.segs = segs as u16;

@@ -20,8 +20,7 @@ use super::{
         FixedIds,
         Layout,
         Tunnel, //
-    },
-    parts::Offer, //
+    }, //
 };
 use crate::{
     counters,
@@ -30,7 +29,6 @@ use crate::{
         napi::RxContext,
         skbuff::{
             gso_type,
-            rx_flags,
             RxMeta,
             RxSkb, //
         }, //
@@ -116,34 +114,6 @@ pub(super) enum Refused {
     Orphan,
     /// The beginning's header is not what the device said of it.
     Malformed,
-}
-
-/// The metadata of a packet for the stack.
-pub(super) fn meta(c: &Completion, offer: Offer) -> RxMeta {
-    let c0 = c.c0;
-    let mut flags = 0;
-    if c0.hash() != 0 && offer.hash {
-        flags |= rx_flags::HASH;
-        if c0.hash_l4() != 0 {
-            flags |= rx_flags::HASH_L4;
-        }
-    }
-    if c0.vlan() != 0 {
-        flags |= rx_flags::VLAN;
-    }
-    if offer.csum && c0.l3_ok() & c0.l4_ok() != 0 {
-        flags |= rx_flags::CSUM_OK;
-    }
-    if offer.time && c.time != 0 {
-        flags |= rx_flags::TIME;
-    }
-    RxMeta {
-        flags,
-        hash: c.c1.hash() as u32,
-        vlan_tci: c.c1.vlan_tci() as u16,
-        time: c.time,
-        ..RxMeta::default()
-    }
 }
 
 /// Which IPv4 ids of its aggregate are constant, by a completion's word.
@@ -312,11 +282,11 @@ impl Flows {
     }
 
     /// Hands the flow's aggregate up; nothing will be appended to it any more.
-    #[inline]
+    #[inline(always)]
     pub(super) fn close(&mut self, cx: &RxContext<'_>, flow: u16, count: &counters::Rx) {
         if let Some(slot) = self.slots.get_mut(usize::from(flow)) {
-            if let State::Open(skb) = core::mem::replace(&mut slot.state, State::Idle) {
-                slot.agg.submit(cx, skb, count);
+            if !matches!(slot.state, State::Idle) {
+                slot.close(cx, count);
             }
         }
     }
@@ -352,6 +322,14 @@ impl Flows {
 }
 
 impl FlowSlot {
+    /// Hands the aggregate up, if there is one.
+    #[inline(never)]
+    fn close(&mut self, cx: &RxContext<'_>, count: &counters::Rx) {
+        if let State::Open(skb) = core::mem::replace(&mut self.state, State::Idle) {
+            self.agg.submit(cx, skb, count);
+        }
+    }
+
     /// Whether the next packet's fragments fit behind what there is.
     #[inline]
     fn has_room(&self, need: &Need) -> bool {
@@ -497,9 +475,10 @@ impl Aggregate {
     /// Completes the header and hands the socket buffer to the stack.
     #[inline]
     fn submit(&mut self, cx: &RxContext<'_>, mut skb: RxSkb, count: &counters::Rx) {
+        let head = skb.head_mut();
+        let headers = head.len() as u64 * u64::from(self.segs);
         if self.segs > 1 || self.advanced {
-            let Ok(tunnel) = headers::finish(skb.head_mut(), self.at, self.bytes, self.flags)
-            else {
+            let Ok(tunnel) = headers::finish(head, self.at, self.bytes, self.flags) else {
                 count.drop_bad_completion.add(self.segs.into());
                 return;
             };
@@ -508,7 +487,6 @@ impl Aggregate {
             self.meta.l4_off = self.at.l4.into();
             self.meta.gso_segs = self.segs;
         }
-        let headers = skb.head_mut().len() as u64 * u64::from(self.segs);
         if skb.submit(cx, &self.meta).is_err() {
             count.drop_bad_completion.add(self.segs.into());
             return;

@@ -21,7 +21,9 @@ use crate::{
 };
 
 /// Cells of a buffer, as a power of two.
-const LOG2_CELLS: u32 = (BUF_SIZE / CELL_SIZE).ilog2();
+const LOG2_CELLS: u32 = CELLS.ilog2();
+/// Cells of a buffer.
+const CELLS: u32 = BUF_SIZE / CELL_SIZE;
 /// Places that are skipped at most without a second completion that agrees.
 const SKIP_MAX: u32 = 16;
 
@@ -59,6 +61,8 @@ pub(crate) struct CellOrder {
     /// The cell that is due; counts on.
     due: u32,
     log2: u32,
+    /// Number of the last cell.
+    mask: u32,
     doubt: Doubt,
 }
 
@@ -68,6 +72,7 @@ impl CellOrder {
         Self {
             due: 0,
             log2,
+            mask: (1 << (log2 + LOG2_CELLS)) - 1,
             doubt: Doubt::default(),
         }
     }
@@ -75,15 +80,15 @@ impl CellOrder {
     /// Claims a cell if it is the one that is due, and nothing was refused before: nearly always.
     #[inline(always)]
     pub(crate) fn claim_due(&mut self, (id, off): (u16, u16), last: bool, unrung: u16) -> bool {
-        let at = (u32::from(id) * BUF_SIZE + u32::from(off)) / CELL_SIZE;
-        let mask = (1_u32 << (self.log2 + LOG2_CELLS)) - 1;
-        let due = self.due & mask;
-        let is_due = at == due
-            && u32::from(off) % CELL_SIZE == 0
-            && last == (u32::from(off) + CELL_SIZE == BUF_SIZE)
-            && unrung >> self.log2 == 0
+        // Where they are in the memory of all cells; no sum of 16-bit numbers overflows.
+        let at = (u32::from(id) << BUF_SIZE.ilog2()) + u32::from(off);
+        let is_due = at == (self.due & self.mask) << CELL_SIZE.ilog2()
+            && last == (self.due % CELLS == CELLS - 1)
+            && u32::from(unrung) << LOG2_CELLS <= self.mask
             && self.doubt.refused == 0;
-        self.due = self.due.wrapping_add(is_due.into());
+        if is_due {
+            self.due = self.due.wrapping_add(1);
+        }
         is_due
     }
 
@@ -97,7 +102,7 @@ impl CellOrder {
         last: bool,
         unrung: u16,
     ) -> Option<(u16, u32)> {
-        let mask = (1_u32 << (self.log2 + LOG2_CELLS)) - 1;
+        let mask = self.mask;
         let cell = (u32::from(id) << LOG2_CELLS) + u32::from(off) / CELL_SIZE;
         let is_last = u32::from(off) + CELL_SIZE == BUF_SIZE;
         if cell > mask || u32::from(off) % CELL_SIZE != 0 || last != is_last {
@@ -254,7 +259,7 @@ impl Fill {
     /// # Errors
     ///
     /// [`Refused`] if they are not to be believed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim(&mut self, owner: u16, off: u16, len: u16) -> Result<(), Refused> {
         if self.owner != owner {
             if self.owner != ANYBODY {

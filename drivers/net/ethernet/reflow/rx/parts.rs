@@ -5,10 +5,16 @@
 use crate::{
     clock::Stamps,
     counters,
+    hw::desc::Completion,
     mmio::Mmio,
     net::{
         device::Device,
         dma::DmaDevice,
+        skbuff::{
+            rx_flags,
+            RxMeta,
+            RxTags, //
+        },
         xdp::Holder, //
     },
     sizes::RingSizes,
@@ -40,20 +46,62 @@ pub(crate) struct Settings {
     pub(crate) stamps: Arc<Stamps>,
 }
 
-/// The parts of a completion that are passed to the stack.
+/// The parts of a completion that are passed to the stack: bits of [`rx_flags`].
 #[derive(Clone, Copy, Default)]
-pub(super) struct Offer {
-    pub(super) csum: bool,
-    pub(super) hash: bool,
-    pub(super) time: bool,
-}
+pub(super) struct Offer(u16);
 
 impl Settings {
     pub(super) fn offer(&self) -> Offer {
-        Offer {
-            csum: self.csum.load(Relaxed),
-            hash: self.hash.load(Relaxed),
-            time: self.stamps.rx(),
+        let on = |is: &Atomic<bool>, bits: u16| if is.load(Relaxed) { bits } else { 0 };
+        Offer(
+            rx_flags::VLAN
+                | on(&self.csum, rx_flags::CSUM_OK)
+                | on(&self.hash, rx_flags::HASH | rx_flags::HASH_L4)
+                | if self.stamps.rx() { rx_flags::TIME } else { 0 },
+        )
+    }
+}
+
+impl Offer {
+    /// Whether the hash is passed on.
+    #[inline]
+    pub(super) fn hash(self) -> bool {
+        self.0 & rx_flags::HASH != 0
+    }
+
+    /// Whether the time is passed on.
+    #[inline(always)]
+    pub(super) fn time(self) -> bool {
+        self.0 & rx_flags::TIME != 0
+    }
+
+    /// The parts of a completion that are passed on, but for the time.
+    #[inline(always)]
+    pub(super) fn tags(self, c: &Completion) -> RxTags {
+        let c0 = c.c0;
+        let flag = |is: u64, bit: u16| is as u16 * bit;
+        let flags = flag(c0.hash(), rx_flags::HASH)
+            | flag(c0.hash_l4(), rx_flags::HASH_L4)
+            | flag(c0.vlan(), rx_flags::VLAN)
+            | flag(c0.l3_ok() & c0.l4_ok(), rx_flags::CSUM_OK);
+        RxTags {
+            hash: c.c1.hash() as u32,
+            vlan_tci: c.c1.vlan_tci() as u16,
+            flags: flags & self.0,
+        }
+    }
+
+    /// The parts that are passed on, for a socket buffer that may hold several packets.
+    #[inline]
+    pub(super) fn meta(self, c: &Completion) -> RxMeta {
+        let tags = self.tags(c);
+        let timed = self.time() && c.time != 0;
+        RxMeta {
+            flags: tags.flags | if timed { rx_flags::TIME } else { 0 },
+            hash: tags.hash,
+            vlan_tci: tags.vlan_tci,
+            time: c.time,
+            ..RxMeta::default()
         }
     }
 }

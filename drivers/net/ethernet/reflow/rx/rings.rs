@@ -22,21 +22,22 @@ use super::{
 use crate::{
     counters,
     hw::{
-        desc::Completion,
+        desc::{
+            Completion,
+            C0, //
+        },
         regs::BufKind, //
     },
     mmio::Mmio,
     net::{
+        heads::Heads,
         napi::RxContext,
         page_pool::{
             PagePool,
             PoolPage, //
             Usage,
         },
-        skbuff::{
-            Heads,
-            RxSkb, //
-        }, //
+        skbuff::RxSkb, //
     },
     sizes::CELL_SIZE, //
 };
@@ -123,6 +124,16 @@ impl<'bound> Rings<'bound> {
         self.packet.ring_doorbell();
     }
 
+    /// Takes the completion at the head of its ring, whose first word is `c0`.
+    #[inline(always)]
+    pub(super) fn take(&mut self, c0: C0) -> Completion {
+        let mut c = self.ring.take(c0);
+        if self.offer.time() {
+            c.time = self.ring.time();
+        }
+        c
+    }
+
     /// Refills the rings at the end of a poll. True if the device may be waiting for memory that
     /// could not be had.
     #[inline]
@@ -167,18 +178,25 @@ pub(super) fn copy_cell(
 ) -> Result<RxSkb, Dropped> {
     let off = off.ok_or(Dropped::BadCompletion)?;
     check_headers(cells, c, off, len)?;
-    heads.copy(cx, cells.mem(), off, len).map_err(|e| {
+    heads
+        .copy(cx, (cells.mem(), off, len))
+        .map_err(Dropped::from)
+}
+
+impl From<Error> for Dropped {
+    /// Why a packet could not be made.
+    fn from(e: Error) -> Self {
         if e == ENOMEM {
-            Dropped::NoMem
+            Self::NoMem
         } else {
-            Dropped::BadCompletion
+            Self::BadCompletion
         }
-    })
+    }
 }
 
 /// Whether headers in a cell are as long as the completion says. Bytes behind them would be taken
 /// for data.
-#[inline]
+#[inline(always)]
 pub(super) fn check_headers(
     cells: &Cells<'_>,
     c: &Completion,
@@ -202,16 +220,37 @@ pub(super) fn put_data<T>(
     mut add: impl FnMut(&mut T, &mut PoolPage, &Span) -> Result,
 ) -> Result<T, Dropped> {
     for span in spans.into_iter().flatten() {
-        let added = pages.claim(cx, owner, &span, |page| match &mut packet {
-            Ok(packet) => add(packet, page, &span),
-            Err(_) => Ok(()),
-        });
-        let lost = match added {
-            Ok(Ok(())) => continue,
-            Ok(Err(_)) | Err(Refused::Gap) => Dropped::BadCompletion,
-            Err(Refused::Owner(flow)) => Dropped::Taken(flow),
-        };
-        packet = packet.and(Err(lost));
+        packet = put_span(pages, cx, packet, (owner, &span), &mut add);
     }
     packet
+}
+
+/// As [`put_data`], of one range.
+#[inline(always)]
+pub(super) fn put_span<T>(
+    pages: &mut Pages<'_>,
+    cx: &RxContext<'_>,
+    mut packet: Result<T, Dropped>,
+    (owner, span): (u16, &Span),
+    add: impl FnOnce(&mut T, &mut PoolPage, &Span) -> Result,
+) -> Result<T, Dropped> {
+    let added = pages.claim(cx, owner, span, |page| match &mut packet {
+        Ok(packet) => add(packet, page, span),
+        Err(_) => Ok(()),
+    });
+    let lost = match added {
+        Ok(Ok(())) => return packet,
+        Ok(Err(_)) => Dropped::BadCompletion,
+        Err(e) => e.into(),
+    };
+    packet.and(Err(lost))
+}
+
+impl From<Refused> for Dropped {
+    fn from(e: Refused) -> Self {
+        match e {
+            Refused::Gap => Self::BadCompletion,
+            Refused::Owner(flow) => Self::Taken(flow),
+        }
+    }
 }

@@ -8,7 +8,6 @@ use super::{
         Span, //
         Split,
     },
-    flows,
     rings::{
         copy_cell,
         count_drop,
@@ -83,7 +82,7 @@ impl Stack<'_> {
     }
 
     /// A split packet outside any aggregate.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn single(
         &mut self,
         rings: &mut Rings<'_>,
@@ -125,7 +124,7 @@ impl Stack<'_> {
 /// Hands up a packet that stands alone.
 #[inline]
 fn submit(rings: &Rings<'_>, cx: &RxContext<'_>, skb: RxSkb, c: &Completion, count: &counters::Rx) {
-    match skb.submit(cx, &flows::meta(c, rings.offer)) {
+    match skb.submit(cx, &rings.offer.meta(c)) {
         Ok(()) => {
             count.up(1, c.c1.pkt_len());
             count.skbs.add(1);

@@ -11,11 +11,9 @@ use super::{
         Head,
         Span, //
         Split,
+        Usual,
     },
-    flows::{
-        self,
-        Flows, //
-    },
+    flows::Flows,
     parts::Parts,
     rings::{
         count_drop,
@@ -93,6 +91,22 @@ impl Stack<'_> {
         }
         count_drop(count, why, packets);
     }
+
+    /// Drops the unfinished packet.
+    #[cold]
+    fn lose_partial(&mut self, count: &counters::Rx) {
+        let counted = match self.partial {
+            // Its aggregate has a part of it.
+            Partial::Flow { flow, dropped, .. } => {
+                count.drop_orphan.add(self.flows.spoil(flow).into());
+                dropped
+            }
+            Partial::Dropped => true,
+            _ => false,
+        };
+        count.drop_bad_completion.add((!counted).into());
+        self.partial = Partial::None;
+    }
 }
 
 impl<'bound> Sink<'bound> for Stack<'bound> {
@@ -128,6 +142,11 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
         Some(self.heads.pool())
     }
 
+    #[inline(always)]
+    fn merges_next(&self) -> bool {
+        matches!(self.partial, Partial::None)
+    }
+
     #[inline]
     fn continues_full(&self) -> bool {
         matches!(self.partial, Partial::Whole(_) | Partial::Dropped)
@@ -143,22 +162,11 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn break_off(&mut self, count: &counters::Rx) {
-        if matches!(self.partial, Partial::None) {
-            return;
+        if !matches!(self.partial, Partial::None) {
+            self.lose_partial(count);
         }
-        let counted = match self.partial {
-            // Its aggregate has a part of it.
-            Partial::Flow { flow, dropped, .. } => {
-                count.drop_orphan.add(self.flows.spoil(flow).into());
-                dropped
-            }
-            Partial::Dropped => true,
-            _ => false,
-        };
-        count.drop_bad_completion.add((!counted).into());
-        self.partial = Partial::None;
     }
 
     /// A packet that is not appended ends the flow's aggregate.
@@ -181,18 +189,24 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
         span: &Span,
         count: &counters::Rx,
     ) {
-        let meta = flows::meta(c, rings.offer);
         let Some(off) = self.small.claim(span) else {
             return count.drop_bad_completion.add(1);
         };
-        let mem = self.small.mem();
-        match self.heads.receive(cx, mem, off, span.len, &meta) {
+        let bytes = (self.small.mem(), off, span.len);
+        let handed_up = if rings.offer.time() {
+            let time = rings.ring.time();
+            let meta = rings.offer.meta(&Completion { time, ..*c });
+            let made = self.heads.copy(cx, bytes);
+            made.and_then(|skb| skb.submit(cx, &meta))
+        } else {
+            self.heads.receive(cx, bytes, rings.offer.tags(c))
+        };
+        match handed_up {
             Ok(()) => {
                 count.up(1, c.c1.pkt_len());
                 count.skbs.add(1);
             }
-            Err(e) if e == ENOMEM => count.drop_nomem.add(1),
-            Err(_) => count.drop_bad_completion.add(1),
+            Err(e) => count_drop(count, e.into(), 1),
         }
     }
 
@@ -212,6 +226,18 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
         count: &counters::Rx,
     ) {
         self.whole(rings, cx, c, (head, span), count);
+    }
+
+    #[inline(always)]
+    fn usual(
+        &mut self,
+        rings: &mut Rings<'bound>,
+        cx: &RxContext<'_>,
+        c: &Completion,
+        p: &Usual,
+        count: &counters::Rx,
+    ) {
+        self.usual(rings, cx, c, p, count);
     }
 
     #[inline(always)]

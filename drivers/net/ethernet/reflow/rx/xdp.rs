@@ -21,8 +21,8 @@ use super::{
         Head,
         Span, //
         Split,
+        Usual,
     },
-    flows,
     parts::{
         Offer,
         Parts, //
@@ -134,6 +134,12 @@ impl<'bound> Sink<'bound> for Xdp<'bound> {
         None
     }
 
+    /// Nothing is merged.
+    #[inline(always)]
+    fn merges_next(&self) -> bool {
+        false
+    }
+
     #[inline]
     fn continues_full(&self) -> bool {
         self.skip
@@ -204,6 +210,17 @@ impl<'bound> Sink<'bound> for Xdp<'bound> {
         }
     }
 
+    fn usual(
+        &mut self,
+        _rings: &mut Rings<'bound>,
+        _cx: &RxContext<'_>,
+        _c: &Completion,
+        _p: &Usual,
+        count: &counters::Rx,
+    ) {
+        count.drop_bad_completion.add(1);
+    }
+
     #[inline(always)]
     fn split(
         &mut self,
@@ -261,7 +278,7 @@ impl Rings<'_> {
         mut more: bool,
     ) -> (Result<XdpBuff<'p>, Dropped>, bool) {
         while more && packet.is_ok() {
-            let Some(c) = self.ring.take() else {
+            let Some(c) = self.ring.take_next() else {
                 packet = Err(Dropped::BadCompletion);
                 break;
             };
@@ -278,7 +295,7 @@ impl Rings<'_> {
         c: &Completion,
         packet: Result<XdpBuff<'p>, Dropped>,
     ) -> Result<XdpBuff<'p>, Dropped> {
-        match decode::form(c) {
+        match decode::form(c.c0) {
             Ok(Form::Full) => {
                 if let Ok(span) = decode::in_buffer(c, false) {
                     return self.add_page(cx, &span, packet);
@@ -378,7 +395,7 @@ impl Rings<'_> {
     fn hints(&self, c: &Completion) -> Hints {
         let c0 = c.c0;
         let mut rss_type = 0;
-        if c0.hash() != 0 && self.offer.hash {
+        if c0.hash() != 0 && self.offer.hash() {
             let l4 = match (c0.tcp() != 0, c0.udp() != 0) {
                 (true, _) => rss_type::TCP,
                 (_, true) => rss_type::UDP,
@@ -425,7 +442,7 @@ impl Verdicts<'_> {
             count.up(1, c.c1.pkt_len());
         }
         match verdict {
-            Verdict::Pass(packet) => match packet.submit(cx, &flows::meta(c, offer)) {
+            Verdict::Pass(packet) => match packet.submit(cx, &offer.meta(c)) {
                 Ok(()) => {
                     count.up(1, c.c1.pkt_len());
                     count.skbs.add(1);

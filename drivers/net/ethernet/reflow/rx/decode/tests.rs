@@ -16,7 +16,7 @@ fn full(c: &Completion, flows: usize) -> Result<(Head, Span), BadCompletion> {
 }
 
 fn decode(c: &Completion, flows: usize) -> Result<Split, BadCompletion> {
-    assert_eq!(form(c)?, Form::Split);
+    assert_eq!(form(c.c0)?, Form::Split);
     split(c, flows, PAGE)
 }
 
@@ -242,9 +242,9 @@ fn a_release_names_its_buffer() {
         c3: C3(0).with_rb_id(7),
         ..Completion::default()
     };
-    assert_eq!(form(&c), Ok(Form::Release(7)));
+    assert_eq!(form(c.c0), Ok(Form::Release));
     let c0 = C0(0).with_kind(1);
-    assert_eq!(form(&Completion { c0, ..c }), Err(BadCompletion::Shape));
+    assert_eq!(form(c0), Err(BadCompletion::Shape));
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn whole_packets_are_in_one_place_and_in_no_aggregate() {
         c4: C4(0).with_nb_off(512).with_nb_len(60),
         ..Completion::default()
     };
-    assert_eq!(form(&c), Ok(Form::Small));
+    assert_eq!(form(c.c0), Ok(Form::Small));
     let (head, span) = small(&c, 16).unwrap();
     assert_eq!((head.flow, head.opcode), (Some(2), Opcode::NoData));
     assert_eq!((span.id, span.off, span.len), (5, 512, 60));
@@ -274,7 +274,7 @@ fn whole_packets_are_in_one_place_and_in_no_aggregate() {
     );
     assert!(full(&Completion { c4, ..c }, 16).is_ok());
     for c0 in [c.c0.with_nb(1), c.c0.with_hb(1), c.c0.with_rb2(1)] {
-        assert_eq!(form(&Completion { c0, ..c }), Err(BadCompletion::Shape));
+        assert_eq!(form(c0), Err(BadCompletion::Shape));
     }
 }
 
@@ -315,6 +315,62 @@ fn a_packet_begins_with_an_ethernet_header() {
     }
 }
 
+/// The quick checks agree with the others where they accept a completion.
+fn quick_checks_agree(c: &Completion) {
+    let form = form(c.c0);
+    if let (Ok(Form::Small), Some(found)) = (form, plain(c, 4096)) {
+        assert_eq!(small(c, 4096), Ok(found));
+    }
+    if let Some(found) = usual(c, 4096) {
+        assert_eq!(form, Ok(Form::Split));
+        let p = split(c, 4096, PAYLOAD_MAX).unwrap();
+        assert!(p.is_all_of_aggregate() && p.pages == 0);
+        assert_eq!(p.head, found.head());
+        assert_eq!((p.header, p.data), (Some(found.header), Some(found.data)));
+        assert_eq!((p.data2, p.len(0)), (found.data2(c), found.bytes()));
+    }
+}
+
+#[test]
+fn quick_checks_accept_the_usual() {
+    let mut x = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: u64| {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        x % below
+    };
+    let (mut plains, mut usuals) = (0, 0);
+    for _ in 0..100_000 {
+        let (len, len2, segs) = (1 + next(1448), next(2) * 700, next(3));
+        let c0 = C0(0)
+            .with_opcode(next(10))
+            .with_flow(next(5000))
+            .with_segs(segs)
+            .with_more(u64::from(next(8) == 0));
+        let c = Completion {
+            c0: match next(2) {
+                0 => c0.with_sb(1).with_csum_bad(u64::from(next(8) == 0)),
+                _ => c0.with_hb(1).with_rb(1).with_rb2(u64::from(len2 != 0)),
+            },
+            c2: C2(0).with_hb_off(next(16) << 8).with_hdr_len(next(260)),
+            c3: C3(0).with_rb_len(len).with_rb_off(next(16384)),
+            c4: C4(0)
+                .with_rb2_len(len2)
+                .with_nb_off(next(17) << 8)
+                .with_nb_len(next(260)),
+            c5: C5(0)
+                .with_data_len(len + len2)
+                .with_seg_size(1448 - next(800)),
+            ..Completion::default()
+        };
+        quick_checks_agree(&c);
+        plains += u32::from(form(c.c0) == Ok(Form::Small) && plain(&c, 4096).is_some());
+        usuals += u32::from(usual(&c, 4096).is_some());
+    }
+    assert!(plains > 1000 && usuals > 1000, "{plains} {usuals}");
+}
+
 /// Whatever the words are, decoding neither panics nor lets a range leave its buffer.
 #[test]
 fn no_words_lead_outside() {
@@ -331,7 +387,8 @@ fn no_words_lead_outside() {
         // Make the likely mistakes likelier than uniform words would.
         words[0] &= !0x8_0000_0000_u64 | next();
         let c = Completion::from_words(words);
-        let (head, spans, begins) = match form(&c) {
+        quick_checks_agree(&c);
+        let (head, spans, begins) = match form(c.c0) {
             Ok(Form::Small) => match small(&c, 4096) {
                 Ok((head, s)) => (head, [Some(s), None, None], Some(s)),
                 Err(_) => continue,
