@@ -29,8 +29,7 @@ use super::{
     page_pool::{
         PagePool,
         PoolPage,
-        Usage,
-        PAGE_SIZE, //
+        Usage, //
     },
     skbuff::{
         RxSkb,
@@ -42,7 +41,9 @@ use core::mem::offset_of;
 use kernel::prelude::*;
 
 /// Pages of linear parts that are kept for use.
-const PAGES: u32 = 256;
+const PAGES: u32 = 64;
+/// Bytes of each: with so many pieces in one, taking a page costs next to nothing for each.
+const PAGE: usize = 16 << 10;
 /// Bytes of an Ethernet header.
 const ETH_HLEN: usize = bindings::ETH_HLEN as usize;
 
@@ -94,7 +95,7 @@ impl<const LEN: usize> Heads<LEN> {
         let headroom = bindings::rnet_headroom_RNET_HEADROOM as usize;
         let data = (headroom + LEN).next_multiple_of(bindings::SMP_CACHE_BYTES);
         let size = data + bindings::SKB_SHARED_INFO_ROOM;
-        assert!(size <= PAGE_SIZE);
+        assert!(size <= PAGE);
         assert!(LEN != 0 && LEN % bindings::rnet_copy_step_RNET_COPY_STEP as usize == 0);
         size
     };
@@ -107,7 +108,7 @@ impl<const LEN: usize> Heads<LEN> {
     pub(crate) fn new(dev: &DmaDevice<'_>, netdev: &Device, queue: u16) -> Result<Self> {
         // INVARIANT: There is no page, and no piece is left.
         Ok(Self {
-            pool: PagePool::new(dev, netdev, queue, Usage::CPU, PAGES)?,
+            pool: PagePool::new(dev, netdev, queue, Usage::CPU.of_size(PAGE as u32), PAGES)?,
             page: None,
             pieces: Pieces {
                 next: core::ptr::null_mut(),
@@ -238,7 +239,7 @@ impl<const LEN: usize> Heads<LEN> {
         let Some(mut page) = self.pool.alloc(cx) else {
             return false;
         };
-        let count = PAGE_SIZE / Self::SIZE;
+        let count = PAGE / Self::SIZE;
         let memory = page.memory();
         if !memory.is_null() && page.lend_refs(count as i32) {
             // INVARIANT: The page is fresh, and so has memory for as many. Their references move.

@@ -72,6 +72,8 @@ pub(crate) struct Usage {
     any_memory: bool,
     /// Each belongs to one packet, of XDP.
     sole: bool,
+    /// Bytes of each.
+    size: u32,
 }
 
 impl Usage {
@@ -83,6 +85,7 @@ impl Usage {
         both_ways: false,
         any_memory: false,
         sole: false,
+        size: PAGE_SIZE as u32,
     };
     /// As [`Self::SHARED`], but nobody looks into them before the application does. If user space
     /// has bound memory of its own to the queue, that is what the pool hands out.
@@ -118,6 +121,12 @@ impl Usage {
         mapped: false,
         ..Self::SHARED
     };
+
+    /// The same with pages of `size` bytes. Pages of more than [`PAGE_SIZE`] are contiguous, and so
+    /// hard to get when memory is short.
+    pub(crate) const fn of_size(self, size: u32) -> Self {
+        Self { size, ..self }
+    }
 }
 
 /// How a pool ends.
@@ -185,7 +194,7 @@ impl PagePool {
         let lent = usage.any_memory && bindings::rxq_has_memory(netdev.as_opaque(), queue.into());
         let size = match usage.any_memory {
             true => netdev.rx_page_size(queue),
-            false => PAGE_SIZE as u32,
+            false => usage.size,
         };
         let params = bindings::rnet_pool_params {
             count,
