@@ -210,6 +210,10 @@ const MASTER: u16 = bindings::PCI_COMMAND_MASTER as u16;
 /// The register is read, changed and written. Nobody else writes it while a driver is bound, but
 /// for the PCI core around a sleep or a reset, before and after which the layer has the device at
 /// rest.
+///
+/// A function that does not stop when it is told to knows addresses of memory that is free again
+/// later. So there is no way to permit access without a reset.
+#[derive(Clone, Copy)]
 pub(crate) struct BusMaster<'bound>(&'bound pci::Device<Bound>);
 
 impl<'bound> BusMaster<'bound> {
@@ -223,14 +227,40 @@ impl<'bound> BusMaster<'bound> {
         self.0
     }
 
-    /// Permits the function to access memory. Any context; one call at a time.
-    pub(crate) fn allow(&self) {
+    /// Permits the function to access memory, when `reset` has made it forget all addresses. One
+    /// call at a time, as under the instance lock. May sleep if `reset` may.
+    ///
+    /// # Errors
+    ///
+    /// Those of `reset`. Access is as it was before then.
+    pub(crate) fn allow_after(&self, reset: impl FnOnce() -> Result) -> Result {
+        reset()?;
         self.set(self.command() | MASTER);
+        Ok(())
     }
 
-    /// Keeps the function from accessing memory: when this returns the last access is over. Any
-    /// context; one call at a time.
-    pub(crate) fn deny(&self) {
+    /// Stops a function that may go on accessing memory, which can be freed when this returns:
+    /// `reset` resets it or, if that fails, it is denied access. One call at a time, as under the
+    /// instance lock. May sleep if `reset` may.
+    pub(crate) fn silence(&self, reset: impl FnOnce() -> Result) {
+        if !self.is_allowed() {
+            return;
+        }
+        let done = reset();
+        if done.is_err() {
+            self.deny();
+        }
+        if done == Err(ETIMEDOUT) {
+            dev_warn!(
+                self.0,
+                "the device cannot be reset; bus mastering is off until it can\n"
+            );
+        }
+    }
+
+    /// Keeps the function from accessing memory: when this returns the last access is over. One
+    /// call at a time.
+    fn deny(&self) {
         self.set(self.command() & !MASTER);
         // The completion of this read does not pass earlier writes of the function.
         self.command();

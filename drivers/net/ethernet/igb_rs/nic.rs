@@ -137,7 +137,7 @@ impl<'bound> Nic<'bound> {
             counters: Counters::new(queues as usize)?,
             totals: Totals::default(),
         };
-        this.master.allow();
+        this.master.allow_after(|| hw::reset(&this.bar))?;
         this.change(|_| {})?;
         Ok(this)
     }
@@ -220,10 +220,9 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     }
 
     fn restore(&self, _dev: &Device, setup: &Sizes, reset: bool) -> Result {
-        if reset || !hw::is_configured(&self.bar) {
-            hw::reset(&self.bar)?;
+        if reset || !self.master.is_allowed() || !hw::is_configured(&self.bar) {
+            self.master.allow_after(|| hw::reset(&self.bar))?;
         }
-        self.master.allow();
         self.change(|config| config.max_frame = setup.max_frame_on_wire())
     }
 

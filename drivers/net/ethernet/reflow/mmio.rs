@@ -94,25 +94,17 @@ impl<'bound> Mmio<'bound> {
     /// nothing, loses bus mastering. Memory in use by it may be freed then. Others may not be
     /// doing the same. May sleep, 0.2 s at most.
     pub(crate) fn silence(&self) {
-        if !self.master.is_allowed() {
-            return;
-        }
-        let done = self.reset();
-        if done.is_err() {
-            self.master.deny();
-        }
-        if done == Err(ETIMEDOUT) {
-            dev_warn!(
-                self.master.dev(),
-                "the device cannot be reset; bus mastering is off until it can\n"
-            );
-        }
+        self.master.silence(|| self.reset());
     }
 
-    /// Lets the device, which was reset, access memory. Under the instance lock, or before
-    /// the device is registered.
-    pub(crate) fn allow_memory(&self) {
-        self.master.allow();
+    /// Resets the device and lets it access memory. Under the instance lock, or before the device
+    /// is registered. May sleep, 0.2 s at most.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::reset`].
+    pub(crate) fn reset_and_allow(&self) -> Result {
+        self.master.allow_after(|| self.reset())
     }
 
     /// Whether the device may access memory.

@@ -39,8 +39,7 @@ impl Nic<'_> {
     ///
     /// [`ENODEV`], [`ETIMEDOUT`], [`EIO`] if the device does not take what it took before.
     pub(crate) fn bring_back(&self) -> Result {
-        self.mmio.reset()?;
-        self.mmio.allow_memory();
+        self.mmio.reset_and_allow()?;
         self.cmd.revive();
         self.hw.restore();
         self.mmio.write(reg::EVENT_VECTOR, self.event_vector());

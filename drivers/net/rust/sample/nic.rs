@@ -141,15 +141,13 @@ impl<'bound> Operations for Nic<'bound> {
         let (ring, cleaner) = tx::new(dev, self.dma, &self.bar, &heads, &self.counts)?;
         Ok(QueuePair {
             tx: ring,
-            poll: Pair::new(&self.bar, heads, rx, cleaner),
+            poll: Pair::new(self.master, &self.bar, heads, rx, cleaner),
             shared: Doorbell::new(&self.bar),
         })
     }
 
     fn restore(&self, _dev: &Device, _setup: &Setup, _reset: bool) -> Result {
-        stop(&self.bar)?;
-        self.master.allow();
-        Ok(())
+        self.master.allow_after(|| stop(&self.bar))
     }
 
     fn reset(&self) -> Result {

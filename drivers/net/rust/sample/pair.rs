@@ -12,7 +12,8 @@ use crate::{
             Poll,
             RxContext,
             TxContext, //
-        }, //
+        },
+        pci::BusMaster, //
     },
     nic,
     regs,
@@ -37,6 +38,7 @@ impl<'bound> Doorbell<'bound> {
 
 /// Both rings. Dropped while it runs, it stops the device before their memory is freed.
 pub(crate) struct Pair<'bound> {
+    master: BusMaster<'bound>,
     bar: Arc<Bar<'bound>>,
     on: bool,
     heads: Arc<Words>,
@@ -47,12 +49,14 @@ pub(crate) struct Pair<'bound> {
 impl<'bound> Pair<'bound> {
     /// A pair that does not run.
     pub(crate) fn new(
+        master: BusMaster<'bound>,
         bar: &Arc<Bar<'bound>>,
         heads: Arc<Words>,
         rx: rx::Ring,
         tx: tx::Cleaner<'bound>,
     ) -> Self {
         Self {
+            master,
             bar: bar.clone(),
             on: false,
             heads,
@@ -81,11 +85,11 @@ impl<'bound> Pair<'bound> {
         }
     }
 
-    /// Stops the device, if this pair runs: with other memory another one may.
+    /// Stops the device, if this pair runs: with other memory another one may. When this returns
+    /// the device does not access the memory of the pair, whether it answers or not.
     pub(crate) fn stop(&mut self) {
         if core::mem::replace(&mut self.on, false) {
-            // One that does not answer has gone, and accesses nothing.
-            let _ = nic::stop(&self.bar);
+            self.master.silence(|| nic::stop(&self.bar));
         }
     }
 }
