@@ -4,7 +4,11 @@
 Nothing here knows of that driver: the cases hold with the kernel's igb as well.
 """
 
+import collections
+import itertools
+import mmap
 import re
+import threading
 import time
 
 from cases import vlan
@@ -15,6 +19,9 @@ from guest.traffic import Flood, bulk, streaming
 
 # In configuration space: the command register, and its bit that allows access to memory.
 COMMAND, BUS_MASTER = 4, 4
+# Registers of the first transmit ring in BAR 0: its address and its switch.
+BAR_SIZE = 0x20000
+TX_BASE, TX_SWITCH, ON = 0xe000, 0xe028, 1 << 25
 
 DEVICE = "igb-rs"
 
@@ -143,6 +150,45 @@ def transmit_timeout(rig):
     finally:
         flood.stop()
     check(rig.totals(DUT)["rx_packets"] > before, "nothing was received")
+    _both_ways(rig)
+
+
+def _registers(rig):
+    with open(f"/sys/bus/pci/devices/{bus_address(rig)}/resource0", "r+b", buffering=0) as bar:
+        return memoryview(mmap.mmap(bar.fileno(), BAR_SIZE)).cast("I")
+
+
+def _down_in_vain(rig):
+    """Take the interface down while something switches a transmit ring on all the time."""
+    write, over = _registers(rig).__setitem__, threading.Event()
+
+    def hold():
+        while not over.is_set():
+            # As fast as Python can.
+            values = map(write, itertools.repeat(TX_SWITCH // 4, 500), itertools.repeat(ON))
+            collections.deque(values, maxlen=0)
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        rig.ip(DUT, f"link set {rig.device} down")
+    finally:
+        over.set()
+        thread.join()
+
+
+@case(limit=90)
+def does_not_stop(rig):
+    """A device that does not switch a ring off is reset before the ring's memory is freed."""
+    rig.defer(rig.bring_up)
+    # The driver may find a switch off in the moment before it is on again.
+    for _ in range(8):
+        _down_in_vain(rig)
+        known = _registers(rig)[TX_BASE // 4]
+        if not known:
+            break
+        rig.bring_up()
+    check(not known, f"the device has a ring at {known:#x} after its memory was freed")
+    rig.bring_up()
     _both_ways(rig)
 
 

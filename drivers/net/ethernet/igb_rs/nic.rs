@@ -210,7 +210,8 @@ impl<'bound> netdev::Operations for Nic<'bound> {
     fn open_queue(&self, dev: &Device, setup: &Sizes, queue: usize) -> Result<QueuePair<Self>> {
         let counters = self.counters.get(queue)?;
         let queue = Queue::all().nth(queue).ok_or(EINVAL)?;
-        let (tx, poll) = queue::new(self.dma, dev, &self.bar, queue, setup, counters)?;
+        let of = (self.master, self.dma, &self.bar);
+        let (tx, poll) = queue::new(of, dev, queue, setup, counters)?;
         let shared = queue::Vector::new(&self.bar, queue);
         Ok(QueuePair { tx, poll, shared })
     }

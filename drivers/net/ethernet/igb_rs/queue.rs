@@ -12,7 +12,7 @@ use crate::{
         Offload,
         Received, //
     },
-    hw::settle,
+    hw,
     net::{
         prelude::*,
         rx_buffers::Size,
@@ -186,6 +186,7 @@ pub(crate) type Pair<'bound> = pair::Pair<'bound, Hardware<'bound>>;
 
 /// A pair as the device knows it.
 pub(crate) struct Hardware<'bound> {
+    master: BusMaster<'bound>,
     bar: Arc<Bar<'bound>>,
     queue: Queue,
     /// Where the device says how far it came with the transmit ring.
@@ -236,9 +237,8 @@ impl<'bound> Vector<'bound> {
 ///
 /// [`ENOMEM`].
 pub(crate) fn new<'bound>(
-    dma: DmaDevice<'bound>,
+    (master, dma, bar): (BusMaster<'bound>, DmaDevice<'bound>, &Arc<Bar<'bound>>),
     netdev: &Device,
-    bar: &Arc<Bar<'bound>>,
     queue: Queue,
     setup: &Sizes,
     counters: &Arc<counters::Queue>,
@@ -255,6 +255,7 @@ pub(crate) fn new<'bound>(
     };
     let (sender, tx) = tx::new(desc, setup.log2_tx(), dma, counters)?;
     let hw = Hardware {
+        master,
         bar: bar(),
         queue,
         tx_head: Words::new(dma.device(), 0)?,
@@ -281,18 +282,21 @@ impl Hardware<'_> {
         is(self.queue.index()) && is(self.queue.tx())
     }
 
-    /// Switches the pair off: when this returns, the device does not access its memory any more.
-    /// May sleep.
+    /// Switches the pair off: when this returns, the device does not access its memory any more,
+    /// whatever that takes. May sleep; the instance lock is held.
     pub(crate) fn stop(&self) {
         let mask = regs::EIMC::from(self.queue.vector_bit());
         self.bar.write_reg(mask);
         let off = |n| self.bar.write(regs::DCTL::at(n), regs::DCTL::zeroed());
         off(self.queue.tx());
         off(self.queue.index());
-        // A device that has gone does not answer, and accesses nothing.
-        let _ = settle(|| self.is(false));
+        let _ = hw::settle(|| self.is(false));
         // DMA in flight when the queue was disabled has completed by then.
         fsleep(Delta::from_micros(100));
+        // One that does not go along, or does not answer, may be at work all the same.
+        if !self.is(false) {
+            self.master.silence(|| hw::reset(&self.bar));
+        }
     }
 }
 
@@ -301,9 +305,13 @@ impl Pair<'_> {
     ///
     /// # Errors
     ///
-    /// [`ETIMEDOUT`] if the device does not go along; the pair is off then.
+    /// [`ETIMEDOUT`] if the device does not go along; the pair is off then. [`EIO`] if it may not
+    /// access memory before it is reset.
     pub(crate) fn start(&self) -> Result {
         let Hardware { bar, queue, .. } = &self.hw;
+        if !self.hw.master.is_allowed() {
+            return Err(EIO);
+        }
         let (n, tx) = (queue.index(), queue.tx());
         self.hw.place(tx, self.tx.place());
         let head = self.hw.tx_head.dma_address();
@@ -327,7 +335,7 @@ impl Pair<'_> {
         bar.write(regs::SRRCTL::at(n), srrctl);
         let on = on.with_const_hthresh::<8>().with_const_wthresh::<4>();
         bar.write(regs::DCTL::at(n), on);
-        settle(|| self.hw.is(true)).inspect_err(|_| self.hw.stop())?;
+        hw::settle(|| self.hw.is(true)).inspect_err(|_| self.hw.stop())?;
         self.rx.ring_doorbell();
         Ok(())
     }
