@@ -224,14 +224,14 @@ static void udp(struct meter *m, bool read_here)
 
 		if (n < 0)
 			err(1, "recv");
-		if (n == MARKER) {
+		if (n == MARKER)
 			memcpy(&before, buffer, sizeof(before));
-			if (send(answers, "more", 4, 0) < 0)
-				err(1, "answer");
-		}
+		/* Before the answer: after it what is counted next may be here. */
 		if (read_here ? count(m, 1) :
 		    n == MARKER && count(m, 1 + ntohl(before)))
 			break;
+		if (n == MARKER && send(answers, "more", 4, 0) < 0)
+			err(1, "answer");
 	}
 	order("stop");
 	printf("measured %llu %llu\n", (unsigned long long)(m->seen - m->from),
