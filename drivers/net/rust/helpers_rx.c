@@ -396,19 +396,21 @@ static bool rnet_rx_gso_fits(const struct sk_buff *skb,
 	       (meta->gso_segs <= 1 || meta->gso_size);
 }
 
-static __always_inline void rnet_rx_submit(struct napi_struct *napi,
+/* Hands a packet over, which is not of several segments unless @gso. */
+static __always_inline void rnet_rx_submit(const struct rnet_rx_context *cx,
 					   struct sk_buff *skb,
 					   const struct rnet_rx_meta *meta,
-					   u16 queue)
+					   bool gso)
 {
-	u32 flags = meta->flags;
+	struct napi_struct *napi = cx->tx.napi;
 
+	/* Sets the packet's device as well. */
 	skb->protocol = eth_type_trans(skb, napi->dev);
-	skb_record_rx_queue(skb, queue);
+	skb_record_rx_queue(skb, cx->tx.queue);
 	rnet_rx_set_meta(skb, meta);
-	if (meta->gso_type)
+	if (gso)
 		rnet_rx_gso(napi, skb, meta);
-	else if (flags & RNET_RX_CSUM_OK)
+	else if (meta->flags & RNET_RX_CSUM_OK)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
 	napi_gro_receive(napi, skb);
 }
@@ -425,7 +427,7 @@ __rnet_helper bool rnet_safe_rx_submit(const struct rnet_rx_context *cx,
 		goto drop;
 	if (meta->gso_type && unlikely(!rnet_rx_gso_fits(taken, meta)))
 		goto drop;
-	rnet_rx_submit(cx->tx.napi, taken, meta, cx->tx.queue);
+	rnet_rx_submit(cx, taken, meta, meta->gso_type);
 	return true;
 drop:
 	dev_kfree_skb_any_reason(taken, SKB_DROP_REASON_DEV_HDR);
@@ -441,7 +443,7 @@ static __always_inline bool rnet_buffer_fits(const struct rnet_buffer *buf, u32 
 
 /* Build an skb around @len received bytes. It takes over the buffer. */
 static __always_inline struct sk_buff *
-rnet_rx_build(const struct rnet_rx_context *cx, struct rnet_buffer *buf, u32 len)
+rnet_rx_build(struct rnet_buffer *buf, u32 len)
 {
 	netmem_ref netmem = buf->page.netmem;
 	u8 *memory = netmem_address(netmem) + buf->off;
@@ -458,7 +460,6 @@ rnet_rx_build(const struct rnet_rx_context *cx, struct rnet_buffer *buf, u32 len
 	skb_mark_for_recycle(skb);
 	skb_reserve(skb, RNET_HEADROOM);
 	__skb_put(skb, len);
-	skb->dev = cx->tx.napi->dev;
 	return skb;
 }
 
@@ -475,8 +476,10 @@ __rnet_helper struct sk_buff *rnet_safe_rx_build(const struct rnet_rx_context *c
 	*err = -EINVAL;
 	if (unlikely(!rnet_buffer_fits(buf, len)))
 		return NULL;
-	skb = rnet_rx_build(cx, buf, len);
+	skb = rnet_rx_build(buf, len);
 	*err = skb ? 0 : -ENOMEM;
+	if (likely(skb))
+		skb->dev = cx->tx.napi->dev;
 	return skb;
 }
 
@@ -489,10 +492,10 @@ __rnet_helper int rnet_safe_rx_build_receive(const struct rnet_rx_context *cx,
 
 	if (unlikely(len < ETH_HLEN || meta->gso_type || !rnet_buffer_fits(buf, len)))
 		return -EINVAL;
-	skb = rnet_rx_build(cx, buf, len);
+	skb = rnet_rx_build(buf, len);
 	if (unlikely(!skb))
 		return -ENOMEM;
-	rnet_rx_submit(cx->tx.napi, skb, meta, cx->tx.queue);
+	rnet_rx_submit(cx, skb, meta, false);
 	return 0;
 }
 
