@@ -47,7 +47,6 @@ pub(crate) use super::{
     },
     plain,
     skbuff::{
-        rx_flags,
         DropReason,
         RxMeta,
         TxInfo,

@@ -214,6 +214,40 @@ impl TxSkb {
 /// The description of a received packet for the stack.
 pub(crate) type RxMeta = bindings::rnet_rx_meta;
 
+impl RxMeta {
+    /// With a flow hash, if there is one, and whether that covers ports.
+    #[inline(always)]
+    pub(crate) fn with_hash(mut self, hash: Option<(u32, bool)>) -> Self {
+        if let Some((hash, has_ports)) = hash {
+            self.hash = hash;
+            self.flags |= rx_flags::HASH;
+            if has_ports {
+                self.flags |= rx_flags::HASH_L4;
+            }
+        }
+        self
+    }
+
+    /// With a VLAN tag that was removed, if one was.
+    #[inline(always)]
+    pub(crate) fn with_vlan(mut self, tag: Option<u16>) -> Self {
+        if let Some(tag) = tag {
+            self.vlan_tci = tag;
+            self.flags |= rx_flags::VLAN;
+        }
+        self
+    }
+
+    /// With whether all checksums were verified.
+    #[inline(always)]
+    pub(crate) fn with_csum_ok(mut self, ok: bool) -> Self {
+        if ok {
+            self.flags |= rx_flags::CSUM_OK;
+        }
+        self
+    }
+}
+
 /// The description for the stack of a received packet that is not several segments.
 pub(crate) type RxTags = bindings::rnet_rx_tags;
 

@@ -70,22 +70,10 @@ impl rx::Descriptors for RxDescriptors<'_> {
     #[inline(always)]
     fn meta(&self, ring: &Words, at: usize) -> RxMeta {
         let received = Received(ring.read(at + 1));
-        let mut meta = RxMeta::default();
-        if let Some((hash, has_ports)) = desc::Hashed(ring.read(at)).hash() {
-            meta.hash = hash;
-            meta.flags |= rx_flags::HASH;
-            if has_ports {
-                meta.flags |= rx_flags::HASH_L4;
-            }
-        }
-        if let Some(tag) = received.vlan() {
-            meta.vlan_tci = tag;
-            meta.flags |= rx_flags::VLAN;
-        }
-        if received.sums_right() {
-            meta.flags |= rx_flags::CSUM_OK;
-        }
-        meta
+        RxMeta::default()
+            .with_hash(desc::Hashed(ring.read(at)).hash())
+            .with_vlan(received.vlan())
+            .with_csum_ok(received.sums_right())
     }
 
     #[inline]
