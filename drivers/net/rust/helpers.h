@@ -340,8 +340,8 @@ enum rnet_headroom {
 
 /**
  * struct rnet_buffer - a receive buffer that an skb can be built around
- * @page: the page that it lies in, with one reference
- * @off: where it begins in the page
+ * @page: the page that it lies in, with no other buffer
+ * @off: where it begins in the page: at 0, or at @size if that is half of it
  * @size: its bytes: %RNET_HEADROOM, the packet, and what the skb adds
  */
 struct rnet_buffer {

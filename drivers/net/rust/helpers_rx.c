@@ -437,11 +437,14 @@ drop:
 /* Whether a buffer has room for @len bytes and still has its reference. */
 static __always_inline bool rnet_buffer_fits(const struct rnet_buffer *buf, u32 len)
 {
-	return buf->page.refs == 1 &&
+	return buf->page.refs > 0 &&
 	       RNET_HEADROOM + len + SKB_SHARED_INFO_ROOM <= buf->size;
 }
 
-/* Build an skb around @len received bytes. It takes over the buffer. */
+/*
+ * A packet of @len bytes around which the skb is built, which takes the bytes of
+ * the buffer over, and a reference to the page.
+ */
 static __always_inline struct sk_buff *
 rnet_rx_build(struct rnet_buffer *buf, u32 len)
 {
@@ -456,7 +459,7 @@ rnet_rx_build(struct rnet_buffer *buf, u32 len)
 	skb = napi_build_skb(memory, buf->size);
 	if (unlikely(!skb))
 		return NULL;
-	buf->page.refs = 0;
+	buf->page.refs--;
 	skb_mark_for_recycle(skb);
 	skb_reserve(skb, RNET_HEADROOM);
 	__skb_put(skb, len);
@@ -483,20 +486,53 @@ __rnet_helper struct sk_buff *rnet_safe_rx_build(const struct rnet_rx_context *c
 	return skb;
 }
 
-/* Receive a packet that lies in one buffer, at least ETH_HLEN long. */
+/*
+ * Makes the other half of its page the buffer, when a packet took this one, if
+ * nobody has a part of that half any more. Else gives the page back. Nobody can
+ * take a reference of a page that nobody else has one of.
+ */
+static __always_inline bool rnet_buffer_turn(const struct rnet_rx_context *cx,
+					     struct rnet_buffer *buf)
+{
+	netmem_ref netmem = buf->page.netmem;
+	struct page_pool *pool = netmem_get_pp(netmem);
+	s32 refs = buf->page.refs;
+
+	/* The packet has the one reference that is not ours. */
+	if (unlikely(!refs ||
+		     atomic_long_read(netmem_get_pp_ref_count_ref(netmem)) != refs + 1 ||
+		     page_ref_count(netmem_to_page(netmem)) != 1 ||
+		     page_is_pfmemalloc(netmem_to_page(netmem)))) {
+		rnet_pp_put(&buf->page, cx);
+		return false;
+	}
+	buf->off ^= buf->size;
+	dma_sync_single_range_for_device(pool->p.dev,
+					 page_pool_get_dma_addr_netmem(netmem),
+					 buf->off, buf->size, pool->p.dma_dir);
+	return true;
+}
+
+/*
+ * Receives a packet that lies in one buffer, an Ethernet header at least. Returns
+ * 1 if there is a buffer again, in the other half of the page; 0 if the page is
+ * given away; or a negative errno, with the buffer as it was.
+ */
 __rnet_helper int rnet_safe_rx_build_receive(const struct rnet_rx_context *cx,
 					     struct rnet_buffer *buf, u16 len,
 					     const struct rnet_rx_meta *meta)
 {
 	struct sk_buff *skb;
+	bool again;
 
 	if (unlikely(len < ETH_HLEN || meta->gso_type || !rnet_buffer_fits(buf, len)))
 		return -EINVAL;
 	skb = rnet_rx_build(buf, len);
 	if (unlikely(!skb))
 		return -ENOMEM;
+	again = rnet_buffer_turn(cx, buf);
 	rnet_rx_submit(cx, skb, meta, false);
-	return 0;
+	return again;
 }
 
 /* Append the @len bytes in a buffer to the packet. */
@@ -514,6 +550,6 @@ __rnet_helper int rnet_safe_rx_add_buffer(struct rnet_rx_skb *rx,
 	rnet_rx_fill_frag(rx->skb, rx->nr_frags, netmem, off, len);
 	rx->skb->truesize += buf->size;
 	rx->nr_frags++;
-	buf->page.refs = 0;
+	buf->page.refs--;
 	return 0;
 }

@@ -108,14 +108,11 @@ impl Usage {
         both_ways: true,
         ..Self::SHARED
     };
-    /// As [`Self::SHARED`], with so few references that they go with what each page is cut into.
-    pub(super) const fn cut_into(parts: i32) -> Self {
-        Self {
-            refs: parts,
-            ..Self::SHARED
-        }
-    }
-
+    /// As [`Self::SHARED`], but each page goes to one packet, with its only reference.
+    pub(super) const WHOLE: Self = Self {
+        refs: 1,
+        ..Self::SHARED
+    };
     /// Written by the CPU only.
     pub(super) const CPU: Self = Self {
         mapped: false,
@@ -299,20 +296,9 @@ unsafe impl Send for PoolPage {}
 
 impl PoolPage {
     /// Bus address of where the device is to begin in the page.
+    #[inline]
     pub(crate) fn dma_address(&self) -> u64 {
         self.0.addr
-    }
-
-    /// Shares the page with another object, to which one reference passes; `None` if this has but
-    /// one.
-    #[inline]
-    pub(super) fn share(&mut self) -> Option<Self> {
-        if self.0.refs < 2 {
-            return None;
-        }
-        // INVARIANT: One reference moves.
-        self.0.refs -= 1;
-        Some(Self(bindings::rnet_page { refs: 1, ..self.0 }))
     }
 
     /// Gives the page away with its one reference, if its pool's pages have but one.

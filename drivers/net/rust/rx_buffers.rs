@@ -11,6 +11,10 @@
 //! costs one call: [`Buffer::receive`]. A longer one begins with [`Buffer::into_skb`] and goes on
 //! with [`RxSkb::add_buffer`].
 //!
+//! Two buffers of half a page take turns: when a packet has one, the other is where the device
+//! writes next, if its packet is freed by then. So as long as packets are freed within two rounds
+//! of the ring, nothing is allocated, and the page stays mapped.
+//!
 //! ```
 //! /// Hands a packet in two buffers to the stack.
 //! fn receive(cx: &RxContext<'_>, first: Buffer, rest: Buffer, len: u16) -> Result {
@@ -50,9 +54,9 @@ use kernel::{
 /// How large buffers are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Size {
-    /// Two a page.
+    /// Half a page.
     Half,
-    /// A page each.
+    /// A page.
     Page,
 }
 
@@ -84,8 +88,6 @@ const HEADROOM: usize = bindings::rnet_headroom_RNET_HEADROOM as usize;
 
 /// A source of receive buffers.
 pub(crate) struct Buffers {
-    /// Declared first: the pool goes at once if its pages are back by then.
-    other_half: Option<Buffer>,
     pool: PagePool,
     size: Size,
 }
@@ -104,13 +106,12 @@ impl Buffers {
         size: Size,
         count: u32,
     ) -> Result<Self> {
-        let (parts, pages) = match size {
-            Size::Half => (2, count / 2),
-            Size::Page => (1, count),
+        let usage = match size {
+            Size::Half => Usage::SHARED,
+            Size::Page => Usage::WHOLE,
         };
         Ok(Self {
-            other_half: None,
-            pool: PagePool::new(dev, netdev, queue, Usage::cut_into(parts), pages)?,
+            pool: PagePool::new(dev, netdev, queue, usage, count)?,
             size,
         })
     }
@@ -134,36 +135,19 @@ impl Buffers {
     /// Takes a buffer, in the context of the NAPI instance that the source is attached to.
     #[inline]
     pub(crate) fn alloc(&mut self, cx: &RxContext<'_>) -> Option<Buffer> {
-        match self.other_half.take() {
-            None => {
-                let page = self.pool.alloc(cx)?;
-                Some(self.cut(page))
-            }
-            half => half,
-        }
+        self.pool.alloc(cx).map(|page| self.buffer(page))
     }
 
     /// Takes a buffer from a source that is attached to no NAPI instance: used to fill a ring
     /// before it is put to work. May sleep.
     pub(crate) fn alloc_sleeping(&mut self) -> Option<Buffer> {
-        match self.other_half.take() {
-            None => {
-                let page = self.pool.alloc_sleeping()?;
-                Some(self.cut(page))
-            }
-            half => half,
-        }
+        self.pool.alloc_sleeping().map(|page| self.buffer(page))
     }
 
-    /// Cuts a fresh page into buffers.
+    /// The first buffer in a fresh page.
     #[inline]
-    fn cut(&mut self, mut page: PoolPage) -> Buffer {
-        // INVARIANT: The page has a reference for each of its buffers, and no buffer yet.
-        self.other_half = page.share().map(|page| Buffer {
-            page,
-            off: self.size.bytes() as u32,
-            size: self.size.bytes() as u32,
-        });
+    fn buffer(&self, page: PoolPage) -> Buffer {
+        // INVARIANT: The page has no other buffer, and all its references.
         Buffer {
             page,
             off: 0,
@@ -176,8 +160,8 @@ impl Buffers {
 ///
 /// # Invariants
 ///
-/// The page is one that the CPU can read, of which this has one reference, or none once a packet
-/// took it over. The `size` bytes at `off` in it are in no other buffer.
+/// The page is one that the CPU can read, and in no other buffer. While this has a reference to it,
+/// the `size` bytes at `off` are in no packet.
 #[repr(C)]
 pub(crate) struct Buffer {
     // As in `struct rnet_buffer`.
@@ -198,18 +182,23 @@ impl Buffer {
     /// Bus address of where the device is to begin.
     #[inline]
     pub(crate) fn dma_address(&self) -> u64 {
-        self.page.dma_address() + u64::from(self.off) + HEADROOM as u64
+        let off = u64::from(self.off).wrapping_add(HEADROOM as u64);
+        self.page.dma_address().wrapping_add(off)
     }
 
-    /// Hands a packet of `len` bytes in this buffer to the stack.
+    /// Hands a packet of `len` bytes in this buffer to the stack. Returns whether there is a buffer
+    /// again, at another address: the other half of the page. Else there is none in here any more.
     ///
     /// # Errors
     ///
     /// [`EINVAL`] if the packet is less than an Ethernet header or more than there is room for,
-    /// and for several segments; [`ENOMEM`] without memory.
+    /// and for several segments; [`ENOMEM`] without memory. The buffer is as before then.
     #[inline(always)]
-    pub(crate) fn receive(mut self, cx: &RxContext<'_>, len: u16, meta: &RxMeta) -> Result {
-        to_result(bindings::rx_build_receive(cx, &mut self, len, meta))
+    pub(crate) fn receive(&mut self, cx: &RxContext<'_>, len: u16, meta: &RxMeta) -> Result<bool> {
+        match bindings::rx_build_receive(cx, self, len, meta) {
+            err if err < 0 => Err(Error::from_errno(err)),
+            again => Ok(again != 0),
+        }
     }
 
     /// A packet that begins with the `len` bytes in this buffer.

@@ -5,23 +5,30 @@ Nothing here knows of that driver: the cases hold with the kernel's igb as well.
 """
 
 import collections
+import fcntl
 import itertools
 import mmap
+import random
 import re
+import socket
+import struct
+import termios
 import threading
 import time
 
 from cases import vlan
 from guest.device import bus_address
 from guest.harness import case, check, equal, until
-from guest.net import DUT, PEER
-from guest.traffic import Flood, bulk, streaming
+from guest.net import ADDRESS, DUT, FAMILY, PEER
+from guest.traffic import Flood, InBackground, bulk, streaming
 
 # In configuration space: the command register, and its bit that allows access to memory.
 COMMAND, BUS_MASTER = 4, 4
 # Registers of the first transmit ring in BAR 0: its address and its switch.
 BAR_SIZE = 0x20000
 TX_BASE, TX_SWITCH, ON = 0xe000, 0xe028, 1 << 25
+
+SO_RCVBUFFORCE = 33
 
 DEVICE = "igb-rs"
 
@@ -151,6 +158,42 @@ def transmit_timeout(rig):
         flood.stop()
     check(rig.totals(DUT)["rx_packets"] > before, "nothing was received")
     _both_ways(rig)
+
+
+def _connection(rig):
+    """Return both ends of a connection on which much can be left unread, the partner's first."""
+    ends = [rig.socket(side, FAMILY[4], socket.SOCK_STREAM) for side in (PEER, DUT)]
+    for end in ends:
+        rig.defer(end.close)
+    client, listener = ends
+    listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+    listener.bind((ADDRESS[DUT, 4], 0))
+    listener.listen(1)
+    client.connect(listener.getsockname())
+    served, _ = listener.accept()
+    rig.defer(served.close)
+    return client, served
+
+
+def _unread(sock):
+    return struct.unpack("=i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0]
+
+
+@case(limit=40)
+def unread(rig):
+    """Data that waits for its reader while its ring goes round many times stays as it was."""
+    rig.defer(_ethtool, rig, "-G", "rx", "512", "tx", "512")
+    _ethtool(rig, "-G", "rx", "64", "tx", "64")
+    client, served = _connection(rig)
+    data = random.Random(1).randbytes(1 << 20)
+    sender = InBackground(client.sendall, data)
+    until("the data to arrive", lambda: _unread(served) == len(data), 20)
+    sender.finish(20)
+    bulk(rig, PEER, 4, flows=8, size=1 << 17)
+    got = b""
+    while len(got) < len(data):
+        got += served.recv(len(data))
+    check(got == data, "the data changed")
 
 
 def _registers(rig):

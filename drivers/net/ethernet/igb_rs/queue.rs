@@ -59,21 +59,17 @@ impl rx::Descriptors for RxDescriptors<'_> {
         }
         // Neither the other word nor the packet is to be read before.
         barrier::dma_mb(barrier::Read);
+        let meta = RxMeta::default()
+            .with_hash(desc::Hashed(ring.read(at)).hash())
+            .with_vlan(received.vlan())
+            .with_csum_ok(received.sums_right());
         Some(rx::Done {
             len: received.len(),
             last: received.is_last(),
             damaged: received.is_damaged(),
             csum_bad: received.sums_wrong(),
+            meta,
         })
-    }
-
-    #[inline(always)]
-    fn meta(&self, ring: &Words, at: usize) -> RxMeta {
-        let received = Received(ring.read(at + 1));
-        RxMeta::default()
-            .with_hash(desc::Hashed(ring.read(at)).hash())
-            .with_vlan(received.vlan())
-            .with_csum_ok(received.sums_right())
     }
 
     #[inline]

@@ -80,6 +80,7 @@ impl<'a> Deref for RxContext<'a> {
 
 impl RxContext<'_> {
     /// How many packets may be received, at least one.
+    #[inline]
     pub(crate) fn budget(&self) -> usize {
         self.0.raw.budget as usize
     }

@@ -4,7 +4,8 @@
 //!
 //! Wraps nothing of C. Rings are made in process context and used in polls. Each descriptor has a
 //! buffer of [`rx_buffers`](crate::net::rx_buffers), around which the socket buffer is built in
-//! place. A packet that is longer than a buffer continues in those of the next descriptors.
+//! place. A buffer that can be used again stays with its descriptor. A packet that is longer than a
+//! buffer continues in those of the next descriptors.
 //!
 //! ```
 //! /// Descriptors of two words: the buffer's address, and what the device says of it.
@@ -32,11 +33,8 @@
 //!             last: word & 1 << 16 != 0,
 //!             damaged: word & 1 << 17 != 0,
 //!             csum_bad: word & 1 << 18 != 0,
+//!             meta: RxMeta::default(),
 //!         })
-//!     }
-//!
-//!     fn meta(&self, _ring: &Words, _at: usize) -> RxMeta {
-//!         RxMeta::default()
 //!     }
 //!
 //!     fn ring_doorbell(&self, i: usize) {
@@ -85,28 +83,26 @@ pub(crate) trait Descriptors: Send {
     /// Writes the descriptor of a buffer that lies at bus address `buffer`; `at` is its first word.
     fn post(&self, ring: &Words, at: usize, buffer: u64);
 
-    /// Length and flags from the descriptor at word `at`, if the device has used it. Reads of the
-    /// packet and of the other words must be ordered after that check.
+    /// The completion in the descriptor at word `at`, if the device has used it. Reads of the
+    /// packet must be ordered after that check.
     fn done(&self, ring: &Words, at: usize) -> Option<Done>;
-
-    /// Metadata of the whole packet from the descriptor at word `at`, its last one.
-    fn meta(&self, ring: &Words, at: usize) -> RxMeta;
 
     /// Writes the doorbell: descriptors up to `i`, exclusive, have buffers.
     fn ring_doorbell(&self, i: usize);
 }
 
 /// Completion of a buffer that the device has filled.
-#[derive(Clone, Copy)]
 pub(crate) struct Done {
     /// Bytes in it.
     pub(crate) len: u16,
-    /// The packet ends here.
+    /// The packet ends here. What follows is valid only then.
     pub(crate) last: bool,
-    /// The frame itself is damaged, if it ends here.
+    /// The frame itself is damaged.
     pub(crate) damaged: bool,
-    /// A checksum of the packet is wrong, if it ends here.
+    /// A checksum of the packet is wrong.
     pub(crate) csum_bad: bool,
+    /// Metadata of the packet.
+    pub(crate) meta: RxMeta,
 }
 
 /// Outcome of a poll.
@@ -131,8 +127,11 @@ enum Open {
 pub(crate) struct Ring<D> {
     desc: D,
     mem: Words,
-    /// The buffer of each descriptor that the device has.
+    /// The buffer of each descriptor: the device has it from `next` on up to `fill`. Behind that
+    /// it is to be used again, or there is none.
     slots: KVVec<Option<Buffer>>,
+    /// Their number less one, which is a power of two.
+    mask: usize,
     buffers: Buffers,
     /// The descriptor that the device uses next.
     next: usize,
@@ -165,17 +164,15 @@ impl<D: Descriptors> Ring<D> {
             desc,
             mem: Words::new(dma.device(), log2 + D::WORDS.ilog2())?,
             slots,
+            mask: len - 1,
             buffers: Buffers::new(dma, netdev, queue.try_into()?, size, len as u32)?,
             next: 0,
             fill: 0,
             open: Open::None,
             counters: counters.clone(),
         };
-        while this.room() != 0 {
-            let buffer = this.buffers.alloc_sleeping().ok_or(ENOMEM)?;
-            this.post(buffer);
-        }
-        Ok(this)
+        let enough = this.post_all(Buffers::alloc_sleeping);
+        enough.then_some(this).ok_or(ENOMEM)
     }
 
     /// Bus address and bytes of the ring.
@@ -204,83 +201,95 @@ impl<D: Descriptors> Ring<D> {
         self.desc.ring_doorbell(self.fill);
     }
 
+    /// Descriptors without a buffer, when the device uses `next` next. One stays without: to most
+    /// devices a ring whose tail is at its head is empty.
     #[inline(always)]
-    fn behind(&self, i: usize) -> usize {
-        (i + 1) & (self.slots.len() - 1)
+    fn room(&self, next: usize) -> usize {
+        next.wrapping_sub(self.fill).wrapping_sub(1) & self.mask
     }
 
-    /// Descriptors without a buffer. One stays without: to most devices a ring whose tail is at its
-    /// head is empty.
+    /// Gives each descriptor without a buffer one, of those that are used again or a new one from
+    /// `alloc`. Returns whether there were enough.
     #[inline(always)]
-    fn room(&self) -> usize {
-        self.next.wrapping_sub(self.fill).wrapping_sub(1) & (self.slots.len() - 1)
-    }
-
-    #[inline]
-    fn post(&mut self, buffer: Buffer) {
-        let at = self.fill * D::WORDS;
-        self.desc.post(&self.mem, at, buffer.dma_address());
-        if let Some(slot) = self.slots.get_mut(self.fill) {
-            // There is none: this is where there is room.
-            core::mem::forget(slot.replace(buffer));
+    fn post_all(&mut self, mut alloc: impl FnMut(&mut Buffers) -> Option<Buffer>) -> bool {
+        let last = self.next.wrapping_sub(1) & self.mask;
+        let mut fill = self.fill;
+        while fill != last {
+            let Some(slot) = self.slots.get_mut(fill) else {
+                break;
+            };
+            if slot.is_none() {
+                *slot = alloc(&mut self.buffers);
+            }
+            let Some(buffer) = slot else {
+                break;
+            };
+            let at = fill.wrapping_mul(D::WORDS);
+            self.desc.post(&self.mem, at, buffer.dma_address());
+            fill = fill.wrapping_add(1) & self.mask;
         }
-        self.fill = self.behind(self.fill);
+        self.fill = fill;
+        fill == last
     }
 
     /// Receives packets up to the budget, and gives the device new buffers.
     #[inline(always)]
     pub(crate) fn poll(&mut self, cx: &RxContext<'_>) -> Polled {
-        let (mut packets, mut bytes) = (0, 0);
-        while packets < cx.budget() {
-            let at = self.next * D::WORDS;
+        let (budget, mut packets, mut bytes) = (cx.budget(), 0_usize, 0_u64);
+        let mut next = self.next;
+        while packets < budget && next != self.fill {
+            let at = next.wrapping_mul(D::WORDS);
             let Some(done) = self.desc.done(&self.mem, at) else {
                 break;
             };
-            // There is none if it was used and there was no memory for another one.
-            let Some(buffer) = self.slots.get_mut(self.next).and_then(Option::take) else {
-                break;
-            };
-            self.next = self.behind(self.next);
-            bytes += u64::from(done.len);
-            packets += usize::from(done.last);
-            self.receive(cx, buffer, done, at);
-            if self.room() >= REFILL {
-                self.refill(cx);
+            bytes = bytes.wrapping_add(done.len.into());
+            packets = packets.wrapping_add(done.last.into());
+            self.receive(cx, next, &done);
+            next = next.wrapping_add(1) & self.mask;
+            if self.room(next) >= REFILL {
+                self.refill(cx, next);
             }
         }
         self.counters.rx.packets.add(packets as u64);
         self.counters.rx.bytes.add(bytes);
-        let starving = self.room() >= REFILL && !self.refill(cx);
+        let starving = self.room(next) >= REFILL && !self.refill(cx, next);
+        self.next = next;
         Polled { packets, starving }
     }
 
-    /// Gives the device buffers, as many as there is room and memory for. Returns whether there was
-    /// enough.
-    fn refill(&mut self, cx: &RxContext<'_>) -> bool {
-        let mut enough = true;
-        while self.room() != 0 {
-            let Some(buffer) = self.buffers.alloc(cx) else {
-                self.counters.rx.alloc_fail.add(1);
-                enough = false;
-                break;
-            };
-            self.post(buffer);
+    /// Gives the device, which uses `next` next, buffers, as many as there is room and memory for.
+    /// Returns whether there was enough.
+    #[inline(never)]
+    fn refill(&mut self, cx: &RxContext<'_>, next: usize) -> bool {
+        self.next = next;
+        let enough = self.post_all(|buffers| buffers.alloc(cx));
+        if !enough {
+            self.counters.rx.alloc_fail.add(1);
         }
         self.ring_doorbell();
         enough
     }
 
-    /// Adds a buffer to its packet, or drops it. Its descriptor is at word `at`.
+    /// Adds the buffer of descriptor `i` to its packet, or drops it.
     #[inline(always)]
-    fn receive(&mut self, cx: &RxContext<'_>, buffer: Buffer, done: Done, at: usize) {
+    fn receive(&mut self, cx: &RxContext<'_>, i: usize, done: &Done) {
         if done.last && done.csum_bad {
             self.counters.rx.csum_bad.add(1);
         }
+        let Some(slot) = self.slots.get_mut(i) else {
+            return;
+        };
         let whole = done.last && !done.damaged && matches!(self.open, Open::None);
-        let taken = if whole {
-            buffer.receive(cx, done.len, &self.desc.meta(&self.mem, at))
-        } else {
-            self.go_on(cx, buffer, done, at)
+        let taken = match slot {
+            Some(buffer) if whole => match buffer.receive(cx, done.len, &done.meta) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    *slot = None;
+                    Ok(())
+                }
+                Err(e) => Err(e),
+            },
+            _ => self.go_on(cx, i, done),
         };
         if taken.is_err() {
             self.give_up(done);
@@ -289,7 +298,7 @@ impl<D: Descriptors> Ring<D> {
 
     /// Counts a packet as dropped, and skips its remaining buffers.
     #[cold]
-    fn give_up(&mut self, done: Done) {
+    fn give_up(&mut self, done: &Done) {
         self.counters.rx.dropped.add(1);
         self.open = if done.last { Open::None } else { Open::Skip };
     }
@@ -300,20 +309,22 @@ impl<D: Descriptors> Ring<D> {
     ///
     /// There is no memory, or the descriptor is invalid: the packet is dropped.
     #[inline(never)]
-    fn go_on(&mut self, cx: &RxContext<'_>, buffer: Buffer, done: Done, at: usize) -> Result {
-        let skb = match core::mem::replace(&mut self.open, Open::None) {
-            Open::None => buffer.into_skb(cx, done.len)?,
+    fn go_on(&mut self, cx: &RxContext<'_>, i: usize, done: &Done) -> Result {
+        let open = core::mem::replace(&mut self.open, Open::None);
+        if let Open::Skip = open {
+            // It was counted when it was given up, and its buffer is used again.
+            if !done.last {
+                self.open = Open::Skip;
+            }
+            return Ok(());
+        }
+        let buffer = self.slots.get_mut(i).and_then(Option::take).ok_or(EINVAL)?;
+        let skb = match open {
             Open::Packet(mut skb) => {
                 skb.add_buffer(buffer, done.len)?;
                 skb
             }
-            // It was counted when it was given up.
-            Open::Skip => {
-                if !done.last {
-                    self.open = Open::Skip;
-                }
-                return Ok(());
-            }
+            _ => buffer.into_skb(cx, done.len)?,
         };
         if !done.last {
             self.open = Open::Packet(skb);
@@ -322,6 +333,6 @@ impl<D: Descriptors> Ring<D> {
         if done.damaged {
             return Err(EIO);
         }
-        skb.submit(cx, &self.desc.meta(&self.mem, at))
+        skb.submit(cx, &done.meta)
     }
 }
