@@ -126,14 +126,16 @@ impl tx::Descriptors for TxDescriptors<'_> {
     #[inline(always)]
     fn plan(&self, skb: &mut TxSkb, info: &TxInfo) -> Result<(Plan, u32), DropReason> {
         let mut wants = offload(info, skb.network_offset());
+        let mut context = wants.context();
         if wants.segments.is_some() {
             skb.prepare_tso().map_err(|_| DropReason::NoMem)?;
-        } else if wants.context().is_err() {
+        } else if context.is_err() {
             // The device cannot be told where the checksum is.
             skb.fill_checksum().map_err(|_| DropReason::NoMem)?;
             wants.sum = None;
+            context = wants.context();
         }
-        let context = wants.context().map_err(|()| DropReason::NotOffloadable)?;
+        let context = context.map_err(|()| DropReason::NotOffloadable)?;
         let news = context.filter(|context| self.context != Some(*context));
         let data = wants.data(info.len);
         Ok((Plan { news, data }, news.is_some().into()))
