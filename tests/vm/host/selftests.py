@@ -20,7 +20,7 @@ class SelftestRun(GuestRun):
 
     def __init__(self, report, options, chosen, place, only):
         super().__init__(report, options, list(chosen), {})
-        self.chosen, self.place, self.only = chosen, place, only
+        self.chosen, self.programs, self.only = chosen, place, only
         self.totals = {PASS: 0, FAIL: 0, SKIP: 0}
 
     def configuration(self):
@@ -30,7 +30,7 @@ class SelftestRun(GuestRun):
                         "passes": sorted(entry.passes), "before": entry.before,
                         "lenient": lenient}
                  for name, entry in self.chosen.items()}
-        return {**super().configuration(), "selftests": about, "place": self.place}
+        return {**super().configuration(), "selftests": about, "place": self.programs}
 
     def add(self, name, result, seconds, reason="", log=None):
         """Judge the output of a program."""
