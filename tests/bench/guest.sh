@@ -6,6 +6,18 @@
 # be told. Prints "ready", and for each workload "begin LABEL", what sink says,
 # and "end LABEL STATUS".
 set -u
+
+# A driver may take the link down when a program is attached or leaves.
+wait_for_carrier()
+{
+	local _
+
+	for _ in $(seq 100); do
+		[ "$(cat "/sys/class/net/$dev/carrier")" = 1 ] && return
+		sleep 0.1
+	done
+}
+
 run_dir=$1 driver=$2 module=$3 mac=$4 peer_mac=$5 settings=$6
 bench=$(dirname "$0")/../../build/bench
 
@@ -23,18 +35,16 @@ ip link set "$dev" up
 ip addr add 192.0.2.1/24 dev "$dev"
 ip neigh replace 192.0.2.2 lladdr "$peer_mac" dev "$dev" nud permanent
 [ -z "$settings" ] || eval "$settings"
-for _ in $(seq 50); do
-	[ "$(cat "/sys/class/net/$dev/carrier")" = 1 ] && break
-	sleep 0.1
-done
+wait_for_carrier
 ulimit -n 4096
 cat /proc/kallsyms >"$run_dir/kallsyms"
 "$bench/sink" symbols
 echo ready
 while read -r label what; do
+	wait_for_carrier
 	echo "begin $label"
 	# shellcheck disable=SC2086
-	"$bench/sink" ${what/IFINDEX/$(cat "/sys/class/net/$dev/ifindex")}
+	"$bench/sink" ${what/DEVICE/$dev}
 	echo "end $label $?"
 	{
 		ethtool -S "$dev" | grep -v ': 0$'

@@ -147,6 +147,8 @@ pub(crate) enum Received<'a> {
         ack: u32,
         window: u16,
         options: &'a [u8],
+        /// Bytes of data.
+        len: u32,
     },
     /// A datagram.
     Udp {
@@ -172,14 +174,18 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Received<'_>> {
     }
     let l4 = ip.get(IP..usize::from(be16(&ip[2..])))?;
     match ip[9] {
-        TCP if l4.len() >= TCP_MIN => Some(Received::Tcp {
-            to: be16(&l4[2..]),
-            seq: be32(&l4[4..]),
-            ack: be32(&l4[8..]),
-            flags: l4[13],
-            window: be16(&l4[14..]),
-            options: l4.get(TCP_MIN..usize::from(l4[12] >> 4) * 4)?,
-        }),
+        TCP if l4.len() >= TCP_MIN => {
+            let header = usize::from(l4[12] >> 4) * 4;
+            Some(Received::Tcp {
+                to: be16(&l4[2..]),
+                seq: be32(&l4[4..]),
+                ack: be32(&l4[8..]),
+                flags: l4[13],
+                window: be16(&l4[14..]),
+                options: l4.get(TCP_MIN..header)?,
+                len: (l4.len() - header) as u32,
+            })
+        }
         PROTO_UDP if l4.len() >= UDP => Some(Received::Udp {
             to: be16(&l4[2..]),
             data: &l4[UDP..],

@@ -4,14 +4,15 @@
 //!
 //! Listens on a Unix stream socket with the framing of QEMU's `-netdev stream`, so that any NIC of
 //! QEMU and the modelled one can be plugged in, and sends what the guest orders: TCP over several
-//! connections, a burst of each or one segment of each in turn, or short UDP datagrams.
+//! connections, requests that the guest answers, or short UDP datagrams. It also acknowledges what
+//! the guest sends.
 //!
-//! Orders are UDP datagrams to port 7000 of 192.0.2.2: `bulk N` and `mix N` open N connections,
-//! `go` lets them send, `udp N` sends N datagrams and a marker at a time, `more` answers a marker,
-//! `stop` ends what is being sent.
+//! Orders are UDP datagrams to port 7000 of 192.0.2.2; [`order::Order`] has them. Each `stop` is
+//! answered with a line `retries N` on standard output: how often a connection was stuck.
 
 mod flow;
 mod frame;
+mod order;
 mod source;
 
 use anyhow::{bail, Context, Result};
@@ -19,13 +20,19 @@ use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use source::Source;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long to sleep without traffic: what a retransmission is late at most.
-const TICK: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+const TICK: Duration = Duration::from_millis(100);
+/// The same while there is something to acknowledge.
+const SHORT_TICK: Duration = Duration::from_millis(1);
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: 0,
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
 
 /// Serves one NIC until it is unplugged.
 fn serve(mut wire: UnixStream) -> Result<()> {
@@ -43,7 +50,8 @@ fn serve(mut wire: UnixStream) -> Result<()> {
         let mut want = PollFlags::IN;
         want.set(PollFlags::OUT, sent < output.len());
         let mut fds = [PollFd::new(&wire, want)];
-        poll(&mut fds, Some(&TICK))?;
+        let tick = if source.owes() { SHORT_TICK } else { TICK };
+        poll(&mut fds, Some(&timespec(tick)))?;
         let events = fds[0].revents();
         if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             match wire.read(&mut chunk) {

@@ -4,6 +4,7 @@
 
 use crate::flow::{Answer, Flow, BURST, MSS};
 use crate::frame::{parse, put_udp, Received};
+use crate::order::{Order, Stamps, Stream, Turns};
 use std::time::Duration;
 
 /// Port that orders come to.
@@ -17,11 +18,16 @@ const DATAGRAM: usize = 18;
 const MARKER: usize = 20;
 /// Batches of datagrams whose marker is not yet answered.
 const BATCHES: u32 = 2;
-/// Segments under way on all connections together that take turns: what the largest receive ring
-/// of common NICs holds, since QEMU's lose what does not fit.
-const TOGETHER: u32 = 4000;
 /// Bytes put on the wire before we look whether something came.
 const CHUNK: usize = 128 * 1024;
+
+/// Purpose of the connections.
+#[derive(Debug)]
+enum Use {
+    Send(Stream),
+    Take,
+    Exchange { size: u32 },
+}
 
 #[derive(Debug, Default)]
 enum Work {
@@ -29,8 +35,7 @@ enum Work {
     Nothing,
     Tcp {
         flows: Vec<Flow>,
-        /// Whole bursts, not one segment of each flow in turn.
-        bursts: bool,
+        purpose: Use,
         go: bool,
         /// The connection whose turn it is.
         turn: usize,
@@ -51,13 +56,21 @@ pub(crate) struct Source {
     /// Rounds of connections, so that each has ports of its own.
     round: u16,
     id: u16,
+    /// Data came that is not yet acknowledged.
+    owes: bool,
 }
 
 impl Source {
     /// Handles a frame of the guest.
     pub(crate) fn receive(&mut self, frame: &[u8]) {
         match parse(frame) {
-            Some(Received::Udp { to: ORDERS, data }) => self.order(data),
+            Some(Received::Udp { to: ORDERS, data }) => {
+                let text = String::from_utf8_lossy(data);
+                match Order::parse(&text) {
+                    Some(order) => self.obey(order),
+                    None => eprintln!("reflow-sender: \"{text}\" is no order"),
+                }
+            }
             Some(Received::Tcp {
                 to,
                 flags,
@@ -65,6 +78,7 @@ impl Source {
                 ack,
                 window,
                 options,
+                len,
             }) => {
                 let answer = Answer {
                     flags,
@@ -72,70 +86,69 @@ impl Source {
                     ack,
                     window,
                     options,
+                    len,
                 };
                 let first = self.first_port();
                 if let Work::Tcp { flows, .. } = &mut self.work {
                     let flow = flows.get_mut(usize::from(to.wrapping_sub(first)));
                     if let Some(flow) = flow {
                         flow.receive(self.now, &answer, &mut self.answers);
+                        self.owes |= len != 0;
                     }
                 }
             }
             _ => {}
         }
+    }
+
+    /// Whether data came that is to be acknowledged soon.
+    pub(crate) fn owes(&self) -> bool {
+        self.owes
     }
 
     fn first_port(&self) -> u16 {
         PORT + 2000 * (self.round % 20)
     }
 
-    fn order(&mut self, text: &[u8]) {
-        let text = String::from_utf8_lossy(text);
-        let mut words = text.split_whitespace();
-        let order = words.next().unwrap_or_default();
-        let number = words.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    fn obey(&mut self, order: Order) {
         match order {
-            "bulk" => self.connect(number, true, 2 * BURST * MSS),
-            "mix" => {
-                let each = TOGETHER / u32::from(number.max(1));
-                self.connect(number, false, each.clamp(1, BURST) * MSS);
-            }
-            "udp" => {
+            Order::Send(stream) => self.connect(stream.flows, stream.stamps, Use::Send(stream)),
+            Order::Take { flows } => self.connect(flows, Stamps::Batch, Use::Take),
+            Order::Exchange { size } => self.connect(1, Stamps::Batch, Use::Exchange { size }),
+            Order::Datagrams { batch } => {
                 self.work = Work::Udp {
-                    batch: number.into(),
+                    batch,
                     unanswered: 0,
                 }
             }
-            "go" => {
+            Order::Go => {
                 if let Work::Tcp { go, .. } = &mut self.work {
                     *go = true;
                 }
             }
-            "more" => {
+            Order::More => {
                 if let Work::Udp { unanswered, .. } = &mut self.work {
                     *unanswered = unanswered.saturating_sub(1);
                 }
             }
-            "stop" => {
-                if let Work::Tcp { flows, .. } = &self.work {
-                    let retries: u32 = flows.iter().map(|flow| flow.retries).sum();
-                    if retries != 0 {
-                        println!("retries {retries}");
-                    }
-                }
+            Order::Stop => {
+                let retries: u32 = match &self.work {
+                    Work::Tcp { flows, .. } => flows.iter().map(|flow| flow.retries).sum(),
+                    _ => 0,
+                };
+                println!("retries {retries}");
                 self.work = Work::Nothing;
             }
-            _ => {}
         }
     }
 
-    fn connect(&mut self, count: u16, bursts: bool, limit: u32) {
+    fn connect(&mut self, count: u16, stamps: Stamps, purpose: Use) {
         self.round = self.round.wrapping_add(1);
         let first = self.first_port();
-        let flow = |i| Flow::new(first + i, 0x1000_0000 + u32::from(i), limit);
+        let flow = |i| Flow::new(first + i, 0x1000_0000 + u32::from(i), stamps);
         self.work = Work::Tcp {
-            flows: (0..count.min(1024)).map(flow).collect(),
-            bursts,
+            flows: (0..count).map(flow).collect(),
+            purpose,
             go: false,
             turn: 0,
         };
@@ -144,12 +157,13 @@ impl Source {
     /// Appends the frames to send now.
     pub(crate) fn fill(&mut self, now: Duration, out: &mut Vec<u8>) {
         self.now = now;
+        self.owes = false;
         out.append(&mut self.answers);
         match &mut self.work {
             Work::Nothing => {}
             Work::Tcp {
                 flows,
-                bursts,
+                purpose,
                 go,
                 turn,
             } => {
@@ -157,8 +171,14 @@ impl Source {
                     flow.open(now, out);
                     flow.retry(now);
                 }
-                if *go {
-                    send(flows, *bursts, turn, now, out);
+                match purpose {
+                    _ if !*go => {}
+                    Use::Send(stream) => send(flows, stream, turn, now, out),
+                    Use::Take => {}
+                    Use::Exchange { size } => exchange(flows, *size, now, out),
+                }
+                for flow in flows.iter_mut() {
+                    self.owes |= flow.settle(now, out);
                 }
             }
             Work::Udp { batch, unanswered } => {
@@ -176,21 +196,138 @@ impl Source {
     }
 }
 
-/// Lets connections send in turn until there is a chunk, or none can.
-fn send(flows: &mut [Flow], bursts: bool, turn: &mut usize, now: Duration, out: &mut Vec<u8>) {
-    let segments = if bursts { BURST } else { 1 };
+/// Lets connections send until there is a chunk, or none may.
+fn send(flows: &mut [Flow], stream: &Stream, turn: &mut usize, now: Duration, out: &mut Vec<u8>) {
+    match stream.turns {
+        Turns::Bursts { limit } => send_bursts(flows, stream, limit, turn, now, out),
+        Turns::Strict { window } => send_strictly(flows, stream, window, turn, now, out),
+    }
+}
+
+fn send_bursts(
+    flows: &mut [Flow],
+    stream: &Stream,
+    limit: u32,
+    turn: &mut usize,
+    now: Duration,
+    out: &mut Vec<u8>,
+) {
+    let segments = BURST * MSS / stream.segment;
     let mut idle = 0;
     while idle < flows.len() && out.len() < CHUNK {
         let count = flows.len();
         let flow = &mut flows[*turn];
         *turn = (*turn + 1) % count;
-        if flow.may_send(segments) {
+        if flow.may_send(segments * stream.segment, limit) {
             idle = 0;
             for _ in 0..segments {
-                flow.segment(now, out);
+                flow.segment(now, stream.segment, stream.push, out);
             }
         } else {
             idle += 1;
         }
+    }
+}
+
+fn send_strictly(
+    flows: &mut [Flow],
+    stream: &Stream,
+    window: u32,
+    turn: &mut usize,
+    now: Duration,
+    out: &mut Vec<u8>,
+) {
+    let under_way: u32 = flows.iter().map(Flow::under_way).sum();
+    let mut room = window.saturating_sub(under_way) / stream.segment;
+    while room != 0 && out.len() < CHUNK && flows[*turn].may_send(stream.segment, window) {
+        flows[*turn].segment(now, stream.segment, stream.push, out);
+        *turn = (*turn + 1) % flows.len();
+        room -= 1;
+    }
+}
+
+/// Sends the next request on each connection whose answer came.
+fn exchange(flows: &mut [Flow], size: u32, now: Duration, out: &mut Vec<u8>) {
+    for flow in flows.iter_mut().filter(|flow| flow.is_even()) {
+        flow.request(now, size, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{each, flags};
+
+    /// Connections that are open, with a window of 8 MiB each.
+    fn opened(count: u16) -> Vec<Flow> {
+        let answer = |flags, ack| Answer {
+            flags,
+            seq: 0,
+            ack,
+            window: 0xffff,
+            options: &[3, 3, 7, 0],
+            len: 0,
+        };
+        let mut out = Vec::new();
+        let open = |i| {
+            let mut flow = Flow::new(PORT + i, 0, Stamps::Step);
+            let now = Duration::from_millis(1);
+            flow.open(now, &mut out);
+            flow.receive(now, &answer(flags::SYN | flags::ACK, 1), &mut out);
+            flow.receive(now, &answer(flags::ACK, 1), &mut out);
+            flow
+        };
+        (0..count).map(open).collect()
+    }
+
+    fn ports(out: &[u8]) -> Vec<u16> {
+        let mut seen = Vec::new();
+        each(out, |frame| {
+            seen.push(u16::from_be_bytes([frame[34], frame[35]]) - PORT);
+        });
+        seen
+    }
+
+    fn stream(text: &str) -> Stream {
+        match Order::parse(text) {
+            Some(Order::Send(stream)) => stream,
+            _ => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn strict_turns_stop_at_the_window_and_at_a_connection_that_may_not_send() {
+        let mut flows = opened(3);
+        let (mut turn, mut out, now) = (0, Vec::new(), Duration::from_millis(5));
+        let order = stream("mix 3 7 step");
+        send(&mut flows, &order, &mut turn, now, &mut out);
+        assert_eq!(ports(&out), [0, 1, 2, 0, 1, 2, 0]);
+        // The second connection's segments are acknowledged: it still is its turn.
+        let answer = Answer {
+            flags: flags::ACK,
+            seq: 1,
+            ack: 1 + 2 * MSS,
+            window: 0,
+            options: &[],
+            len: 0,
+        };
+        flows[1].receive(now, &answer, &mut out);
+        out.clear();
+        send(&mut flows, &order, &mut turn, now, &mut out);
+        assert_eq!(
+            ports(&out),
+            [0; 0],
+            "its window is closed, nobody overtakes it"
+        );
+    }
+
+    #[test]
+    fn giants_are_one_frame_for_a_burst() {
+        let (mut turn, mut out, now) = (0, Vec::new(), Duration::from_millis(5));
+        send(&mut opened(1), &stream("giant 1"), &mut turn, now, &mut out);
+        let giants = ports(&out).len();
+        out.clear();
+        send(&mut opened(1), &stream("bulk 1"), &mut turn, now, &mut out);
+        assert_eq!(ports(&out).len(), giants * BURST as usize);
     }
 }

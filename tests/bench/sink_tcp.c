@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * TCP: the source connects to us, whoever sends.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <err.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sink.h"
+
+#define SEND_SIZE	(1 << 16)	/* bytes of a call that sends */
+#define SEND_ROOM	(1 << 19)
+
+static int listen_tcp(int receive_room)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(TCP_PORT) };
+	struct timeval patience = { .tv_sec = 30 };
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_room, sizeof(receive_room)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
+	    bind(fd, (struct sockaddr *)&at, sizeof(at)) || listen(fd, MAX_FLOWS))
+		err(1, "listen");
+	return fd;
+}
+
+static void accept_all(int listener, int *fds, long flows)
+{
+	struct linger hard = { .l_onoff = 1 };
+
+	for (long i = 0; i < flows; i++) {
+		fds[i] = accept(listener, NULL, NULL);
+		if (fds[i] < 0)
+			err(1, "accept");
+		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	}
+	be_first();
+	order("go");
+}
+
+/* Receiving ---------------------------------------------------------------- */
+
+static size_t read_some(int fd)
+{
+	ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
+
+	if (n <= 0)
+		err(1, "recv");
+	return n;
+}
+
+static void read_many(const int *fds, long flows, struct meter *m)
+{
+	struct epoll_event events[64];
+	int poll = epoll_create1(0);
+
+	for (long i = 0; i < flows; i++) {
+		struct epoll_event e = { .events = EPOLLIN, .data.fd = fds[i] };
+
+		if (epoll_ctl(poll, EPOLL_CTL_ADD, fds[i], &e))
+			err(1, "epoll_ctl");
+	}
+	for (;;) {
+		int ready = epoll_wait(poll, events, 64, 30000);
+
+		if (ready <= 0)
+			errx(1, "nothing came for 30 s");
+		for (int i = 0; i < ready; i++)
+			if (count(m, read_some(events[i].data.fd)))
+				return;
+	}
+}
+
+/* Reads what the connections that were ordered bring. */
+static void receive(struct meter *m, long flows, int listener)
+{
+	int fds[MAX_FLOWS];
+
+	accept_all(listener, fds, flows);
+	if (flows == 1)
+		while (!count(m, read_some(fds[0])))
+			;
+	else
+		read_many(fds, flows, m);
+	report(m, (m->seen - m->from) / MSS, m->seen - m->from);
+}
+
+/*
+ * Room for what one of @flows connections has under way. Unread data must be
+ * small compared with the measured data.
+ */
+static int room_for(long flows, long under_way)
+{
+	long least = flows > 64 ? 1 << 15 : 1 << 17, wanted = 4 * under_way / flows * MSS;
+
+	return wanted > least ? wanted : least;
+}
+
+void tcp_bulk(struct meter *m, char **arguments)
+{
+	long flows = to_number(arguments[0], 1, MAX_FLOWS);
+	int listener = listen_tcp(room_for(flows, 0));
+
+	order("bulk %ld", flows);
+	receive(m, flows, listener);
+}
+
+void tcp_giant(struct meter *m, char **arguments)
+{
+	long flows = to_number(arguments[0], 1, MAX_FLOWS);
+	int listener = listen_tcp(room_for(flows, 88 * flows));
+
+	order("giant %ld", flows);
+	receive(m, flows, listener);
+}
+
+void tcp_mix(struct meter *m, char **arguments)
+{
+	long flows = to_number(arguments[0], 1, MAX_FLOWS);
+	long window = to_number(arguments[1], 1, 1 << 16);
+	int listener = listen_tcp(room_for(flows, window));
+
+	order("mix %ld %ld %s", flows, window, arguments[2]);
+	receive(m, flows, listener);
+}
+
+/* Sending ------------------------------------------------------------------ */
+
+void tcp_send(struct meter *m, char **arguments)
+{
+	long flows = to_number(arguments[0], 1, MAX_FLOWS);
+	int room = SEND_ROOM, fds[MAX_FLOWS], listener = listen_tcp(room_for(flows, 0));
+
+	order("take %ld", flows);
+	accept_all(listener, fds, flows);
+	for (long i = 0; i < flows; i++)
+		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	for (long i = 0;; i = (i + 1) % flows) {
+		ssize_t n = send(fds[i], buffer, SEND_SIZE, 0);
+
+		if (n <= 0)
+			err(1, "send");
+		if (count(m, n))
+			break;
+	}
+	report(m, (m->seen - m->from) / MSS, m->seen - m->from);
+}
+
+/* There and back ----------------------------------------------------------- */
+
+void tcp_exchange(struct meter *m, char **arguments)
+{
+	size_t size = to_number(arguments[0], 1, MSS);
+	int one = 1, fd, listener = listen_tcp(room_for(1, 0));
+
+	order("exchange %zu", size);
+	accept_all(listener, &fd, 1);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	do {
+		if (recv(fd, buffer, size, MSG_WAITALL) != (ssize_t)size)
+			err(1, "recv");
+		if (send(fd, buffer, size, 0) != (ssize_t)size)
+			err(1, "send");
+	} while (!count(m, 1));
+	/* A packet there and one back is a round, and a round is what the cost is told for. */
+	report(m, m->seen - m->from, (m->seen - m->from) * size);
+}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is measured: a table."""
+
+import dataclasses
+import fnmatch
+
+SEGMENT = 1448
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """A way of receiving or sending, as tests/bench/sink.c is told about it."""
+
+    name: str
+    mode: str
+    # Before counting begins, and counted: MiB of a stream, else packets or rounds.
+    warm: int
+    amount: int
+    arguments: str = ""
+    # One of these is what a cost is told for.
+    unit: str = "packet"
+    # Its data is told in MiB, too.
+    stream: bool = False
+
+    def order(self):
+        """Return the words for the sink."""
+        return f"{self.mode} {self.warm} {self.amount} {self.arguments}".rstrip()
+
+
+def _stream(name, mode, warm, amount, arguments):
+    return Workload(name, mode, warm, amount, arguments, stream=True)
+
+
+def _mixes():
+    """Connections that take turns strictly: frames under way, and time stamps."""
+    for window, of_window in ((4000, ""), (132, "-132")):
+        for stamps, of_stamps in (("batch", ""), ("step", "-step")):
+            for flows, warm, amount in ((16, 8, 24), (64, 8, 24), (1000, 32, 64)):
+                yield _stream(f"mix{flows}{of_window}{of_stamps}", "mix", warm, amount,
+                              f"{flows} {window} {stamps}")
+
+
+# DEVICE becomes the name of the guest's interface.
+_ALL = [
+    _stream("bulk1", "bulk", 8, 24, "1"),
+    _stream("bulk8", "bulk", 8, 24, "8"),
+    *_mixes(),
+    Workload("udp-drop", "udp-drop", 4096, 16384, "tcx DEVICE"),
+    Workload("udp-xdp", "udp-drop", 4096, 16384, "xdp DEVICE"),
+    Workload("udp-sink", "udp-read", 4096, 8192),
+    _stream("send1", "send", 8, 24, "1"),
+    _stream("send8", "send", 8, 24, "8"),
+    Workload("udp-send", "udp-send", 4096, 16384),
+    Workload("rr1", "exchange", 256, 1024, "1", unit="round"),
+    Workload("rr1k", "exchange", 256, 1024, "1024", unit="round"),
+]
+WORKLOADS = {workload.name: workload for workload in _ALL}
+
+
+def chosen(patterns):
+    """Return the workloads whose names match one of the shell patterns; ValueError if none does."""
+    for pattern in patterns:
+        if not fnmatch.filter(WORKLOADS, pattern):
+            raise ValueError(f"no workload is named {pattern}; there are {', '.join(WORKLOADS)}")
+    return [workload for workload in _ALL
+            if not patterns or any(fnmatch.fnmatch(workload.name, p) for p in patterns)]
