@@ -15,6 +15,7 @@
 #define UDP_PORT	5002
 #define DISCARD_PORT	5003	/* nobody at the other end of the wire looks at it */
 #define MSS		1448
+#define BURST		44	/* segments */
 #define HEADERS		42	/* Ethernet, IP, UDP */
 #define DATAGRAM	18	/* payload of a 60-byte frame */
 #define MIB		(1ULL << 20)
@@ -23,16 +24,16 @@
 
 extern char buffer[READ_SIZE];
 
-/* Keeps count of what was done, and sets the marks. */
+/* How much is done before counting begins and while it lasts. */
 struct meter {
 	uint64_t warm, amount, seen, from;
 	bool on;
 };
 
-/* Returns true at the end. */
+/* Keeps count of what was done, and sets the marks. Returns true at the end. */
 bool count(struct meter *m, uint64_t n);
 /* Says what lay between the marks. */
-void report(const struct meter *m, uint64_t packets, uint64_t bytes);
+void report(uint64_t packets, uint64_t bytes);
 
 /* Orders for the other end of the wire; see hw-model/crates/sender/src/order.rs. */
 int order_socket(void);

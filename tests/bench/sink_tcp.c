@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "mark.h"
 #include "sink.h"
 
 #define SEND_SIZE	(1 << 16)	/* bytes of a call that sends */
@@ -42,12 +43,29 @@ static void accept_all(int listener, int *fds, long flows)
 		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	}
 	be_first();
-	order("go");
 }
 
 /* Receiving ---------------------------------------------------------------- */
 
-static size_t read_some(int fd)
+/* Some of the connections, and who reads them. */
+struct reader {
+	int fds[MAX_FLOWS];
+	long flows;
+	int poll;
+};
+
+static void prepare(struct reader *reader)
+{
+	reader->poll = epoll_create1(0);
+	for (long i = 0; i < reader->flows; i++) {
+		struct epoll_event e = { .events = EPOLLIN, .data.fd = reader->fds[i] };
+
+		if (epoll_ctl(reader->poll, EPOLL_CTL_ADD, reader->fds[i], &e))
+			err(1, "epoll_ctl");
+	}
+}
+
+static uint64_t read_some(int fd)
 {
 	ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
 
@@ -56,46 +74,55 @@ static size_t read_some(int fd)
 	return n;
 }
 
-static void read_many(const int *fds, long flows, struct meter *m)
+/* Reads at least one of the connections that have data; returns the bytes. */
+static uint64_t read_ready(struct reader *reader)
 {
 	struct epoll_event events[64];
-	int poll = epoll_create1(0);
+	uint64_t bytes = 0;
+	int ready;
 
-	for (long i = 0; i < flows; i++) {
-		struct epoll_event e = { .events = EPOLLIN, .data.fd = fds[i] };
-
-		if (epoll_ctl(poll, EPOLL_CTL_ADD, fds[i], &e))
-			err(1, "epoll_ctl");
-	}
-	for (;;) {
-		int ready = epoll_wait(poll, events, 64, 30000);
-
-		if (ready <= 0)
-			errx(1, "nothing came for 30 s");
-		for (int i = 0; i < ready; i++)
-			if (count(m, read_some(events[i].data.fd)))
-				return;
-	}
-}
-
-/* Reads what the connections that were ordered bring. */
-static void receive(struct meter *m, long flows, int listener)
-{
-	int fds[MAX_FLOWS];
-
-	accept_all(listener, fds, flows);
-	if (flows == 1)
-		while (!count(m, read_some(fds[0])))
-			;
-	else
-		read_many(fds, flows, m);
-	report(m, (m->seen - m->from) / MSS, m->seen - m->from);
+	if (reader->flows == 1)
+		return read_some(reader->fds[0]);
+	ready = epoll_wait(reader->poll, events, 64, 30000);
+	if (ready <= 0)
+		errx(1, "nothing came for 30 s");
+	for (int i = 0; i < ready; i++)
+		bytes += read_some(events[i].data.fd);
+	return bytes;
 }
 
 /*
- * Room for what one of @flows connections has under way. Unread data must be
- * small compared with the measured data.
+ * Has @bytes sent and reads them. Nothing is under way or unread before and after
+ * that, so that all that is counted belongs to these bytes.
  */
+static void receive_all(struct reader *reader, uint64_t bytes)
+{
+	order("go %llu", (unsigned long long)bytes / MSS);
+	for (uint64_t seen = 0; seen < bytes;)
+		seen += read_ready(reader);
+}
+
+/* So many whole bursts. */
+static uint64_t round_down(uint64_t bytes)
+{
+	return bytes / (BURST * MSS) * (BURST * MSS);
+}
+
+static void receive(struct meter *m, long flows, int listener)
+{
+	struct reader reader = { .flows = flows };
+	uint64_t bytes = round_down(m->amount);
+
+	accept_all(listener, reader.fds, flows);
+	prepare(&reader);
+	receive_all(&reader, round_down(m->warm));
+	MARK(MARK_START);
+	receive_all(&reader, bytes);
+	MARK(MARK_STOP);
+	report(bytes / MSS, bytes);
+}
+
+/* Room for what one of @flows connections has under way. */
 static int room_for(long flows, long under_way)
 {
 	long least = flows > 64 ? 1 << 15 : 1 << 17, wanted = 4 * under_way / flows * MSS;
@@ -140,6 +167,7 @@ void tcp_send(struct meter *m, char **arguments)
 
 	order("take %ld", flows);
 	accept_all(listener, fds, flows);
+	order("go 0");
 	for (long i = 0; i < flows; i++)
 		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	for (long i = 0;; i = (i + 1) % flows) {
@@ -150,7 +178,7 @@ void tcp_send(struct meter *m, char **arguments)
 		if (count(m, n))
 			break;
 	}
-	report(m, (m->seen - m->from) / MSS, m->seen - m->from);
+	report((m->seen - m->from) / MSS, m->seen - m->from);
 }
 
 /* There and back ----------------------------------------------------------- */
@@ -162,6 +190,7 @@ void tcp_exchange(struct meter *m, char **arguments)
 
 	order("exchange %zu", size);
 	accept_all(listener, &fd, 1);
+	order("go 0");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	do {
 		if (recv(fd, buffer, size, MSG_WAITALL) != (ssize_t)size)
@@ -170,5 +199,5 @@ void tcp_exchange(struct meter *m, char **arguments)
 			err(1, "send");
 	} while (!count(m, 1));
 	/* A packet there and one back is a round, and a round is what the cost is told for. */
-	report(m, m->seen - m->from, (m->seen - m->from) * size);
+	report(m->seen - m->from, (m->seen - m->from) * size);
 }

@@ -135,6 +135,11 @@ impl Flow {
         self.next.wrapping_sub(self.una)
     }
 
+    /// Bytes of data sent, but for what is to be sent again.
+    pub(crate) fn sent(&self) -> u32 {
+        self.next.wrapping_sub(self.first)
+    }
+
     /// Whether so many bytes may be sent now, with at most `limit` under way.
     pub(crate) fn may_send(&self, bytes: u32, limit: u32) -> bool {
         let window = self.window.min(limit);
@@ -144,7 +149,7 @@ impl Flow {
     /// Whether as many bytes came back as were sent.
     pub(crate) fn is_even(&self) -> bool {
         let received = self.ack.wrapping_sub(self.guest_first);
-        self.is_open() && received == self.next.wrapping_sub(self.first)
+        self.is_open() && received == self.sent()
     }
 
     /// Sends one segment of a stream, with PSH or as part of a burst.

@@ -91,8 +91,11 @@ pub(crate) enum Order {
         /// Datagrams before a marker.
         batch: u32,
     },
-    /// `go`: the connections are accepted.
-    Go,
+    /// `go SEGMENTS`: the connections are accepted, and may send so many more all together.
+    Go {
+        /// Segments.
+        segments: u32,
+    },
     /// `more`: a marker came.
     More,
     /// `stop`: no more of it.
@@ -123,7 +126,9 @@ impl Order {
             ["udp", batch] => Self::Datagrams {
                 batch: batch.parse().ok()?,
             },
-            ["go"] => Self::Go,
+            ["go", segments] => Self::Go {
+                segments: segments.parse().ok()?,
+            },
             ["more"] => Self::More,
             ["stop"] => Self::Stop,
             _ => return None,
@@ -156,6 +161,7 @@ mod tests {
             "mix 4 132 up",
             "exchange 0",
             "exchange 1449",
+            "go",
             "go on",
         ] {
             assert_eq!(Order::parse(wrong), None, "{wrong}");

@@ -36,7 +36,9 @@ enum Work {
     Tcp {
         flows: Vec<Flow>,
         purpose: Use,
-        go: bool,
+        /// Bytes that may be sent on all connections, from the beginning; `None` until all are
+        /// accepted.
+        quota: Option<u64>,
         /// The connection whose turn it is.
         turn: usize,
     },
@@ -121,9 +123,10 @@ impl Source {
                     unanswered: 0,
                 }
             }
-            Order::Go => {
-                if let Work::Tcp { go, .. } = &mut self.work {
-                    *go = true;
+            Order::Go { segments } => {
+                if let Work::Tcp { quota, .. } = &mut self.work {
+                    let more = u64::from(segments) * u64::from(MSS);
+                    *quota = Some(quota.unwrap_or(0) + more);
                 }
             }
             Order::More => {
@@ -149,7 +152,7 @@ impl Source {
         self.work = Work::Tcp {
             flows: (0..count).map(flow).collect(),
             purpose,
-            go: false,
+            quota: None,
             turn: 0,
         };
     }
@@ -164,18 +167,19 @@ impl Source {
             Work::Tcp {
                 flows,
                 purpose,
-                go,
+                quota,
                 turn,
             } => {
                 for flow in flows.iter_mut() {
                     flow.open(now, out);
                     flow.retry(now);
                 }
-                match purpose {
-                    _ if !*go => {}
-                    Use::Send(stream) => send(flows, stream, turn, now, out),
-                    Use::Take => {}
-                    Use::Exchange { size } => exchange(flows, *size, now, out),
+                match (purpose, *quota) {
+                    (_, None) | (Use::Take, _) => {}
+                    (Use::Send(stream), Some(quota)) => {
+                        send(flows, stream, quota, turn, now, out);
+                    }
+                    (Use::Exchange { size }, _) => exchange(flows, *size, now, out),
                 }
                 for flow in flows.iter_mut() {
                     self.owes |= flow.settle(now, out);
@@ -196,53 +200,42 @@ impl Source {
     }
 }
 
-/// Lets connections send until there is a chunk, or none may.
-fn send(flows: &mut [Flow], stream: &Stream, turn: &mut usize, now: Duration, out: &mut Vec<u8>) {
-    match stream.turns {
-        Turns::Bursts { limit } => send_bursts(flows, stream, limit, turn, now, out),
-        Turns::Strict { window } => send_strictly(flows, stream, window, turn, now, out),
-    }
-}
-
-fn send_bursts(
+/// Lets connections send until there is a chunk, or none may: `quota` bytes in all.
+fn send(
     flows: &mut [Flow],
     stream: &Stream,
-    limit: u32,
+    quota: u64,
     turn: &mut usize,
     now: Duration,
     out: &mut Vec<u8>,
 ) {
-    let segments = BURST * MSS / stream.segment;
+    let sent: u64 = flows.iter().map(|flow| u64::from(flow.sent())).sum();
+    let under_way: u32 = flows.iter().map(Flow::under_way).sum();
+    let mut left = quota.saturating_sub(sent);
+    // The first is sent by the connection whose turn it is, or by nobody.
+    let (at_once, limit, patience) = match stream.turns {
+        Turns::Bursts { limit } => (BURST * MSS, limit, flows.len()),
+        Turns::Strict { window } => {
+            left = left.min(window.saturating_sub(under_way).into());
+            (stream.segment, window, 1)
+        }
+    };
     let mut idle = 0;
-    while idle < flows.len() && out.len() < CHUNK {
-        let count = flows.len();
+    while idle < patience && left >= at_once.into() && out.len() < CHUNK {
         let flow = &mut flows[*turn];
-        *turn = (*turn + 1) % count;
-        if flow.may_send(segments * stream.segment, limit) {
+        if flow.may_send(at_once, limit) {
             idle = 0;
-            for _ in 0..segments {
+            left -= u64::from(at_once);
+            for _ in 0..at_once / stream.segment {
                 flow.segment(now, stream.segment, stream.push, out);
             }
         } else {
             idle += 1;
+            if idle == patience {
+                break;
+            }
         }
-    }
-}
-
-fn send_strictly(
-    flows: &mut [Flow],
-    stream: &Stream,
-    window: u32,
-    turn: &mut usize,
-    now: Duration,
-    out: &mut Vec<u8>,
-) {
-    let under_way: u32 = flows.iter().map(Flow::under_way).sum();
-    let mut room = window.saturating_sub(under_way) / stream.segment;
-    while room != 0 && out.len() < CHUNK && flows[*turn].may_send(stream.segment, window) {
-        flows[*turn].segment(now, stream.segment, stream.push, out);
         *turn = (*turn + 1) % flows.len();
-        room -= 1;
     }
 }
 
@@ -257,6 +250,8 @@ fn exchange(flows: &mut [Flow], size: u32, now: Duration, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::frame::{each, flags};
+
+    const LOTS: u64 = 1 << 40;
 
     /// Connections that are open, with a window of 8 MiB each.
     fn opened(count: u16) -> Vec<Flow> {
@@ -300,7 +295,7 @@ mod tests {
         let mut flows = opened(3);
         let (mut turn, mut out, now) = (0, Vec::new(), Duration::from_millis(5));
         let order = stream("mix 3 7 step");
-        send(&mut flows, &order, &mut turn, now, &mut out);
+        send(&mut flows, &order, LOTS, &mut turn, now, &mut out);
         assert_eq!(ports(&out), [0, 1, 2, 0, 1, 2, 0]);
         // The second connection's segments are acknowledged: it still is its turn.
         let answer = Answer {
@@ -313,7 +308,7 @@ mod tests {
         };
         flows[1].receive(now, &answer, &mut out);
         out.clear();
-        send(&mut flows, &order, &mut turn, now, &mut out);
+        send(&mut flows, &order, LOTS, &mut turn, now, &mut out);
         assert_eq!(
             ports(&out),
             [0; 0],
@@ -322,12 +317,41 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_sent_than_was_ordered_unless_it_was_lost() {
+        let (mut turn, mut out, now) = (0, Vec::new(), Duration::from_millis(5));
+        let quota = 5 * u64::from(MSS);
+        let (mut flows, order) = (opened(2), stream("mix 2 100 step"));
+        send(&mut flows, &order, quota, &mut turn, now, &mut out);
+        send(&mut flows, &order, quota, &mut turn, now, &mut out);
+        assert_eq!(ports(&out), [0, 1, 0, 1, 0]);
+        out.clear();
+        let later = Duration::from_secs(60);
+        flows.iter_mut().for_each(|flow| flow.retry(later));
+        send(&mut flows, &order, quota, &mut turn, later, &mut out);
+        assert_eq!(ports(&out).len(), 5);
+    }
+
+    #[test]
     fn giants_are_one_frame_for_a_burst() {
         let (mut turn, mut out, now) = (0, Vec::new(), Duration::from_millis(5));
-        send(&mut opened(1), &stream("giant 1"), &mut turn, now, &mut out);
+        send(
+            &mut opened(1),
+            &stream("giant 1"),
+            LOTS,
+            &mut turn,
+            now,
+            &mut out,
+        );
         let giants = ports(&out).len();
         out.clear();
-        send(&mut opened(1), &stream("bulk 1"), &mut turn, now, &mut out);
+        send(
+            &mut opened(1),
+            &stream("bulk 1"),
+            LOTS,
+            &mut turn,
+            now,
+            &mut out,
+        );
         assert_eq!(ports(&out).len(), giants * BURST as usize);
     }
 }
