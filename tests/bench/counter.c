@@ -15,11 +15,18 @@
  * 8 bytes that it writes (reads, if it only reads); every other instruction
  * counts as one. A block of instructions that a fault cuts short counts whole.
  *
+ * Counted beside the instructions are calls of functions, and accesses to device
+ * registers: by moves of up to 32 bits in modules. What modules access through
+ * functions of the kernel itself is to be counted as calls of these.
+ *
  * Plugin arguments: symbols=FILE, a copy of the guest's /proc/kallsyms that is
- * there when MARK_SYMBOLS is executed; out=FILE, which gets a line "window N
- * counted idle tick user" for each pair of marks, followed by "symbol COUNT
- * NAME" for each function, if profile=on.
+ * there when MARK_SYMBOLS is executed; out=FILE; calls=NAME:NAME..., functions
+ * whose calls are counted. For each pair of marks the file gets a line "window N
+ * counted idle tick user", then "registers READS WRITES", a line "call COUNT
+ * NAME" for each of those functions that the kernel has, and "symbol COUNT NAME"
+ * for each function in which instructions were counted.
  */
+#define _GNU_SOURCE
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -29,10 +36,13 @@
 
 #include "mark.h"
 #include "plugin.h"
+#include "symbols.h"
 
 #define MAX_CPUS	8
 #define MAX_DEPTH	16
+#define MAX_CALLS	64
 #define KERNEL_HALF	(1ULL << 63)
+#define MODULES		0xffffffffc0000000ULL	/* and what BPF programs become */
 
 /* Activity of a CPU, for counting. */
 enum doing { COUNTED, IDLE, TICK, USER, DOINGS };
@@ -47,6 +57,12 @@ enum role {
 	ROLE_USER,		/* not in the kernel's half */
 };
 
+/* Work of a CPU in a block. */
+struct tally {
+	uint64_t runs[DOINGS];
+	uint64_t bytes[DOINGS];	/* moved by its string instructions */
+};
+
 /* A translated block of instructions. */
 struct block {
 	struct block *next;
@@ -54,8 +70,7 @@ struct block {
 	uint32_t insns;		/* without repeated string instructions */
 	enum role role;
 	bool returns;		/* it ends with IRET */
-	uint64_t runs[DOINGS];
-	uint64_t bytes[DOINGS];	/* moved by its string instructions */
+	struct tally cpus[];
 };
 
 struct cpu {
@@ -65,97 +80,38 @@ struct cpu {
 		enum doing before;
 		bool tick;
 	} stack[MAX_DEPTH];
+	uint64_t registers[2];	/* reads and writes */
 };
 
-struct symbol {
+/* A function whose calls are counted. */
+struct call {
+	char *name;
 	uint64_t addr;
 	uint64_t count;
-	char name[72];
 };
 
 static struct {
 	const char *symbols_path;
-	bool profile;
 	FILE *out;
 	pthread_mutex_t lock;	/* of blocks and symbols */
 	struct block *blocks;
-	struct symbol *symbols;
-	size_t symbol_count;
+	struct symbols symbols;
+	struct call calls[MAX_CALLS];
+	size_t call_count;
 	uint64_t idle[2], softirq[2], switch_to, rx_action, tx_action, tick_entry;
 	struct cpu cpus[MAX_CPUS];
+	int cpu_count;
 	bool on;
 	unsigned int windows;
 } state = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Symbols ----------------------------------------------------------------- */
 
-static int by_address(const void *a, const void *b)
+/* Sets @range to the addresses of a function without which nothing can be counted. */
+static void need(const char *name, uint64_t range[2])
 {
-	const struct symbol *x = a, *y = b;
-
-	return (x->addr > y->addr) - (x->addr < y->addr);
-}
-
-static void read_symbols(FILE *from)
-{
-	size_t room = 0, n = 0;
-	char line[512];
-
-	while (fgets(line, sizeof(line), from)) {
-		struct symbol *s;
-		char type, module[64] = "", name[256];
-
-		if (n == room) {
-			room = room ? 2 * room : 1 << 18;
-			state.symbols = realloc(state.symbols,
-						room * sizeof(*state.symbols));
-			if (!state.symbols)
-				abort();
-		}
-		s = &state.symbols[n];
-		if (sscanf(line, "%" SCNx64 " %c %255s %63s", &s->addr, &type,
-			   name, module) < 3 || !strchr("tTwW", type))
-			continue;
-		s->count = 0;
-		snprintf(s->name, sizeof(s->name), "%.50s%s%.18s", name,
-			 module[0] ? " " : "", module);
-		n++;
-	}
-	qsort(state.symbols, n, sizeof(*state.symbols), by_address);
-	state.symbol_count = n;
-}
-
-/* The function that @addr is in: the last of those that begin before it. */
-static struct symbol *symbol_at(uint64_t addr)
-{
-	size_t lo = 0, hi = state.symbol_count;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (state.symbols[mid].addr <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo ? &state.symbols[lo - 1] : NULL;
-}
-
-/* Sets @range to the first and the last address of a function. */
-static void find(const char *name, uint64_t range[2])
-{
-	for (size_t i = 0; i + 1 < state.symbol_count; i++) {
-		size_t next = i + 1;
-
-		if (strcmp(state.symbols[i].name, name))
-			continue;
-		while (next + 1 < state.symbol_count &&
-		       state.symbols[next].addr == state.symbols[i].addr)
-			next++;
-		range[0] = state.symbols[i].addr;
-		range[1] = state.symbols[next].addr - 1;
+	if (symbol_find(&state.symbols, name, range))
 		return;
-	}
 	fprintf(stderr, "counter: the guest's kernel has no %s\n", name);
 	fprintf(state.out, "missing %s\n", name);
 }
@@ -177,25 +133,28 @@ static enum role role_of(uint64_t addr)
 
 static void load_symbols(void)
 {
-	FILE *from = fopen(state.symbols_path, "r");
 	uint64_t range[2];
 
-	if (!from) {
+	if (!symbols_read(&state.symbols, state.symbols_path)) {
 		fprintf(stderr, "counter: %s cannot be read\n", state.symbols_path);
 		return;
 	}
-	read_symbols(from);
-	fclose(from);
-	find("do_idle", state.idle);
-	find("handle_softirqs", state.softirq);
-	find("__switch_to", range);
+	need("do_idle", state.idle);
+	need("handle_softirqs", state.softirq);
+	need("__switch_to", range);
 	state.switch_to = range[0];
-	find("net_rx_action", range);
+	need("net_rx_action", range);
 	state.rx_action = range[0];
-	find("net_tx_action", range);
+	need("net_tx_action", range);
 	state.tx_action = range[0];
-	find("asm_sysvec_apic_timer_interrupt", range);
+	need("asm_sysvec_apic_timer_interrupt", range);
 	state.tick_entry = range[0];
+	for (size_t i = 0; i < state.call_count; i++) {
+		struct call *call = &state.calls[i];
+
+		if (symbol_find(&state.symbols, call->name, range))
+			call->addr = range[0];
+	}
 	for (struct block *b = state.blocks; b; b = b->next)
 		b->role = role_of(b->addr);
 }
@@ -241,7 +200,7 @@ static void on_block(unsigned int index, void *data)
 	else if (block->role != ROLE_NONE)
 		enter_role(cpu, block->role);
 	if (state.on)
-		block->runs[cpu->doing]++;
+		block->cpus[cpu - state.cpus].runs[cpu->doing]++;
 	if (block->returns && cpu->depth)
 		cpu->doing = cpu->stack[--cpu->depth].before;
 }
@@ -275,14 +234,43 @@ static void on_string(unsigned int index, qemu_plugin_meminfo_t info,
 
 	(void)addr;
 	if (state.on)
-		block->bytes[cpu->doing] += 1U << qemu_plugin_mem_size_shift(info);
+		block->cpus[cpu - state.cpus].bytes[cpu->doing] +=
+			1U << qemu_plugin_mem_size_shift(info);
+}
+
+static void on_access(unsigned int index, qemu_plugin_meminfo_t info,
+		      uint64_t addr, void *data)
+{
+	struct cpu *cpu = &state.cpus[index % MAX_CPUS];
+	struct qemu_plugin_hwaddr *at;
+
+	(void)data;
+	if (!state.on)
+		return;
+	at = qemu_plugin_get_hwaddr(info, addr);
+	if (at && qemu_plugin_hwaddr_is_io(at))
+		cpu->registers[qemu_plugin_mem_is_store(info)]++;
 }
 
 /* Marks ------------------------------------------------------------------- */
 
 static uint64_t cost(const struct block *b, enum doing doing)
 {
-	return b->runs[doing] * b->insns + b->bytes[doing] / 8;
+	uint64_t total = 0;
+
+	for (int i = 0; i < state.cpu_count; i++)
+		total += b->cpus[i].runs[doing] * b->insns + b->cpus[i].bytes[doing] / 8;
+	return total;
+}
+
+static uint64_t runs(const struct block *b)
+{
+	uint64_t total = 0;
+
+	for (int i = 0; i < state.cpu_count; i++)
+		for (int doing = 0; doing < DOINGS; doing++)
+			total += b->cpus[i].runs[doing];
+	return total;
 }
 
 static int by_count(const void *a, const void *b)
@@ -294,14 +282,14 @@ static int by_count(const void *a, const void *b)
 
 static void report_profile(void)
 {
-	struct symbol **sorted = calloc(state.symbol_count, sizeof(*sorted));
+	struct symbol **sorted = calloc(state.symbols.count, sizeof(*sorted));
 	size_t n = 0;
 
 	if (!sorted)
 		return;
-	for (size_t i = 0; i < state.symbol_count; i++)
-		if (state.symbols[i].count)
-			sorted[n++] = &state.symbols[i];
+	for (size_t i = 0; i < state.symbols.count; i++)
+		if (state.symbols.all[i].count)
+			sorted[n++] = &state.symbols.all[i];
 	qsort(sorted, n, sizeof(*sorted), by_count);
 	for (size_t i = 0; i < n; i++) {
 		fprintf(state.out, "symbol %" PRIu64 " %s\n", sorted[i]->count,
@@ -309,6 +297,30 @@ static void report_profile(void)
 		sorted[i]->count = 0;
 	}
 	free(sorted);
+}
+
+static void report_calls(void)
+{
+	uint64_t registers[2] = { 0 };
+
+	for (int i = 0; i < state.cpu_count; i++)
+		for (int write = 0; write < 2; write++)
+			registers[write] += state.cpus[i].registers[write];
+	fprintf(state.out, "registers %" PRIu64 " %" PRIu64 "\n", registers[0], registers[1]);
+	for (size_t i = 0; i < state.call_count; i++) {
+		struct call *call = &state.calls[i];
+
+		if (call->addr)
+			fprintf(state.out, "call %" PRIu64 " %s\n", call->count, call->name);
+		call->count = 0;
+	}
+}
+
+static void add_call(const struct block *block)
+{
+	for (size_t i = 0; i < state.call_count; i++)
+		if (state.calls[i].addr == block->addr)
+			state.calls[i].count += runs(block);
 }
 
 static void report(void)
@@ -320,16 +332,26 @@ static void report(void)
 
 		for (int i = 0; i < DOINGS; i++)
 			total[i] += cost(b, i);
-		s = state.profile && cost(b, COUNTED) ? symbol_at(b->addr) : NULL;
+		s = cost(b, COUNTED) ? symbol_at(&state.symbols, b->addr) : NULL;
 		if (s)
 			s->count += cost(b, COUNTED);
+		add_call(b);
 	}
 	fprintf(state.out, "window %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 		state.windows++, total[COUNTED], total[IDLE], total[TICK],
 		total[USER]);
-	if (state.profile)
-		report_profile();
+	report_calls();
+	report_profile();
 	fflush(state.out);
+}
+
+static void begin(void)
+{
+	for (struct block *b = state.blocks; b; b = b->next)
+		memset(b->cpus, 0, state.cpu_count * sizeof(*b->cpus));
+	for (int i = 0; i < state.cpu_count; i++)
+		memset(state.cpus[i].registers, 0, sizeof(state.cpus[i].registers));
+	state.on = true;
 }
 
 static void on_mark(unsigned int index, void *data)
@@ -341,11 +363,7 @@ static void on_mark(unsigned int index, void *data)
 		load_symbols();
 		break;
 	case MARK_START:
-		for (struct block *b = state.blocks; b; b = b->next) {
-			memset(b->runs, 0, sizeof(b->runs));
-			memset(b->bytes, 0, sizeof(b->bytes));
-		}
-		state.on = true;
+		begin();
 		break;
 	case MARK_STOP:
 		state.on = false;
@@ -376,6 +394,16 @@ static bool repeats(const uint8_t *code, size_t len, bool *reads)
 	       code[i] == 0xab;
 }
 
+/* Whether an instruction moves up to 32 bits between memory and a register, or stores them. */
+static bool moves(const uint8_t *code, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && (code[i] == 0x66 || (code[i] & 0xf8) == 0x40))
+		i++;
+	return i < len && ((code[i] >= 0x88 && code[i] <= 0x8b) || code[i] == 0xc7);
+}
+
 static void instrument(struct block *block, struct qemu_plugin_insn *insn)
 {
 	static const uint8_t iretq[] = { 0x48, 0xcf };
@@ -397,12 +425,15 @@ static void instrument(struct block *block, struct qemu_plugin_insn *insn)
 						 block);
 	else
 		block->insns++;
+	if (block->addr >= MODULES && moves(code, len))
+		qemu_plugin_register_vcpu_mem_cb(insn, on_access, QEMU_PLUGIN_CB_NO_REGS,
+						 QEMU_PLUGIN_MEM_RW, NULL);
 }
 
 static void on_translation(struct qemu_plugin_tb *tb, void *data)
 {
 	size_t n = qemu_plugin_tb_n_insns(tb);
-	struct block *block = calloc(1, sizeof(*block));
+	struct block *block = calloc(1, sizeof(*block) + state.cpu_count * sizeof(*block->cpus));
 
 	(void)data;
 	if (!block)
@@ -419,6 +450,14 @@ static void on_translation(struct qemu_plugin_tb *tb, void *data)
 					     block);
 }
 
+static void take_calls(const char *names)
+{
+	char *copy = strdup(names), *rest = copy, *name;
+
+	while (copy && (name = strsep(&rest, ":")) && state.call_count < MAX_CALLS)
+		state.calls[state.call_count++].name = name;
+}
+
 PLUGIN_EXPORT int qemu_plugin_version = PLUGIN_API;
 
 PLUGIN_EXPORT int qemu_plugin_install(uint64_t id, const struct qemu_info *info,
@@ -428,13 +467,18 @@ PLUGIN_EXPORT int qemu_plugin_install(uint64_t id, const struct qemu_info *info,
 		fprintf(stderr, "counter: only for the system emulator of x86_64\n");
 		return -1;
 	}
+	if (info->system.max_vcpus > MAX_CPUS) {
+		fprintf(stderr, "counter: for %d CPUs at most\n", MAX_CPUS);
+		return -1;
+	}
+	state.cpu_count = info->system.max_vcpus;
 	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "symbols=", 8))
 			state.symbols_path = argv[i] + 8;
 		else if (!strncmp(argv[i], "out=", 4))
 			state.out = fopen(argv[i] + 4, "w");
-		else if (!strcmp(argv[i], "profile=on"))
-			state.profile = true;
+		else if (!strncmp(argv[i], "calls=", 6))
+			take_calls(argv[i] + 6);
 	}
 	if (!state.symbols_path || !state.out) {
 		fprintf(stderr, "counter: symbols=FILE and out=FILE are needed\n");

@@ -18,6 +18,22 @@ wait_for_carrier()
 	done
 }
 
+# Counters of all that may be lost, to a file.
+write_counters()
+{
+	local from=/sys/class/net/$dev/statistics
+
+	{
+		ethtool -S "$dev" | grep -v ': 0$'
+		cat /proc/net/netstat /proc/net/snmp
+		echo "softnet_dropped: $((0x$(cut -d' ' -f2 /proc/net/softnet_stat | paste -sd+ |
+			sed 's/+/+0x/g')))"
+		echo "rx_dropped: $(cat "$from/rx_dropped")"
+		echo "rx_missed: $(cat "$from/rx_missed_errors")"
+		echo "tx_dropped: $(cat "$from/tx_dropped")"
+	} >"$run_dir/$1.counters"
+}
+
 run_dir=$1 driver=$2 module=$3 mac=$4 peer_mac=$5 settings=$6
 bench=$(dirname "$0")/../../build/bench
 
@@ -39,6 +55,7 @@ wait_for_carrier
 ulimit -n 4096
 cat /proc/kallsyms >"$run_dir/kallsyms"
 "$bench/sink" symbols
+write_counters start
 echo ready
 while read -r label what; do
 	wait_for_carrier
@@ -46,8 +63,5 @@ while read -r label what; do
 	# shellcheck disable=SC2086
 	"$bench/sink" ${what/DEVICE/$dev}
 	echo "end $label $?"
-	{
-		ethtool -S "$dev" | grep -v ': 0$'
-		nstat -s 2>/dev/null || cat /proc/net/netstat /proc/net/snmp /proc/net/softnet_stat
-	} >"$run_dir/$label.counters"
+	write_counters "$label"
 done <"$run_dir/workloads"

@@ -15,6 +15,7 @@
 
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
+struct qemu_plugin_hwaddr;
 
 typedef uint32_t qemu_plugin_meminfo_t;
 
@@ -38,6 +39,7 @@ enum {
 enum {
 	QEMU_PLUGIN_MEM_R		= 1,
 	QEMU_PLUGIN_MEM_W		= 2,
+	QEMU_PLUGIN_MEM_RW		= 3,
 };
 
 enum {
@@ -65,6 +67,9 @@ struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb
 size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *dest,
 			     size_t len);
 unsigned int qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t info);
+bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
+struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info, uint64_t vaddr);
+bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *haddr);
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, plugin_translation_cb cb,
 					   void *data);
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,

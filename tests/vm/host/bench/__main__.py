@@ -2,12 +2,12 @@
 """The command line of the benchmark."""
 
 import argparse
-import statistics
 import sys
 
 from host import qemu
-from host.bench import figures, rig
-from host.bench.workloads import SEGMENT, chosen
+from host.bench import classes, rig, tables
+from host.bench.figures import Figures
+from host.bench.workloads import chosen
 from host.machine import VmError
 
 DESCRIPTION = """\
@@ -25,6 +25,11 @@ udp-sink     the same, read by a process
 sendN        the guest sends on N connections
 udp-send     the guest sends frames of 60 bytes
 rr1, rr1k    1 byte or 1 KiB to the guest and back, over and over
+
+Printed are medians, the distance between the cheapest and the dearest run, packets of a socket
+buffer, and per thousand packets (or rounds) interrupts, polls and accesses to device registers;
+then counters of the guest that say that packets or memory were lost. These, and "stuck" for
+connections that had to begin again, count all that was sent, the rest only what was measured.
 """
 
 
@@ -39,7 +44,9 @@ def parser():
                       help="only those that match, as in the shell; can be repeated")
     made.add_argument("--runs", type=int, default=3, help="take the median of so many (default: 3)")
     made.add_argument("--profile", type=int, metavar="N", default=0,
-                      help="show the N functions that need most")
+                      help="show the parts of the kernel, and the N functions that need most")
+    made.add_argument("--csv", metavar="FILE", default=f"{rig.BUILT}/bench.csv",
+                      help="where the table is written for other programs (default: %(default)s)")
     made.add_argument("--set", metavar="COMMANDS", default="",
                       help="shell commands in the guest before it begins; $dev is the interface")
     made.add_argument("--model", metavar="ARGS", default="",
@@ -47,25 +54,26 @@ def parser():
     return made
 
 
-def show_profile(name, windows, count):
-    """Print where the instructions of a workload go."""
-    window = figures.median(windows)
-    print(f"\n{name}: instructions per packet by function")
-    for n, symbol in window.symbols[:count]:
-        print(f"{n / window.packets:10.1f}  {symbol}")
+def show_profile(window, count):
+    """Print in which parts of the kernel and in which functions instructions are spent."""
+    for name, cost in classes.by_class(window).items():
+        print(f"{cost:10.1f}  {name}")
+    print()
+    largest = window.symbols[:count]
+    for (n, _), name in zip(largest, classes.readable([name for _, name in largest])):
+        print(f"{n / window.packets:10.1f}  {name}")
 
 
-def show(dut, workloads, found, arguments):
+def show(dut, all_figures, arguments):
     """Print a NIC's table."""
-    print(f"\n{dut:<16} {'per packet':>10} {'k per MiB':>10} {'spread':>7}")
-    for workload in workloads:
-        windows = found[workload.name]
-        cost = statistics.median(window.cost() for window in windows)
-        mib = f"{cost * (1 << 20) / SEGMENT / 1000:10.0f}" if workload.stream else " " * 10
-        print(f"{workload.name:<16} {cost:10.0f} {mib} {figures.spread(windows):6.1%}")
-    for workload in workloads:
-        if arguments.profile:
-            show_profile(workload.name, found[workload.name], arguments.profile)
+    print(f"\n{tables.heading(dut)}")
+    for figures in all_figures:
+        print(tables.row(figures))
+    if arguments.profile:
+        for figures in all_figures:
+            workload = figures.workload
+            print(f"\n{workload.name}: instructions per {workload.unit} by class and function")
+            show_profile(figures.window, arguments.profile)
     sys.stdout.flush()
 
 
@@ -78,10 +86,15 @@ def main():
     except ValueError as why:
         made.error(str(why))
     rig.build()
+    found = {}
     try:
         for dut in arguments.dut or ["reflow"]:
             with rig.Bench(dut, workloads, arguments) as machine:
-                show(dut, workloads, machine.measure(), arguments)
+                windows = machine.measure()
+            found[dut] = [Figures(workload, windows[workload.name]) for workload in workloads]
+            show(dut, found[dut], arguments)
+            with open(arguments.csv, "w", encoding="ascii") as out:
+                tables.write_csv(out, found)
     except VmError as why:
         print(f"bench: {why}", file=sys.stderr)
         return 1

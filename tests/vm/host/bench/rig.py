@@ -6,11 +6,12 @@ import subprocess
 import time
 
 from host import accel, qemu
-from host.bench.figures import read_windows
+from host.bench.figures import CALLS, CounterError, losses, read_counters, read_windows
 from host.machine import Machine, Options, VmError
 
 SOURCES = os.path.join(qemu.PROJECT, "tests/bench")
 BUILT = os.path.join(qemu.PROJECT, "build/bench")
+COUNTER = ("counter", "symbols")
 SINK = ("sink", "sink_tcp", "sink_udp", "sink_bpf")
 
 # Settings with which a NIC loses no packet.
@@ -23,8 +24,9 @@ def build():
     os.makedirs(BUILT, exist_ok=True)
     flags = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11"]
     sink = [f"{SOURCES}/{name}.c" for name in SINK]
+    counter = [f"{SOURCES}/{name}.c" for name in COUNTER]
     for words in (["-shared", "-fPIC", "-fvisibility=hidden", "-o", f"{BUILT}/counter.so",
-                   f"{SOURCES}/counter.c"], ["-o", f"{BUILT}/sink", *sink]):
+                   *counter], ["-o", f"{BUILT}/sink", *sink]):
         subprocess.run(flags + words, check=True)
 
 
@@ -41,9 +43,8 @@ class Bench(Machine):
         self.workloads, self.runs = workloads, arguments.runs
         self.settings = "; ".join(filter(None, [SETTINGS.get(dut), arguments.set]))
         self.sender = None
-        profile = ",profile=on" if arguments.profile else ""
         options.qemu = ["-plugin", f"{BUILT}/counter.so,symbols={self.path('kallsyms')},"
-                                   f"out={self.path('windows')}{profile}"]
+                                   f"out={self.path('windows')},calls={':'.join(CALLS)}"]
 
     def measure(self):
         """Run the workloads; return lists of windows by name."""
@@ -83,19 +84,36 @@ class Bench(Machine):
             if words[:1] == ["begin"]:
                 label, deadline = words[1], time.monotonic() + 600
             elif words[:1] == ["measured"]:
-                measured.append((label.split(".")[0], int(words[1]), int(words[2])))
+                measured.append((label, int(words[1]), int(words[2])))
             elif words[:1] == ["end"] and words[2] != "0":
                 raise VmError(f"{label} failed.\n{self.last_words()}")
         self.status()
         return measured
 
     def _gather(self, measured):
-        with open(self.path("windows"), encoding="ascii") as text:
-            windows = read_windows(text)
+        try:
+            with open(self.path("windows"), encoding="ascii") as text:
+                windows = read_windows(text)
+        except CounterError as why:
+            raise VmError(str(why)) from None
         if len(windows) != len(measured):
             raise VmError(f"{len(measured)} workloads, but {len(windows)} windows were counted")
-        found = {}
-        for (name, packets, size), window in zip(measured, windows):
+        found, before = {}, self._counters("start")
+        for (label, packets, size), window, stuck in zip(measured, windows, self._stuck()):
+            after = self._counters(label)
             window.packets, window.bytes = packets, size
-            found.setdefault(name, []).append(window)
+            window.losses = losses(before, after)
+            if stuck:
+                window.losses["stuck"] = stuck
+            before = after
+            found.setdefault(label.split(".")[0], []).append(window)
         return found
+
+    def _counters(self, label):
+        with open(self.path(f"{label}.counters"), encoding="utf-8") as text:
+            return read_counters(text.read())
+
+    def _stuck(self):
+        """Return how often connections were stuck, by workload."""
+        with open(self.path("sender.log"), encoding="utf-8") as text:
+            return [int(line.split()[1]) for line in text if line.startswith("retries ")]

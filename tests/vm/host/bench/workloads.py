@@ -21,14 +21,17 @@ class Workload:
     unit: str = "packet"
     # Its data is told in MiB, too.
     stream: bool = False
+    # The guest sends; what it receives does not reach its stack.
+    sends: bool = False
+    dropped: bool = False
 
     def order(self):
         """Return the words for the sink."""
         return f"{self.mode} {self.warm} {self.amount} {self.arguments}".rstrip()
 
 
-def _stream(name, mode, warm, amount, arguments):
-    return Workload(name, mode, warm, amount, arguments, stream=True)
+def _stream(name, mode, warm, amount, arguments, **more):
+    return Workload(name, mode, warm, amount, arguments, stream=True, **more)
 
 
 def _mixes():
@@ -45,12 +48,12 @@ _ALL = [
     _stream("bulk1", "bulk", 8, 24, "1"),
     _stream("bulk8", "bulk", 8, 24, "8"),
     *_mixes(),
-    Workload("udp-drop", "udp-drop", 4096, 16384, "tcx DEVICE"),
-    Workload("udp-xdp", "udp-drop", 4096, 16384, "xdp DEVICE"),
-    Workload("udp-sink", "udp-read", 4096, 8192),
-    _stream("send1", "send", 8, 24, "1"),
-    _stream("send8", "send", 8, 24, "8"),
-    Workload("udp-send", "udp-send", 4096, 16384),
+    Workload("udp-drop", "udp-drop", 4096, 16384, "tcx DEVICE", dropped=True),
+    Workload("udp-xdp", "udp-drop", 4096, 16384, "xdp DEVICE", dropped=True),
+    Workload("udp-sink", "udp-read", 4096, 16384),
+    _stream("send1", "send", 8, 24, "1", sends=True),
+    _stream("send8", "send", 8, 24, "8", sends=True),
+    Workload("udp-send", "udp-send", 4096, 16384, sends=True),
     Workload("rr1", "exchange", 256, 1024, "1", unit="round"),
     Workload("rr1k", "exchange", 256, 1024, "1024", unit="round"),
 ]
