@@ -34,6 +34,16 @@ write_counters()
 	} >"$run_dir/$1.counters"
 }
 
+# Each vector of the device on another CPU.
+spread_interrupts()
+{
+	local cpu=0 path
+
+	for path in "/sys/class/net/$dev/device/msi_irqs/"*; do
+		echo $((cpu++ % $(nproc))) >"/proc/irq/${path##*/}/smp_affinity_list"
+	done 2>/dev/null
+}
+
 run_dir=$1 driver=$2 module=$3 mac=$4 peer_mac=$5 settings=$6
 bench=$(dirname "$0")/../../build/bench
 
@@ -48,6 +58,7 @@ sysctl -q -w "net.ipv6.conf.$dev.disable_ipv6=1" net.core.rmem_max=1048576 \
 	net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096 net.ipv4.tcp_syncookies=0 \
 	kernel.sched_rt_runtime_us=-1 kernel.kptr_restrict=0
 ip link set "$dev" up
+spread_interrupts
 ip addr add 192.0.2.1/24 dev "$dev"
 ip neigh replace 192.0.2.2 lladdr "$peer_mac" dev "$dev" nud permanent
 [ -z "$settings" ] || eval "$settings"

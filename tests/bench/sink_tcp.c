@@ -7,8 +7,15 @@
 #include <err.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -91,15 +98,71 @@ static uint64_t read_ready(struct reader *reader)
 	return bytes;
 }
 
-/*
- * Has @bytes sent and reads them. Nothing is under way or unread before and after
- * that, so that all that is counted belongs to these bytes.
- */
-static void receive_all(struct reader *reader, uint64_t bytes)
+/* Processes that read, and their parent, which waits for all that was ordered. */
+struct shared {
+	_Atomic int64_t left;	/* bytes */
+	int done;		/* event descriptor: nothing is left */
+};
+
+static void read_forever(struct reader *reader, struct shared *shared, int cpu)
 {
+	cpu_set_t only;
+
+	CPU_ZERO(&only);
+	CPU_SET(cpu, &only);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || sched_setaffinity(0, sizeof(only), &only))
+		err(1, "reader");
+	be_first();
+	prepare(reader);
+	for (;;) {
+		int64_t n = read_ready(reader);
+
+		if (atomic_fetch_sub(&shared->left, n) == n && eventfd_write(shared->done, 1))
+			err(1, "eventfd");
+	}
+}
+
+/* On each CPU a process that reads its part of the connections. */
+static struct shared *fork_readers(const struct reader *all, int cpus)
+{
+	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (shared == MAP_FAILED)
+		err(1, "mmap");
+	shared->done = eventfd(0, 0);
+	for (int cpu = 0; cpu < cpus && cpu < all->flows; cpu++) {
+		struct reader part = { 0 };
+
+		for (long i = cpu; i < all->flows; i += cpus)
+			part.fds[part.flows++] = all->fds[i];
+		if (!fork())
+			read_forever(&part, shared, cpu);
+	}
+	return shared;
+}
+
+/*
+ * Has @bytes sent and reads them, or has them read. Nothing is under way or unread
+ * before and after that, so that all that is counted belongs to these bytes.
+ */
+static void receive_all(struct reader *reader, struct shared *shared, uint64_t bytes)
+{
+	struct pollfd done = { .events = POLLIN };
+	eventfd_t one;
+
+	if (shared)
+		atomic_store(&shared->left, bytes);
 	order("go %llu", (unsigned long long)bytes / MSS);
-	for (uint64_t seen = 0; seen < bytes;)
-		seen += read_ready(reader);
+	if (!shared) {
+		for (uint64_t seen = 0; seen < bytes;)
+			seen += read_ready(reader);
+		return;
+	}
+	done.fd = shared->done;
+	if (poll(&done, 1, 300000) != 1 || eventfd_read(shared->done, &one))
+		errx(1, "%lld bytes did not come within 5 minutes",
+		     (long long)atomic_load(&shared->left));
 }
 
 /* So many whole bursts. */
@@ -112,12 +175,17 @@ static void receive(struct meter *m, long flows, int listener)
 {
 	struct reader reader = { .flows = flows };
 	uint64_t bytes = round_down(m->amount);
+	int cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct shared *shared = NULL;
 
 	accept_all(listener, reader.fds, flows);
-	prepare(&reader);
-	receive_all(&reader, round_down(m->warm));
+	if (cpus > 1)
+		shared = fork_readers(&reader, cpus);
+	else
+		prepare(&reader);
+	receive_all(&reader, shared, round_down(m->warm));
 	MARK(MARK_START);
-	receive_all(&reader, bytes);
+	receive_all(&reader, shared, bytes);
 	MARK(MARK_STOP);
 	report(bytes / MSS, bytes);
 }

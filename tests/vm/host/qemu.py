@@ -68,6 +68,7 @@ DUTS = {
     "igb": Dut("igb", "igb"),
     "igb-rs": Dut("igb_rs", "igb", folder="drivers/net/ethernet/igb_rs"),
     "vmxnet3": Dut("vmxnet3", "vmxnet3"),
+    "virtio": Dut("virtio_net", "virtio-net-pci,romfile=,rx_queue_size=1024"),
     "sample": Dut("sample_nic", folder="drivers/net/rust/sample"),
 }
 

@@ -4,9 +4,9 @@
 import argparse
 import sys
 
-from host import qemu
 from host.bench import classes, rig, tables
 from host.bench.figures import Figures
+from host.bench.peers import PEERS, Size
 from host.bench.workloads import chosen
 from host.machine import VmError
 
@@ -38,8 +38,12 @@ def parser():
     made = argparse.ArgumentParser(
         prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
         description=DESCRIPTION)
-    made.add_argument("--dut", action="append", choices=sorted(qemu.DUTS),
-                      help="NIC to measure, can be repeated (default: reflow)")
+    made.add_argument("--dut", action="append", choices=list(PEERS),
+                      help="NIC to measure, can be repeated (default: reflow); virtio-64k is sent "
+                           "frames of 64 KiB instead of bursts")
+    made.add_argument("--size", action="append", type=Size.parse, metavar="QUEUESxCPUS",
+                      help="queues of the NIC and CPUs of the guest, can be repeated (default: "
+                           "1x1)")
     made.add_argument("--workload", action="append", default=[], metavar="PATTERN",
                       help="only those that match, as in the shell; can be repeated")
     made.add_argument("--runs", type=int, default=3, help="take the median of so many (default: 3)")
@@ -77,6 +81,21 @@ def show(dut, all_figures, arguments):
     sys.stdout.flush()
 
 
+def measure(name, size, workloads, arguments, found):
+    """Measure a NIC: print its table, and write all that was `found` so far."""
+    peer, label = PEERS[name], size.name(name)
+    if peer.single and size.queues > 1:
+        print(f"\n{label}: not measured, it has one queue")
+        return
+    workloads = [workload for workload in workloads if peer.fits(workload)]
+    with rig.Bench(name, size, workloads, arguments) as machine:
+        windows = machine.measure()
+    found[label] = [Figures(workload, windows[workload.name]) for workload in workloads]
+    show(label, found[label], arguments)
+    with open(arguments.csv, "w", encoding="ascii") as out:
+        tables.write_csv(out, found)
+
+
 def main():
     """Entry point."""
     made = parser()
@@ -88,13 +107,9 @@ def main():
     rig.build()
     found = {}
     try:
-        for dut in arguments.dut or ["reflow"]:
-            with rig.Bench(dut, workloads, arguments) as machine:
-                windows = machine.measure()
-            found[dut] = [Figures(workload, windows[workload.name]) for workload in workloads]
-            show(dut, found[dut], arguments)
-            with open(arguments.csv, "w", encoding="ascii") as out:
-                tables.write_csv(out, found)
+        for name in arguments.dut or ["reflow"]:
+            for size in arguments.size or [Size()]:
+                measure(name, size, workloads, arguments, found)
     except VmError as why:
         print(f"bench: {why}", file=sys.stderr)
         return 1

@@ -7,17 +7,13 @@ import time
 
 from host import accel, qemu
 from host.bench.figures import CALLS, CounterError, losses, read_counters, read_windows
+from host.bench.peers import PEERS
 from host.machine import Machine, Options, VmError
 
 SOURCES = os.path.join(qemu.PROJECT, "tests/bench")
 BUILT = os.path.join(qemu.PROJECT, "build/bench")
 COUNTER = ("counter", "symbols")
 SINK = ("sink", "sink_tcp", "sink_udp", "sink_bpf")
-
-# Settings with which a NIC loses no packet.
-LARGE_RING = "ethtool -G $dev rx 4096"
-SETTINGS = {"igb": LARGE_RING, "igb-rs": LARGE_RING, "e1000e": LARGE_RING}
-
 
 def build():
     """Compile the counter and the sink."""
@@ -33,15 +29,18 @@ def build():
 class Bench(Machine):
     """A guest with one NIC and the counter, and the sender on its wire."""
 
-    def __init__(self, dut, workloads, arguments):
-        options = Options(f"bench-{dut}", dut=dut, cpus=1, queues=1, memory=1536, accel=accel.TCG,
+    def __init__(self, name, size, workloads, arguments):
+        self.peer = PEERS[name]
+        options = Options(f"bench-{size.name(name)}", dut=self.peer.dut, cpus=size.cpus,
+                          queues=size.queues, memory=1536, accel=accel.TCG,
                           cpu_model="max,-erms,-fsrm",
                           append=["nokaslr", "nohz=off"])
         super().__init__(options)
         options.wire = f"{self.sockets}/sender.sock"
         options.model_arguments = arguments.model.split()
         self.workloads, self.runs = workloads, arguments.runs
-        self.settings = "; ".join(filter(None, [SETTINGS.get(dut), arguments.set]))
+        self.settings = "; ".join(filter(None, [*self.peer.commands(size.queues),
+                                                arguments.set]))
         self.sender = None
         options.qemu = ["-plugin", f"{BUILT}/counter.so,symbols={self.path('kallsyms')},"
                                    f"out={self.path('windows')},calls={':'.join(CALLS)}"]
@@ -51,7 +50,8 @@ class Bench(Machine):
         with open(self.path("workloads"), "w", encoding="ascii") as text:
             for i in range(self.runs):
                 for workload in self.workloads:
-                    text.write(f"{workload.name}.{i} {workload.order()}\n")
+                    text.write(f"{workload.name}.{i} "
+                               f"{workload.order(self.peer.giants)}\n")
         self._start_sender()
         words = [f"{SOURCES}/guest.sh", self.options.run_dir, self.dut.driver,
                  self.options.module or "''", qemu.MAC, qemu.PEER_MAC,

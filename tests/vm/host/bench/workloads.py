@@ -25,9 +25,10 @@ class Workload:
     sends: bool = False
     dropped: bool = False
 
-    def order(self):
-        """Return the words for the sink."""
-        return f"{self.mode} {self.warm} {self.amount} {self.arguments}".rstrip()
+    def order(self, giants=False):
+        """Return the words for the sink; with `giants` bursts come as one frame."""
+        mode = "giant" if giants else self.mode
+        return f"{mode} {self.warm} {self.amount} {self.arguments}".rstrip()
 
 
 def _stream(name, mode, warm, amount, arguments, **more):
