@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The guest's side of the benchmark: guest.sh RUN_DIR DRIVER MODULE MAC PEER_MAC
-# SETTINGS, workloads on standard input, one a line: LABEL and what sink is to
-# be told. Prints "ready", and for each workload "begin LABEL", what sink says,
-# and "end LABEL STATUS".
+# SETTINGS, workloads in RUN_DIR/workloads, one a line: LABEL, the state of the
+# interface, and what sink is to be told. Prints "ready", and for each workload
+# "begin LABEL", what sink says, and "end LABEL STATUS".
 set -u
 
 # A driver may take the link down when a program is attached or leaves.
@@ -44,6 +44,14 @@ spread_interrupts()
 	done 2>/dev/null
 }
 
+# States of the interface while a workload lasts.
+begin_plain() { :; }
+end_plain() { :; }
+begin_pages() { ethtool -G "$dev" tcp-data-split on; }
+end_pages() { ethtool -G "$dev" tcp-data-split auto; }
+begin_big() { ip link set "$dev" gro_max_size 185000 gro_ipv4_max_size 185000; }
+end_big() { ip link set "$dev" gro_max_size 65536 gro_ipv4_max_size 65536; }
+
 run_dir=$1 driver=$2 module=$3 mac=$4 peer_mac=$5 settings=$6
 bench=$(dirname "$0")/../../build/bench
 
@@ -68,11 +76,13 @@ cat /proc/kallsyms >"$run_dir/kallsyms"
 "$bench/sink" symbols
 write_counters start
 echo ready
-while read -r label what; do
+while read -r label setup what; do
+	"begin_$setup"
 	wait_for_carrier
 	echo "begin $label"
 	# shellcheck disable=SC2086
 	"$bench/sink" ${what/DEVICE/$dev}
 	echo "end $label $?"
+	"end_$setup"
 	write_counters "$label"
 done <"$run_dir/workloads"

@@ -8,8 +8,8 @@
  *	sink MODE WARM AMOUNT [ARGUMENT...]
  *
  * Counting begins after WARM and ends after AMOUNT more; the modes and their
- * units are in sink.h. Prints "measured PACKETS BYTES", as on the wire, for what
- * lay between the marks.
+ * units are in sink.h. Prints "measured PACKETS BYTES COPIED" for what lay between the
+ * marks, see report().
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -37,9 +37,12 @@ static const struct mode {
 	mode_fn run;
 } modes[] = {
 	{ "bulk", 1, MIB, tcp_bulk },
+	{ "long", 1, MIB, tcp_long },
 	{ "giant", 1, MIB, tcp_giant },
 	{ "mix", 3, MIB, tcp_mix },
 	{ "send", 1, MIB, tcp_send },
+	{ "map", 0, MIB, tcp_map },
+	{ "uring", 2, MIB, tcp_uring },
 	{ "exchange", 1, 1, tcp_exchange },
 	{ "udp-read", 0, 1, udp_read },
 	{ "udp-drop", 2, 1, udp_drop },
@@ -101,10 +104,11 @@ bool count(struct meter *m, uint64_t n)
 	return false;
 }
 
-void report(uint64_t packets, uint64_t bytes)
+void report(uint64_t packets, uint64_t bytes, uint64_t copied)
 {
 	order("stop");
-	printf("measured %llu %llu\n", (unsigned long long)packets, (unsigned long long)bytes);
+	printf("measured %llu %llu %llu\n", (unsigned long long)packets,
+	       (unsigned long long)bytes, (unsigned long long)copied);
 }
 
 int main(int argc, char **argv)

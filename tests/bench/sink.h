@@ -16,6 +16,7 @@
 #define DISCARD_PORT	5003	/* nobody at the other end of the wire looks at it */
 #define MSS		1448
 #define BURST		44	/* segments */
+#define LONG_BURST	127
 #define HEADERS		42	/* Ethernet, IP, UDP */
 #define DATAGRAM	18	/* payload of a 60-byte frame */
 #define MIB		(1ULL << 20)
@@ -32,8 +33,8 @@ struct meter {
 
 /* Keeps count of what was done, and sets the marks. Returns true at the end. */
 bool count(struct meter *m, uint64_t n);
-/* Says what lay between the marks. */
-void report(uint64_t packets, uint64_t bytes);
+/* Says what lay between the marks; @copied bytes are those that were meant not to be. */
+void report(uint64_t packets, uint64_t bytes, uint64_t copied);
 
 /* Orders for the other end of the wire; see hw-model/crates/sender/src/order.rs. */
 int order_socket(void);
@@ -55,10 +56,22 @@ typedef void (*mode_fn)(struct meter *m, char **arguments);
 
 /* sink_tcp.c; amounts are in MiB, those of exchange in rounds. */
 void tcp_bulk(struct meter *m, char **arguments);	/* FLOWS */
+void tcp_long(struct meter *m, char **arguments);	/* FLOWS */
 void tcp_giant(struct meter *m, char **arguments);	/* FLOWS */
 void tcp_mix(struct meter *m, char **arguments);	/* FLOWS WINDOW step|batch */
 void tcp_send(struct meter *m, char **arguments);	/* FLOWS */
 void tcp_exchange(struct meter *m, char **arguments);	/* SIZE */
+
+/*
+ * Receives bursts on one connection with functions of the caller: @open is given it
+ * before anything is sent, @some waits for a part of the bytes that are left.
+ */
+void tcp_receive_one(struct meter *m, void (*open)(int fd),
+		     uint64_t (*some)(int fd, uint64_t left), const uint64_t *copied);
+
+/* sink_zc.c; amounts are in MiB. */
+void tcp_map(struct meter *m, char **arguments);
+void tcp_uring(struct meter *m, char **arguments);	/* IFNAME QUEUE */
 
 /* sink_udp.c; amounts are in datagrams. */
 void udp_read(struct meter *m, char **arguments);
@@ -67,5 +80,7 @@ void udp_send(struct meter *m, char **arguments);
 
 /* sink_bpf.c: drops frames of the datagrams' length as long as the process lives. */
 void drop_at(const char *hook, const char *device);
+/* Drivers that set rings up anew may lose the link for a while. */
+void wait_for_carrier(const char *device);
 
 #endif /* _BENCH_SINK_H */

@@ -73,8 +73,7 @@ static void attach(const struct hook *hook, const char *device)
 		err(1, "attaching the program at %s", hook->name);
 }
 
-/* Drivers that set their rings up anew for a program lose the link for a while. */
-static void wait_for_carrier(const char *device)
+void wait_for_carrier(const char *device)
 {
 	char path[128];
 

@@ -187,7 +187,7 @@ static void receive(struct meter *m, long flows, int listener)
 	MARK(MARK_START);
 	receive_all(&reader, shared, bytes);
 	MARK(MARK_STOP);
-	report(bytes / MSS, bytes);
+	report(bytes / MSS, bytes, 0);
 }
 
 /* Room for what one of @flows connections has under way. */
@@ -198,22 +198,29 @@ static int room_for(long flows, long under_way)
 	return wanted > least ? wanted : least;
 }
 
+/* Two bursts of each connection are under way. */
+static void receive_bursts(struct meter *m, const char *how, const char *text, long under_way)
+{
+	long flows = to_number(text, 1, MAX_FLOWS);
+	int listener = listen_tcp(room_for(flows, flows * under_way));
+
+	order("%s %ld", how, flows);
+	receive(m, flows, listener);
+}
+
 void tcp_bulk(struct meter *m, char **arguments)
 {
-	long flows = to_number(arguments[0], 1, MAX_FLOWS);
-	int listener = listen_tcp(room_for(flows, 0));
+	receive_bursts(m, "bulk", arguments[0], 0);
+}
 
-	order("bulk %ld", flows);
-	receive(m, flows, listener);
+void tcp_long(struct meter *m, char **arguments)
+{
+	receive_bursts(m, "long", arguments[0], 2 * LONG_BURST);
 }
 
 void tcp_giant(struct meter *m, char **arguments)
 {
-	long flows = to_number(arguments[0], 1, MAX_FLOWS);
-	int listener = listen_tcp(room_for(flows, 88 * flows));
-
-	order("giant %ld", flows);
-	receive(m, flows, listener);
+	receive_bursts(m, "giant", arguments[0], 2 * BURST);
 }
 
 void tcp_mix(struct meter *m, char **arguments)
@@ -224,6 +231,27 @@ void tcp_mix(struct meter *m, char **arguments)
 
 	order("mix %ld %ld %s", flows, window, arguments[2]);
 	receive(m, flows, listener);
+}
+
+void tcp_receive_one(struct meter *m, void (*open)(int fd),
+		     uint64_t (*some)(int fd, uint64_t left), const uint64_t *copied)
+{
+	uint64_t amounts[] = { round_down(m->warm), round_down(m->amount) }, before = 0;
+	int fd, listener = listen_tcp(room_for(1, 4 * BURST));
+
+	order("bulk 1");
+	accept_all(listener, &fd, 1);
+	open(fd);
+	for (int i = 0; i < 2; i++) {
+		before = *copied;
+		if (i)
+			MARK(MARK_START);
+		order("go %llu", (unsigned long long)amounts[i] / MSS);
+		for (uint64_t left = amounts[i]; left;)
+			left -= some(fd, left);
+	}
+	MARK(MARK_STOP);
+	report(amounts[1] / MSS, amounts[1], *copied - before);
 }
 
 /* Sending ------------------------------------------------------------------ */
@@ -246,7 +274,7 @@ void tcp_send(struct meter *m, char **arguments)
 		if (count(m, n))
 			break;
 	}
-	report((m->seen - m->from) / MSS, m->seen - m->from);
+	report((m->seen - m->from) / MSS, m->seen - m->from, 0);
 }
 
 /* There and back ----------------------------------------------------------- */
@@ -267,5 +295,5 @@ void tcp_exchange(struct meter *m, char **arguments)
 			err(1, "send");
 	} while (!count(m, 1));
 	/* A packet there and one back is a round, and a round is what the cost is told for. */
-	report(m->seen - m->from, (m->seen - m->from) * size);
+	report(m->seen - m->from, (m->seen - m->from) * size, 0);
 }

@@ -28,7 +28,7 @@ static int udp_socket(void)
 
 static void report_datagrams(const struct meter *m)
 {
-	report(m->seen - m->from, (m->seen - m->from) * DATAGRAM);
+	report(m->seen - m->from, (m->seen - m->from) * DATAGRAM, 0);
 }
 
 /*

@@ -134,7 +134,13 @@ class Choices(unittest.TestCase):
         giant = peers.PEERS["virtio-64k"]
         self.assertTrue(giant.fits(WORKLOADS["bulk8"]))
         self.assertFalse(giant.fits(WORKLOADS["mix16"]))
-        self.assertEqual(WORKLOADS["bulk8"].order(giants=True), "giant 8 24 8")
+        self.assertFalse(giant.fits(WORKLOADS["bulk1-big"]))
+        self.assertEqual(WORKLOADS["bulk8"].order(giants=True), "plain giant 8 24 8")
+
+    def test_pages_only_of_who_gives_them(self):
+        """A NIC whose payload is not in pages of its own has no zero copy."""
+        fitting = [name for name, peer in peers.PEERS.items() if peer.fits(WORKLOADS["zc-map"])]
+        self.assertEqual(fitting, ["reflow"])
 
 
 if __name__ == "__main__":

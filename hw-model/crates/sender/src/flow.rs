@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) const MSS: u32 = 1448;
 /// Segments of a burst: what a sender with segmentation offload puts on the wire at once.
 pub(crate) const BURST: u32 = 44;
+/// The same of a sender that may go beyond 64 KiB.
+pub(crate) const LONG_BURST: u32 = 127;
 /// Bytes of data in a frame that is never cut into segments.
 pub(crate) const GIANT: u32 = BURST * MSS;
 /// Port that the guest listens on.
@@ -53,7 +55,8 @@ pub(crate) struct Flow {
     window: u32,
     shift: u8,
     stamps: Stamps,
-    /// Segments of this burst that were sent, and the time stamps that all of it has.
+    /// Segments of a burst, those of this one that were sent, and the time stamps of it.
+    burst: u32,
     in_burst: u32,
     stamp: u32,
     echo: u32,
@@ -67,8 +70,8 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// A connection from `port`.
-    pub(crate) fn new(port: u16, seq: u32, stamps: Stamps) -> Self {
+    /// A connection from `port` with bursts of so many segments.
+    pub(crate) fn new(port: u16, seq: u32, stamps: Stamps, burst: u32) -> Self {
         Self {
             port,
             state: State::Opening,
@@ -80,6 +83,7 @@ impl Flow {
             window: 0,
             shift: 0,
             stamps,
+            burst,
             in_burst: 0,
             stamp: 1,
             echo: 0,
@@ -159,7 +163,7 @@ impl Flow {
             Stamps::Batch if self.in_burst == 0 => self.restamp(now.as_millis() as u32),
             Stamps::Batch => {}
         }
-        self.in_burst = (self.in_burst + len.div_ceil(MSS)) % BURST;
+        self.in_burst = (self.in_burst + len.div_ceil(MSS)) % self.burst;
         self.data(now, len, push || self.in_burst == 0, out);
     }
 
@@ -304,7 +308,7 @@ mod tests {
 
     /// A connection that is open; the guest's data begins at 100, ours at 0.
     fn opened(stamps: Stamps, out: &mut Vec<u8>) -> Flow {
-        let mut flow = Flow::new(10_000, u32::MAX, stamps);
+        let mut flow = Flow::new(10_000, u32::MAX, stamps, BURST);
         assert!(!flow.may_send(1, MSS));
         flow.open(at(5), out);
         flow.receive(at(6), &answer(flags::SYN | flags::ACK, 99, 0, 0), out);

@@ -2,7 +2,7 @@
 
 //! Orders: what the guest asks to be sent.
 
-use crate::flow::{BURST, GIANT, MSS};
+use crate::flow::{BURST, GIANT, LONG_BURST, MSS};
 
 /// Connections that can be open at once.
 const MAX_FLOWS: u16 = 1024;
@@ -40,20 +40,22 @@ pub(crate) struct Stream {
     pub(crate) stamps: Stamps,
     /// Each segment has PSH, and is acknowledged when it is read.
     pub(crate) push: bool,
-    /// Bytes of data in a segment.
+    /// Bytes of data in a segment, and segments of [`MSS`] in a burst.
     pub(crate) segment: u32,
+    pub(crate) burst: u32,
 }
 
 impl Stream {
-    fn bursts(flows: u16, segment: u32) -> Self {
+    fn bursts(flows: u16, segment: u32, burst: u32) -> Self {
         Self {
             flows,
             turns: Turns::Bursts {
-                limit: 2 * BURST * MSS,
+                limit: 2 * burst * MSS,
             },
             stamps: Stamps::Batch,
             push: false,
             segment,
+            burst,
         }
     }
 
@@ -67,6 +69,7 @@ impl Stream {
             // A lone segment would be acknowledged when the guest's timer runs out.
             push: window < 2 * u32::from(flows),
             segment: MSS,
+            burst: BURST,
         }
     }
 }
@@ -74,7 +77,7 @@ impl Stream {
 /// An order of the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Order {
-    /// `bulk FLOWS`, `giant FLOWS` and `mix FLOWS WINDOW step|batch`: stream.
+    /// `bulk FLOWS`, `long FLOWS`, `giant FLOWS` and `mix FLOWS WINDOW step|batch`: stream.
     Send(Stream),
     /// `take FLOWS`: open connections and acknowledge what comes.
     Take {
@@ -108,8 +111,9 @@ impl Order {
         let words: Vec<&str> = text.split_whitespace().collect();
         let flows = |word: &str| word.parse().ok().filter(|n| (1..=MAX_FLOWS).contains(n));
         Some(match words[..] {
-            ["bulk", n] => Self::Send(Stream::bursts(flows(n)?, MSS)),
-            ["giant", n] => Self::Send(Stream::bursts(flows(n)?, GIANT)),
+            ["bulk", n] => Self::Send(Stream::bursts(flows(n)?, MSS, BURST)),
+            ["long", n] => Self::Send(Stream::bursts(flows(n)?, MSS, LONG_BURST)),
+            ["giant", n] => Self::Send(Stream::bursts(flows(n)?, GIANT, BURST)),
             ["mix", n, window, stamps] => {
                 let stamps = match stamps {
                     "step" => Stamps::Step,

@@ -114,9 +114,9 @@ impl Source {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Send(stream) => self.connect(stream.flows, stream.stamps, Use::Send(stream)),
-            Order::Take { flows } => self.connect(flows, Stamps::Batch, Use::Take),
-            Order::Exchange { size } => self.connect(1, Stamps::Batch, Use::Exchange { size }),
+            Order::Send(stream) => self.connect(stream.flows, Use::Send(stream)),
+            Order::Take { flows } => self.connect(flows, Use::Take),
+            Order::Exchange { size } => self.connect(1, Use::Exchange { size }),
             Order::Datagrams { batch } => {
                 self.work = Work::Udp {
                     batch,
@@ -145,10 +145,14 @@ impl Source {
         }
     }
 
-    fn connect(&mut self, count: u16, stamps: Stamps, purpose: Use) {
+    fn connect(&mut self, count: u16, purpose: Use) {
+        let (stamps, burst) = match &purpose {
+            Use::Send(stream) => (stream.stamps, stream.burst),
+            Use::Take | Use::Exchange { .. } => (Stamps::Batch, BURST),
+        };
         self.round = self.round.wrapping_add(1);
         let first = self.first_port();
-        let flow = |i| Flow::new(first + i, 0x1000_0000 + u32::from(i), stamps);
+        let flow = |i| Flow::new(first + i, 0x1000_0000 + u32::from(i), stamps, burst);
         self.work = Work::Tcp {
             flows: (0..count).map(flow).collect(),
             purpose,
@@ -213,20 +217,21 @@ fn send(
     let under_way: u32 = flows.iter().map(Flow::under_way).sum();
     let mut left = quota.saturating_sub(sent);
     // The first is sent by the connection whose turn it is, or by nobody.
-    let (at_once, limit, patience) = match stream.turns {
-        Turns::Bursts { limit } => (BURST * MSS, limit, flows.len()),
+    let (most, limit, patience) = match stream.turns {
+        Turns::Bursts { limit } => (stream.burst * MSS, limit, flows.len()),
         Turns::Strict { window } => {
             left = left.min(window.saturating_sub(under_way).into());
             (stream.segment, window, 1)
         }
     };
     let mut idle = 0;
-    while idle < patience && left >= at_once.into() && out.len() < CHUNK {
+    while idle < patience && left >= stream.segment.into() && out.len() < CHUNK {
+        let at_once = left.min(most.into()) as u32;
         let flow = &mut flows[*turn];
         if flow.may_send(at_once, limit) {
             idle = 0;
-            left -= u64::from(at_once);
             for _ in 0..at_once / stream.segment {
+                left -= u64::from(stream.segment);
                 flow.segment(now, stream.segment, stream.push, out);
             }
         } else {
@@ -265,7 +270,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let open = |i| {
-            let mut flow = Flow::new(PORT + i, 0, Stamps::Step);
+            let mut flow = Flow::new(PORT + i, 0, Stamps::Step, BURST);
             let now = Duration::from_millis(1);
             flow.open(now, &mut out);
             flow.receive(now, &answer(flags::SYN | flags::ACK, 1), &mut out);

@@ -15,6 +15,9 @@ Count the instructions that the guest's kernel needs: per packet on the wire (pe
 answers), and in thousands per MiB of data.
 
 bulkN        N TCP connections, bursts of 44 segments of 1448 bytes
+bulk1-big    bursts of 127 segments, aggregates beyond 64 KiB allowed (BIG TCP)
+zc-map       bulk1, read by mapping the pages (TCP_ZEROCOPY_RECEIVE)
+zc-uring     bulk1, received to memory of the process (io_uring zcrx)
 mixN         N connections, one segment of each strictly in turn, 4000 frames under way,
              44 segments of a connection with equal time stamps
 mixN-132     the same with 132 frames under way

@@ -25,6 +25,8 @@ class Peer:
     giants: bool = False
     # More than one queue is not to be had.
     single: bool = False
+    # Payload comes in pages of its own.
+    pages: bool = False
 
     def commands(self, queues):
         """Return the commands for so many queues."""
@@ -33,11 +35,13 @@ class Peer:
 
     def fits(self, workload):
         """Return whether the workload can be measured."""
-        return not self.giants or workload.mode == "bulk"
+        if self.giants:
+            return workload.mode == "bulk" and workload.setup == "plain"
+        return self.pages or workload.setup != "pages"
 
 
 PEERS = {
-    "reflow": Peer("reflow"),
+    "reflow": Peer("reflow", pages=True),
     "igb": Peer("igb", (LARGE_RING, QUEUES)),
     "igb-rs": Peer("igb-rs", (LARGE_RING, QUEUES)),
     "e1000e": Peer("e1000e", (LARGE_RING,), single=True),

@@ -13,7 +13,7 @@ from host.machine import Machine, Options, VmError
 SOURCES = os.path.join(qemu.PROJECT, "tests/bench")
 BUILT = os.path.join(qemu.PROJECT, "build/bench")
 COUNTER = ("counter", "symbols")
-SINK = ("sink", "sink_tcp", "sink_udp", "sink_bpf")
+SINK = ("sink", "sink_tcp", "sink_zc", "sink_udp", "sink_bpf")
 
 def build():
     """Compile the counter and the sink."""
@@ -84,7 +84,7 @@ class Bench(Machine):
             if words[:1] == ["begin"]:
                 label, deadline = words[1], time.monotonic() + 600
             elif words[:1] == ["measured"]:
-                measured.append((label, int(words[1]), int(words[2])))
+                measured.append((label, *(int(n) for n in words[1:])))
             elif words[:1] == ["end"] and words[2] != "0":
                 raise VmError(f"{label} failed.\n{self.last_words()}")
         self.status()
@@ -99,12 +99,12 @@ class Bench(Machine):
         if len(windows) != len(measured):
             raise VmError(f"{len(measured)} workloads, but {len(windows)} windows were counted")
         found, before = {}, self._counters("start")
-        for (label, packets, size), window, stuck in zip(measured, windows, self._stuck()):
+        for (label, packets, size, copied), window, stuck in zip(measured, windows, self._stuck()):
             after = self._counters(label)
             window.packets, window.bytes = packets, size
             window.losses = losses(before, after)
-            if stuck:
-                window.losses["stuck"] = stuck
+            more = {"stuck": stuck, "copied": copied}
+            window.losses.update((name, count) for name, count in more.items() if count)
             before = after
             found.setdefault(label.split(".")[0], []).append(window)
         return found

@@ -24,11 +24,14 @@ class Workload:
     # The guest sends; what it receives does not reach its stack.
     sends: bool = False
     dropped: bool = False
+    # State of the interface while it lasts, as guest.sh knows it: "plain", "pages" for payload
+    # in pages of its own, "big" for aggregates beyond 64 KiB.
+    setup: str = "plain"
 
     def order(self, giants=False):
-        """Return the words for the sink; with `giants` bursts come as one frame."""
+        """Return the setup and the words for the sink; with `giants` bursts come as one frame."""
         mode = "giant" if giants else self.mode
-        return f"{mode} {self.warm} {self.amount} {self.arguments}".rstrip()
+        return f"{self.setup} {mode} {self.warm} {self.amount} {self.arguments}".rstrip()
 
 
 def _stream(name, mode, warm, amount, arguments, **more):
@@ -48,7 +51,10 @@ def _mixes():
 _ALL = [
     _stream("bulk1", "bulk", 8, 24, "1"),
     _stream("bulk8", "bulk", 8, 24, "8"),
+    _stream("bulk1-big", "long", 8, 24, "1", setup="big"),
     *_mixes(),
+    _stream("zc-map", "map", 8, 24, "", setup="pages"),
+    _stream("zc-uring", "uring", 8, 24, "DEVICE 0", setup="pages"),
     Workload("udp-drop", "udp-drop", 4096, 16384, "tcx DEVICE", dropped=True),
     Workload("udp-xdp", "udp-drop", 4096, 16384, "xdp DEVICE", dropped=True),
     Workload("udp-sink", "udp-read", 4096, 16384),
