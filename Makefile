@@ -56,7 +56,7 @@ KCSAN_RUST := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-, \
 
 MODEL_BINARIES := reflow-hw reflow-asm sample-nic
 
-.PHONY: all module examples sample model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-model mutants lint clean help
+.PHONY: all module examples sample model debug toolbox demo test test-debug selftests shell claims fuzz bench bench-chart bench-model mutants lint clean help
 all: module model
 
 module: $(if $(KDIR),,toolbox)
@@ -130,6 +130,12 @@ sender: toolbox
 	$(Q)$(TOOLBOX) run bash -c 'install -C -t $(CURDIR)/build/bench \
 		"$$CARGO_TARGET_DIR/release/reflow-sender"'
 
+# The chart of Documentation/networking/reflow-cost.rst, from the table beside it.
+COST = $(CURDIR)/Documentation/networking/reflow-cost
+bench-chart: toolbox
+	$(Q)cd hw-model && ../$(TOOLBOX) run cargo run --release --locked --quiet -p reflow-chart -- \
+		$(COST).csv igb $(COST).svg
+
 bench-model: toolbox
 	$(Q)cd hw-model && ../$(TOOLBOX) run cargo bench --locked --quiet -p reflow-bench --bench pipeline \
 		-- --quiet
@@ -166,7 +172,8 @@ help:
 	@echo 'scripts/vm CMD  one command in such a machine; see scripts/vm --help'
 	@echo 'make claims     which tests prove which claim, and how they ended last'
 	@echo 'make fuzz       fuzz the device model, SECONDS=60 for each of its targets'
-	@echo 'make bench      instructions of the guest per packet received (BENCH="--dut igb" and more)'
+	@echo 'make bench      instructions of the guest per packet (BENCH="--dut igb" and more)'
+	@echo 'make bench-chart  draw the chart in the documentation anew, from its table'
 	@echo 'make bench-model  how fast the device model is, as a table'
 	@echo 'make mutants    which changes of the model no test notices: M=40 for a sample (SEED=1),'
 	@echo '                M=flow/database.rs for a file, M=all'
