@@ -139,6 +139,11 @@ impl Flow {
         self.next.wrapping_sub(self.una)
     }
 
+    /// Bytes that the guest takes.
+    pub(crate) fn window(&self) -> u32 {
+        self.window
+    }
+
     /// Bytes of data sent, but for what is to be sent again.
     pub(crate) fn sent(&self) -> u32 {
         self.next.wrapping_sub(self.first)

@@ -226,8 +226,13 @@ fn send(
     };
     let mut idle = 0;
     while idle < patience && left >= stream.segment.into() && out.len() < CHUNK {
-        let at_once = left.min(most.into()) as u32;
         let flow = &mut flows[*turn];
+        let mut at_once = left.min(most.into()) as u32;
+        if flow.under_way() == 0 {
+            // At first the guest takes less than a long burst.
+            let room = flow.window() / stream.segment * stream.segment;
+            at_once = at_once.min(room.max(stream.segment));
+        }
         if flow.may_send(at_once, limit) {
             idle = 0;
             for _ in 0..at_once / stream.segment {
@@ -334,6 +339,30 @@ mod tests {
         flows.iter_mut().for_each(|flow| flow.retry(later));
         send(&mut flows, &order, quota, &mut turn, later, &mut out);
         assert_eq!(ports(&out).len(), 5);
+    }
+
+    #[test]
+    fn a_burst_is_cut_to_a_window_that_never_holds_it() {
+        let (mut turn, mut out, now) = (0, Vec::new(), Duration::from_millis(5));
+        let mut flows = opened(1);
+        let answer = Answer {
+            flags: flags::ACK,
+            seq: 1,
+            ack: 1,
+            window: (64_000 >> 7) as u16,
+            options: &[],
+            len: 0,
+        };
+        flows[0].receive(now, &answer, &mut out);
+        send(
+            &mut flows,
+            &stream("long 1"),
+            LOTS,
+            &mut turn,
+            now,
+            &mut out,
+        );
+        assert_eq!(ports(&out).len(), 44);
     }
 
     #[test]
