@@ -167,12 +167,8 @@ struct Head {
     napi: Napi,
     /// Interrupts so far. Written by the handler only, of which one runs at a time.
     interrupts: Atomic<u32>,
-    /// Of them, those before the last poll. Written by polls only.
-    polled: Atomic<u32>,
-    /// Number of the last poll, never 0. Written by polls only.
-    number: Atomic<u32>,
-    /// The number of the last poll, if it is complete and the next one waits for an interrupt. Else
-    /// 0. Written by polls only.
+    /// The number of the last complete poll, or 0 if the next one does not wait for an interrupt.
+    /// Written by polls only. Says nothing while one runs or is scheduled.
     waits: Atomic<u32>,
 }
 
@@ -180,10 +176,19 @@ struct Head {
 struct Inner<P: Poll> {
     /// First, so that its address is that of the whole.
     head: Head,
-    poll: UnsafeCell<P>,
+    polled: UnsafeCell<Polled<P>>,
     shared: P::Shared,
     name: CString,
     queue: u32,
+}
+
+/// The part of an instance that its polls own.
+struct Polled<P> {
+    poll: P,
+    /// Interrupts before the last poll.
+    interrupts: u32,
+    /// Number of the last poll, never 0.
+    number: u32,
 }
 
 /// How far the end of an instance has come.
@@ -236,11 +241,13 @@ impl<P: Poll> Vector<P> {
                 head: Head {
                     napi: Napi(Opaque::zeroed()),
                     interrupts: Atomic::new(0),
-                    polled: Atomic::new(0),
-                    number: Atomic::new(0),
                     waits: Atomic::new(0),
                 },
-                poll: UnsafeCell::new(poll),
+                polled: UnsafeCell::new(Polled {
+                    poll,
+                    interrupts: 0,
+                    number: 0,
+                }),
                 shared,
                 name,
                 queue,
@@ -289,8 +296,8 @@ impl<P: Poll> Vector<P> {
             return None;
         }
         // SAFETY: No poll runs by the type invariant, so nobody else touches the poll state.
-        let poll = unsafe { &mut *self.inner.poll.get() };
-        Some((poll, NapiRef(self.napi())))
+        let polled = unsafe { &mut *self.inner.polled.get() };
+        Some((&mut polled.poll, NapiRef(self.napi())))
     }
 
     /// The poll state, while no poll can run.
@@ -466,7 +473,7 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
     let inner = unsafe { &*napi.cast::<Inner<P>>() };
     // SAFETY: The core polls an instance on one CPU at a time, so this is the only reference to
     // the poll state until the poll is completed.
-    let poll = unsafe { &mut *inner.poll.get() };
+    let polled = unsafe { &mut *inner.polled.get() };
     let (shared, head) = (&inner.shared, &inner.head);
     let interrupts = head.interrupts.load(Relaxed);
     // INVARIANT: This instance is being polled until this function returns.
@@ -476,19 +483,18 @@ unsafe extern "C" fn poll_callback<P: Poll>(napi: *mut bindings::napi_struct, bu
             budget,
             queue: inner.queue,
         },
-        interrupted: head.polled.load(Relaxed) != interrupts,
+        interrupted: polled.interrupts != interrupts,
         redirected: Cell::new(false),
         _napi: PhantomData,
     };
     let Some(rx) = cx.rx() else {
-        poll.clean(&cx);
+        polled.poll.clean(&cx);
         return 0;
     };
-    head.polled.store(interrupts, Relaxed);
-    head.waits.store(0, Relaxed);
-    let number = head.number.load(Relaxed).wrapping_add(1).max(1);
-    head.number.store(number, Relaxed);
-    let out = poll.poll(shared, rx);
+    polled.interrupts = interrupts;
+    let number = polled.number.wrapping_add(1).max(1);
+    polled.number = number;
+    let out = polled.poll.poll(shared, rx);
     if cx.redirected.get() {
         bindings::xdp_flush(rx);
     }
