@@ -550,11 +550,12 @@ impl XmitContext<'_> {
         self.txq.get()
     }
 
-    /// Reports a packet put on the ring to byte queue limits.
+    /// Tells byte queue limits of a packet put on the ring. Says whether the doorbell is due, as
+    /// [`Self::doorbell_due`] would if it were asked now.
     #[inline]
-    pub(crate) fn sent(&self, bytes: u32) {
+    pub(crate) fn sent(&self, bytes: u32) -> bool {
         // SAFETY: The queue is valid and locked.
-        unsafe { bindings::txq_sent(self.as_raw(), bytes) };
+        unsafe { bindings::txq_sent(self.as_raw(), bytes) }
     }
 
     /// Whether the doorbell must be written now: no other packet follows, or the queue is stopped.

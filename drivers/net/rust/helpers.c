@@ -371,12 +371,6 @@ __rnet_helper bool rnet_safe_may_print(void)
 	return net_ratelimit();
 }
 
-__rnet_helper struct netdev_queue *
-rnet_helper_netdev_get_tx_queue(const struct net_device *dev, u32 index)
-{
-	return netdev_get_tx_queue(dev, index);
-}
-
 #include "helpers_rx.c"
 #include "helpers_heads.c"
 #include "helpers_tx.c"

@@ -4,10 +4,10 @@
  * helpers.c.
  */
 
-/* Report a packet on the ring to byte queue limits. */
-__rnet_helper void rnet_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
+/* Tells BQL of a packet put on the ring. Returns whether the doorbell is due. */
+__rnet_helper bool rnet_helper_txq_sent(struct netdev_queue *txq, u32 bytes)
 {
-	__netdev_tx_sent_queue(txq, bytes, netdev_xmit_more());
+	return __netdev_tx_sent_queue(txq, bytes, netdev_xmit_more());
 }
 
 /* Whether no further packet follows, or none can: the queue is stopped. */
@@ -70,7 +70,7 @@ static void rnet_tx_gso(const struct sk_buff *skb, struct rnet_tx_info *info)
 	info->l4_off = skb_transport_offset(skb);
 }
 
-__rnet_helper void rnet_safe_skb_tx_info(const struct sk_buff *skb,
+static __always_inline void rnet_tx_info(const struct sk_buff *skb,
 					 struct rnet_tx_info *info)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
@@ -80,6 +80,7 @@ __rnet_helper void rnet_safe_skb_tx_info(const struct sk_buff *skb,
 	info->nr_frags = shinfo->nr_frags;
 	info->gso_size = shinfo->gso_size;
 	info->gso_segs = shinfo->gso_segs;
+	info->gso = 0;
 	if (info->gso_size)
 		rnet_tx_gso(skb, info);
 	info->csum = skb->ip_summed == CHECKSUM_PARTIAL;
@@ -91,6 +92,12 @@ __rnet_helper void rnet_safe_skb_tx_info(const struct sk_buff *skb,
 	info->vlan = skb_vlan_tag_present(skb);
 	if (info->vlan)
 		info->vlan_tci = skb_vlan_tag_get(skb);
+}
+
+__rnet_helper void rnet_safe_skb_tx_info(const struct sk_buff *skb,
+					 struct rnet_tx_info *info)
+{
+	rnet_tx_info(skb, info);
 }
 
 __rnet_helper int rnet_safe_skb_network_offset(const struct sk_buff *skb)
@@ -171,14 +178,16 @@ __rnet_helper int rnet_safe_skb_linearize(struct sk_buff *skb)
 }
 
 /*
- * Clear features that the packet's VLAN tags exclude, and fill in @info for the
- * driver's check.
+ * Takes out what no device can do, and tells what a driver must know to judge the
+ * rest, if the packet is to be cut; else no more than that it is not.
  */
 __rnet_helper netdev_features_t rnet_safe_features_check(struct sk_buff *skb,
 							 struct rnet_tx_info *info,
 							 netdev_features_t features)
 {
-	rnet_safe_skb_tx_info(skb, info);
+	info->gso = 0;
+	if (skb_is_gso(skb))
+		rnet_tx_info(skb, info);
 	return vlan_features_check(skb, features);
 }
 
@@ -196,8 +205,9 @@ static void rnet_unmap_parts(struct device *dev,
 		rnet_helper_tx_unmap(dev, &parts[--n]);
 }
 
-static bool rnet_map_linear(struct device *dev, struct rnet_tx_part *part,
-			    void *data, u32 len)
+static __always_inline bool rnet_map_linear(struct device *dev,
+					    struct rnet_tx_part *part,
+					    void *data, u32 len)
 {
 	part->addr = dma_map_single(dev, data, len, DMA_TO_DEVICE);
 	part->len = len;
@@ -214,13 +224,9 @@ static bool rnet_map_frag(struct device *dev, struct rnet_tx_part *part,
 	return likely(!dma_mapping_error(dev, part->addr));
 }
 
-/*
- * Map all parts of a packet. Return their number, or a negative errno if there
- * are too many or a mapping fails; none is mapped then.
- */
-__rnet_helper int rnet_safe_skb_map(struct device *dev,
-				    const struct sk_buff *skb,
-				    struct rnet_tx_parts *parts)
+static __always_inline int rnet_skb_map(struct device *dev,
+					const struct sk_buff *skb,
+					struct rnet_tx_parts *parts)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
 	u32 head = skb_headlen(skb), n = 0, i;
@@ -238,5 +244,33 @@ __rnet_helper int rnet_safe_skb_map(struct device *dev,
 			return -ENOMEM;
 		}
 	}
+	return n;
+}
+
+/*
+ * Maps all parts of a packet. Returns how many it has, or a negative errno when
+ * there are too many or a mapping fails; none is mapped then.
+ */
+__rnet_helper int rnet_safe_skb_map(struct device *dev,
+				    const struct sk_buff *skb,
+				    struct rnet_tx_parts *parts)
+{
+	return rnet_skb_map(dev, skb, parts);
+}
+
+/*
+ * All that is asked of a packet on its way to the device, in one pass: what it
+ * wants, where its parts are, and the time. Returns as skb_map().
+ */
+__rnet_helper int rnet_safe_skb_send(struct device *dev, struct sk_buff *skb,
+				     struct rnet_tx_info *info,
+				     struct rnet_tx_parts *parts)
+{
+	int n;
+
+	rnet_tx_info(skb, info);
+	n = rnet_skb_map(dev, skb, parts);
+	if (likely(n >= 0))
+		skb_tx_timestamp(skb);
 	return n;
 }

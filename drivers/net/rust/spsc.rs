@@ -82,9 +82,40 @@ impl<T, K: Keeper<T>> Drop for Shared<T, K> {
     }
 }
 
-/// The side that inserts.
+/// The side that puts things in.
+///
+/// # Invariants
+///
+/// There are `size` places. Those from `tail` on are free up to one round behind `head`, which is
+/// where the consumer was when the producer last looked. Those between the shared tail and `tail`
+/// are initialised.
 pub(crate) struct Producer<T, K: Keeper<T>> {
     shared: Arc<Shared<T, K>>,
+    size: u32,
+    tail: u32,
+    head: u32,
+}
+
+/// A free place of the producer.
+///
+/// # Invariants
+///
+/// The place at `tail`, which is free.
+pub(crate) struct Place<'a, T> {
+    slot: &'a UnsafeCell<MaybeUninit<T>>,
+    tail: &'a mut u32,
+}
+
+impl<T> Place<'_, T> {
+    /// Puts a value there, which the consumer does not see before [`Producer::publish`].
+    #[inline(always)]
+    pub(crate) fn fill(self, value: T) {
+        // SAFETY: The slot is not between head and tail, so it is the producer's, which is borrowed
+        // mutably.
+        unsafe { (*self.slot.get()).write(value) };
+        // INVARIANT: Initialised just now.
+        *self.tail = self.tail.wrapping_add(1);
+    }
 }
 
 /// The side that removes.
@@ -117,8 +148,12 @@ pub(crate) fn channel<T, K: Keeper<T>>(
         },
         GFP_KERNEL,
     )?;
+    // INVARIANT: The consumer has not begun.
     let producer = Producer {
         shared: shared.clone(),
+        size: u32::try_from(len)?,
+        tail: 0,
+        head: 0,
     };
     Ok((producer, Consumer { shared }))
 }
@@ -133,29 +168,60 @@ impl<T, K: Keeper<T>> Producer<T, K> {
     /// Free places; the consumer may add to them at any time.
     #[inline]
     pub(crate) fn free(&self) -> u32 {
-        let s = &*self.shared;
-        let used = s.tail.load(Relaxed).wrapping_sub(s.head.load(Acquire));
-        (s.mask + 1).wrapping_sub(used)
+        self.free_behind(self.shared.head.load(Acquire))
+    }
+
+    /// Whether so many places are free. Looks at how far the consumer is only if those do not
+    /// suffice that were free at the last look.
+    #[inline(always)]
+    pub(crate) fn has_room(&mut self, count: u32) -> bool {
+        if self.free_behind(self.head) >= count {
+            return true;
+        }
+        // INVARIANT: Acquire: the consumer is done with the places before it.
+        self.head = self.shared.head.load(Acquire);
+        self.free_behind(self.head) >= count
+    }
+
+    /// Free places if the consumer is at `head`.
+    #[inline(always)]
+    fn free_behind(&self, head: u32) -> u32 {
+        self.size.wrapping_sub(self.tail.wrapping_sub(head))
+    }
+
+    /// The next free place, if there is one.
+    #[inline(always)]
+    pub(crate) fn place(&mut self) -> Option<Place<'_, T>> {
+        if !self.has_room(1) {
+            return None;
+        }
+        let slot = (self.tail & self.shared.mask) as usize;
+        // INVARIANT: There is room.
+        Some(Place {
+            slot: self.shared.slots.get(slot)?,
+            tail: &mut self.tail,
+        })
+    }
+
+    /// Shows the consumer what was put in.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self) {
+        // INVARIANT: The slots are initialised and pass to the consumer.
+        self.shared.tail.store(self.tail, Release);
     }
 
     /// Inserts values while there is room; the rest of the iterator is not used. The consumer sees
     /// all of them at once.
     #[inline]
     pub(crate) fn push_all(&mut self, values: impl Iterator<Item = T>) {
-        let free = self.free() as usize;
-        let s = &*self.shared;
-        let mut tail = s.tail.load(Relaxed);
-        for value in values.take(free) {
-            let Some(slot) = s.slots.get((tail & s.mask) as usize) else {
-                break;
-            };
-            // SAFETY: The slot is not between head and tail, as there are no more values than free
-            // places, so it is the producer's, which `&mut self` is.
-            unsafe { (*slot.get()).write(value) };
-            tail = tail.wrapping_add(1);
+        let mut values = values;
+        while let Some(place) = self.place() {
+            match values.next() {
+                Some(value) => place.fill(value),
+                None => break,
+            }
         }
-        // INVARIANT: The slots are initialised and pass to the consumer.
-        s.tail.store(tail, Release);
+        self.publish();
     }
 }
 
@@ -170,7 +236,7 @@ impl<T, K: Keeper<T>> Consumer<T, K> {
     /// Free places, as the producer would find them at least.
     #[inline]
     pub(crate) fn free(&self) -> u32 {
-        (self.shared.mask + 1).wrapping_sub(self.len())
+        self.shared.mask.wrapping_add(1).wrapping_sub(self.len())
     }
 
     /// Removes the oldest values and passes them to `f`: `most` at most, and none from the first

@@ -32,7 +32,10 @@
 use super::{
     bindings,
     dma::DmaDevice,
-    skbuff::TxSkb,
+    skbuff::{
+        TxInfo,
+        TxSkb, //
+    },
     spsc,
     xdp::{
         OwnFrame, //
@@ -202,6 +205,39 @@ impl<'bound, M> Sender<'bound, M> {
         self.slots.free()
     }
 
+    /// Whether so many slots are free: as [`Self::free`], but cheap as long as there are plenty.
+    #[inline(always)]
+    pub(crate) fn has_room(&mut self, count: u32) -> bool {
+        self.slots.has_room(count)
+    }
+
+    /// Maps a packet of the stack, and tells what it wants: [`TxSkb::info`], [`Self::map`] and
+    /// [`TxSkb::time_stamp`] in one pass, for a packet that goes to the device right after.
+    ///
+    /// # Errors
+    ///
+    /// Gives the packet back if it cannot be mapped; `info` tells of it in any case.
+    #[inline(always)]
+    pub(crate) fn map_skb(
+        &mut self,
+        skb: TxSkb,
+        info: &mut TxInfo,
+    ) -> Result<Mapped<'_, 'bound, TxSkb, M>, TxSkb> {
+        let dev = self.slots.keeper().0.device();
+        let count = bindings::skb_send(dev, skb.live(), info, &mut self.parts);
+        if count < 0 {
+            return Err(skb);
+        }
+        // INVARIANT: The helper maps all parts or none, and says how many there are.
+        Ok(Mapped {
+            mapping: Mapping {
+                sender: self,
+                count: count as usize,
+            },
+            packet: skb,
+        })
+    }
+
     /// Maps a packet for the device.
     ///
     /// # Errors
@@ -277,7 +313,33 @@ impl<P: Outgoing, M> Mapped<'_, '_, P, M> {
     /// Unmaps it and gives it back if there are not as many free slots as it has parts.
     #[inline]
     pub(crate) fn commit(self, meta: M) -> Result<(), P> {
-        self.commit_behind(0, meta)
+        if self.mapping.count == 1 {
+            self.commit_one(meta)
+        } else {
+            self.commit_behind(0, meta)
+        }
+    }
+
+    /// As [`Self::commit`], for a packet of one part.
+    #[inline(always)]
+    fn commit_one(self, meta: M) -> Result<(), P> {
+        let Self {
+            mut mapping,
+            packet,
+        } = self;
+        let Sender { slots, parts } = &mut *mapping.sender;
+        let ([part, ..], Some(place)) = (&parts.part, slots.place()) else {
+            drop(mapping);
+            return Err(packet);
+        };
+        // INVARIANT: The mapping moves to the slot.
+        place.fill(Slot {
+            part: Live(*part),
+            end: Some((packet.into(), meta)),
+        });
+        slots.publish();
+        mapping.count = 0;
+        Ok(())
     }
 
     /// As [`Self::commit`], with `empty` slots in front for descriptors that have no memory.
@@ -285,10 +347,10 @@ impl<P: Outgoing, M> Mapped<'_, '_, P, M> {
     /// # Errors
     ///
     /// As there.
-    #[inline]
     pub(crate) fn commit_behind(self, empty: usize, meta: M) -> Result<(), P> {
         let count = self.mapping.count;
-        if (self.mapping.sender.free() as usize) < empty.saturating_add(count) {
+        let need = u32::try_from(empty.saturating_add(count)).unwrap_or(u32::MAX);
+        if !self.mapping.sender.has_room(need) {
             return Err(self.unmap());
         }
         let Self {
@@ -330,17 +392,17 @@ impl<M> Finisher<'_, M> {
     }
 
     /// Unmaps the oldest slots, `most` at most, and gives each packet that ends there to `f`. The
-    /// device must be done with them: else it reads what somebody else writes.
-    #[inline]
-    pub(crate) fn finish(&mut self, most: u32, f: impl FnMut(Packet, M)) {
+    /// device must be done with them: else it reads what somebody else writes. Says how many slots
+    /// are finished.
+    #[inline(always)]
+    pub(crate) fn finish(&mut self, most: u32, f: impl FnMut(Packet, M)) -> u32 {
         let mut f = f;
-        self.finish_while(most, |_| true, |packet, meta, _| f(packet, meta));
+        self.finish_while(most, |_| true, |packet, meta, _| f(packet, meta))
     }
 
     /// As [`Self::finish`], but leaves the slot where a packet ends that `may` refuses, and all
-    /// behind it; `f` is told, too, how many slots are in front of that one. Says how many slots
-    /// are finished.
-    #[inline]
+    /// behind it; `f` is told, too, how many slots are in front of that one.
+    #[inline(always)]
     pub(crate) fn finish_while(
         &mut self,
         most: u32,

@@ -93,7 +93,7 @@ impl<T: Operations> Ndo<T> {
             };
             let dev = to.device().as_raw();
             // SAFETY: The queue exists, as it has a transmit side, and is started and locked.
-            let cx = unsafe { XmitContext::new(bindings::netdev_get_tx_queue(dev, queue)) };
+            let cx = unsafe { XmitContext::new((*dev)._tx.add(queue as usize)) };
             // SAFETY: The transmit side of a queue is used under the queue's lock only.
             T::start_xmit(unsafe { &mut *tx.get() }, &cx, skb);
             bindings::netdev_tx_NETDEV_TX_OK
