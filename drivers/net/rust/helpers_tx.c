@@ -270,7 +270,8 @@ __rnet_helper int rnet_safe_skb_send(struct device *dev, struct sk_buff *skb,
 
 	rnet_tx_info(skb, info);
 	n = rnet_skb_map(dev, skb, parts);
-	if (likely(n >= 0))
+	/* One that asks for the device's time is stamped when that is settled. */
+	if (likely(n >= 0 && !info->time))
 		skb_tx_timestamp(skb);
 	return n;
 }

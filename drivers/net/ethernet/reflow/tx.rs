@@ -29,7 +29,10 @@ use crate::{
             DmaDevice,
             Words, //
         },
-        napi::TxContext,
+        napi::{
+            RxContext,
+            TxContext, //
+        },
         skbuff::{
             tx_gso,
             DropReason,
@@ -40,6 +43,7 @@ use crate::{
         tx_slots::{
             self,
             Finisher,
+            Mapped,
             Outgoing,
             Packet,
             Part,
@@ -74,6 +78,8 @@ const MAX_DESCS: u32 = if MAX_FRAGS < TX_MAX_DESCS as u32 {
 } else {
     TX_MAX_DESCS as u32
 };
+/// The kernel may give a packet more parts than that.
+const MAY_HAVE_MORE: bool = MAX_FRAGS + 1 > MAX_DESCS;
 /// Most bytes of a descriptor.
 const MAX_DESC_LEN: u32 = T1(u64::MAX).len() as u32;
 /// The queue stops when fewer places are free.
@@ -103,6 +109,8 @@ pub(crate) struct Ring<'bound> {
     desc: Descriptors,
     queue: usize,
     slots: Sender<'bound, OnWire>,
+    /// Of the packet at hand.
+    info: TxInfo,
     /// Tail that the device was last told.
     rung: Index,
     probe: Arc<Probe<'bound>>,
@@ -158,6 +166,7 @@ pub(crate) fn new<'bound>(
         },
         queue,
         slots: sender,
+        info: TxInfo::default(),
         rung: Index::ZERO,
         probe: probe.clone(),
         mmio: mmio.clone(),
@@ -184,38 +193,63 @@ struct Descriptors {
 }
 
 impl Descriptors {
-    /// Writes those of a packet, which `info` describes.
-    #[inline]
-    fn write(&mut self, parts: &[Part], info: &TxInfo) {
+    /// Writes those of a packet of several parts, with `offloads` in the first.
+    fn write(&mut self, parts: &[Part], (mut w1, mut w2): (T1, T2)) {
         let last = parts.len().wrapping_sub(1);
+        w1 = w1.with_sop(1);
         for (i, part) in parts.iter().enumerate() {
-            let (w1, w2) = if i == 0 {
-                describe(info)
-            } else {
-                (T1(0), T2(0))
-            };
-            let w1 = w1
-                .with_len(part.len.into())
-                .with_sop((i == 0).into())
-                .with_eop((i == last).into());
-            let at = self.tail.slot(self.log2) * WORDS_PER_DESC;
-            self.mem.write(at, part.addr);
-            self.mem.write(at + 1, w1.0);
-            self.mem.write(at + 2, w2.0);
-            self.mem.write(at + 3, 0);
-            self.tail = self.tail.add(1);
+            self.put(part, w1.with_eop((i == last).into()), w2);
+            (w1, w2) = (T1(0), T2(0));
         }
+    }
+
+    /// Writes the next.
+    #[inline(always)]
+    fn put(&mut self, part: &Part, w1: T1, w2: T2) {
+        // Modulo the ring: that is done for words.
+        let at = self.tail.raw() as usize * WORDS_PER_DESC;
+        self.mem.write(at, part.addr);
+        self.mem.write(at + 1, w1.with_len(part.len.into()).0);
+        self.mem.write(at + 2, w2.0);
+        self.mem.write(at + 3, 0);
+        self.tail = self.tail.add(1);
+    }
+
+    /// Puts a packet on the ring.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back if it has parts that the device does not take.
+    #[inline(always)]
+    fn send<P: Outgoing>(
+        &mut self,
+        mapped: Mapped<'_, '_, P, OnWire>,
+        offloads: (T1, T2),
+        wire: OnWire,
+    ) -> Result<(), P> {
+        let before = self.tail;
+        match mapped.parts() {
+            [one] if has_length(one) => {
+                let (w1, w2) = offloads;
+                self.put(one, w1.with_sop(1).with_eop(1), w2);
+            }
+            parts if device_takes(parts) => self.write(parts, offloads),
+            _ => return Err(mapped.unmap()),
+        }
+        mapped.commit(wire).inspect_err(|_| self.tail = before)
     }
 }
 
-/// Whether the device takes a packet with these parts: some, not too many, none empty or longer
-/// than a descriptor can say.
-#[inline]
+/// Whether a descriptor can say the length of a part.
+#[inline(always)]
+fn has_length(part: &Part) -> bool {
+    (1..=MAX_DESC_LEN).contains(&part.len)
+}
+
+/// Whether the device takes a packet with these parts: some, not too many, and each of a length
+/// that a descriptor can say.
 fn device_takes(parts: &[Part]) -> bool {
-    (1..=MAX_DESCS as usize).contains(&parts.len())
-        && parts
-            .iter()
-            .all(|part| (1..=MAX_DESC_LEN).contains(&part.len))
+    (1..=MAX_DESCS as usize).contains(&parts.len()) && parts.iter().all(has_length)
 }
 
 /// Whether a packet has no more parts than the device takes.
@@ -232,7 +266,19 @@ pub(crate) fn can_segment(info: &TxInfo) -> bool {
     (ip == 20 || ip == 40) && info.hdr_len <= 0xff && has_few_parts(info)
 }
 
+/// Has a packet that asks for the time at which it leaves get it, if it is to.
+#[cold]
+fn ask_for_time(stamps: &Stamps, skb: &TxSkb, info: &mut TxInfo) {
+    if stamps.tx() {
+        skb.hw_time_comes();
+    } else {
+        info.time = 0;
+    }
+    skb.time_stamp();
+}
+
 /// The offloads in a packet's first descriptor.
+#[inline(always)]
 fn describe(info: &TxInfo) -> (T1, T2) {
     let (mut w1, mut w2) = (T1(0), T2(0));
     if info.vlan != 0 {
@@ -280,87 +326,57 @@ impl Ring<'_> {
     }
 
     /// Sends a packet, or drops it.
+    #[inline]
     pub(crate) fn xmit(&mut self, cx: &XmitContext<'_>, skb: TxSkb) {
-        if let Err((skb, reason)) = self.queue(cx, skb) {
-            skb.drop_with(reason);
+        let mut due = self.queue(cx, skb);
+        if !self.slots.has_room(STOP_BELOW) {
+            self.stop(cx);
+            // A stopped queue gets no further packet.
+            due = true;
         }
-        self.stop_if_full(cx);
-        // Even if this packet was dropped: earlier ones may wait for its doorbell, and a stopped
-        // queue gets no further packet.
-        if cx.doorbell_due() {
+        if due {
             self.ring_doorbell();
         }
     }
 
-    /// Puts a packet on the ring.
-    ///
-    /// # Errors
-    ///
-    /// Gives the packet back, and says why.
-    fn queue(&mut self, cx: &XmitContext<'_>, mut skb: TxSkb) -> Result<(), (TxSkb, DropReason)> {
-        let mut info = skb.info();
-        if !has_few_parts(&info) {
-            if skb.linearize().is_err() {
-                self.counters.tx_queued.drop_map.add(1);
-                return Err((skb, DropReason::NoMem));
-            }
-            info = skb.info();
+    /// Puts a packet on the ring, or drops it. Says whether the doorbell is due: also for a packet
+    /// that was dropped, as earlier ones may wait for its doorbell.
+    #[inline(always)]
+    fn queue(&mut self, cx: &XmitContext<'_>, mut skb: TxSkb) -> bool {
+        if MAY_HAVE_MORE && !has_few_parts(&skb.info()) && skb.linearize().is_err() {
+            return self.unmapped(cx, skb);
         }
-        if self.slots.free() < MAX_DESCS {
+        if !self.slots.has_room(MAX_DESCS) {
             // The queue was to be stopped before this could happen.
             self.counters.tx_queued.drop_full.add(1);
-            return Err((skb, DropReason::FullRing));
+            skb.drop_with(DropReason::FullRing);
+            return cx.doorbell_due();
         }
-        if info.time != 0 {
-            self.ask_for_time(&skb, &mut info);
+        let sent = self.slots.map_skb(skb, &mut self.info).and_then(|mapped| {
+            if self.info.time != 0 {
+                ask_for_time(&self.stamps, mapped.packet(), &mut self.info);
+            }
+            let wire = on_wire(&self.info);
+            self.desc.send(mapped, describe(&self.info), wire)?;
+            Ok(wire)
+        });
+        match sent {
+            Ok(wire) => cx.sent(wire.bytes),
+            Err(skb) => self.unmapped(cx, skb),
         }
-        let wire = on_wire(&info);
-        let sent = self.put(skb, &info, wire, TxSkb::time_stamp);
-        if let Err(skb) = sent {
-            self.counters.tx_queued.drop_map.add(1);
-            return Err((skb, DropReason::NoMem));
-        }
-        cx.sent(wire.bytes);
-        Ok(())
     }
 
-    /// Has a packet that asks for the time at which it leaves get it, if it is to.
+    /// Drops a packet that cannot be mapped, as [`Self::queue`].
     #[cold]
-    fn ask_for_time(&self, skb: &TxSkb, info: &mut TxInfo) {
-        if self.stamps.tx() {
-            skb.hw_time_comes();
-        } else {
-            info.time = 0;
-        }
+    fn unmapped(&self, cx: &XmitContext<'_>, skb: TxSkb) -> bool {
+        self.counters.tx_queued.drop_map.add(1);
+        skb.drop_with(DropReason::NoMem);
+        cx.doorbell_due()
     }
 
-    /// Maps a packet and puts it on the ring; `last` is done right before the device can see it.
-    ///
-    /// # Errors
-    ///
-    /// Gives it back if it cannot be mapped, or has parts that the device does not take.
-    #[inline]
-    fn put<P: Outgoing>(
-        &mut self,
-        packet: P,
-        info: &TxInfo,
-        wire: OnWire,
-        last: impl FnOnce(&P),
-    ) -> Result<(), P> {
-        let mapped = self.slots.map(packet)?;
-        if !device_takes(mapped.parts()) {
-            return Err(mapped.unmap());
-        }
-        let before = self.desc.tail;
-        self.desc.write(mapped.parts(), info);
-        last(mapped.packet());
-        mapped.commit(wire).inspect_err(|_| self.desc.tail = before)
-    }
-
-    fn stop_if_full(&mut self, cx: &XmitContext<'_>) {
-        if self.slots.free() >= STOP_BELOW {
-            return;
-        }
+    /// Keeps the stack from sending until there is room.
+    #[cold]
+    fn stop(&mut self, cx: &XmitContext<'_>) {
         cx.stop();
         self.counters.tx_queued.stops.add(1);
         // Pairs with the barrier in `Cleaner::poll`: either it sees the queue stopped, or we see
@@ -384,6 +400,26 @@ impl Ring<'_> {
     }
 }
 
+/// The packets that one poll ended.
+#[derive(Default)]
+struct Ended {
+    slots: u32,
+    sums: Sums,
+    /// Packets of the stack, which is told of its own, not of frames.
+    packets: u32,
+    bytes: u64,
+}
+
+impl Ended {
+    /// Ends a packet of the stack.
+    #[inline(always)]
+    fn skb(&mut self, cx: &TxContext<'_>, skb: TxSkb, was: OnWire) {
+        self.packets += 1;
+        self.bytes += u64::from(was.bytes);
+        skb.consume(cx);
+    }
+}
+
 impl<'bound> Cleaner<'bound> {
     /// The ring as an onlooker sees it.
     pub(crate) fn probe(&self) -> &Arc<Probe<'bound>> {
@@ -393,6 +429,13 @@ impl<'bound> Cleaner<'bound> {
     /// Ends all packets that the device is done with. Frames, and all behind them, wait for a
     /// context that allows for freeing them.
     pub(crate) fn poll(&mut self, cx: &TxContext<'_>) -> Cleaned {
+        if !self.probe.has_news(self.head) {
+            self.bad = false;
+            return Cleaned {
+                seen: self.head,
+                bad: false,
+            };
+        }
         let now = self.probe.progress(self.head);
         let Some(done) = now.done() else {
             // Counted once, not with each look at it.
@@ -415,38 +458,55 @@ impl<'bound> Cleaner<'bound> {
     }
 
     fn clean(&mut self, cx: &TxContext<'_>, done: u16) {
-        let mut sums = Sums::default();
-        // The stack is told of its own packets, not of frames.
-        let (mut packets, mut bytes) = (0, 0_u64);
-        let mut frames = cx.rx().map(XdpFrameBulk::new);
-        let may = frames.is_some();
-        let may = |packet: &Packet| may || matches!(packet, Packet::Skb(_));
-        let (head, desc, log2) = (self.head, &self.desc, self.log2);
-        let gone = self
-            .slots
-            .finish_while(done.into(), may, |packet, was, at| {
-                sums.add(was);
-                match packet {
-                    Packet::Skb(skb) => {
-                        if was.is_stamped() {
-                            // It is the packet's last descriptor that has the time.
-                            pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
-                        }
-                        packets += 1;
-                        bytes += u64::from(was.bytes);
-                        skb.consume(cx);
-                    }
-                    Packet::Frame(frame) => {
-                        if let Some(frames) = &mut frames {
-                            frame.consume(frames);
-                        }
-                    }
-                }
-            });
-        drop(frames);
+        let ended = match cx.rx() {
+            Some(rx) => self.end_all(rx, done),
+            None => self.end_skbs(cx, done),
+        };
         // No more than `done`.
-        self.gone_to(self.head.add(gone as u16), &sums);
-        self.wake(cx, packets, bytes);
+        self.gone_to(self.head.add(ended.slots as u16), &ended.sums);
+        self.wake(cx, ended.packets, ended.bytes);
+    }
+
+    #[inline(always)]
+    fn end_all(&mut self, cx: &RxContext<'_>, done: u16) -> Ended {
+        let mut ended = Ended::default();
+        let mut frames = None;
+        let (head, desc, log2) = (self.head, &self.desc, self.log2);
+        let all = |_: &Packet| true;
+        ended.slots = self.slots.finish_while(done.into(), all, |packet, was, at| {
+            ended.sums.add(was);
+            match packet {
+                Packet::Skb(skb) => {
+                    if was.is_stamped() {
+                        // It is the packet's last descriptor that has the time.
+                        pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
+                    }
+                    ended.skb(cx, skb, was);
+                }
+                Packet::Frame(frame) => {
+                    frame.consume(frames.get_or_insert_with(|| XdpFrameBulk::new(cx)));
+                }
+            }
+        });
+        ended
+    }
+
+    /// Ends packets of the stack up to the first frame.
+    #[cold]
+    fn end_skbs(&mut self, cx: &TxContext<'_>, done: u16) -> Ended {
+        let mut ended = Ended::default();
+        let (head, desc, log2) = (self.head, &self.desc, self.log2);
+        let may = |packet: &Packet| matches!(packet, Packet::Skb(_));
+        ended.slots = self.slots.finish_while(done.into(), may, |packet, was, at| {
+            ended.sums.add(was);
+            if let Packet::Skb(skb) = packet {
+                if was.is_stamped() {
+                    pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
+                }
+                ended.skb(cx, skb, was);
+            }
+        });
+        ended
     }
 
     /// Takes note that packets were sent up to `head`.

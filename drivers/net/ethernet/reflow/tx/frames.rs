@@ -8,13 +8,18 @@ use super::{
     Ring,
     STOP_BELOW, //
 };
-use crate::net::{
-    skbuff::TxInfo,
-    tx_slots::Outgoing,
-    xdp::{
-        OwnFrame,
-        Transmit, //
-        XdpFrame,
+use crate::{
+    hw::desc::{
+        T1,
+        T2, //
+    },
+    net::{
+        tx_slots::Outgoing,
+        xdp::{
+            OwnFrame,
+            Transmit, //
+            XdpFrame,
+        }, //
     }, //
 };
 use kernel::prelude::*;
@@ -35,7 +40,8 @@ impl Ring<'_> {
         if self.slots.free() < parts.saturating_add(STOP_BELOW) {
             return Err(frame);
         }
-        self.put(frame, &TxInfo::default(), OnWire::whole(len), |_| ())
+        let mapped = self.slots.map(frame)?;
+        self.desc.send(mapped, (T1(0), T2(0)), OnWire::whole(len))
     }
 }
 

@@ -70,6 +70,12 @@ impl<'bound> Probe<'bound> {
         self.rung.store(rung.raw(), Release);
     }
 
+    /// Whether the device has written another index than `head`.
+    #[inline]
+    pub(super) fn has_news(&self, head: Index) -> bool {
+        Index::from_raw(self.write_back.read(0) as u32) != head
+    }
+
     /// How far the ring has come, for whoever cleans it up and has come to `head`.
     #[inline]
     pub(super) fn progress(&self, head: Index) -> Progress {
