@@ -64,7 +64,7 @@ impl QueuePair {
         if ctrl.rx() | ctrl.tx() == 0 {
             self.irq.arm(false);
         }
-        self.irq.seen(self.unseen());
+        self.irq.seen(self.unseen(), self.unseen_sent());
         Ok(())
     }
 
@@ -85,11 +85,15 @@ impl QueuePair {
         self.error = error as u32;
     }
 
-    /// Completions and transmitted descriptors that the driver has not seen.
+    /// Completions of packets that the driver has not seen.
     pub(crate) fn unseen(&self) -> u32 {
-        let rx = self.rx.as_ref().map_or(0, |rx| rx.cq.unseen());
-        let tx = self.tx.as_ref().map_or(0, |tx| tx.written.since(tx.seen));
-        u32::from(rx) + u32::from(tx)
+        self.rx.as_ref().map_or(0, |rx| rx.cq.unseen().into())
+    }
+
+    /// Descriptors that were sent, which the driver has not seen.
+    pub(crate) fn unseen_sent(&self) -> u32 {
+        let sent = |tx: &TxQueue| tx.written.since(tx.seen).into();
+        self.tx.as_ref().map_or(0, sent)
     }
 
     /// A write to Q_DB.
@@ -104,7 +108,7 @@ impl QueuePair {
         if let Some(rx) = &mut self.rx {
             rx.cq.set_consumed(db.cq_cons())?;
         }
-        self.irq.seen(self.unseen());
+        self.irq.seen(self.unseen(), self.unseen_sent());
         self.irq.arm(db.arm() != 0);
         Ok(())
     }

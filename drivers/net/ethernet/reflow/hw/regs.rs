@@ -167,7 +167,7 @@ registers! {
     Q_STATUS[1; 4] @ 0x04 Ro(QueueStatus) = 0;
     /// Doorbell at the end of a poll, see QueueDoorbell.
     Q_DB[1; 4] @ 0x08 Wo(QueueDoorbell) = 0;
-    /// Interrupt moderation, see QueueItr.
+    /// Interrupt moderation of receive, see QueueItr.
     Q_ITR[1; 4] @ 0x0c Rw(QueueItr) = 0;
     /// Bus address of the completion ring, low half. 64-byte aligned.
     CQ_LO[1; 4] @ 0x10 Rw = 0;
@@ -193,6 +193,8 @@ registers! {
     /// wait in the packet memory while an eighth of it is free: the host is busy, and waiting
     /// packets may be merged with later ones. 0: no limit. Latched like a size.
     CQ_WINDOW[1; 4] @ 0x38 Rw = 0;
+    /// Interrupt moderation of transmit, see QueueTxItr.
+    Q_TX_ITR[1; 4] @ 0x3c Rw(QueueTxItr) = 0;
     /// Bus address of a buffer ring, low half; one for each BufKind, 32 bytes apart. 16-byte
     /// aligned.
     BUF_LO[4; 0x20] @ 0x40 Rw = 0;
@@ -494,6 +496,16 @@ bitfields! {
     /// Adaptive: it also fires at once when no packet of this queue waits in the packet memory. A
     /// single packet is not delayed, and a burst still takes one interrupt.
     24:24 adaptive, with_adaptive;
+}
+
+bitfields! {
+    /// Value of [`Q_TX_ITR`]. The interrupt of an armed queue fires, too, when one of these says so
+    /// of descriptors that were sent. One that fires for packets tells of these at the same time.
+    pub struct QueueTxItr(u32);
+    /// Microseconds after the first descriptor was sent that it waits at most.
+    15:0 usecs, with_usecs;
+    /// Descriptors after which it fires at once; 0 is no such limit.
+    23:16 descs, with_descs;
 }
 
 bitfields! {

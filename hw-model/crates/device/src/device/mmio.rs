@@ -11,8 +11,8 @@ use crate::regs::{queue_of, RegisterFile};
 use reflow_hwdef::isa::{INSTR_WORDS, MAX_INSTRS};
 use reflow_hwdef::layout::Access;
 use reflow_hwdef::regs::{
-    self, BufKind, Ctrl, Event, FlowCfg, ParserStatus, QueueCtrl, QueueDoorbell, QueueItr, RssCtrl,
-    RxMode,
+    self, BufKind, Ctrl, Event, FlowCfg, ParserStatus, QueueCtrl, QueueDoorbell, QueueItr,
+    QueueTxItr, RssCtrl, RxMode,
 };
 use reflow_hwdef::stats::Global;
 use reflow_hwdef::verify::Reason;
@@ -216,6 +216,7 @@ impl Device {
                 self.pump_irq(queue, host);
             }
             regs::Q_ITR => self.queues[queue].irq.itr = QueueItr(value),
+            regs::Q_TX_ITR => self.queues[queue].irq.tx_itr = QueueTxItr(value),
             regs::Q_VECTOR => self.queues[queue].irq.vector = value,
             regs::TX_TAIL => {
                 if let Err(error) = self.queues[queue].set_tx_tail(value) {

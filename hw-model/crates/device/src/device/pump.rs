@@ -237,10 +237,11 @@ impl Device {
         let stuck = self.is_stuck(queue);
         let waiting = if stuck { 0 } else { self.pm.waiting(queue) };
         let q = &mut self.queues[queue];
-        let unseen = q.unseen();
+        let (unseen, sent) = (q.unseen(), q.unseen_sent());
         q.irq
             .set_full(q.rx.as_ref().is_some_and(RxQueue::waits_for_driver));
         q.irq.news(unseen, waiting, self.now);
+        q.irq.sent(sent, self.now);
     }
 
     /// Raises the event vector if an event is asked for.
