@@ -179,6 +179,42 @@ pub(crate) trait SetCoalesce {
     fn set_coalesce(&self, new: Coalesce) -> Result<(), Refused>;
 }
 
+/// A driver that moderates the interrupts of each queue apart.
+pub(crate) trait SetQueueCoalesce: SetCoalesce {
+    /// Interrupt moderation of queue `queue`, or `None` if there is no such queue.
+    fn queue_coalesce(&self, queue: usize) -> Option<Coalesce>;
+
+    /// Changes interrupt moderation of one queue. [`SetCoalesce::set_coalesce`] changes all.
+    ///
+    /// # Errors
+    ///
+    /// A refusal when a value is out of range or there is no such queue. The core has nowhere to
+    /// put its message.
+    fn set_queue_coalesce(&self, queue: usize, new: Coalesce) -> Result<(), Refused>;
+}
+
+impl Coalesce {
+    /// As the core passes it.
+    fn from_core(from: &bindings::ethtool_coalesce) -> Self {
+        Self {
+            rx_usecs: from.rx_coalesce_usecs,
+            rx_frames: from.rx_max_coalesced_frames,
+            tx_usecs: from.tx_coalesce_usecs,
+            tx_frames: from.tx_max_coalesced_frames,
+            adaptive: from.use_adaptive_rx_coalesce != 0,
+        }
+    }
+
+    /// Tells the core.
+    fn tell(&self, to: &mut bindings::ethtool_coalesce) {
+        to.rx_coalesce_usecs = self.rx_usecs;
+        to.rx_max_coalesced_frames = self.rx_frames;
+        to.tx_coalesce_usecs = self.tx_usecs;
+        to.tx_max_coalesced_frames = self.tx_frames;
+        to.use_adaptive_rx_coalesce = self.adaptive.into();
+    }
+}
+
 /// Bytes of a statistic's name.
 const NAME_LEN: usize = bindings::ETH_GSTRING_LEN as usize;
 
@@ -400,12 +436,7 @@ impl<T: device::Operations + SetCoalesce> Core<T> {
             _kernel: *mut bindings::kernel_ethtool_coalesce,
             _ack: Extack<'_>,
         ) -> Result {
-            let now = handle.ops().coalesce();
-            coalesce.rx_coalesce_usecs = now.rx_usecs;
-            coalesce.rx_max_coalesced_frames = now.rx_frames;
-            coalesce.tx_coalesce_usecs = now.tx_usecs;
-            coalesce.tx_max_coalesced_frames = now.tx_frames;
-            coalesce.use_adaptive_rx_coalesce = now.adaptive.into();
+            handle.ops().coalesce().tell(coalesce);
             Ok(())
         }
 
@@ -416,14 +447,35 @@ impl<T: device::Operations + SetCoalesce> Core<T> {
             _kernel: *mut bindings::kernel_ethtool_coalesce,
             ack: Extack<'_>,
         ) -> Result {
-            let set = handle.ops().set_coalesce(Coalesce {
-                rx_usecs: coalesce.rx_coalesce_usecs,
-                rx_frames: coalesce.rx_max_coalesced_frames,
-                tx_usecs: coalesce.tx_coalesce_usecs,
-                tx_frames: coalesce.tx_max_coalesced_frames,
-                adaptive: coalesce.use_adaptive_rx_coalesce != 0,
-            });
+            let set = handle.ops().set_coalesce(Coalesce::from_core(coalesce));
             set.map_err(|no| no.tell(&mut ack))
+        }
+    }
+}
+
+/// The callbacks of [`SetQueueCoalesce`].
+impl<T: device::Operations + SetQueueCoalesce> Core<T> {
+    callbacks! {
+        /// `ethtool_ops.get_per_queue_coalesce`.
+        pub(super) fn get_per_queue_coalesce(
+            handle: Handle<'_, T>,
+            queue: u32,
+            coalesce: &mut bindings::ethtool_coalesce,
+        ) -> Result {
+            let now = handle.ops().queue_coalesce(queue as usize);
+            now.ok_or(EINVAL)?.tell(coalesce);
+            Ok(())
+        }
+
+        /// `ethtool_ops.set_per_queue_coalesce`.
+        pub(super) fn set_per_queue_coalesce(
+            handle: Handle<'_, T>,
+            queue: u32,
+            coalesce: &mut bindings::ethtool_coalesce,
+        ) -> Result {
+            let new = Coalesce::from_core(coalesce);
+            let set = handle.ops().set_queue_coalesce(queue as usize, new);
+            set.map_err(|no| no.tell(&mut Extack::nowhere()))
         }
     }
 }

@@ -148,6 +148,16 @@ impl<T: Operations> Parts<T> {
         self
     }
 
+    /// Interrupt moderation of each queue: `ethtool -Q INTERFACE --coalesce`.
+    pub(crate) const fn queue_coalesce(mut self) -> Self
+    where
+        T: ethtool::SetQueueCoalesce,
+    {
+        self.ethtool.get_per_queue_coalesce = Some(ethtool::Core::<T>::get_per_queue_coalesce);
+        self.ethtool.set_per_queue_coalesce = Some(ethtool::Core::<T>::set_per_queue_coalesce);
+        self
+    }
+
     /// Speed of the link: `ethtool INTERFACE`.
     pub(crate) const fn link(mut self) -> Self
     where
