@@ -111,13 +111,81 @@ def moderation(rig):
     check(adaptive > patient, f"{adaptive} adaptive interrupts, {patient} that only wait")
 
 
+def _interrupts_of_sent(rig):
+    """Return how many interrupts lone datagrams to send take, 5 ms apart at least."""
+    with rig.socket(DUT, socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.connect((ADDRESS[PEER, 4], 9999))
+        before = read(rig)["hw_interrupts"]
+        for _ in range(LONE):
+            out.send(bytes(64))
+            time.sleep(0.005)
+        return read(rig)["hw_interrupts"] - before
+
+
+@case(claims=(27, 40), limit=40)
+def moderation_of_sent(rig):
+    """Transmit has a moderation of its own, also after a reset of the device."""
+    need_reflow(rig)
+    rig.defer(rig.run, DUT, "ethtool", "-C", rig.device, "tx-usecs", "250", "tx-frames", "64")
+    sink = rig.socket(PEER, socket.AF_INET, socket.SOCK_DGRAM)
+    rig.defer(sink.close)
+    sink.bind((ADDRESS[PEER, 4], 9999))
+    rig.run(DUT, "ethtool", "-C", rig.device, "tx-usecs", "0", "tx-frames", "1")
+    at_once = _interrupts_of_sent(rig)
+    rig.run(DUT, "ethtool", "-C", rig.device, "tx-usecs", "65535", "tx-frames", "0")
+    patient = _interrupts_of_sent(rig)
+    check(patient < at_once, f"{patient} interrupts when they may wait, {at_once} when not")
+    rig.run(DUT, "ethtool", "--reset", rig.device, "dedicated")
+    rig.echo(PEER, 4, count=1)
+    patient = _interrupts_of_sent(rig)
+    check(patient < at_once, f"{patient} interrupts after a reset, {at_once} without delay")
+
+
+def _of_queue(rig, queue):
+    """Return the moderation of a queue by name."""
+    said = rig.run(DUT, "ethtool", "-Q", rig.device, "queue_mask", hex(1 << queue),
+                   "--show-coalesce")
+    return dict(re.findall(r"^([rt]x-(?:usecs|frames)):\s+(\d+)", said, re.M))
+
+
+@case(claims=(27, 40), limit=20)
+def moderation_of_a_queue(rig):
+    """-Q sets the moderation of one queue, and is refused for one that there is not."""
+    need_reflow(rig)
+    usual = {"rx-usecs": "8", "rx-frames": "32", "tx-usecs": "250", "tx-frames": "64"}
+    restore = [word for pair in usual.items() for word in pair]
+    rig.defer(rig.run, DUT, "ethtool", "-C", rig.device, *restore)
+    others = [queue for queue in range(rig.queues) if queue != 1]
+    rig.run(DUT, "ethtool", "-Q", rig.device, "queue_mask", "0x2", "--coalesce",
+            "rx-usecs", "70", "tx-usecs", "90", "tx-frames", "5")
+    wanted = {"rx-usecs": "70", "rx-frames": "32", "tx-usecs": "90", "tx-frames": "5"}
+    for _ in range(2):
+        equal("moderation of queue 1", _of_queue(rig, 1), wanted)
+        for queue in others:
+            equal(f"moderation of queue {queue}", _of_queue(rig, queue), usual)
+        rig.echo(PEER, 4, count=2)
+        rig.run(DUT, "ethtool", "--reset", rig.device, "dedicated")
+    for words in (("0x2", "--coalesce", "rx-usecs", "0", "rx-frames", "0"),
+                  (hex(1 << 40), "--coalesce", "rx-usecs", "1")):
+        done = rig.run(DUT, "ethtool", "-Q", rig.device, "queue_mask", *words, may_fail=True)
+        # The tool ends with 0 all the same.
+        check("Cannot" in done.stderr, f"`ethtool -Q {' '.join(words)}` was accepted")
+    equal("moderation after refusals", _of_queue(rig, 1), wanted)
+
+
 @case(limit=20)
 def ranges_are_told(rig):
-    """A value out of range is refused with a message that names the range."""
+    """A value that makes no sense is refused with a message that says what does."""
     need_reflow(rig)
     before = _ask(rig, "-c")
     for words, why in ((("-C", "rx-usecs", "65536"), "rx-usecs must be at most 65535"),
                        (("-C", "rx-frames", "256"), "rx-frames must be at most 255"),
+                       (("-C", "tx-usecs", "65536"), "tx-usecs must be at most 65535"),
+                       (("-C", "tx-frames", "256"), "tx-frames must be at most 255"),
+                       (("-C", "rx-usecs", "0", "rx-frames", "0"),
+                        "rx-usecs and rx-frames cannot both be 0"),
+                       (("-C", "tx-usecs", "0", "tx-frames", "0"),
+                        "tx-usecs and tx-frames cannot both be 0"),
                        (("-G", "rx", "16"), "smallest rings"),
                        (("-G", "tx", "16384"), "exceeds maximum"),
                        (("-L", "combined", "33"), "exceeds maximum"),

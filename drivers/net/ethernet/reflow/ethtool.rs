@@ -30,6 +30,7 @@ use crate::{
             Coalesce,
             FwVersion,
             SetCoalesce,
+            SetQueueCoalesce,
             StatVisitor,
             Stats, //
         },
@@ -45,14 +46,6 @@ use kernel::{
     prelude::*,
     str::Formatter, //
 };
-
-/// Longest delay of an interrupt, in microseconds.
-const MAX_USECS: u32 = 0xffff;
-/// Most packets for which an interrupt is delayed.
-const MAX_FRAMES: u32 = 0xff;
-
-// `set_coalesce` names them to the user.
-const _: () = assert!(MAX_USECS == 65535 && MAX_FRAMES == 255);
 
 impl FwVersion for Nic<'_> {
     fn fw_version(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -94,21 +87,29 @@ impl Stats for Nic<'_> {
 }
 
 impl SetCoalesce for Nic<'_> {
-    const PARAMS: u32 = coalesce::RX_USECS | coalesce::RX_FRAMES | coalesce::ADAPTIVE_RX;
+    const PARAMS: u32 = coalesce::RX_USECS
+        | coalesce::RX_FRAMES
+        | coalesce::TX_USECS
+        | coalesce::TX_FRAMES
+        | coalesce::ADAPTIVE_RX;
 
     fn coalesce(&self) -> Coalesce {
-        self.moderation()
+        // Those of one queue stand for all: the core asks for no more.
+        self.moderation.get(0).unwrap_or_default()
     }
 
     fn set_coalesce(&self, new: Coalesce) -> Result<(), Refused> {
-        if new.rx_usecs > MAX_USECS {
-            return Err(Refused::new(ERANGE, c"rx-usecs must be at most 65535"));
-        }
-        if new.rx_frames > MAX_FRAMES {
-            return Err(Refused::new(ERANGE, c"rx-frames must be at most 255"));
-        }
-        self.set_moderation(new);
-        Ok(())
+        self.moderation.set_all(new)
+    }
+}
+
+impl SetQueueCoalesce for Nic<'_> {
+    fn queue_coalesce(&self, queue: usize) -> Option<Coalesce> {
+        self.moderation.get(queue)
+    }
+
+    fn set_queue_coalesce(&self, queue: usize, new: Coalesce) -> Result<(), Refused> {
+        self.moderation.set(queue, new)
     }
 }
 

@@ -51,7 +51,6 @@ use crate::{
         MAX_MTU, //
     },
     queue::{
-        self,
         Doorbell,
         Queue, //
     },
@@ -136,6 +135,7 @@ impl<'bound> Operations for Nic<'bound> {
         .arfs()
         .channels()
         .coalesce()
+        .queue_coalesce()
         .copybreak()
         .debugfs()
         .devlink()
@@ -215,7 +215,7 @@ impl<'bound> Operations for Nic<'bound> {
     }
 
     fn start_queue(&self, queue: usize, tx: &mut Self::Tx, poll: &mut Self::Poll) -> Result {
-        queue::set_coalesce(&self.mmio, queue, self.moderation());
+        self.moderation.write(queue);
         poll.start(tx)
     }
 

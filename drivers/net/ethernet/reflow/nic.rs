@@ -21,6 +21,7 @@ use crate::{
         Missed, //
     },
     mmio::Mmio,
+    moderation::Moderation,
     net::{
         device::{
             self as netdev,
@@ -28,7 +29,6 @@ use crate::{
             Unlocked, //
         },
         dma::DmaDevice,
-        ethtool::Coalesce,
         extack::Extack,
         ptp,
         xdp::Holder, //
@@ -66,14 +66,6 @@ const LOG2_FLOWS_MAX: u32 = 12;
 pub(crate) const MAX_MTU: u32 = 9600;
 /// Longest frame.
 pub(crate) const MAX_FRAME: u32 = MAX_MTU + FRAME_OVERHEAD;
-/// Interrupt moderation at probe.
-const COALESCE: Coalesce = Coalesce {
-    rx_usecs: 8,
-    rx_frames: 32,
-    tx_usecs: 0,
-    tx_frames: 0,
-    adaptive: false,
-};
 
 /// A device and its driver's state, from probe to unbind.
 pub(crate) struct Nic<'bound> {
@@ -118,8 +110,8 @@ pub(crate) struct Nic<'bound> {
     pub(crate) seen: Seen,
     /// The completion ring of each queue, for the watch and dumps.
     pub(crate) probes: KVec<Arc<ProbeSlot>>,
-    /// Interrupt moderation: microseconds, packets, adaptive; written under the instance lock.
-    coalesce: [Atomic<u32>; 3],
+    /// Interrupt moderation.
+    pub(crate) moderation: Moderation<'bound>,
 }
 
 /// The station address from the factory.
@@ -200,11 +192,7 @@ impl<'bound> Nic<'bound> {
             filter: Filter::new(&mmio, permanent_mac(&mmio))?,
             seen: Seen::new()?,
             probes,
-            coalesce: [
-                Atomic::new(COALESCE.rx_usecs),
-                Atomic::new(COALESCE.rx_frames),
-                Atomic::new(COALESCE.adaptive.into()),
-            ],
+            moderation: Moderation::new(&mmio, queues)?,
             mmio,
         })
     }
@@ -271,26 +259,6 @@ impl<'bound> Nic<'bound> {
     /// The interrupt vector of events: behind those of the queues.
     pub(crate) fn event_vector(&self) -> u32 {
         self.counters.len() as u32
-    }
-
-    /// Interrupt moderation in force.
-    pub(crate) fn moderation(&self) -> Coalesce {
-        let [usecs, frames, adaptive] = &self.coalesce;
-        Coalesce {
-            rx_usecs: usecs.load(Relaxed),
-            rx_frames: frames.load(Relaxed),
-            adaptive: adaptive.load(Relaxed) != 0,
-            ..Coalesce::default()
-        }
-    }
-
-    /// Sets interrupt moderation, now and for when the interface comes up.
-    pub(crate) fn set_moderation(&self, to: Coalesce) {
-        let [usecs, frames, adaptive] = &self.coalesce;
-        adaptive.store(to.adaptive.into(), Relaxed);
-        usecs.store(to.rx_usecs, Relaxed);
-        frames.store(to.rx_frames, Relaxed);
-        self.write_moderation();
     }
 
     /// The station address from the factory.

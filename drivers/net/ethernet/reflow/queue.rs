@@ -12,13 +12,11 @@ use crate::{
             queue_reg,
             QueueCtrl,
             QueueDoorbell,
-            QueueItr,
             QueueStatus, //
         }, //
     },
     mmio::Mmio,
     net::{
-        ethtool::Coalesce,
         napi::{
             NapiRef,
             Outcome,
@@ -169,15 +167,6 @@ impl Drop for EnableBits<'_> {
     fn drop(&mut self) {
         self.all_off();
     }
-}
-
-/// Sets the interrupt moderation of queue `queue`.
-pub(crate) fn set_coalesce(mmio: &Mmio<'_>, queue: usize, to: Coalesce) {
-    let itr = QueueItr(0)
-        .with_usecs(to.rx_usecs)
-        .with_packets(to.rx_frames)
-        .with_adaptive(to.adaptive.into());
-    mmio.queue(queue).write(queue_reg::Q_ITR, itr);
 }
 
 impl<'bound> Queue<'bound> {

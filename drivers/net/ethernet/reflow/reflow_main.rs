@@ -41,6 +41,8 @@ mod hw;
 mod hw_stats;
 #[forbid(unsafe_code)]
 mod mmio;
+#[forbid(unsafe_code)]
+mod moderation;
 #[path = "../../rust/net.rs"]
 mod net;
 #[forbid(unsafe_code)]

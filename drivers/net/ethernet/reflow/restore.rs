@@ -3,8 +3,8 @@
 //! Restores the configuration of a device that was reset.
 //!
 //! No configuration is in the device alone. It is kept by
-//! [`crate::filter`], [`crate::parser`], [`crate::tuning`], [`crate::steering`], [`crate::tcb`],
-//! and what [`Nic`] keeps itself. [`Nic::bring_back`] resets the device and writes all of it, at
+//! [`crate::filter`], [`crate::parser`], [`crate::tuning`], [`crate::moderation`],
+//! [`crate::steering`], [`crate::tcb`], and what [`Nic`] keeps itself. [`Nic::bring_back`] resets the device and writes all of it, at
 //! probe as after any fault; nothing else does.
 //!
 //! Rings and their memory, XDP, and memory lent by applications are not among it: queues are made
@@ -14,7 +14,6 @@ use crate::{
     hw::regs::reg,
     net::Device,
     nic::Nic,
-    queue,
     setup::Setup, //
 };
 use kernel::prelude::*;
@@ -50,7 +49,7 @@ impl Nic<'_> {
         self.filter.restore();
         self.write_flow_size()?;
         self.tuning.restore();
-        self.write_moderation();
+        self.moderation.write_all();
         self.steering.forgotten();
         self.tcbs.forgotten();
         Ok(())
@@ -66,13 +65,5 @@ impl Nic<'_> {
         self.write_max_frame(dev.mtu());
         self.steering.tell(dev, &self.mmio, &self.cmd, setup.queues);
         Ok(())
-    }
-
-    /// Writes the interrupt moderation of all queues.
-    pub(crate) fn write_moderation(&self) {
-        let to = self.moderation();
-        for queue in 0..self.counters.len() {
-            queue::set_coalesce(&self.mmio, queue, to);
-        }
     }
 }
