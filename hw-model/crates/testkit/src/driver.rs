@@ -8,7 +8,7 @@ use crate::queue::{BufRing, Layout, Local, Queue};
 use reflow_device::Device;
 use reflow_hwdef::desc::{page_ids, pages_behind, Completion, CompletionKind};
 use reflow_hwdef::desc::{
-    BUF_DESC_SIZE, BUF_NONE, COMPLETION_SIZE, FLOW_NONE, PAGES_INLINE, T1, T2, TX_DESC_SIZE,
+    B1, BUF_DESC_SIZE, BUF_NONE, COMPLETION_SIZE, FLOW_NONE, PAGES_INLINE, T1, T2, TX_DESC_SIZE,
 };
 use reflow_hwdef::index::Index;
 use reflow_hwdef::opcode::Opcode;
@@ -27,7 +27,13 @@ pub struct QueueSetup {
     pub shapes: [Shape; BufKind::COUNT],
     /// Buffers are posted again when the device gives them back.
     pub recycle: bool,
+    /// Re-assembly buffers whose id is a multiple of this are smaller than the ring says: of
+    /// [`SMALL`] bytes.
+    pub small_every: Option<u16>,
 }
+
+/// Bytes of a re-assembly buffer whose descriptor says that it is small.
+pub const SMALL: usize = 1 << LOG2_BUF_SMALL;
 
 impl Default for QueueSetup {
     fn default() -> Self {
@@ -43,6 +49,7 @@ impl Default for QueueSetup {
             log2_tx: 6,
             shapes: [shape(12, 8), shape(12, 0), shape(11, 0), shape(12, 8)],
             recycle: true,
+            small_every: None,
         }
     }
 }
@@ -89,6 +96,8 @@ pub struct Delivery {
 /// A buffer that the device has.
 struct Posted {
     addr: u64,
+    /// Bytes that it has.
+    size: usize,
     /// Bytes written so far, for cells and re-assembly buffers.
     filled: usize,
     /// Whose data it holds: `Some(None)` is the queue's own.
@@ -107,6 +116,7 @@ pub struct QueueDriver {
     /// Its rings.
     pub queue: Queue,
     recycle: bool,
+    small_every: Option<u16>,
     rings: Vec<Buffers>,
     tx_bytes: Option<u64>,
     /// Completions that give a page back and name no packet.
@@ -142,6 +152,7 @@ impl QueueDriver {
         let mut queue = Self {
             queue: Queue::new(layout),
             recycle: setup.recycle,
+            small_every: setup.small_every,
             rings,
             tx_bytes: None,
             releases: Vec::new(),
@@ -185,9 +196,18 @@ impl QueueDriver {
             let Some((id, addr)) = ring.free.pop_front() else {
                 break;
             };
-            self.queue.put_buffer(host, kind, id, addr);
+            let of_ring = 1 << ring.shape.log2_size;
+            let is_small = kind == BufKind::Reasm
+                && of_ring > SMALL
+                && self.small_every.is_some_and(|n| id % n == 0);
+            let mut b1 = B1(0).with_id(id.into());
+            if is_small {
+                b1 = b1.with_log2_size(LOG2_BUF_SMALL.into());
+            }
+            self.queue.put_sized_buffer(host, kind, b1, addr);
             let posted = Posted {
                 addr,
+                size: if is_small { SMALL } else { of_ring },
                 filled: 0,
                 owner: None,
             };
@@ -332,6 +352,10 @@ impl QueueDriver {
             delivery.whole.extend(bytes);
             self.take_back(BufKind::Packet, id);
         }
+        // Buffers that are named by an id alone are as large as the first.
+        let reasm = &self.rings[BufKind::Reasm as usize];
+        let first = reasm.posted.get(&(done.c3.rb_id() as u16));
+        let size = first.map_or(0, |posted| posted.size);
         if c0.rb() == 1 {
             let (id, off) = (done.c3.rb_id(), done.c3.rb_off() as usize);
             let len = done.c3.rb_len() as usize;
@@ -339,7 +363,6 @@ impl QueueDriver {
         } else {
             assert_eq!((c0.rel_rb(), c0.rb2()), (0, 0));
         }
-        let size = 1 << self.rings[BufKind::Reasm as usize].shape.log2_size;
         for &id in pages {
             assert_eq!((c0.rb(), c0.rb2(), c0.rel_rb()), (1, 1, 1));
             self.piece(host, id.into(), 0, size, true, delivery);
@@ -411,8 +434,8 @@ impl QueueDriver {
         assert_eq!(off, posted.filled, "data is packed without gaps");
         assert!(len > 0);
         posted.filled += len;
-        let full = posted.filled >= 1 << ring.shape.log2_size;
-        assert!(posted.filled <= 1 << ring.shape.log2_size);
+        let full = posted.filled >= posted.size;
+        assert!(posted.filled <= posted.size);
         assert!(!full || released, "a full buffer is given back");
         delivery
             .data

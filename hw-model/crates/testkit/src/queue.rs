@@ -217,9 +217,14 @@ impl Queue {
 
     /// Writes a buffer descriptor, without the doorbell.
     pub fn put_buffer(&mut self, memory: &impl Memory, kind: BufKind, id: u16, addr: u64) {
+        self.put_sized_buffer(memory, kind, B1(0).with_id(id.into()), addr);
+    }
+
+    /// As [`Queue::put_buffer`], with what its descriptor says of it.
+    pub fn put_sized_buffer(&mut self, memory: &impl Memory, kind: BufKind, b1: B1, addr: u64) {
         let slot = self.buf_slot(kind);
         let at = self.layout.bufs[kind as usize].base + (slot * BUF_DESC_SIZE) as u64;
-        memory.poke_words(at, &[addr, B1(0).with_id(id.into()).0]);
+        memory.poke_words(at, &[addr, b1.0]);
         let tail = &mut self.buf_tails[kind as usize];
         *tail = tail.add(1);
     }

@@ -178,9 +178,9 @@ bitfields! {
     40:40 outer_fixed_id, with_outer_fixed_id;
     /// Of a start: headers of the packets appended to it will be delivered, too.
     41:41 headers, with_headers;
-    /// Whole re-assembly buffers with data between `rb_id` and `rb2_id`. The device is done with
-    /// them. The ids of the first four are in word 7, the others in completions of kind Pages that
-    /// follow this one.
+    /// Whole re-assembly buffers with data between `rb_id` and `rb2_id`. They are as large as
+    /// `rb_id`, and the device is done with them. The ids of the first four are in word 7, the
+    /// others in completions of kind Pages that follow this one.
     47:42 pages, with_pages;
 }
 
@@ -256,6 +256,10 @@ bitfields! {
     pub struct B1(u64);
     /// Id that completions name this buffer by.
     15:0 id, with_id;
+    /// Bytes of this buffer, as a power of two, if it is smaller than the others of its ring: from
+    /// LOG2_BUF_SMALL (12) to the ring's log2_size. Any other value stands for the ring's. Read for
+    /// re-assembly buffers only.
+    20:16 log2_size, with_log2_size;
 }
 
 /// A completion as it lies in memory, words already in host byte order.

@@ -513,7 +513,8 @@ bitfields! {
     pub struct BufCfg(u32);
     /// Entries of the ring, as a power of two; 0 means no such ring.
     3:0 log2_entries, with_log2_entries;
-    /// Bytes of a buffer, as a power of two.
+    /// Bytes of a buffer, as a power of two; of a re-assembly buffer, unless its descriptor says
+    /// that it is smaller.
     12:8 log2_size, with_log2_size;
     /// Bytes of a cell, as a power of two. Read for header and small buffers only.
     20:16 log2_cell, with_log2_cell;
@@ -525,3 +526,5 @@ pub const LOG2_RING_MIN: u32 = 3;
 pub const LOG2_RING_MAX: u32 = 13;
 /// Largest buffer, as a power of two.
 pub const LOG2_BUF_MAX: u32 = 14;
+/// Smallest re-assembly buffer in a ring of larger ones, as a power of two.
+pub const LOG2_BUF_SMALL: u32 = 12;

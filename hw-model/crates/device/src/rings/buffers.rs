@@ -5,7 +5,7 @@
 use crate::host::{Host, MemError};
 use crate::rings::{check_ring, DescRing};
 use reflow_hwdef::desc::{B1, BUF_DESC_SIZE};
-use reflow_hwdef::regs::{BufCfg, QueueError, LOG2_BUF_MAX};
+use reflow_hwdef::regs::{BufCfg, QueueError, LOG2_BUF_MAX, LOG2_BUF_SMALL};
 
 /// Smallest buffer and smallest cell, as powers of two.
 const LOG2_BUF_MIN: u32 = 6;
@@ -17,6 +17,8 @@ pub(crate) struct Buffer {
     pub(crate) id: u16,
     /// Bus address.
     pub(crate) addr: u64,
+    /// Bytes.
+    pub(crate) size: usize,
 }
 
 /// A ring of buffers of one kind.
@@ -42,9 +44,27 @@ impl BufferRing {
         }))
     }
 
-    /// Bytes of each buffer.
+    /// Bytes of each buffer whose descriptor does not say otherwise.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Bytes of the smallest buffer that there may be.
+    pub(crate) fn least(&self) -> usize {
+        self.size.min(1 << LOG2_BUF_SMALL)
+    }
+
+    /// Bytes of the buffer that a descriptor is about.
+    fn size_of(&self, w1: u64) -> usize {
+        match B1(w1).log2_size() as u32 {
+            log2 @ LOG2_BUF_SMALL..=LOG2_BUF_MAX => self.size.min(1 << log2),
+            _ => self.size,
+        }
+    }
+
+    /// Bytes of a buffer whose descriptor was read, counted from the next one.
+    pub(crate) fn peek_size(&self, at: usize) -> Option<usize> {
+        self.ring.peek(at).map(|[_, w1]| self.size_of(w1))
     }
 
     /// Most buffers that can be ready.
@@ -72,6 +92,7 @@ impl BufferRing {
         self.ring.pop().map(|[addr, w1]| Buffer {
             id: B1(w1).id() as u16,
             addr,
+            size: self.size_of(w1),
         })
     }
 }
@@ -174,7 +195,19 @@ pub(crate) struct Piece {
     pub(crate) last: bool,
 }
 
-/// The number of fresh buffers and of pieces that data takes, behind a partly filled buffer.
+/// Whether one completion can name these pieces: those that have only an id there are as large as the
+/// first.
+pub(crate) fn is_run(pieces: &[Piece]) -> bool {
+    match pieces {
+        [first, between @ .., _] => between
+            .iter()
+            .all(|piece| piece.buffer.size == first.buffer.size),
+        _ => true,
+    }
+}
+
+/// The number of fresh buffers of `size` bytes and of pieces that data takes, behind a partly filled
+/// buffer.
 ///
 /// At the offsets in `starts`, which are in order, it goes on in a fresh buffer.
 pub(crate) fn needed(
@@ -183,7 +216,7 @@ pub(crate) fn needed(
     len: usize,
     starts: &[u16],
 ) -> (usize, usize) {
-    let mut left = place.map_or(0, |place| size.saturating_sub(place.used));
+    let mut left = place.map_or(0, |place| place.buffer.size.saturating_sub(place.used));
     let (mut at, mut fresh, mut pieces) = (0, 0, 0);
     for end in starts.iter().map(|&start| usize::from(start)).chain([len]) {
         let here = left.min(end - at);
@@ -230,9 +263,9 @@ pub(crate) fn lay_out(
                 None => return,
             },
         };
-        let n = (end - at).min(ring.size() - current.used);
+        let n = (end - at).min(current.buffer.size - current.used);
         let used = current.used + n;
-        let last = used == ring.size();
+        let last = used == current.buffer.size;
         pieces.push(Piece {
             buffer: current.buffer,
             off: current.used,

@@ -13,7 +13,7 @@ use crate::flow::framing::Walk;
 use crate::flow::opcode;
 use crate::host::{Host, MemError};
 use crate::pm::{Control, Packet};
-use crate::rings::buffers::{needed, Piece};
+use crate::rings::buffers::{is_run, needed, BufferRing, Piece};
 use crate::rings::rx::RxQueue;
 use reflow_hwdef::desc::{pages_behind, Completion, CompletionKind, PAGES_MAX};
 use reflow_hwdef::opcode::Opcode;
@@ -61,6 +61,9 @@ impl Transfer<'_> {
             pieces,
             run,
         } = &mut *self.scratch;
+        if !is_run(pieces) {
+            return Ok(());
+        }
         run.clone_from(pieces);
         let is_packet = |done: &Completion| done.c0.kind() == CompletionKind::Packet as u64;
         let Some(at) = completions.iter().position(is_packet) else {
@@ -137,13 +140,13 @@ impl Transfer<'_> {
         (at, done): (usize, &Completion),
         host: &impl Host,
     ) -> bool {
-        let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
+        let size = rx.reasm.as_ref().map_or(1, |ring| ring.least());
         let len = packet.control.data_len;
         let (fresh, _) = needed(plan.place, size, len, &[]);
         // A buffer named by its id alone is full.
         let gapless = match (plan.place, self.scratch.run.last()) {
             (Some(place), Some(last)) => place.buffer == last.buffer,
-            (None, Some(last)) => last.off + last.len == size,
+            (None, Some(last)) => last.off + last.len == last.buffer.size,
             (_, None) => false,
         };
         let between = (self.scratch.run.len() + fresh).saturating_sub(2);
@@ -163,9 +166,24 @@ impl Transfer<'_> {
         }
         match &mut rx.reasm {
             // A fault is reported when the packet is the first of the queue.
-            Some(ring) => ring.fetch(host, fresh).is_ok() && ring.available() >= fresh,
+            Some(ring) => {
+                ring.fetch(host, fresh).is_ok()
+                    && ring.available() >= fresh
+                    && self.stays_run(ring, fresh)
+            }
             None => false,
         }
+    }
+
+    /// Whether the pieces so far and so many fresh buffers can be named by one completion. The
+    /// buffers were fetched.
+    fn stays_run(&self, ring: &BufferRing, fresh: usize) -> bool {
+        let (Some(first), Some(last)) = (self.scratch.run.first(), self.scratch.run.last()) else {
+            return true;
+        };
+        let size = first.buffer.size;
+        let mut between = (0..fresh.saturating_sub(1)).map(|at| ring.peek_size(at));
+        fresh == 0 || (last.buffer.size == size && between.all(|next| next == Some(size)))
     }
 
     /// Appends the pieces of the packet to those of the packets before.

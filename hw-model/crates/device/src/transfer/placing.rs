@@ -4,6 +4,7 @@
 
 use super::describe::with_pieces;
 use super::Transfer;
+use crate::flow::placement::PAGE;
 use crate::flow::tcb::Summary;
 use crate::host::{Host, MemError};
 use crate::pm::{Control, Packet};
@@ -77,6 +78,7 @@ impl Transfer<'_> {
                 buffer: Buffer {
                     id: run.page as u16,
                     addr: page,
+                    size: PAGE as usize,
                 },
                 off: run.off,
                 len: run.len,

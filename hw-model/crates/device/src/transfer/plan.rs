@@ -68,6 +68,7 @@ impl Transfer<'_> {
         let walk = self.walk(packet, matches!(manner, Manner::Split { own: false, .. }));
         let (mut place, mut give_back, mut close_page) = (None, None, false);
         let size = rx.reasm.as_ref().map_or(1, |ring| ring.size());
+        let least = rx.reasm.as_ref().map_or(1, |ring| ring.least());
         let fresh = self.cfg.fresh_page() != 0;
         let mut apart = false;
         match manner {
@@ -98,12 +99,14 @@ impl Transfer<'_> {
                 (n, n)
             }
             Manner::Split { .. } => {
-                let (fresh, pieces) = needed(place, size, c.data_len, walk.starts.as_slice());
+                // Smaller buffers than the ring's may come, and then no run is sure.
+                let (fresh, pieces) = needed(place, least, c.data_len, walk.starts.as_slice());
                 run &= pieces <= PAGES_MAX + 2;
-                let parts = if run {
+                let apart = pieces.div_ceil(2);
+                let parts = if run && least == size {
                     1 + pages_behind(pieces.saturating_sub(2))
                 } else {
-                    pieces.div_ceil(2)
+                    apart
                 };
                 (fresh, parts)
             }

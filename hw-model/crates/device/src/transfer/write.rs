@@ -7,7 +7,7 @@ use super::plan::{Manner, Plan};
 use super::{Scratch, Transfer};
 use crate::host::{Host, MemError};
 use crate::pm::Packet;
-use crate::rings::buffers::lay_out;
+use crate::rings::buffers::{is_run, lay_out};
 use crate::rings::rx::RxQueue;
 use reflow_hwdef::desc::Completion;
 use reflow_hwdef::stats::Global;
@@ -28,6 +28,7 @@ impl Transfer<'_> {
             self.reasm.set_place(c.flow, None);
         }
         let first = self.scratch.completions.len();
+        let mut run = false;
         let base = describe(packet, plan.opcode, self.cfg);
         match plan.manner {
             Manner::Small => self.small(rx, packet, base, host)?,
@@ -39,7 +40,8 @@ impl Transfer<'_> {
                     pieces,
                     ..
                 } = &mut *self.scratch;
-                if plan.run {
+                run = plan.run && is_run(pieces);
+                if run {
                     with_run(base, pieces, completions);
                 } else {
                     completions.extend(pieces.chunks(2).map(|pair| with_pieces(base, pair)));
@@ -50,7 +52,7 @@ impl Transfer<'_> {
             }
             Manner::Place => self.place(rx, packet, base, host)?,
         }
-        let last = match plan.run {
+        let last = match run {
             true => self.scratch.completions.get_mut(first),
             false => self.scratch.completions.last_mut(),
         };
