@@ -446,10 +446,13 @@ impl Device {
         bindings::netdev_rx_queues(&self.0)
     }
 
-    /// Bytes of the pages for payload of a receive queue: a power of two, at least [`PAGE_SIZE`].
-    /// [`PAGE_SIZE`] if there is no such queue. The instance lock is held.
-    pub(super) fn rx_page_size(&self, queue: u16) -> u32 {
-        bindings::netdev_rx_page_size(&self.0, queue.into()).max(PAGE_SIZE as u32)
+    /// Bytes of the pieces of memory that user space has given to a receive queue, `None` if it has
+    /// given none. The instance lock is held.
+    pub(super) fn lent_page_size(&self, queue: u16) -> Option<u32> {
+        match bindings::rxq_lent_page_size(&self.0, queue.into()) {
+            0 => None,
+            size => Some(size),
+        }
     }
 
     /// Whether the user set the indirection table of context 0.

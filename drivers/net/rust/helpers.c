@@ -86,17 +86,6 @@ __rnet_helper u64 rnet_safe_netdev_mac(const struct net_device *dev)
 	return ether_addr_to_u64(dev->dev_addr);
 }
 
-/* Page size of a receive queue in bytes, 0 if there is no such queue. */
-__rnet_helper u32 rnet_safe_netdev_rx_page_size(struct net_device *dev, u32 queue)
-{
-	struct netdev_queue_config config;
-
-	if (queue >= dev->num_rx_queues)
-		return 0;
-	netdev_queue_config(dev, queue, &config);
-	return config.rx_page_size;
-}
-
 __rnet_helper void rnet_safe_netdev_rss_key_fill(struct rnet_rss_key *key)
 {
 	netdev_rss_key_fill(key->bytes, sizeof(key->bytes));

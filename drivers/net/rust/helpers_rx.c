@@ -45,10 +45,18 @@ rnet_safe_pp_create(struct device *dev, struct net_device *netdev,
 	return pool;
 }
 
-/* Whether a receive queue has memory from user space. */
-__rnet_helper bool rnet_safe_rxq_has_memory(struct net_device *dev, u32 queue)
+/*
+ * Bytes of the pieces of memory that user space has given to a receive queue, 0
+ * if it has given none. They are pages unless it says otherwise.
+ */
+__rnet_helper u32 rnet_safe_rxq_lent_page_size(struct net_device *dev, u32 queue)
 {
-	return netif_rxq_has_unreadable_mp(dev, queue);
+	struct netdev_queue_config config;
+
+	if (queue >= dev->num_rx_queues || !netif_rxq_has_unreadable_mp(dev, queue))
+		return 0;
+	netdev_queue_config(dev, queue, &config);
+	return max_t(u32, config.rx_page_size, PAGE_SIZE);
 }
 
 /* The pool is freed after the last page in a packet has come back. */
@@ -89,13 +97,33 @@ __rnet_helper netmem_ref rnet_safe_pp_alloc(const struct rnet_rx_context *cx,
 	return rnet_pp_alloc(pool, GFP_ATOMIC, addr);
 }
 
-/* Process context, by the only user of a pool that is not attached. */
+/*
+ * In process context, by the pool's only user; it must not be attached. Nobody is
+ * killed to get contiguous pages.
+ */
 __rnet_helper netmem_ref rnet_safe_pp_alloc_sleeping(struct rnet_pool *pool,
 						     dma_addr_t *addr)
 {
 	if (READ_ONCE(pool->pool->p.napi))
 		return 0;
-	return rnet_pp_alloc(pool, GFP_KERNEL, addr);
+	return rnet_pp_alloc(pool, pool->size > PAGE_SIZE ? GFP_KERNEL | __GFP_NORETRY :
+			     GFP_KERNEL, addr);
+}
+
+/*
+ * Pages that did not come back to a pool because somebody still had them: they
+ * are mapped by a reader, or in a pipe. Always 0 without CONFIG_PAGE_POOL_STATS.
+ */
+__rnet_helper u64 rnet_safe_pp_kept(const struct page_pool *pool)
+{
+#ifdef CONFIG_PAGE_POOL_STATS
+	struct page_pool_stats stats = {};
+
+	page_pool_get_stats(pool, &stats);
+	return stats.recycle_stats.released_refcnt;
+#else
+	return 0;
+#endif
 }
 
 /* Address of a page for the CPU, %NULL if the CPU cannot access it. */

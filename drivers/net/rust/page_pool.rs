@@ -51,11 +51,13 @@ use kernel::{
     prelude::*, //
 };
 
-/// Bytes of a page, unless user space wants larger ones for payload.
+/// Bytes of a page of the kernel.
 pub(crate) const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
 /// Bytes that packets are charged for in one go when they share a page.
 const CHARGE_STEP: u32 = 512;
+/// A packet is charged for this part of a page at least if it keeps the page.
+const LEAST_PART: u32 = 16;
 
 /// The purpose of a pool, which decides how its pages are mapped and handed out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +70,7 @@ pub(crate) struct Usage {
     mapped: bool,
     /// They may be sent, too.
     both_ways: bool,
-    /// User space may choose their size, or give memory of its own.
+    /// User space may give memory of its own, in pieces of a size of its choice.
     any_memory: bool,
     /// Each belongs to one packet, of XDP.
     sole: bool,
@@ -119,8 +121,13 @@ impl Usage {
         ..Self::SHARED
     };
 
-    /// The same with pages of `size` bytes. Pages of more than [`PAGE_SIZE`] are contiguous, and so
-    /// hard to get when memory is short.
+    /// Bytes of each page.
+    pub(crate) const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The same with pages of `size` bytes. Pages of more than [`PAGE_SIZE`] are contiguous, hard
+    /// to get when memory is short, and cannot be mapped by `TCP_ZEROCOPY_RECEIVE`.
     pub(crate) const fn of_size(self, size: u32) -> Self {
         Self { size, ..self }
     }
@@ -176,10 +183,11 @@ impl PagePool {
     /// Creates a pool of receive queue `queue` for about `count` pages in use. May sleep.
     ///
     /// The instance lock is held: user space binds memory to queues under it, and says how large
-    /// pages of payload are to be.
+    /// its pieces are.
     ///
     /// # Errors
     ///
+    /// [`EINVAL`] for pages whose size is no power of two or not from [`PAGE_SIZE`] to 32 KiB,
     /// [`ENOMEM`], or what `page_pool_create` says.
     pub(crate) fn new(
         dev: &DmaDevice<'_>,
@@ -188,11 +196,16 @@ impl PagePool {
         usage: Usage,
         count: u32,
     ) -> Result<Self> {
-        let lent = usage.any_memory && bindings::rxq_has_memory(netdev.as_opaque(), queue.into());
-        let size = match usage.any_memory {
-            true => netdev.rx_page_size(queue),
-            false => usage.size,
-        };
+        let lent = usage
+            .any_memory
+            .then(|| netdev.lent_page_size(queue))
+            .flatten();
+        let size = lent.unwrap_or(usage.size);
+        // Offsets and lengths have 16 bits.
+        if !size.is_power_of_two() || !(PAGE_SIZE as u32..=1 << 15).contains(&size) {
+            return Err(EINVAL);
+        }
+        let lent = lent.is_some();
         let params = bindings::rnet_pool_params {
             count,
             size,
@@ -230,6 +243,12 @@ impl PagePool {
     /// Whether the memory is user space's: it comes back when the application lets go of it.
     pub(crate) fn is_lent(&self) -> bool {
         self.lent
+    }
+
+    /// Pages that did not come back because somebody still had them when the packet was freed: a
+    /// reader has them mapped, or they are in a pipe. Always 0 without `CONFIG_PAGE_POOL_STATS`.
+    pub(crate) fn kept(&self) -> u64 {
+        bindings::pp_kept(&self.pool)
     }
 
     /// Lets the pool recycle without locks in the context of `napi`. May sleep.
@@ -301,6 +320,12 @@ impl PoolPage {
         self.0.addr
     }
 
+    /// Bytes of the page.
+    #[inline]
+    pub(crate) fn size(&self) -> u32 {
+        self.0.size
+    }
+
     /// Gives the page away with its one reference, if its pool's pages have but one.
     #[inline]
     pub(super) fn into_whole(mut self) -> Result<bindings::netmem_ref, Self> {
@@ -317,8 +342,9 @@ impl PoolPage {
     /// gets any.
     ///
     /// The page is paid for once, by those who share it: each pays for what it has begun to use,
-    /// and the last one for the rest. A reference is not cheaper than [`CHARGE_STEP`], as it keeps
-    /// the whole page from being used again, and nothing is cheaper than its bytes.
+    /// and the last one for the rest. A reference keeps the whole page from being used again, so it
+    /// is not cheaper than [`CHARGE_STEP`], nor than one [`LEAST_PART`]th of the page. Nothing is
+    /// cheaper than its bytes.
     #[inline]
     pub(super) fn charge(&mut self, off: u16, len: u16, reference: bool, last: bool) -> u32 {
         let page = &mut self.0;
@@ -330,7 +356,7 @@ impl PoolPage {
         let due = paid.saturating_sub(page.charged).max(len.into());
         page.charged = page.charged.max(paid);
         match reference {
-            true => due.max(CHARGE_STEP),
+            true => due.max(CHARGE_STEP).max(page.size / LEAST_PART),
             false => due,
         }
     }
