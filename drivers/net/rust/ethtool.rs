@@ -72,7 +72,7 @@ pub(crate) trait StatVisitor {
     fn stat(&mut self, name: fmt::Arguments<'_>, value: u64);
 }
 
-/// Sizes of rings, in entries.
+/// Sizes of rings, in entries, and of their buffers.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rings {
     /// Receive ring: packets, or completions if buffers have rings of their own.
@@ -83,7 +83,17 @@ pub(crate) struct Rings {
     pub(crate) rx_jumbo: u32,
     /// Transmit descriptors.
     pub(crate) tx: u32,
+    /// Bytes of a receive buffer; 0 for a driver that does not name
+    /// [`Parts::rx_buf_len`](super::device::Parts::rx_buf_len).
+    pub(crate) rx_buf_len: u32,
+    /// The user wants the headers of all TCP packets apart from their data, so as to map that:
+    /// [`split::Split::On`].
+    pub(crate) split_on: bool,
 }
+
+/// Parameters of rings that come with [`Rings::rx_buf_len`].
+pub(super) const RX_BUF_LEN: u32 =
+    bindings::ethtool_supported_ring_param_ETHTOOL_RING_USE_RX_BUF_LEN;
 
 /// Interrupt moderation: limits of the delay of an interrupt.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -125,7 +135,7 @@ pub(crate) trait PlanRings: Sized {
     fn max_rings(&self) -> Rings;
 
     /// The setup with rings of these sizes or, if the device does not support a size, the next
-    /// larger. No size is above the largest.
+    /// larger. No number of entries is above the largest.
     ///
     /// # Errors
     ///
@@ -397,6 +407,7 @@ impl<T: device::Operations<Setup: PlanRings>> Core<T> {
             ring.rx_mini_max_pending = max.rx_mini;
             ring.rx_jumbo_max_pending = max.rx_jumbo;
             ring.tx_max_pending = max.tx;
+            kernel.rx_buf_len = now.rx_buf_len;
         }
 
         /// `ethtool_ops.set_ringparam`: rtnl held, too.
@@ -411,6 +422,8 @@ impl<T: device::Operations<Setup: PlanRings>> Core<T> {
                 rx_mini: ring.rx_mini_pending,
                 rx_jumbo: ring.rx_jumbo_pending,
                 tx: ring.tx_pending,
+                rx_buf_len: kernel.rx_buf_len,
+                split_on: T::PARTS.split.is_some() && split::is_on(kernel),
             };
             if rings != held.setup().rings() {
                 let new = held.setup().with_rings(&rings);

@@ -99,14 +99,52 @@ def nothing_is_left_after_a_refusal(rig):
     rig.echo(PEER, 4)
 
 
+def _page(rig):
+    """Return the bytes of a buffer for payload."""
+    said = rig.run(DUT, "ethtool", "-g", rig.device).split("Current hardware settings:")[1]
+    return int(re.search(r"^RX Buf Len:\s+(\d+)", said, re.M)[1])
+
+
+@case(limit=90)
+def buffers_of_every_length(rig):
+    """Payload comes in buffers of 4, 8 and 16 KiB, also after a reset; another length, or more of
+    them than a queue may have, is refused with a reason."""
+    need_reflow(rig)
+    _keep(rig)
+    usual = _page(rig)
+    equal("usual length", usual, 16384)
+    rig.defer(lambda: _set(rig, rx_buf_len=usual))
+    for page in (4096, 8192, usual):
+        _set(rig, rx_buf_len=page)
+        rig.run(DUT, "ethtool", "--reset", rig.device, "all")
+        equal("length after a reset", _page(rig), page)
+        bulk(rig, PEER, 4, flows=4, size=1 << 18)
+        bulk(rig, PEER, 6, size=1 << 20)
+    for length in ("1", "2048", "6144", "32768", "4294967295"):
+        done = rig.run(DUT, "ethtool", "-G", rig.device, "rx-buf-len", length, may_fail=True)
+        check(done.returncode != 0, f"buffers of {length} bytes were accepted")
+        check("4096, 8192 or 16384" in done.stderr, f"no reason is given: {done.stderr}")
+    equal("length", _page(rig), usual)
+    # Whoever asks for more buffers and not for their length has smaller ones.
+    _set(rig, rx_jumbo=8192)
+    equal("length of many", _page(rig), 4096)
+    done = rig.run(DUT, "ethtool", "-G", rig.device, "rx-buf-len", "8192", may_fail=True)
+    check("32 MiB" in done.stderr, f"no reason is given: {done.stderr}")
+    _set(rig, rx_jumbo=512)
+    equal("length", _page(rig), usual)
+
+
 @case(limit=60)
 def resized_under_traffic(rig):
     """Rings are resized while a stream runs; its content stays right."""
     need_reflow(rig)
     _keep(rig)
     stream = streaming(rig, PEER, 4, flows=4, size=1 << 20, limit=50)
-    for rx, jumbo, tx in ((64, 32, 64), (4096, 1024, 1024), (128, 16, 256), (2048, 512, 512)):
-        _set(rig, rx=rx, rx_jumbo=jumbo, tx=tx)
+    usual = _page(rig)
+    rig.defer(lambda: _set(rig, rx_buf_len=usual))
+    for rx, jumbo, tx, page in ((64, 32, 64, 4096), (4096, 1024, 1024, 16384),
+                                (128, 16, 256, 8192), (2048, 512, 512, 16384)):
+        _set(rig, rx=rx, rx_jumbo=jumbo, tx=tx, rx_buf_len=page)
     stream.finish(50)
     rig.echo(PEER, 4)
 

@@ -148,6 +148,7 @@ impl<'bound> Operations for Nic<'bound> {
         .rxfh()
         .rxnfc()
         .selftest()
+        .rx_buf_len()
         .service()
         .split()
         .standard_stats()

@@ -14,8 +14,11 @@ use crate::{
         xdp, //
     },
     sizes::{
+        self,
+        usual_page,
         Entries,
-        RingSizes, //
+        RingSizes,
+        PAYLOAD_MAX, //
     }, //
 };
 use kernel::prelude::*;
@@ -29,6 +32,10 @@ pub(crate) struct Setup {
     pub(crate) max_queues: u32,
     /// Rings of each queue.
     pub(crate) rings: RingSizes,
+    /// Size of re-assembly pages, if the user chose it.
+    page: Option<u32>,
+    /// The user has header split on.
+    split_on: bool,
     /// An XDP program sees packets first.
     pub(crate) xdp: bool,
 }
@@ -40,18 +47,34 @@ impl Setup {
             queues,
             max_queues,
             rings: RingSizes::DEFAULT,
+            page: None,
+            split_on: false,
             xdp: false,
         }
     }
 }
 
-// `with_rings` names them to the user.
+// `text` names them to the user.
 const _: () = assert!(
     Entries::MIN.completions == 64
         && Entries::MIN.cells == 128
         && Entries::MIN.pages == 16
         && Entries::MIN.tx == 64
+        && Entries::MIN.page == 4096
+        && PAYLOAD_MAX == 16384
+        && Entries::MAX.pages * Entries::MAX.page == 32 << 20
 );
+
+/// Tells the user why there are no such rings.
+fn text(why: sizes::Refused) -> &'static CStr {
+    match why {
+        sizes::Refused::TooSmall => {
+            c"too small: the smallest rings are rx 64, rx-mini 128, rx-jumbo 16 and tx 64"
+        }
+        sizes::Refused::NoSuchPage => c"rx-buf-len is 4096, 8192 or 16384",
+        sizes::Refused::TooMuchMemory => c"rx-jumbo times rx-buf-len is at most 32 MiB",
+    }
+}
 
 impl From<Entries> for Rings {
     fn from(entries: Entries) -> Self {
@@ -60,32 +83,47 @@ impl From<Entries> for Rings {
             rx_mini: entries.cells,
             rx_jumbo: entries.pages,
             tx: entries.tx,
+            rx_buf_len: entries.page,
+            split_on: false,
         }
     }
 }
 
 impl PlanRings for Setup {
     fn rings(&self) -> Rings {
-        self.rings.entries().into()
+        Rings {
+            split_on: self.split_on,
+            ..self.rings.entries().into()
+        }
     }
 
     fn max_rings(&self) -> Rings {
-        Entries::MAX.into()
+        match self.page {
+            Some(_) => self.rings.max_entries().into(),
+            None => Entries::MAX.into(),
+        }
     }
 
     fn with_rings(&self, to: &Rings) -> Result<Self, Refused> {
+        let split_on = to.split_on;
+        let usual = usual_page(to.rx_jumbo, split_on);
+        // Whoever says nothing of it has what is usual, and so has who asks for that.
+        let page = match to.rx_buf_len {
+            same if same == self.rings().rx_buf_len => self.page,
+            other => Some(other).filter(|&page| page != usual),
+        };
         let to = Entries {
             completions: to.rx,
             cells: to.rx_mini,
             pages: to.rx_jumbo,
             tx: to.tx,
+            page: page.unwrap_or(usual),
         };
-        let rings = RingSizes::with_room_for(&to).ok_or(Refused::new(
-            EINVAL,
-            c"too small: the smallest rings are rx 64, rx-mini 128, rx-jumbo 16 and tx 64",
-        ))?;
+        let rings = RingSizes::with_room_for(&to).map_err(|why| Refused::new(EINVAL, text(why)))?;
         Ok(Self {
             rings,
+            page,
+            split_on,
             ..self.clone()
         })
     }

@@ -19,6 +19,11 @@ pub(crate) const CELL_SIZE: u32 = 256;
 /// Cells of a header buffer or small-packet buffer.
 pub(crate) const CELLS_PER_BUFFER: u32 = BUF_SIZE / CELL_SIZE;
 
+/// Smallest buffers for payload, as a power of two of bytes: pages, which a reader can map.
+const LOG2_PAYLOAD_MIN: u32 = BUF_SIZE.ilog2();
+/// Most bytes of a queue's buffers for payload, as a power of two.
+const LOG2_PAYLOAD_BYTES: u32 = LOG2_RING_MAX + LOG2_PAYLOAD_MIN;
+
 /// Smallest transmit ring, as a power of two: a queue that was stopped is started before the ring
 /// is empty.
 pub(crate) const LOG2_TX_MIN: u32 = 6;
@@ -29,7 +34,7 @@ const LOG2_PAGES_MIN: u32 = 4;
 /// Smallest completion ring.
 const LOG2_COMPLETIONS_MIN: u32 = 6;
 
-/// Entries of a queue's rings, as the user counts them.
+/// Entries of a queue's rings, as the user counts them, and the size of buffers for payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entries {
     /// Completions.
@@ -40,6 +45,8 @@ pub(crate) struct Entries {
     pub(crate) pages: u32,
     /// Transmit descriptors.
     pub(crate) tx: u32,
+    /// Bytes of a re-assembly page.
+    pub(crate) page: u32,
 }
 
 impl Entries {
@@ -49,14 +56,27 @@ impl Entries {
         cells: CELLS_PER_BUFFER << LOG2_RING_MIN,
         pages: 1 << LOG2_PAGES_MIN,
         tx: 1 << LOG2_TX_MIN,
+        page: 1 << LOG2_PAYLOAD_MIN,
     };
-    /// The largest rings.
+    /// The largest rings. With larger pages there are fewer of them.
     pub(crate) const MAX: Self = Self {
         completions: 1 << LOG2_RING_MAX,
         cells: CELLS_PER_BUFFER << LOG2_HEADER_MAX,
         pages: 1 << LOG2_RING_MAX,
         tx: 1 << LOG2_RING_MAX,
+        page: 1 << LOG2_PAYLOAD_MIN,
     };
+}
+
+/// Why there are no rings with so many entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    /// There are fewer than the smallest ring has.
+    TooSmall,
+    /// Re-assembly pages of this size there are none.
+    NoSuchPage,
+    /// So many pages of this size are more memory than a queue may have.
+    TooMuchMemory,
 }
 
 /// Sizes of a queue's rings, as powers of two of entries.
@@ -70,6 +90,8 @@ pub(crate) struct RingSizes {
     pub(crate) reasm: u32,
     /// Transmit descriptors.
     pub(crate) tx: u32,
+    /// Bytes of a re-assembly page.
+    pub(crate) page: u32,
 }
 
 /// The power of two that has room for `entries`, between `min` and the device's largest ring.
@@ -81,6 +103,17 @@ fn log2_of(entries: u32, min: u32) -> u32 {
         .clamp(min, LOG2_RING_MAX)
 }
 
+/// Bytes of re-assembly pages if the user does not choose: with so many of them the largest that
+/// there may be, which are cheapest to copy from, or pages of the kernel if readers want to map
+/// them.
+pub(crate) fn usual_page(pages: u32, mapped: bool) -> u32 {
+    let most = match mapped {
+        true => LOG2_PAYLOAD_MIN,
+        false => LOG2_PAYLOAD_BYTES - log2_of(pages, LOG2_PAGES_MIN),
+    };
+    1 << most.min(LOG2_BUF_MAX)
+}
+
 impl RingSizes {
     /// The sizes at probe.
     pub(crate) const DEFAULT: Self = Self {
@@ -88,6 +121,7 @@ impl RingSizes {
         header: 6,
         reasm: 9,
         tx: 9,
+        page: LOG2_BUF_MAX,
     };
 
     /// Packet pages: most packets come in cells and re-assembly pages, and if not, the page that a
@@ -108,24 +142,49 @@ impl RingSizes {
             cells: CELLS_PER_BUFFER << self.header,
             pages: 1 << self.reasm,
             tx: 1 << self.tx,
+            page: 1 << self.page,
         }
     }
 
-    /// Rings with room for so many entries each, or the largest ones. `None` if that is less than
-    /// the smallest ones have: they are refused, not rounded up, so that whoever looks for the
-    /// smallest ring finds it.
-    pub(crate) fn with_room_for(to: &Entries) -> Option<Self> {
+    /// The largest rings with pages of this size.
+    pub(crate) fn max_entries(&self) -> Entries {
+        Entries {
+            pages: 1 << (LOG2_PAYLOAD_BYTES - self.page),
+            page: 1 << self.page,
+            ..Entries::MAX
+        }
+    }
+
+    /// Rings with room for so many entries each, or the largest ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]. Less than the smallest rings have is refused, not rounded up, so that whoever
+    /// looks for the smallest ring finds it.
+    pub(crate) fn with_room_for(to: &Entries) -> Result<Self, Refused> {
         let min = Entries::MIN;
         let is_large_enough = to.completions >= min.completions
             && to.cells >= min.cells
             && to.pages >= min.pages
             && to.tx >= min.tx;
+        if !is_large_enough {
+            return Err(Refused::TooSmall);
+        }
+        let page = to.page.checked_ilog2().unwrap_or(0);
+        if !to.page.is_power_of_two() || !(LOG2_PAYLOAD_MIN..=LOG2_BUF_MAX).contains(&page) {
+            return Err(Refused::NoSuchPage);
+        }
+        let reasm = log2_of(to.pages, LOG2_PAGES_MIN);
+        if reasm + page > LOG2_PAYLOAD_BYTES {
+            return Err(Refused::TooMuchMemory);
+        }
         let buffers = to.cells.div_ceil(CELLS_PER_BUFFER);
-        is_large_enough.then(|| Self {
+        Ok(Self {
             completions: log2_of(to.completions, LOG2_COMPLETIONS_MIN),
             header: log2_of(buffers, LOG2_RING_MIN).min(LOG2_HEADER_MAX),
-            reasm: log2_of(to.pages, LOG2_PAGES_MIN),
+            reasm,
             tx: log2_of(to.tx, LOG2_TX_MIN),
+            page,
         })
     }
 }
@@ -137,7 +196,7 @@ mod tests {
     #[test]
     fn sizes_and_entries_agree() {
         for to in [Entries::MIN, Entries::MAX, RingSizes::DEFAULT.entries()] {
-            assert_eq!(RingSizes::with_room_for(&to).map(|s| s.entries()), Some(to));
+            assert_eq!(RingSizes::with_room_for(&to).map(|s| s.entries()), Ok(to));
         }
     }
 
@@ -161,7 +220,7 @@ mod tests {
                 ..Entries::MIN
             },
         ] {
-            assert_eq!(RingSizes::with_room_for(&smaller), None);
+            assert_eq!(RingSizes::with_room_for(&smaller), Err(Refused::TooSmall));
         }
     }
 
@@ -172,16 +231,18 @@ mod tests {
             cells: 129,
             pages: 17,
             tx: 65,
+            page: 8192,
         };
         let rounded = Entries {
             completions: 128,
             cells: 256,
             pages: 32,
             tx: 128,
+            page: 8192,
         };
         assert_eq!(
             RingSizes::with_room_for(&odd).map(|s| s.entries()),
-            Some(rounded)
+            Ok(rounded)
         );
     }
 
@@ -192,11 +253,57 @@ mod tests {
             cells: u32::MAX,
             pages: u32::MAX,
             tx: u32::MAX,
+            ..Entries::MIN
         };
         assert_eq!(
             RingSizes::with_room_for(&most).map(|s| s.entries()),
-            Some(Entries::MAX)
+            Ok(Entries::MAX)
         );
+    }
+
+    #[test]
+    fn pages_are_powers_of_two_up_to_the_largest_buffer() {
+        let with = |page| {
+            RingSizes::with_room_for(&Entries {
+                page,
+                ..Entries::MIN
+            })
+            .map(|sizes| 1 << sizes.page)
+        };
+        for page in [4096, 8192, 16384] {
+            assert_eq!(with(page), Ok(page));
+        }
+        for page in [0, 1, 2048, 4095, 6144, 16385, 32768, u32::MAX] {
+            assert_eq!(with(page), Err(Refused::NoSuchPage), "{page}");
+        }
+    }
+
+    #[test]
+    fn usual_pages_are_large_unless_there_are_many_or_they_are_mapped() {
+        for (pages, page) in [
+            (0, 16384),
+            (2048, 16384),
+            (2049, 8192),
+            (8192, 4096),
+            (9999, 4096),
+        ] {
+            assert_eq!(usual_page(pages, false), page, "{pages}");
+            assert_eq!(usual_page(pages, true), 4096, "{pages}");
+        }
+        let default = RingSizes::DEFAULT.entries();
+        assert_eq!(usual_page(default.pages, false), default.page);
+    }
+
+    #[test]
+    fn larger_pages_are_fewer() {
+        let largest = RingSizes::DEFAULT.max_entries();
+        assert_eq!(largest.pages * largest.page, Entries::MAX.pages * BUF_SIZE);
+        assert!(RingSizes::with_room_for(&largest).is_ok());
+        let more = Entries {
+            pages: largest.pages + 1,
+            ..largest
+        };
+        assert_eq!(RingSizes::with_room_for(&more), Err(Refused::TooMuchMemory));
     }
 
     #[test]

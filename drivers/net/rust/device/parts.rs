@@ -117,6 +117,15 @@ impl<T: Operations> Parts<T> {
         self.rings()
     }
 
+    /// Size of receive buffers: `ethtool -G` with `rx-buf-len`. Together with `rings`.
+    pub(crate) const fn rx_buf_len(mut self) -> Self
+    where
+        T::Setup: ethtool::PlanRings,
+    {
+        self.ethtool.supported_ring_params |= ethtool::RX_BUF_LEN;
+        self.rings()
+    }
+
     /// Copying of short packets: `ethtool --set-tunable rx-copybreak`.
     pub(crate) const fn copybreak(mut self) -> Self
     where

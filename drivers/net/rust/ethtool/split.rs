@@ -102,6 +102,11 @@ const UNKNOWN: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_UNKN
 const DISABLED: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_DISABLED as u8;
 const ENABLED: u8 = bindings::ethtool_tcp_data_split_ETHTOOL_TCP_DATA_SPLIT_ENABLED as u8;
 
+/// Whether the user has header split on.
+pub(super) fn is_on(ring: &bindings::kernel_ethtool_ringparam) -> bool {
+    ring.tcp_data_split == ENABLED
+}
+
 /// Functions that the callbacks for rings call if headers can be split.
 pub(in crate::net) struct Hooks<T> {
     /// Completes what the core has filled in with the user's wishes.

@@ -112,7 +112,7 @@ impl Stack<'_> {
 impl<'bound> Sink<'bound> for Stack<'bound> {
     fn memory(sizes: &RingSizes) -> Memory {
         Memory {
-            data: Usage::DATA,
+            data: Usage::DATA.of_size(1 << sizes.page),
             packets: Usage::SHARED,
             log2_packets: sizes.packet(),
             pool_factor: POOL_FACTOR,
