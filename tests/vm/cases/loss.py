@@ -160,6 +160,27 @@ def _level(rig):
     return value("pm_level") / value("pm_size")
 
 
+@case(limit=60)
+def no_large_pages_cost_no_packet(rig):
+    """Without memory for large pages the queues have small ones, and large ones afterwards."""
+    need_reflow(rig)
+    rig.defer(_switch, rig, "fail_large_pages", "N")
+    before = read(rig)
+    for word in ("Y", "N"):
+        _switch(rig, "fail_large_pages", word)
+        for flows in (1, 8):
+            bulk(rig, PEER, 4, flows=flows, size=(16 << 20) // flows, limit=50)
+    told = change(before, read(rig))
+    check(sum(per_queue(rig, told, "rx", "alloc_small")) > 0, "no small page was taken instead")
+    equal("packets dropped for want of memory", sum(per_queue(rig, told, "rx", "drop_nomem")), 0)
+    equal("completions that made no sense",
+          sum(per_queue(rig, told, "rx", "drop_bad_completion")), 0)
+    after = read(rig)
+    bulk(rig, PEER, 4, size=4 << 20, limit=50)
+    told = change(after, read(rig))
+    equal("large pages that could not be had", sum(per_queue(rig, told, "rx", "alloc_small")), 0)
+
+
 @case(claims=(8,), limit=60)
 def no_memory_stalls_no_queue(rig):
     """Without pages packets wait in the device; all arrive once there are pages."""

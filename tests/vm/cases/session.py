@@ -23,6 +23,8 @@ def _align(rig):
     """Align PDUs for the rest of the case, and let segments gather: pages that two
     aggregates share cannot be mapped."""
     gather(rig)
+    rig.defer(rig.run, DUT, "ethtool", "-G", rig.device, "rx-buf-len", "16384")
+    rig.run(DUT, "ethtool", "-G", rig.device, "rx-buf-len", "4096")
     # The flow's entry is to outlive the pause before its first PDU, however slow the machine is.
     with_parameter(rig, "flow_age_us", 0)
     with_parameter(rig, "parser_program", "session")

@@ -289,6 +289,22 @@ def mapping_killed_and_reopened(rig):
 
 
 @case(limit=60)
+def split_data_are_mapped(rig):
+    """With header split on the queues have pages that can be mapped, of a stream from its first
+    byte on: most of it is mapped, not copied."""
+    need_reflow(rig)
+    split_of(rig).set(ON, 0)
+    gather(rig)
+    child = _reader(rig, _mapping, 4)
+    with Stream(rig, child, 4) as stream:
+        stream.send(WHOLE)
+        until("the stream to be read", lambda: child.words[RECEIVED] > WHOLE - 2 * PAGE, limit=20)
+        copied = child.words[COPIED]
+        child.kill()
+    check(copied < WHOLE // 2, f"{copied} bytes of {WHOLE} were copied")
+
+
+@case(limit=60)
 def not_one_byte_is_copied(rig):
     """The kernel copies no byte of a stream: all is in the memory that the reader gave."""
     queue = _lend(rig)

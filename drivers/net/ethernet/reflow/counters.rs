@@ -42,6 +42,8 @@ counters! {
     drop_down,
     /// Pages that could not be allocated; the ring is refilled later.
     alloc_fail,
+    /// Times that pages of 4 KiB were taken, up to 64, as there was no memory for a larger one.
+    alloc_small,
     /// Aggregates handed up before the device closed them.
     parked,
     /// Packets whose header was delivered and does not go on with the aggregate that the device

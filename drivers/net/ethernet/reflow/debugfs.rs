@@ -116,9 +116,12 @@ impl Operations for Nic<'_> {
         }
     }
 
-    const SWITCHES: &'static [&'static CStr] = &[c"fail_pages"];
+    const SWITCHES: &'static [&'static CStr] = &[c"fail_pages", c"fail_large_pages"];
 
-    fn switch(&self, _index: usize) -> Option<&Atomic<bool>> {
-        Some(&self.settings.fail_pages)
+    fn switch(&self, index: usize) -> Option<&Atomic<bool>> {
+        match index {
+            0 => Some(&self.settings.fail_pages),
+            _ => Some(&self.settings.fail_large_pages),
+        }
     }
 }

@@ -180,6 +180,7 @@ impl<'bound> Nic<'bound> {
                     hash: Atomic::new(false),
                     fail_pages: Atomic::new(false),
                     stamps: stamps.clone(),
+                    fail_large_pages: Atomic::new(false),
                 },
                 GFP_KERNEL,
             )?,

@@ -10,6 +10,7 @@
 
 mod aggregate;
 mod buffers;
+mod choice;
 mod completions;
 mod decode;
 mod flows;
@@ -17,6 +18,7 @@ mod headers;
 mod order;
 mod parts;
 pub(crate) mod queue;
+mod ring;
 mod rings;
 mod single;
 mod stack;
@@ -204,7 +206,8 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
 
     fn pools(&mut self) -> impl Iterator<Item = &mut PagePool> {
         let Rings { reasm, packet, .. } = &mut self.rings;
-        let all = [Some(reasm.pool()), Some(packet.pool()), self.sink.pool()];
+        let (data, small) = reasm.pools();
+        let all = [Some(data), small, Some(packet.pool()), self.sink.pool()];
         all.into_iter().flatten()
     }
 
@@ -346,7 +349,8 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
     /// One that the quick check did not accept.
     #[inline(never)]
     fn split_other(&mut self, cx: &RxContext<'_>, c: &Completion) {
-        let Ok(p) = decode::split(c, self.rings.flows, self.rings.reasm.size()) else {
+        let size = self.rings.reasm.size_of_run(c);
+        let Ok(p) = decode::split(c, self.rings.flows, size) else {
             return self.refuse_split();
         };
         let first = !self.sink.continues_split(&p);

@@ -16,6 +16,8 @@ mod hw {
     pub(crate) use reflow_hwdef::*;
 }
 
+#[path = "../../../../drivers/net/ethernet/reflow/rx/choice.rs"]
+mod choice;
 #[path = "../../../../drivers/net/ethernet/reflow/rx/decode.rs"]
 mod decode;
 #[path = "../../../../drivers/net/ethernet/reflow/rx/headers.rs"]

@@ -4,12 +4,14 @@
 //!
 //! A [`Cells`] ring is coherent memory cut into cells, whose buffers go back to the device as soon
 //! as their last cell was used. A [`Pages`] ring is `page_pool` pages under ids; a page stays in
-//! its table from posting until the device says that it is done.
+//! its table from posting until the device says that it is done. Those for payload may be of two
+//! sizes, see [`Choice`].
 //!
 //! Both accept only what is due by [`order`](super::order): a completion that names another cell,
 //! page or part of one is bad and changes nothing.
 
 use super::{
+    choice::Choice,
     decode::Span,
     order::{
         self,
@@ -17,38 +19,32 @@ use super::{
         Fill,
         PageOrder,
         Refused, //
+    },
+    parts::Fail,
+    ring::{
+        Ring,
+        BATCH, //
     }, //
 };
 use crate::{
     counters,
     hw::{
-        desc::B1,
-        index::Index,
-        regs::{
-            queue_reg,
-            BufCfg,
-            BufKind, //
-        }, //
-    },
-    mmio::{
-        Mmio,
-        QueueMmio, //
-    },
-    net::{
-        dma::{
-            Bytes,
-            Words, //
+        desc::{
+            Completion,
+            B1, //
         },
+        regs::BufKind, //
+    },
+    mmio::Mmio,
+    net::{
+        dma::Bytes,
         napi::RxContext,
         page_pool::{
             PagePool,
             PoolPage, //
         }, //
     },
-    sizes::{
-        BUF_SIZE,
-        CELL_SIZE, //
-    }, //
+    sizes::BUF_SIZE, //
 };
 use kernel::{
     device::{
@@ -58,98 +54,6 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-
-/// Buffers for each doorbell; a small ring takes a quarter of its entries. The longest packet takes
-/// fewer, even with each PDU in a page of its own.
-const BATCH: u16 = 8;
-
-/// The descriptor ring that both kinds have.
-struct Ring<'bound> {
-    desc: Words,
-    log2: u32,
-    /// Bytes of a buffer, as a power of two.
-    log2_size: u32,
-    tail: Index,
-    rung: Index,
-    queue: usize,
-    kind: BufKind,
-    mmio: Arc<Mmio<'bound>>,
-}
-
-impl<'bound> Ring<'bound> {
-    fn new(
-        dev: &device::Device<Bound>,
-        mmio: &Arc<Mmio<'bound>>,
-        queue: usize,
-        kind: BufKind,
-        log2: u32,
-        log2_size: u32,
-    ) -> Result<Self> {
-        Ok(Self {
-            desc: Words::new(dev, log2 + 1)?,
-            log2,
-            log2_size,
-            tail: Index::ZERO,
-            rung: Index::ZERO,
-            queue,
-            kind,
-            mmio: mmio.clone(),
-        })
-    }
-
-    /// Buffers for each doorbell. The device must keep enough for the longest packet, or device and
-    /// driver would wait for each other.
-    #[inline]
-    fn batch(&self) -> u16 {
-        BATCH.min(1 << self.log2.saturating_sub(2))
-    }
-
-    #[inline(always)]
-    fn regs(&self) -> QueueMmio<'_> {
-        self.mmio.queue(self.queue)
-    }
-
-    /// Writes the address of the ring. The device reads it when the queue is enabled.
-    fn configure(&self) {
-        let regs = self.regs();
-        regs.write_buf_addr(self.kind, self.desc.dma_address());
-        let cfg = BufCfg(0)
-            .with_log2_entries(self.log2)
-            .with_log2_size(self.log2_size)
-            .with_log2_cell(CELL_SIZE.ilog2());
-        regs.write_buf(queue_reg::BUF_CFG, self.kind, cfg);
-    }
-
-    #[inline]
-    fn post(&mut self, addr: u64, id: u16) {
-        let at = self.tail.slot(self.log2) * 2;
-        self.desc.write(at, addr);
-        self.desc.write(at + 1, B1(0).with_id(id.into()).0);
-        self.tail = self.tail.add(1);
-    }
-
-    /// Buffers posted since the last doorbell.
-    #[inline]
-    fn unrung(&self) -> u16 {
-        self.tail.since(self.rung)
-    }
-
-    /// Tells the device of what was posted.
-    fn ring(&mut self) {
-        if self.rung != self.tail {
-            // The register write is ordered after the descriptors.
-            self.regs()
-                .write_buf(queue_reg::BUF_TAIL, self.kind, self.tail.raw());
-            self.rung = self.tail;
-        }
-    }
-}
-
-/// Tells the device that a queue has no buffers of a kind.
-pub(super) fn without(mmio: &Mmio<'_>, queue: u16, kind: BufKind) {
-    mmio.queue(queue.into())
-        .write_buf(queue_reg::BUF_CFG, kind, BufCfg(0));
-}
 
 /// Buffers of cells.
 pub(super) struct Cells<'bound> {
@@ -192,7 +96,7 @@ impl<'bound> Cells<'bound> {
     #[inline(never)]
     fn post(&mut self, id: u16) {
         let addr = self.mem.dma_address() + u64::from(id) * u64::from(BUF_SIZE);
-        self.ring.post(addr, id);
+        self.ring.post(addr, B1(0).with_id(id.into()));
     }
 
     /// Claims the cell of a completion: returns where in [`Cells::mem`] its bytes are, if it is to
@@ -264,6 +168,11 @@ pub(super) struct Pages<'bound> {
     /// Drop before `pool`, or its destruction retries a second later.
     entries: KVVec<Entry>,
     pool: PagePool,
+    /// Pages of the kernel, if those of `pool` are larger.
+    small: Option<PagePool>,
+    choice: Choice,
+    /// Bytes of the pages that the completion at hand names by their ids alone.
+    run: u32,
     free: Option<u16>,
     /// Ids in state `Posted`, in the order in which they were posted.
     order: PageOrder,
@@ -272,6 +181,9 @@ pub(super) struct Pages<'bound> {
 
 impl<'bound> Pages<'bound> {
     /// Makes a ring of `2^log2` entries that can have `ids` pages out, and fills it. May sleep.
+    ///
+    /// Of two pools, the second one has pages of the kernel, which are smaller than those of the
+    /// first.
     ///
     /// # Errors
     ///
@@ -284,7 +196,7 @@ impl<'bound> Pages<'bound> {
         kind: BufKind,
         log2: u32,
         ids: u16,
-        pool: PagePool,
+        (pool, small): (PagePool, Option<PagePool>),
     ) -> Result<Self> {
         let mut entries = KVVec::with_capacity(ids.into(), GFP_KERNEL)?;
         for id in 0..ids {
@@ -295,7 +207,10 @@ impl<'bound> Pages<'bound> {
         posted.resize(1 << log2, 0, GFP_KERNEL)?;
         let mut this = Self {
             ring: Ring::new(dev, mmio, queue, kind, log2, pool.log2_size())?,
+            run: 1 << pool.log2_size(),
             pool,
+            small,
+            choice: Choice::default(),
             entries,
             free: Some(0),
             order: PageOrder::default(),
@@ -320,10 +235,28 @@ impl<'bound> Pages<'bound> {
         &mut self.pool
     }
 
-    /// Bytes of each page.
+    /// The pools that the pages come from.
+    pub(super) fn pools(&mut self) -> (&mut PagePool, Option<&mut PagePool>) {
+        (&mut self.pool, self.small.as_mut())
+    }
+
+    /// Bytes of each page that the completion at hand names by its id alone.
     #[inline]
     pub(super) fn size(&self) -> u32 {
-        1 << self.ring.log2_size
+        self.run
+    }
+
+    /// As [`Self::size`], for a completion that is at hand from now on: that of the first page it
+    /// names.
+    #[inline]
+    pub(super) fn size_of_run(&mut self, c: &Completion) -> u32 {
+        if c.c5.pages() != 0 && self.small.is_some() {
+            let first = self.entries.get(c.c3.rb_id() as usize);
+            if let Some(Entry::Posted(page) | Entry::Begun(page, _)) = first {
+                self.run = page.size();
+            }
+        }
+        self.run
     }
 
     #[inline]
@@ -344,7 +277,11 @@ impl<'bound> Pages<'bound> {
             return Err(page);
         };
         self.free = *next;
-        self.ring.post(page.dma_address(), id);
+        let mut b1 = B1(0).with_id(id.into());
+        if self.small.is_some() {
+            b1 = b1.with_log2_size(page.size().ilog2().into());
+        }
+        self.ring.post(page.dma_address(), b1);
         *entry = Entry::Posted(page);
         self.order.push(&mut self.posted, id);
         Ok(())
@@ -353,7 +290,17 @@ impl<'bound> Pages<'bound> {
     /// Posts as many pages as there is room for.
     fn fill(&mut self) -> Result {
         while self.room() != 0 {
-            let Some(page) = self.pool.alloc_sleeping() else {
+            let page = match &mut self.small {
+                None => self.pool.alloc_sleeping(),
+                Some(small) => {
+                    let large = match self.choice.is_large(|| small.kept()) {
+                        true => self.pool.alloc_sleeping(),
+                        false => None,
+                    };
+                    large.or_else(|| small.alloc_sleeping())
+                }
+            };
+            let Some(page) = page else {
                 break;
             };
             if self.post(page).is_err() {
@@ -366,15 +313,15 @@ impl<'bound> Pages<'bound> {
         Ok(())
     }
 
-    /// Posts pages in place of those that were used. `fail` has each allocation fail.
+    /// Posts pages in place of those that were used. `fail` has allocations fail.
     ///
     /// Returns whether the device may be waiting for pages that could not be allocated.
-    pub(super) fn refill(&mut self, cx: &RxContext<'_>, fail: bool, count: &counters::Rx) -> bool {
+    pub(super) fn refill(&mut self, cx: &RxContext<'_>, fail: Fail, count: &counters::Rx) -> bool {
         let batch = self.ring.batch();
         let mut lacking = false;
         if self.room() >= batch.into() {
             while self.room() != 0 && self.free.is_some() {
-                let page = if fail { None } else { self.pool.alloc(cx) };
+                let page = self.take(cx, fail, count);
                 let Some(page) = page else {
                     lacking = true;
                     count.alloc_fail.add(1);
@@ -393,6 +340,26 @@ impl<'bound> Pages<'bound> {
             self.ring.ring();
         }
         lacking && posted < need
+    }
+
+    /// Takes a page of one of the pools.
+    #[inline]
+    fn take(&mut self, cx: &RxContext<'_>, fail: Fail, count: &counters::Rx) -> Option<PoolPage> {
+        if fail.all {
+            return None;
+        }
+        let Some(small) = &self.small else {
+            return self.pool.alloc(cx);
+        };
+        if self.choice.is_large(|| small.kept()) {
+            let page = (!fail.large).then(|| self.pool.alloc(cx)).flatten();
+            if page.is_some() {
+                return page;
+            }
+            self.choice.no_memory();
+            count.alloc_small.add(1);
+        }
+        small.alloc(cx)
     }
 
     /// A page for the driver's own use, to be counted as one that the device has filled.
@@ -470,7 +437,8 @@ impl<'bound> Pages<'bound> {
         }
     }
 
-    /// Claims a page that the device has filled and is done with, if that is to be believed.
+    /// Claims a page that the device has filled and is done with, if that is to be believed and the
+    /// page has [`Self::size`] bytes.
     #[inline]
     pub(super) fn claim_whole(&mut self, id: u16) -> Option<PoolPage> {
         let unrung = self.ring.unrung();
@@ -480,7 +448,7 @@ impl<'bound> Pages<'bound> {
                 let taken = core::mem::replace(entry, Entry::Free(self.free));
                 self.free = Some(id);
                 return match taken {
-                    Entry::Posted(page) => Some(page),
+                    Entry::Posted(page) if page.size() == self.run => Some(page),
                     _ => None,
                 };
             }
@@ -497,7 +465,7 @@ impl<'bound> Pages<'bound> {
                 return None;
             }
         }
-        self.remove(id)
+        self.remove(id).filter(|page| page.size() == self.run)
     }
 
     /// The device is done with a page; false if that cannot be.

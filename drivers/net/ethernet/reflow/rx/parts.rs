@@ -44,6 +44,17 @@ pub(crate) struct Settings {
     pub(crate) fail_pages: Atomic<bool>,
     /// Pass the time of the device's clock on.
     pub(crate) stamps: Arc<Stamps>,
+    /// Make each allocation of a page of more than 4 KiB fail, for tests.
+    pub(crate) fail_large_pages: Atomic<bool>,
+}
+
+/// Which allocations of pages are to fail, for tests.
+#[derive(Clone, Copy)]
+pub(super) struct Fail {
+    /// Of all pages.
+    pub(super) all: bool,
+    /// Of those of more than 4 KiB.
+    pub(super) large: bool,
 }
 
 /// The parts of a completion that are passed to the stack: bits of [`rx_flags`].
@@ -51,6 +62,13 @@ pub(crate) struct Settings {
 pub(super) struct Offer(u16);
 
 impl Settings {
+    pub(super) fn fail(&self) -> Fail {
+        Fail {
+            all: self.fail_pages.load(Relaxed),
+            large: self.fail_large_pages.load(Relaxed),
+        }
+    }
+
     pub(super) fn offer(&self) -> Offer {
         let on = |is: &Atomic<bool>, bits: u16| if is.load(Relaxed) { bits } else { 0 };
         Offer(

@@ -39,14 +39,14 @@ use crate::{
         },
         skbuff::RxSkb, //
     },
-    sizes::CELL_SIZE, //
+    sizes::{
+        BUF_SIZE,
+        CELL_SIZE, //
+    }, //
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// Memory for linear parts of socket buffers: headers, and packets that are copied, fill a cell.
@@ -93,8 +93,13 @@ impl<'bound> Rings<'bound> {
         let pages = |kind, contents, log2: u32, kept: usize| {
             let ids = u16::try_from((1 << log2) + kept + 1)?;
             let count = memory.pool_factor * u32::from(ids);
-            let pool = PagePool::new(s.dma, s.netdev, s.queue, contents, count)?;
-            Pages::new(s.dev, s.mmio, queue, kind, log2, ids, pool)
+            let pool = |usage| PagePool::new(s.dma, s.netdev, s.queue, usage, count);
+            let large = pool(contents)?;
+            let small = match contents.size() > BUF_SIZE && !large.is_lent() {
+                true => Some(pool(contents.of_size(BUF_SIZE))?),
+                false => None,
+            };
+            Pages::new(s.dev, s.mmio, queue, kind, log2, ids, (large, small))
         };
         Ok(Self {
             ring: Completions::new(s)?,
@@ -139,7 +144,7 @@ impl<'bound> Rings<'bound> {
     #[inline]
     pub(super) fn refill(&mut self, cx: &RxContext<'_>, count: &counters::Rx) -> bool {
         self.header.flush();
-        let fail = self.settings.fail_pages.load(Relaxed);
+        let fail = self.settings.fail();
         self.reasm.refill(cx, fail, count) | self.packet.refill(cx, fail, count)
     }
 }

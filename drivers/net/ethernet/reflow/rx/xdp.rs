@@ -14,7 +14,6 @@
 //! are taken at once. They are there: the device writes the first one last.
 
 use super::{
-    buffers,
     decode::{
         self,
         Form,
@@ -27,6 +26,7 @@ use super::{
         Offer,
         Parts, //
     },
+    ring,
     rings::{
         check_headers,
         count_drop,
@@ -125,7 +125,7 @@ impl<'bound> Sink<'bound> for Xdp<'bound> {
     }
 
     fn configure(&self, rings: &Rings<'bound>) {
-        buffers::without(&rings.mmio, rings.queue, BufKind::Small);
+        ring::without(&rings.mmio, rings.queue, BufKind::Small);
     }
 
     fn post_first(&mut self) {}
