@@ -473,21 +473,23 @@ impl<'bound> Cleaner<'bound> {
         let mut frames = None;
         let (head, desc, log2) = (self.head, &self.desc, self.log2);
         let all = |_: &Packet| true;
-        ended.slots = self.slots.finish_while(done.into(), all, |packet, was, at| {
-            ended.sums.add(was);
-            match packet {
-                Packet::Skb(skb) => {
-                    if was.is_stamped() {
-                        // It is the packet's last descriptor that has the time.
-                        pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
+        ended.slots = self
+            .slots
+            .finish_while(done.into(), all, |packet, was, at| {
+                ended.sums.add(was);
+                match packet {
+                    Packet::Skb(skb) => {
+                        if was.is_stamped() {
+                            // It is the packet's last descriptor that has the time.
+                            pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
+                        }
+                        ended.skb(cx, skb, was);
                     }
-                    ended.skb(cx, skb, was);
+                    Packet::Frame(frame) => {
+                        frame.consume(frames.get_or_insert_with(|| XdpFrameBulk::new(cx)));
+                    }
                 }
-                Packet::Frame(frame) => {
-                    frame.consume(frames.get_or_insert_with(|| XdpFrameBulk::new(cx)));
-                }
-            }
-        });
+            });
         ended
     }
 
@@ -497,15 +499,17 @@ impl<'bound> Cleaner<'bound> {
         let mut ended = Ended::default();
         let (head, desc, log2) = (self.head, &self.desc, self.log2);
         let may = |packet: &Packet| matches!(packet, Packet::Skb(_));
-        ended.slots = self.slots.finish_while(done.into(), may, |packet, was, at| {
-            ended.sums.add(was);
-            if let Packet::Skb(skb) = packet {
-                if was.is_stamped() {
-                    pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
+        ended.slots = self
+            .slots
+            .finish_while(done.into(), may, |packet, was, at| {
+                ended.sums.add(was);
+                if let Packet::Skb(skb) = packet {
+                    if was.is_stamped() {
+                        pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
+                    }
+                    ended.skb(cx, skb, was);
                 }
-                ended.skb(cx, skb, was);
-            }
-        });
+            });
         ended
     }
 
