@@ -38,11 +38,15 @@ use super::{
     Device, //
 };
 use core::mem::offset_of;
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// Pages of linear parts that are kept for use.
 const PAGES: u32 = 64;
-/// Bytes of each: with so many pieces in one, taking a page costs next to nothing for each.
+/// Bytes of each: with so many pieces in one, taking a page costs next to nothing for each. While
+/// memory is too fragmented for such pages, pieces are of pages of [`PAGE_SIZE`].
 const PAGE: usize = 16 << 10;
 /// Bytes of an Ethernet header.
 const ETH_HLEN: usize = bindings::ETH_HLEN as usize;
@@ -85,7 +89,8 @@ unsafe impl Send for Pieces {}
 pub(crate) struct Heads<const LEN: usize> {
     /// Declared first: the pool goes at once if its pages are back by then.
     page: Option<PoolPage>,
-    pool: PagePool,
+    large: PagePool,
+    small: PagePool,
     pieces: Pieces,
 }
 
@@ -95,20 +100,23 @@ impl<const LEN: usize> Heads<LEN> {
         let headroom = bindings::rnet_headroom_RNET_HEADROOM as usize;
         let data = (headroom + LEN).next_multiple_of(bindings::SMP_CACHE_BYTES);
         let size = data + bindings::SKB_SHARED_INFO_ROOM;
-        assert!(size <= PAGE);
+        assert!(size <= PAGE_SIZE);
         assert!(LEN != 0 && LEN % bindings::rnet_copy_step_RNET_COPY_STEP as usize == 0);
         size
     };
 
-    /// Makes a pool for receive queue `queue`. May sleep; the instance lock is held.
+    /// Makes the pools for receive queue `queue`. May sleep; the instance lock is held.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`].
     pub(crate) fn new(dev: &DmaDevice<'_>, netdev: &Device, queue: u16) -> Result<Self> {
+        let pool =
+            |size: usize| PagePool::new(dev, netdev, queue, Usage::CPU.of_size(size as u32), PAGES);
         // INVARIANT: There is no page, and no piece is left.
         Ok(Self {
-            pool: PagePool::new(dev, netdev, queue, Usage::CPU.of_size(PAGE as u32), PAGES)?,
+            large: pool(PAGE)?,
+            small: pool(PAGE_SIZE)?,
             page: None,
             pieces: Pieces {
                 next: core::ptr::null_mut(),
@@ -119,9 +127,9 @@ impl<const LEN: usize> Heads<LEN> {
         })
     }
 
-    /// The pool.
-    pub(crate) fn pool(&mut self) -> &mut PagePool {
-        &mut self.pool
+    /// The pools.
+    pub(crate) fn pools(&mut self) -> [&mut PagePool; 2] {
+        [&mut self.large, &mut self.small]
     }
 
     /// A packet that begins with `len` bytes of coherent memory.
@@ -236,10 +244,11 @@ impl<const LEN: usize> Heads<LEN> {
         if let Some(page) = self.page.take() {
             page.recycle(cx);
         }
-        let Some(mut page) = self.pool.alloc(cx) else {
+        let page = self.large.alloc(cx).or_else(|| self.small.alloc(cx));
+        let Some(mut page) = page else {
             return false;
         };
-        let count = PAGE / Self::SIZE;
+        let count = page.size() as usize / Self::SIZE;
         let memory = page.memory();
         if !memory.is_null() && page.lend_refs(count as i32) {
             // INVARIANT: The page is fresh, and so has memory for as many. Their references move.

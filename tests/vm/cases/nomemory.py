@@ -10,7 +10,7 @@ import errno
 import os
 
 from guest import bpf, steering
-from guest.counters import need_reflow
+from guest.counters import change, need_reflow, per_queue, read
 from guest.devmem import bind, buffer_of
 from guest.faults import Direct, Faults
 from guest.genl import Family, attribute
@@ -18,7 +18,7 @@ from guest.harness import case, check, equal, until
 from guest.net import DUT, PEER, SYS_NET
 from guest.pools import provider
 from guest.split import ON, split_of
-from guest.traffic import bulk
+from guest.traffic import bulk, datagrams
 
 REFUSES = True
 
@@ -73,6 +73,28 @@ def _setting(rig, faults, what, get, put, values):
         equal("the setting in force", get(), state["value"])
         rig.echo(PEER, 4)
     _note(rig, what, faults.each(what, call, afterwards, MOST))
+
+
+@case(limit=60, debug=True)
+def fragmented(rig):
+    """While no page of more than 4 KiB can be had, packets of all sizes come, none is dropped."""
+    need_reflow(rig)
+    folder = "/sys/kernel/debug/fail_page_alloc"
+
+    def fault(**values):
+        for name, value in values.items():
+            with open(f"{folder}/{name.replace('_', '-')}", "w", encoding="ascii") as knob:
+                knob.write(str(value))
+    before = read(rig)
+    rig.defer(fault, probability=0)
+    fault(min_order=1, ignore_gfp_wait="N", ignore_gfp_highmem="N", interval=1, times=-1, space=0,
+          verbose=0, probability=100)
+    datagrams(rig, PEER, 4, [1, 100, 1400] * 100)
+    bulk(rig, PEER, 4, flows=4, size=1 << 20, limit=40)
+    fault(probability=0)
+    told = change(before, read(rig))
+    equal("packets dropped for want of memory", sum(per_queue(rig, told, "rx", "drop_nomem")), 0)
+    check(sum(per_queue(rig, told, "rx", "alloc_small")), "no small page was taken instead")
 
 
 @case(limit=120, debug=True)

@@ -89,8 +89,8 @@ pub(crate) trait Sink<'bound>: Sized {
     /// Posts the first buffers of such rings.
     fn post_first(&mut self);
 
-    /// A pool that only this sink has.
-    fn pool(&mut self) -> Option<&mut PagePool>;
+    /// Pools that only this sink has.
+    fn pools(&mut self) -> [Option<&mut PagePool>; 2];
 
     /// Whether this takes aggregates, and no packet is unfinished.
     fn merges_next(&self) -> bool;
@@ -207,8 +207,8 @@ impl<'bound, S: Sink<'bound>> Receiver<'bound, S> {
     fn pools(&mut self) -> impl Iterator<Item = &mut PagePool> {
         let Rings { reasm, packet, .. } = &mut self.rings;
         let (data, small) = reasm.pools();
-        let all = [Some(data), small, Some(packet.pool()), self.sink.pool()];
-        all.into_iter().flatten()
+        let all = [Some(data), small, Some(packet.pool())];
+        Iterator::chain(all.into_iter(), self.sink.pools()).flatten()
     }
 
     /// Lets the pools recycle in the context of the queue's NAPI instance.

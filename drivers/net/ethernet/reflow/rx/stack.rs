@@ -138,8 +138,8 @@ impl<'bound> Sink<'bound> for Stack<'bound> {
         self.small.ring_doorbell();
     }
 
-    fn pool(&mut self) -> Option<&mut PagePool> {
-        Some(self.heads.pool())
+    fn pools(&mut self) -> [Option<&mut PagePool>; 2] {
+        self.heads.pools().map(Some)
     }
 
     #[inline(always)]

@@ -130,8 +130,8 @@ impl<'bound> Sink<'bound> for Xdp<'bound> {
 
     fn post_first(&mut self) {}
 
-    fn pool(&mut self) -> Option<&mut PagePool> {
-        None
+    fn pools(&mut self) -> [Option<&mut PagePool>; 2] {
+        [None, None]
     }
 
     /// Nothing is merged.
