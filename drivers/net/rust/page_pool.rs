@@ -236,7 +236,13 @@ impl PagePool {
 
     /// Bytes that the device may write to each page, as a power of two.
     pub(crate) fn log2_size(&self) -> u32 {
-        let room = self.size.saturating_sub(self.offset.into());
+        self.log2_room(self.size)
+    }
+
+    /// Bytes that the device may write to a page of `size` bytes, as a power of two.
+    #[inline]
+    pub(crate) fn log2_room(&self, size: u32) -> u32 {
+        let room = size.saturating_sub(self.offset.into());
         room.checked_ilog2().unwrap_or(0)
     }
 

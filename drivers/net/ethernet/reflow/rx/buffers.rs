@@ -438,7 +438,7 @@ impl<'bound> Pages<'bound> {
     }
 
     /// Claims a page that the device has filled and is done with, if that is to be believed and the
-    /// page has [`Self::size`] bytes.
+    /// page has [`Self::size`] bytes for it.
     #[inline]
     pub(super) fn claim_whole(&mut self, id: u16) -> Option<PoolPage> {
         let unrung = self.ring.unrung();
@@ -448,12 +448,18 @@ impl<'bound> Pages<'bound> {
                 let taken = core::mem::replace(entry, Entry::Free(self.free));
                 self.free = Some(id);
                 return match taken {
-                    Entry::Posted(page) if page.size() == self.run => Some(page),
+                    Entry::Posted(page) if self.is_of_run(&page) => Some(page),
                     _ => None,
                 };
             }
         }
         self.claim_other(id)
+    }
+
+    /// Whether the device may write as many bytes to a page as the completion at hand means.
+    #[inline]
+    fn is_of_run(&self, page: &PoolPage) -> bool {
+        1 << self.pool.log2_room(page.size()) == self.run
     }
 
     #[cold]
@@ -465,7 +471,8 @@ impl<'bound> Pages<'bound> {
                 return None;
             }
         }
-        self.remove(id).filter(|page| page.size() == self.run)
+        let page = self.remove(id)?;
+        self.is_of_run(&page).then_some(page)
     }
 
     /// The device is done with a page; false if that cannot be.
