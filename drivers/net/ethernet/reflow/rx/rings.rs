@@ -92,8 +92,12 @@ impl<'bound> Rings<'bound> {
         // Besides those in the ring, each flow may keep one page partly filled, as may the queue.
         let pages = |kind, contents, log2: u32, kept: usize| {
             let ids = u16::try_from((1 << log2) + kept + 1)?;
-            let count = memory.pool_factor * u32::from(ids);
-            let pool = |usage| PagePool::new(s.dma, s.netdev, s.queue, usage, count);
+            // As many bytes of large pages as of small ones: what they hold is the same.
+            let bytes = memory.pool_factor * u32::from(ids) * BUF_SIZE;
+            let pool = |usage: Usage| {
+                let count = (bytes / usage.size()).max(ids.into());
+                PagePool::new(s.dma, s.netdev, s.queue, usage, count)
+            };
             let large = pool(contents)?;
             let small = match contents.size() > BUF_SIZE && !large.is_lent() {
                 true => Some(pool(contents.of_size(BUF_SIZE))?),
