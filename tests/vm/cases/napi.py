@@ -60,7 +60,7 @@ def a_burst_is_handed_up_once(rig):
 def a_lone_packet_waits_for_nothing(rig):
     """Without moderation each segment is handed up as it comes."""
     prepare(rig)
-    rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "0", "rx-frames", "0")
+    rig.run(DUT, "ethtool", "-C", rig.device, "rx-usecs", "0", "rx-frames", "1")
     watch = Watch(rig)
     for number in range(5):
         watch.send([base(4, ports=(40000, 8000)).data(100 * number, 100)])

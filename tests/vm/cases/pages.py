@@ -117,7 +117,7 @@ def are_charged_once(rig):
     segment, and not for less than their bytes."""
     need_reflow(rig)
     for what, off, on in (("-K", ("gro", "off"), ("gro", "on")),
-                          ("-C", ("rx-usecs", "0", "rx-frames", "0"),
+                          ("-C", ("rx-usecs", "0", "rx-frames", "1"),
                            ("rx-usecs", "8", "rx-frames", "32"))):
         rig.defer(rig.run, DUT, "ethtool", what, rig.device, *on)
         rig.run(DUT, "ethtool", what, rig.device, *off)

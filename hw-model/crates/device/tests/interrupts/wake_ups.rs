@@ -39,6 +39,7 @@ fn rig(usecs: u32, packets: u32) -> Rig {
             log2_tx: 3,
             shapes: [shape; BufKind::COUNT],
             recycle: true,
+            small_every: None,
         },
         ..Setup::default()
     });
