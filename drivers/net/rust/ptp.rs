@@ -208,7 +208,7 @@ impl<T: Operations> Adapter<T> {
         };
         let room = info.name.len() - 1;
         for (to, from) in info.name.iter_mut().take(room).zip(T::NAME.to_bytes()) {
-            *to = *from as _;
+            *to = *from;
         }
         info
     }

@@ -64,6 +64,7 @@ fn setup(input: &Input<'_>, strip: bool) -> Setup {
             log2_tx: 3,
             shapes: [shape(11, 8), shape(12, 0), shape(11, 0), shape(11, 8)],
             recycle: true,
+            small_every: None,
         },
         flow_cfg: FlowCfg(u32::from(input.u8()) & 0x7f),
         rx_mode: RxMode(0).with_broadcast(1).with_vlan_strip(strip.into()),

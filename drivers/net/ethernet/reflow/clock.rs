@@ -91,7 +91,7 @@ impl ptp::Operations for Clock<'_> {
         // Latched by the first read. All ones are 146 years before the beginning.
         match mmio.read(reg::CLOCK_HI) {
             GONE => Err(ENODEV),
-            hi => Ok((u64::from(hi) << 32 | u64::from(lo)) as i64),
+            hi => Ok(((u64::from(hi) << 32) | u64::from(lo)) as i64),
         }
     }
 

@@ -2,10 +2,10 @@
 
 //! Restores the configuration of a device that was reset.
 //!
-//! No configuration is in the device alone. It is kept by
-//! [`crate::filter`], [`crate::parser`], [`crate::tuning`], [`crate::moderation`],
-//! [`crate::steering`], [`crate::tcb`], and what [`Nic`] keeps itself. [`Nic::bring_back`] resets the device and writes all of it, at
-//! probe as after any fault; nothing else does.
+//! No configuration is in the device alone. It is kept by [`crate::filter`], [`crate::parser`],
+//! [`crate::tuning`], [`crate::moderation`], [`crate::steering`], [`crate::tcb`], and what [`Nic`]
+//! keeps itself. [`Nic::bring_back`] resets the device and writes all of it, at probe as after any
+//! fault; nothing else does.
 //!
 //! Rings and their memory, XDP, and memory lent by applications are not among it: queues are made
 //! anew, from the same setup, when the device is back.

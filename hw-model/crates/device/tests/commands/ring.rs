@@ -377,7 +377,7 @@ fn clock() {
     use reflow_hwdef::regs::*;
     fn time(rig: &mut Rig) -> u64 {
         rig.dev.advance(rig.now);
-        u64::from(rig.read(CLOCK_LO)) | u64::from(rig.read(CLOCK_HI)) << 32
+        u64::from(rig.read(CLOCK_LO)) | (u64::from(rig.read(CLOCK_HI)) << 32)
     }
     let (mut rig, _) = rig();
     assert_eq!(time(&mut rig), rig.now);
