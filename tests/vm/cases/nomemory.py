@@ -86,7 +86,7 @@ def fragmented(rig):
             with open(f"{folder}/{name.replace('_', '-')}", "w", encoding="ascii") as knob:
                 knob.write(str(value))
     before = read(rig)
-    rig.defer(fault, probability=0)
+    rig.defer(lambda: fault(probability=0))
     fault(min_order=1, ignore_gfp_wait="N", ignore_gfp_highmem="N", interval=1, times=-1, space=0,
           verbose=0, probability=100)
     datagrams(rig, PEER, 4, [1, 100, 1400] * 100)
