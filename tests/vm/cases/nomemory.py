@@ -79,19 +79,13 @@ def _setting(rig, faults, what, get, put, values):
 def fragmented(rig):
     """While no page of more than 4 KiB can be had, packets of all sizes come, none is dropped."""
     need_reflow(rig)
-    folder = "/sys/kernel/debug/fail_page_alloc"
-
-    def fault(**values):
-        for name, value in values.items():
-            with open(f"{folder}/{name.replace('_', '-')}", "w", encoding="ascii") as knob:
-                knob.write(str(value))
-    before = read(rig)
-    rig.defer(lambda: fault(probability=0))
-    fault(min_order=1, ignore_gfp_wait="N", ignore_gfp_highmem="N", interval=1, times=-1, space=0,
-          verbose=0, probability=100)
+    before, faults = read(rig), Faults(rig.driver)
+    rig.defer(faults.close)
+    rig.defer(faults.fail_large_pages, False)
+    faults.fail_large_pages(True)
     datagrams(rig, PEER, 4, [1, 100, 1400] * 100)
     bulk(rig, PEER, 4, flows=4, size=1 << 20, limit=40)
-    fault(probability=0)
+    faults.fail_large_pages(False)
     told = change(before, read(rig))
     equal("packets dropped for want of memory", sum(per_queue(rig, told, "rx", "drop_nomem")), 0)
     check(sum(per_queue(rig, told, "rx", "alloc_small")), "no small page was taken instead")

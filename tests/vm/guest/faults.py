@@ -163,6 +163,12 @@ class Faults:
         os.pwrite(self.fd, b"0", 0)
         os.close(self.fd)
 
+    def fail_large_pages(self, fail):
+        """Have the driver get no pages of more than 4 KiB, in any context."""
+        folder = f"{DEBUGFS}/fail_page_alloc"
+        _write(f"{folder}/min-order", int(fail))
+        _write(f"{folder}/probability", 100 if fail else 0)
+
     def attempt(self, nth, call):
         """Call with the n-th allocation failing.
 
