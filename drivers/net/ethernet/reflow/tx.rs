@@ -123,7 +123,6 @@ pub(crate) struct Ring<'bound> {
 pub(crate) struct Cleaner<'bound> {
     /// Kept as long as the device may read them.
     desc: Arc<Words>,
-    log2: u32,
     probe: Arc<Probe<'bound>>,
     slots: Finisher<'bound, OnWire>,
     head: Index,
@@ -175,7 +174,6 @@ pub(crate) fn new<'bound>(
     };
     let cleaner = Cleaner {
         desc,
-        log2,
         probe,
         slots: finisher,
         head: Index::ZERO,
@@ -411,9 +409,17 @@ struct Ended {
 }
 
 impl Ended {
-    /// Ends a packet of the stack.
+    /// Ends a packet of the stack, whose last descriptor is that of index `at` in `desc`.
     #[inline(always)]
-    fn skb(&mut self, cx: &TxContext<'_>, skb: TxSkb, was: OnWire) {
+    fn skb(
+        &mut self,
+        cx: &TxContext<'_>,
+        (skb, was): (TxSkb, OnWire),
+        (desc, at): (&Words, Index),
+    ) {
+        if was.is_stamped() {
+            pass_time(cx, &skb, desc, at);
+        }
         self.packets += 1;
         self.bytes += u64::from(was.bytes);
         skb.consume(cx);
@@ -471,7 +477,7 @@ impl<'bound> Cleaner<'bound> {
     fn end_all(&mut self, cx: &RxContext<'_>, done: u16) -> Ended {
         let mut ended = Ended::default();
         let mut frames = None;
-        let (head, desc, log2) = (self.head, &self.desc, self.log2);
+        let (head, desc) = (self.head, &self.desc);
         let all = |_: &Packet| true;
         ended.slots = self
             .slots
@@ -479,11 +485,7 @@ impl<'bound> Cleaner<'bound> {
                 ended.sums.add(was);
                 match packet {
                     Packet::Skb(skb) => {
-                        if was.is_stamped() {
-                            // It is the packet's last descriptor that has the time.
-                            pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
-                        }
-                        ended.skb(cx, skb, was);
+                        ended.skb(cx, (skb, was), (desc, head.add(at as u16)));
                     }
                     Packet::Frame(frame) => {
                         frame.consume(frames.get_or_insert_with(|| XdpFrameBulk::new(cx)));
@@ -497,17 +499,14 @@ impl<'bound> Cleaner<'bound> {
     #[cold]
     fn end_skbs(&mut self, cx: &TxContext<'_>, done: u16) -> Ended {
         let mut ended = Ended::default();
-        let (head, desc, log2) = (self.head, &self.desc, self.log2);
+        let (head, desc) = (self.head, &self.desc);
         let may = |packet: &Packet| matches!(packet, Packet::Skb(_));
         ended.slots = self
             .slots
             .finish_while(done.into(), may, |packet, was, at| {
                 ended.sums.add(was);
                 if let Packet::Skb(skb) = packet {
-                    if was.is_stamped() {
-                        pass_time(cx, &skb, desc, head.add(at as u16).slot(log2));
-                    }
-                    ended.skb(cx, skb, was);
+                    ended.skb(cx, (skb, was), (desc, head.add(at as u16)));
                 }
             });
         ended
@@ -537,10 +536,11 @@ impl<'bound> Cleaner<'bound> {
     }
 }
 
-/// Passes on the time in the descriptor in `slot`, if the device wrote one there.
+/// Passes on the time in the descriptor of index `at`, if the device wrote one there.
 #[cold]
-fn pass_time(cx: &TxContext<'_>, skb: &TxSkb, desc: &Words, slot: usize) {
-    match desc.read(slot * WORDS_PER_DESC + STAMP_WORD) {
+fn pass_time(cx: &TxContext<'_>, skb: &TxSkb, desc: &Words, at: Index) {
+    // Modulo the ring: that is done for words.
+    match desc.read(at.raw() as usize * WORDS_PER_DESC + STAMP_WORD) {
         // It was not sent.
         0 => {}
         ns => skb.hw_time_stamp(cx, ns),
